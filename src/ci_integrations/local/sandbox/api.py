@@ -1,0 +1,145 @@
+"""The seam between the local server and the engine: what an engine, a sandbox and a child process promise.
+
+`local/server/` and `local/sandbox/context.py` are written against these names only. Everything here runs in the
+server's event loop, on the trusted side; whatever arrives through a `Child` is hostile input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+MiB = 1 << 20
+Level = Literal["namespaces", "bubblewrap", "landlock", "none"]
+HOME = "/home/user"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Of one sandbox. Bytes unless said otherwise."""
+
+    memory: int = 1024 * MiB
+    processes: int = 256
+    open_files: int = 1024
+    disk: int = 1024 * MiB
+    inodes: int = 100_000
+    cpu_seconds: int | None = None
+    output: int = 16 * MiB
+    """Of stdout and stderr of one cell; what comes after is counted and dropped."""
+    results: int = 64 * MiB
+    """Of all results of one cell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxSpec:
+    """What `Engine.create` needs to know."""
+
+    sandbox_id: str
+    limits: Limits = Limits()
+    envs: Mapping[str, str] = field(default_factory=dict)
+    """For every process in it: E2B_SANDBOX, E2B_SANDBOX_ID, E2B_TEMPLATE_ID and the caller's envVars."""
+    allow_internet: bool = False
+    allow_hosts: Sequence[str] = ()
+    template: str = "code-interpreter-v1"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Run `module:function` in a fork of the preloaded interpreter. `function(control: socket, config: dict) -> None`."""
+
+    target: str
+    config: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Argv:
+    """Exec a program found on the sandbox's PATH."""
+
+    argv: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Pty:
+    cols: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a child ended: exactly one of `code` and `signal` is set. `reason` when the engine killed it."""
+
+    code: int | None = None
+    signal: int | None = None
+    reason: str | None = None
+    """For people: "out of memory (limit 512 MiB)"."""
+
+
+class Child(Protocol):
+    """A process inside a sandbox, in a session and process group of its own."""
+
+    pid: int
+    """As seen inside the sandbox."""
+    control: socket.socket | None
+    """Host end of a socketpair (an Entry's first argument is the other end). Non-blocking. None for Argv."""
+    stdin: int | None
+    """Host fd, non-blocking; None when stdin is /dev/null. With a pty: the master, also in `stdout`."""
+    stdout: int
+    stderr: int | None
+    exited: asyncio.Future[Exit]
+
+    async def signal(self, number: int, *, group: bool = True) -> None: ...
+    async def resize(self, pty: Pty) -> None: ...
+    def close(self) -> None:
+        """Close the host's file descriptors. Does not kill."""
+
+
+class Sandbox(Protocol):
+    """A running sandbox. Every method raises `SandboxDead` once it is gone."""
+
+    sandbox_id: str
+    dead: asyncio.Future[Exit]
+    """Done when the sandbox's first process is gone, whoever killed it."""
+
+    async def spawn(
+        self,
+        target: Entry | Argv,
+        *,
+        cwd: str = HOME,
+        envs: Mapping[str, str] | None = None,
+        stdin: bool = False,
+        pty: Pty | None = None,
+    ) -> Child: ...
+    async def freeze(self) -> None: ...
+    async def thaw(self) -> None: ...
+    async def usage(self) -> Usage: ...
+    async def kill(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Measured now, of the whole sandbox."""
+
+    memory: int
+    cpu_seconds: float
+    disk_used: int
+    disk_total: int
+    processes: int
+
+
+class Engine(Protocol):
+    level: Level
+    why_not_stronger: str | None
+
+    async def create(self, spec: SandboxSpec) -> Sandbox: ...
+    async def close(self) -> None: ...
+
+
+class SandboxDead(Exception):
+    """The sandbox no longer exists."""
+
+
+class EngineError(Exception):
+    """The engine could not do it; the message is for people and names the remedy."""
