@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ci_integrations._json import plain
 from ci_integrations.charts.model import Chart
@@ -28,14 +28,16 @@ class Value(BaseModel):
         frozen=True, extra="ignore", populate_by_name=True, serialize_by_alias=True, ser_json_inf_nan="null"
     )
 
-    @field_validator("*", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _plain(cls, value: Any) -> Any:
-        return value if isinstance(value, (BaseModel, str)) and not type(value) is str else _plain_or_models(value)
+    def _json_safe(cls, data: Any) -> Any:
+        return {key: _plain_or_model(value) for key, value in data.items()} if isinstance(data, dict) else data
 
 
-def _plain_or_models(value: Any) -> Any:
+def _plain_or_model(value: Any) -> Any:
     """Plain JSON, but typed models and sequences of them pass as they are."""
+    if isinstance(value, BaseModel):
+        return value
     if isinstance(value, (list, tuple)) and any(isinstance(item, BaseModel) for item in value):
         return tuple(value)
     return plain(value)
