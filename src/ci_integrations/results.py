@@ -91,6 +91,8 @@ class ArtifactBase(Value):
     """True for the value of the cell's last expression, false for what was displayed on the way."""
     name: str | None = None
     """A file name to save it under."""
+    alt: str | None = None
+    """The displayed object's own text form, such as `<Figure size 640x480 with 1 Axes>`."""
     note: str | None = None
     """Why it is not complete, or not what it seems."""
 

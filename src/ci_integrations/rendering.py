@@ -1,0 +1,263 @@
+"""What the model reads of an `ExecutionResult`: one text within a budget, and a few pictures. Framework-free.
+
+Both adapters show a model the same words. The rules: never base64, never empty, errors say "Error" in the text, what
+was cut is said, lost state is said first.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ci_integrations.envelope import image_size, strip_ansi
+from ci_integrations.results import (
+    Artifact,
+    ChartArtifact,
+    ExecutionError,
+    ExecutionResult,
+    FileArtifact,
+    ImageArtifact,
+    JsonArtifact,
+    OtherArtifact,
+    PdfArtifact,
+    TableArtifact,
+    TextArtifact,
+)
+
+MAX_CHARS = 20_000
+MODEL_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+"""The picture formats that every provider takes."""
+
+_MIN_SHARE = 400
+_MAX_ARTIFACT_LINES = 40
+_FRAME = re.compile(r"^(?:Cell In|File |  File |Input In|<ipython)", re.MULTILINE)
+_OBJECT_REPR = re.compile(r"<.*object.*>")
+
+
+def render_text(result: ExecutionResult, *, max_chars: int = MAX_CHARS) -> str:
+    """The run in words, at most `max_chars` characters (200 at least)."""
+    sections = [part for part in (*_events(result), *_body(result)) if part[1]]
+    if not sections:
+        return "(no output)"
+    text = "\n".join(_fit(sections, max(200, max_chars)))
+    return text if len(text) <= max(200, max_chars) else cut(text, max(200, max_chars))
+
+
+def _events(result: ExecutionResult) -> Iterator[tuple[str, str]]:
+    for event in result.events:
+        yield "", f"[{' '.join(strip_ansi(event.message).split())}]"
+
+
+def _body(result: ExecutionResult) -> Iterator[tuple[str, str]]:
+    """(heading, text) in reading order."""
+    yield "", clean_output(result.stdout)
+    yield "stderr:", clean_output(result.stderr)
+    yield "", _main(result)
+    yield "", _error(result.error)
+    yield "", "\n".join(_artifact_lines(result))
+    yield "", _notes(result)
+
+
+def _fit(sections: list[tuple[str, str]], budget: int) -> Iterator[str]:
+    """Short sections whole; the long ones share what is left, none below `_MIN_SHARE` characters."""
+    left = budget - sum(len(heading) + 2 for heading, _ in sections)
+    waiting = sorted(range(len(sections)), key=lambda n: len(sections[n][1]))
+    share = {}
+    for done, n in enumerate(waiting):
+        share[n] = min(len(sections[n][1]), max(_MIN_SHARE, left // (len(waiting) - done)))
+        left -= share[n]
+    for n, (heading, text) in enumerate(sections):
+        yield (f"{heading}\n" if heading else "") + cut(text, share[n])
+
+
+def cut(text: str, limit: int) -> str:
+    """`text` within `limit` characters: head and tail kept, the cut announced."""
+    if len(text) <= limit:
+        return text
+    notice = f"\n[... {len(text) - limit:,} characters cut; the whole text is in the artifact ...]\n"
+    room = max(0, limit - len(notice))
+    head = room * 2 // 3
+    tail = room - head
+    return text[:head] + notice + (text[-tail:] if tail else "")
+
+
+def clean_output(text: str) -> str:
+    """As a terminal would have left it: no escape sequences, progress bars collapsed to their last state."""
+    text = strip_ansi(text.replace("\r\n", "\n"))
+    if "\r" in text:
+        text = "\n".join(_last_state(line) for line in text.split("\n"))
+    return text.rstrip()
+
+
+def _last_state(line: str) -> str:
+    states = [state for state in line.split("\r") if state.strip()]
+    return states[-1] if states else ""
+
+
+def _main(result: ExecutionResult) -> str:
+    """The value of the last expression. Prefixed, because some providers parse a bare number or JSON."""
+    forms = [artifact for artifact in result.artifacts if artifact.main]
+    for artifact in forms:
+        if isinstance(artifact, TableArtifact):
+            return f"Out:\n{table_text(artifact)}"
+        if isinstance(artifact, TextArtifact) and artifact.kind in ("markdown", "latex"):
+            return f"Out:\n{artifact.text}"
+    if result.text is None or (forms and _OBJECT_REPR.fullmatch(result.text)):
+        return ""
+    return f"Out: {clean_output(result.text)}"
+
+
+def table_text(table: TableArtifact, max_rows: int = 20) -> str:
+    """The table as Markdown with its whole shape."""
+    shape = f"shape {table.shape}" if table.shape else ""
+    return f"{table.markdown or _markdown(table, max_rows)}\n{shape}".strip()
+
+
+def _markdown(table: TableArtifact, max_rows: int) -> str:
+    names = [_cell(column.name) for column in table.columns]
+    lines = [_row(names), _row(["---"] * len(names))]
+    lines += [_row([_cell(value) for value in row]) for row in table.rows[:max_rows]]
+    if len(table.rows) > max_rows:
+        lines.append(f"... {len(table.rows) - max_rows} more rows in the artifact")
+    return "\n".join(lines)
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return " ".join(strip_ansi(text).replace("|", "\\|").split())[:200]
+
+
+def _error(error: ExecutionError | None) -> str:
+    if error is None:
+        return ""
+    headline = f"Error: {error.name}: {error.value}".rstrip(": ")
+    trace = cut(error.traceback.strip(), 4000)
+    hint = _hint(error)
+    return "\n".join(part for part in (cut(headline, 2000), trace, hint) if part)
+
+
+def _hint(error: ExecutionError) -> str:
+    if error.name == "ModuleNotFoundError":
+        return "Hint: install it first, for example with %pip install NAME, or use a package that is there."
+    return ""
+
+
+def _artifact_lines(result: ExecutionResult) -> Iterator[str]:
+    """One line for each artifact; a chart speaks for its own picture."""
+    pictured = {chart.image for chart in result.charts}
+    told = [a for a in result.artifacts if a.id not in pictured and not (a.main and isinstance(a, TableArtifact))]
+    for artifact in told[:_MAX_ARTIFACT_LINES]:
+        line = artifact_line(artifact)
+        if line:
+            yield line
+    if len(told) > _MAX_ARTIFACT_LINES:
+        yield f"[and {len(told) - _MAX_ARTIFACT_LINES} more artifacts]"
+
+
+def artifact_line(artifact: Artifact) -> str:
+    """One line that names the artifact so that a text-only model can reason on it and cite it."""
+    note = f" ({artifact.note})" if artifact.note else ""
+    return f"[{_line(artifact)}{note}]" if _line(artifact) else ""
+
+
+def _line(artifact: Artifact) -> str:
+    match artifact:
+        case ChartArtifact():
+            picture = f", picture {artifact.image}" if artifact.image else ", no picture"
+            return f"chart {artifact.id}: {_one_line(artifact.chart.describe(), 600)}{picture}"
+        case ImageArtifact():
+            return f"image {artifact.id}: {artifact.mime}{_pixels(artifact)}, {_bytes(artifact.size)}"
+        case PdfArtifact():
+            return f"pdf {artifact.id}: {_bytes(artifact.size)}"
+        case TableArtifact():
+            names = ", ".join(column.name for column in artifact.columns[:20])
+            return f"table {artifact.id}: {artifact.shape or len(artifact.rows)} {_one_line(names, 300)}"
+        case FileArtifact():
+            return f"file: {_one_line(artifact.path, 300)} ({_bytes(artifact.size)})"
+        case TextArtifact():
+            return "" if artifact.main and artifact.kind != "html" else _text_line(artifact)
+        case JsonArtifact():
+            return "" if artifact.main else f"json {artifact.id}: {_one_line(json.dumps(artifact.data), 500)}"
+        case OtherArtifact(mime="text/plain"):
+            return _one_line(str(artifact.data), 2000)
+        case OtherArtifact():
+            return f"{_one_line(artifact.mime, 100)} {artifact.id}"
+
+
+def _text_line(artifact: TextArtifact) -> str:
+    if artifact.kind in ("markdown", "latex"):
+        return f"{artifact.kind} {artifact.id}: {_one_line(artifact.text, 2000)}"
+    return f"{artifact.kind} {artifact.id}: {len(artifact.text):,} characters, kept as artifact"
+
+
+def _one_line(text: str, limit: int) -> str:
+    return cut(" ".join(strip_ansi(text).split()), limit).replace("\n", " ")
+
+
+def _pixels(image: ImageArtifact) -> str:
+    return f" {image.width}x{image.height}" if image.width and image.height else ""
+
+
+def _bytes(size: int | None) -> str:
+    if size is None:
+        return "size unknown"
+    if size < 1024:
+        return f"{size} bytes"
+    return f"{size / 1024:.1f} KB" if size < 1024 * 1024 else f"{size / 1024 / 1024:.1f} MB"
+
+
+def _notes(result: ExecutionResult) -> str:
+    cuts = result.truncated
+    notes = [f"{name} was truncated: {count:,} characters are lost" for name, count in
+             (("stdout", cuts.stdout), ("stderr", cuts.stderr)) if count]  # fmt: skip
+    if cuts.results:
+        notes.append(f"{cuts.results:,} results beyond the limit were dropped")
+    return "\n".join(f"[{note}]" for note in notes)
+
+
+@dataclass(frozen=True)
+class ModelImage:
+    """A picture that a model can be shown."""
+
+    mime: str
+    data: str
+    """Base64 text."""
+    artifact_id: str
+
+
+def images_for_model(result: ExecutionResult, *, max_images: int = 4, max_px: int = 1024) -> list[ModelImage]:
+    """The last `max_images` pictures, none wider or higher than `max_px` pixels where Pillow is there to shrink it."""
+    shown = [image for image in result.images if image.mime in MODEL_IMAGES and image.data]
+    unique = {image.sha256 or image.id: image for image in shown}
+    return [_shown(image, max_px) for image in list(unique.values())[-max_images:]] if max_images else []
+
+
+def _shown(image: ImageArtifact, max_px: int) -> ModelImage:
+    data = image.data or ""
+    if max(image.width or 0, image.height or 0) > max_px:
+        return ModelImage("image/png", _shrunk(data, max_px) or data, image.id)
+    return ModelImage(image.mime, data, image.id)
+
+
+def _shrunk(data: str, max_px: int) -> str | None:
+    try:
+        from PIL import Image
+    except ImportError:
+        return None
+    raw = base64.b64decode(data)
+    width, height = image_size(raw)
+    if (width or 0) * (height or 0) > 50_000_000:
+        return None
+    with Image.open(io.BytesIO(raw)) as picture:
+        picture.thumbnail((max_px, max_px))
+        out = io.BytesIO()
+        picture.save(out, "PNG")
+    return base64.b64encode(out.getvalue()).decode()
