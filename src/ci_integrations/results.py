@@ -8,6 +8,7 @@ every checkpointer unchanged, and `ExecutionResult.model_validate` gives the typ
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -17,6 +18,8 @@ from ci_integrations.charts.model import Chart
 
 if TYPE_CHECKING:
     from e2b_code_interpreter import Execution
+
+    from ci_integrations.store import ArtifactStore
 
 SCHEMA: Literal["ci_integrations/execution@1"] = "ci_integrations/execution@1"
 
@@ -95,13 +98,29 @@ class ArtifactBase(Value):
     """The displayed object's own text form, such as `<Figure size 640x480 with 1 Axes>`."""
     note: str | None = None
     """Why it is not complete, or not what it seems."""
+    ref: str | None = None
+    """Where the payload is when it is not here: `sha256:<hex>` in an `ArtifactStore`."""
+
+    def read(self, store: ArtifactStore | None = None) -> bytes:
+        """The artifact as bytes: the picture, the text as UTF-8, data as JSON.
+
+        Raises `ArtifactError` when the payload lies in a store and `store` was not given or no longer has it.
+        """
+        from ci_integrations._files import artifact_bytes
+
+        return artifact_bytes(self, store)
+
+    def save(self, path: str | Path, store: ArtifactStore | None = None) -> Path:
+        """Write the artifact to `path` on this machine; a directory gets a file named after the artifact."""
+        from ci_integrations._files import save_artifact
+
+        return save_artifact(self, Path(path), store)
 
 
 class _Bytes(ArtifactBase):
     mime: str
     data: str | None = None
     """Base64 text without line breaks; None when `ref` says where the bytes are."""
-    ref: str | None = None
     size: int | None = None
     """Bytes, decoded."""
     sha256: str | None = None
@@ -166,7 +185,6 @@ class FileArtifact(ArtifactBase):
     mime: str | None = None
     url: str | None = None
     """A signed download address, where the backend has one."""
-    ref: str | None = None
 
 
 class OtherArtifact(ArtifactBase):
@@ -239,6 +257,12 @@ class ExecutionResult(Value):
     def formats(self) -> tuple[str, ...]:
         """The kinds of artifact there are, each once, in order."""
         return tuple(dict.fromkeys(self._kinds()))
+
+    def save_all(self, directory: str | Path, store: ArtifactStore | None = None) -> list[Path]:
+        """Write every artifact into `directory` (made when missing); returns the paths, in order."""
+        from ci_integrations._files import save_artifacts
+
+        return save_artifacts(self.artifacts, Path(directory), store)
 
     def _kinds(self) -> Iterator[str]:
         if self.text is not None:
