@@ -1,0 +1,79 @@
+"""Where `pip` inside a sandbox finds packages and puts them: the host's index, a directory below home.
+
+The interpreter's own site-packages are read-only in there. An index address with a user name or password in it is not
+passed on, because whatever is in a sandbox can be read by the code in it.
+"""
+
+from __future__ import annotations
+
+import configparser
+import logging
+import os
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+TARGET = "/home/user/.packages"
+"""On `sys.path` of every Python kernel; kept as long as the sandbox's files are."""
+
+log = logging.getLogger(__name__)
+
+
+def pip_envs() -> dict[str, str]:
+    """The environment that makes pip and uv install below home, from the index configured on this host."""
+    envs = {
+        "PIP_TARGET": TARGET,
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_CACHE_DIR": "1",
+        "PIP_ROOT_USER_ACTION": "ignore",
+        "PYTHONPATH": TARGET,
+    }
+    index = host_index()
+    return envs | ({"PIP_INDEX_URL": index, "UV_INDEX_URL": index} if index else {})
+
+
+def host_index() -> str | None:
+    """The package index this host is configured for, or None for pip's own default."""
+    url = os.environ.get("PIP_INDEX_URL") or _configured()
+    if url is None:
+        return None
+    if "@" in urlsplit(url).netloc:
+        log.warning("the host's package index needs a password; sandboxes get the default index instead")
+        return None
+    return url
+
+
+def trusted_index() -> frozenset[tuple[str, int]]:
+    """(host, port) of that index, which may be at a private address."""
+    url = host_index()
+    if url is None:
+        return frozenset()
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return frozenset({(parts.hostname, port)}) if parts.hostname else frozenset()
+
+
+def _configured() -> str | None:
+    """`index-url` of pip's configuration files, the most specific one first (pip's own order of places)."""
+    for path in _config_files():
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(path)
+        except (configparser.Error, UnicodeDecodeError):
+            continue
+        for section in ("install", "global"):
+            if parser.has_option(section, "index-url"):
+                return parser.get(section, "index-url")
+    return None
+
+
+def _config_files() -> list[Path]:
+    home = Path.home()
+    named = os.environ.get("PIP_CONFIG_FILE")
+    places = [
+        Path(sys.prefix) / "pip.conf",
+        home / ".config/pip/pip.conf",
+        home / ".pip/pip.conf",
+        Path("/etc/pip.conf"),
+    ]
+    return ([Path(named)] if named else []) + places

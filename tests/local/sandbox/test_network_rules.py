@@ -1,0 +1,121 @@
+"""What the way out lets through: names, addresses, disguises; held against a proxy that serves real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from types import SimpleNamespace
+
+import pytest
+
+from ci_integrations.local.sandbox import network
+from ci_integrations.local.sandbox.network import Network, Refused, Rules, is_public
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+        "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "2002:a9fe:a9fe::1", "::127.0.0.1",
+        "fe80::1%eth0",
+    ],
+)  # fmt: skip
+def test_private_and_reserved_addresses_are_closed_in_every_disguise(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "::ffff:1.1.1.1"])
+def test_public_addresses_are_open(address: str) -> None:
+    assert is_public(address)
+
+
+def test_an_allow_list_is_exact_and_knows_suffixes() -> None:
+    rules = Rules(allow=("pypi.example", "*.data.example", "1.1.1.0/24"))
+    for host in ("pypi.example", "PyPI.example.", "a.data.example", "1.1.1.1"):
+        rules.check_name(host, 443)
+    for host in ("evilpypi.example", "pypi.example.evil", "data.example.evil", "1.1.2.1"):
+        with pytest.raises(Refused):
+            rules.check_name(host, 443)
+
+
+async def through_proxy(rules: Rules, request: bytes) -> bytes:
+    """What a client inside the sandbox is answered."""
+    proxy = Network(rules)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0)
+    proxy._server = await asyncio.start_server(proxy._serve, sock=listener, limit=network.MAX_HEAD)
+    reader, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+    writer.write(request)
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    await proxy.close()
+    return answer
+
+
+async def web_server() -> tuple[asyncio.Server, int]:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + head)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    return server, server.sockets[0].getsockname()[1]
+
+
+async def test_a_private_address_is_refused_and_the_same_one_served_when_the_operator_trusts_it() -> None:
+    server, port = await web_server()
+    request = f"GET http://localhost:{port}/simple/?x=1 HTTP/1.1\r\nHost: localhost\r\nProxy-Secret: s\r\n\r\n".encode()
+    refused = await through_proxy(Rules(), request)
+    assert refused.startswith(b"HTTP/1.1 403")
+    assert b"private, local or reserved" in refused
+    served = await through_proxy(Rules(trusted=frozenset({("localhost", port)})), request)
+    assert b"GET /simple/?x=1 HTTP/1.1\r\nConnection: close\r\nHost: localhost" in served
+    assert b"Proxy-Secret" not in served
+    server.close()
+
+
+async def test_connect_tunnels_and_closes_with_the_far_end() -> None:
+    server, port = await web_server()
+    request = f"CONNECT localhost:{port} HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n".encode()
+    served = await through_proxy(Rules(trusted=frozenset({("localhost", port)})), request)
+    assert served.startswith(b"HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 200 OK")
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\xff\xfe\r\n\r\n", b"GET\r\n\r\n", b"CONNECT :0 HTTP/1.1\r\n\r\n", b"CONNECT a:b HTTP/1.1\r\n\r\n",
+        b"GET ftp://example.com/ HTTP/1.1\r\n\r\n", b"GET /etc/passwd HTTP/1.1\r\n\r\n", b"x" * 40_000 + b"\r\n\r\n",
+        b"CONNECT [::1]:80 HTTP/1.1\r\n\r\n", b"CONNECT 169.254.169.254:80 HTTP/1.1\r\n\r\n",
+        b"CONNECT 0x7f000001:80 HTTP/1.1\r\n\r\n", b"CONNECT 2130706433:80 HTTP/1.1\r\n\r\n",
+    ],
+)  # fmt: skip
+async def test_nonsense_and_closed_addresses_get_an_error_and_no_connection(request_bytes: bytes) -> None:
+    answer = await through_proxy(Rules(), request_bytes)
+    assert answer.split(b" ")[1] in (b"400", b"403", b"502")
+
+
+def test_the_listening_socket_is_made_by_the_one_who_is_asked() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        network.listen(theirs, {})
+        _, fds, _, _ = socket.recv_fds(ours, 1, 1)
+    with socket.socket(fileno=fds[0]) as listener:
+        assert listener.getsockname() == ("127.0.0.1", network.PORT)
+
+
+async def test_a_sandbox_that_passes_no_socket_is_an_error() -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(0)
+
+    async def spawn(_entry: object) -> SimpleNamespace:
+        theirs.close()
+        return SimpleNamespace(control=ours, close=ours.close)
+
+    with pytest.raises(OSError, match="no listening socket"):
+        await network.open_network(SimpleNamespace(spawn=spawn), Rules())  # type: ignore[arg-type]
