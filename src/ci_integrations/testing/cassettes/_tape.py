@@ -1,0 +1,266 @@
+"""The tape between vcrpy and the SDK's transport: it plays what the cassette holds, records the rest, and counts.
+
+The two methods of `pyqwest` that are replaced here are public, and the lowest that all traffic of the SDK goes through.
+Bodies are kept as they stream past, so recording changes no timing, and are written when the cassette is taken out:
+in the order of the requests, and not at all when the block raised.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from unittest.mock import patch
+from urllib.parse import urlsplit, urlunsplit
+
+import pyqwest
+
+from ci_integrations.errors import MissingDependencyError
+from ci_integrations.testing.cassettes import _scrub
+
+try:
+    import vcr
+    from vcr.request import Request as VcrRequest
+except ImportError as error:
+    raise MissingDependencyError("ci_integrations.testing.cassettes", "testing") from error
+
+RecordMode = Literal["none", "once", "new_episodes", "all"]
+"""`none`: replay only. `once`: record when there is no cassette. `new_episodes`: add what is missing. `all`: anew."""
+
+_SEND = pyqwest.SyncHTTPTransport.execute_sync
+_ASEND = pyqwest.HTTPTransport.execute
+_ANY_HOST = ("https", "e2b.invalid")
+"""Stands in every cassette for the host, so that one recorded on a laptop replays as the cloud."""
+_DROPPED = frozenset({"connection", "content-encoding", "content-length", "date", "server", "transfer-encoding"})
+"""Response headers that are untrue of a replayed body, or noise."""
+
+
+class CassetteMissError(BaseException):
+    """The cassette holds no answer to a request. No `Exception`, so that no retry policy and no SDK can swallow it."""
+
+
+class UnplayedError(AssertionError):
+    """The block ended without asking for everything that the cassette holds."""
+
+
+class TrafficBlockedError(BaseException):
+    """A test talked to E2B although its traffic is blocked. No `Exception`, for the reason given above."""
+
+
+@dataclass
+class _Take:
+    """One request and as much of its answer as has come by so far."""
+
+    request: VcrRequest
+    status: int
+    headers: dict[str, list[str]]
+    chunks: list[bytes] = field(default_factory=list)
+
+    def response(self) -> dict[str, Any]:
+        return {
+            "status": {"code": self.status, "message": ""},
+            "headers": self.headers,
+            "body": {"string": b"".join(self.chunks)},
+        }
+
+
+class Tape:
+    """What `use_cassette` gives: counts, for tests that want to know. Thread-safe."""
+
+    def __init__(self, cassette: Any) -> None:
+        self._cassette = cassette
+        self._lock = threading.Lock()
+        self._takes: list[_Take] = []
+        self._misses: list[CassetteMissError] = []
+
+    def __len__(self) -> int:
+        """How many requests were played or recorded so far."""
+        return self.played + self.recorded
+
+    @property
+    def played(self) -> int:
+        return int(self._cassette.play_count)
+
+    @property
+    def recorded(self) -> int:
+        return len(self._takes)
+
+    @property
+    def missed(self) -> int:
+        return len(self._misses)
+
+    def play(self, request: VcrRequest) -> dict[str, Any] | None:
+        """The stored answer; None when it has to be recorded. Raises `CassetteMissError` when it must not be."""
+        with self._lock:
+            if self._cassette.can_play_response_for(request):
+                return dict(self._cassette.play_response(request))
+            if not self._cassette.write_protected and self._cassette.record_mode.value != "none":
+                return None
+            miss = CassetteMissError(_describe_miss(self._cassette, request))
+            self._misses.append(miss)
+            raise miss
+
+    def record(self, request: VcrRequest, response: pyqwest.SyncResponse | pyqwest.Response) -> _Take:
+        take = _Take(request, response.status, _headers_of(response))
+        with self._lock:
+            self._takes.append(take)
+        return take
+
+    def finish(self) -> None:
+        """Hand the takes to vcrpy; complain about what was missed or not played."""
+        if self._misses:
+            raise self._misses[0]
+        for take in self._takes:
+            self._cassette.append(take.request, take.response())
+        if not self._takes and not self._cassette.all_played:
+            raise UnplayedError(_describe_unplayed(self._cassette))
+
+
+@contextmanager
+def use_cassette(
+    path: str | Path, *, record_mode: RecordMode = "none", secrets: tuple[str, ...] = ()
+) -> Iterator[Tape]:
+    """Play the E2B SDK's traffic from the cassette at `path`, or record it there.
+
+    `secrets` are texts that must not be written, besides the keys, tokens and passwords that are left out anyway.
+    Raises `CassetteMissError` for a request that is not there (at once, and again at the end if somebody caught it)
+    and `UnplayedError` when an interaction was not asked for. Nothing is written when the block raises.
+    """
+    rules = _scrub.Rules.with_environment(secrets)
+    recorder = vcr.VCR(
+        before_record_request=rules.request,
+        before_record_response=rules.response,
+        match_on=_scrub.MATCH_ON,
+        record_on_exception=False,
+    )
+    for name, matcher in _scrub.MATCHERS.items():
+        recorder.register_matcher(name, matcher)
+    mode = vcr.record_mode.RecordMode(record_mode)
+    with recorder.use_cassette(
+        str(Path(path).absolute()), record_mode=mode, drop_unused_requests=mode == "all"
+    ) as inner:
+        tape = Tape(inner)
+        with _intercepted(tape):
+            yield tape
+        tape.finish()
+
+
+@contextmanager
+def block_traffic() -> Iterator[None]:
+    """Make every request of the E2B SDK raise `TrafficBlockedError`. A cassette inside the block still works."""
+
+    def refuse(_transport: Any, request: pyqwest.SyncRequest | pyqwest.Request) -> Any:
+        raise TrafficBlockedError(
+            f"{request.method} {urlsplit(request.url).path}: the E2B SDK's traffic is blocked in this test"
+        )
+
+    with _replaced(refuse, refuse):
+        yield
+
+
+@contextmanager
+def _intercepted(tape: Tape) -> Iterator[None]:
+    def execute_sync(transport: pyqwest.SyncHTTPTransport, request: pyqwest.SyncRequest) -> pyqwest.SyncResponse:
+        body = _read(request.content)
+        asked = _asked(request, body)
+        if (stored := tape.play(asked)) is not None:
+            return pyqwest.SyncResponse(**_stored(stored))
+        plain = pyqwest.SyncRequest(request.method, request.url, _readable(request.headers), body)
+        return _taped(_SEND(transport, plain), tape, asked)
+
+    async def execute(transport: pyqwest.HTTPTransport, request: pyqwest.Request) -> pyqwest.Response:
+        body = await _aread(request.content)
+        asked = _asked(request, body)
+        if (stored := tape.play(asked)) is not None:
+            return pyqwest.Response(**_stored(stored))
+        plain = pyqwest.Request(request.method, request.url, _readable(request.headers), body)
+        return _ataped(await _ASEND(transport, plain), tape, asked)
+
+    with _replaced(execute_sync, execute):
+        yield
+
+
+@contextmanager
+def _replaced(execute_sync: Any, execute: Any) -> Iterator[None]:
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(pyqwest.SyncHTTPTransport, "execute_sync", execute_sync))
+        stack.enter_context(patch.object(pyqwest.HTTPTransport, "execute", execute))
+        yield
+
+
+def _read(content: bytes | Iterator[bytes]) -> bytes:
+    return content if isinstance(content, bytes) else b"".join(bytes(chunk) for chunk in content)
+
+
+async def _aread(content: bytes | AsyncIterator[bytes]) -> bytes:
+    return content if isinstance(content, bytes) else b"".join([bytes(chunk) async for chunk in content])
+
+
+def _asked(request: pyqwest.SyncRequest | pyqwest.Request, body: bytes) -> VcrRequest:
+    uri = urlunsplit((*_ANY_HOST, *urlsplit(request.url)[2:]))
+    return VcrRequest(request.method, uri, body, dict(request.headers.items()))
+
+
+def _readable(headers: pyqwest.Headers) -> pyqwest.Headers:
+    """Without `accept-encoding`: the transport then unpacks by itself, and the cassette is text."""
+    return pyqwest.Headers([(name, value) for name, value in headers.items() if name.lower() != "accept-encoding"])
+
+
+def _headers_of(response: pyqwest.SyncResponse | pyqwest.Response) -> dict[str, list[str]]:
+    headers: dict[str, list[str]] = {}
+    for name, value in response.headers.items():
+        if name.lower() not in _DROPPED:
+            headers.setdefault(name, []).append(value)
+    return headers
+
+
+def _stored(response: dict[str, Any]) -> dict[str, Any]:
+    """A response of vcrpy's as arguments of pyqwest's."""
+    pairs = [(name, value) for name, values in response["headers"].items() for value in values]
+    return {
+        "status": response["status"]["code"],
+        "headers": pyqwest.Headers(pairs),
+        "content": response["body"]["string"] or b"",
+    }
+
+
+def _taped(response: pyqwest.SyncResponse, tape: Tape, asked: VcrRequest) -> pyqwest.SyncResponse:
+    take = tape.record(asked, response)
+
+    def passing() -> Iterator[bytes]:
+        with response:
+            for chunk in response.content:
+                take.chunks.append(bytes(chunk))
+                yield take.chunks[-1]
+
+    return pyqwest.SyncResponse(status=response.status, headers=response.headers, content=passing())
+
+
+def _ataped(response: pyqwest.Response, tape: Tape, asked: VcrRequest) -> pyqwest.Response:
+    take = tape.record(asked, response)
+
+    async def passing() -> AsyncIterator[bytes]:
+        async with response:
+            async for chunk in response.content:
+                take.chunks.append(bytes(chunk))
+                yield take.chunks[-1]
+
+    return pyqwest.Response(status=response.status, headers=response.headers, content=passing())
+
+
+def _describe_miss(cassette: Any, request: VcrRequest) -> str:
+    lines = [f"{cassette._path} holds no unplayed answer to {request.method} {request.path}."]  # noqa: SLF001 - vcrpy names it nowhere else
+    for stored, same, failed in cassette.find_requests_with_most_matches(request)[:1]:
+        lines.append(f"Closest: {stored.method} {stored.path}; the same: {', '.join(same) or 'nothing'}")
+        lines += [f"differs in {name}: {why[:500]}" for name, why in failed]
+    lines.append("Did the code change? Record again with record_mode='all' (pytest: --record-mode=all).")
+    return "\n".join(lines)
+
+
+def _describe_unplayed(cassette: Any) -> str:
+    unplayed = [request for index, request in enumerate(cassette.requests) if not cassette.play_counts[index]]
+    names = ", ".join(f"{request.method} {request.path}" for request in unplayed[:5])
+    return f"{len(unplayed)} of {len(cassette)} recorded requests were not asked for: {names}"
