@@ -1,0 +1,204 @@
+"""A LlamaIndex LLM that follows a script: agents, query engines and workflows under test without a model or a key.
+
+For every supported llama-index-core (0.12.52 to 0.14); core's own scripted fake exists only since 0.14.10.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from typing import Any
+
+from ci_integrations.errors import MissingDependencyError
+
+try:
+    from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata, MessageRole
+    from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+    from llama_index.core.llms.function_calling import FunctionCallingLLM
+    from llama_index.core.llms.llm import ToolSelection
+except ModuleNotFoundError as missing:
+    raise MissingDependencyError("ScriptedLLM", "llamaindex") from missing
+from pydantic import PrivateAttr
+
+Turn = str | ChatMessage | Callable[[list[ChatMessage]], "str | ChatMessage"]
+"""What the model says: text, a whole message (`tool_call` makes one), or a function of the messages it is shown."""
+
+
+class ScriptEndedError(AssertionError):
+    """The model was asked once more than the script has turns."""
+
+
+def tool_call(name: str, /, *, tool_id: str | None = None, text: str = "", **arguments: Any) -> ChatMessage:
+    """The message of a model that calls the tool `name` with `arguments`."""
+    return tool_calls((name, arguments), text=text, tool_ids=[tool_id] if tool_id else None)
+
+
+def tool_calls(
+    *calls: tuple[str, dict[str, Any]], text: str = "", tool_ids: Sequence[str] | None = None
+) -> ChatMessage:
+    """The message of a model that calls several tools at once."""
+    ids = tool_ids or [f"call_{number}_{name}" for number, (name, _) in enumerate(calls)]
+    selections = [
+        ToolSelection(tool_id=tool_id, tool_name=name, tool_kwargs=arguments)
+        for tool_id, (name, arguments) in zip(ids, calls, strict=True)
+    ]
+    return ChatMessage(role=MessageRole.ASSISTANT, content=text, additional_kwargs={"tool_calls": selections})
+
+
+class ScriptedLLM(FunctionCallingLLM):
+    """Says `turns` one after the other, whatever it is asked; thread-safe.
+
+    `seen` holds the messages of every request, `tools_seen` the tools offered with it. `function_calling=False` makes
+    it a model for ReActAgent. Raises `ScriptEndedError` when the script is over.
+    """
+
+    function_calling: bool = True
+
+    _turns: list[Turn] = PrivateAttr()
+    _seen: list[list[ChatMessage]] = PrivateAttr(default_factory=list)
+    _tools_seen: list[list[str]] = PrivateAttr(default_factory=list)
+    _lock: Any = PrivateAttr(default_factory=threading.Lock)
+
+    def __init__(self, turns: Sequence[Turn], *, function_calling: bool = True, **kwargs: Any) -> None:
+        super().__init__(function_calling=function_calling, **kwargs)
+        self._turns = list(turns)
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "ScriptedLLM"
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        return LLMMetadata(
+            is_chat_model=True, is_function_calling_model=self.function_calling, model_name="scripted",
+            context_window=1_000_000,
+        )  # fmt: skip
+
+    @property
+    def seen(self) -> list[list[ChatMessage]]:
+        """The messages of each request so far."""
+        return self._seen
+
+    @property
+    def tools_seen(self) -> list[list[str]]:
+        """The names of the tools offered with each request so far."""
+        return self._tools_seen
+
+    @property
+    def left(self) -> int:
+        """How many turns have not been said."""
+        return len(self._turns) - len(self._seen)
+
+    def _answer(self, messages: Sequence[ChatMessage], tools: Sequence[Any] = ()) -> ChatResponse:
+        shown = list(messages)
+        with self._lock:
+            number = len(self._seen)
+            if number >= len(self._turns):
+                last = shown[-1].content if shown else ""
+                raise ScriptEndedError(f"the script has {number} turns, and the model was asked again: {last!r}")
+            self._seen.append(shown)
+            self._tools_seen.append([tool.metadata.get_name() for tool in tools])
+        turn = self._turns[number]
+        said = turn(shown) if callable(turn) else turn
+        message = said if isinstance(said, ChatMessage) else ChatMessage(role=MessageRole.ASSISTANT, content=said)
+        return ChatResponse(message=message, delta=message.content or "", raw={"turn": number})
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return self._answer(messages, kwargs.get("tools", ()))
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return self._answer(messages, kwargs.get("tools", ()))
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Generator[ChatResponse, None, None]:
+        answer = self._answer(messages, kwargs.get("tools", ()))
+
+        def chunks() -> Generator[ChatResponse, None, None]:
+            yield answer
+
+        return chunks()
+
+    @llm_chat_callback()
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> AsyncGenerator[ChatResponse, None]:
+        answer = self._answer(messages, kwargs.get("tools", ()))
+
+        async def chunks() -> AsyncGenerator[ChatResponse, None]:
+            yield answer
+
+        return chunks()
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: FBT001, FBT002
+        answer = self._answer([ChatMessage(role=MessageRole.USER, content=prompt)])
+        return CompletionResponse(text=answer.message.content or "", raw=answer.raw)
+
+    @llm_completion_callback()
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: FBT001, FBT002
+        answer = self._answer([ChatMessage(role=MessageRole.USER, content=prompt)])
+        return CompletionResponse(text=answer.message.content or "", raw=answer.raw)
+
+    @llm_completion_callback()
+    def stream_complete(
+        self,
+        prompt: str,
+        formatted: bool = False,  # noqa: FBT001, FBT002
+        **kwargs: Any,
+    ) -> Generator[CompletionResponse, None, None]:
+        answer = self._answer([ChatMessage(role=MessageRole.USER, content=prompt)])
+
+        def chunks() -> Generator[CompletionResponse, None, None]:
+            text = answer.message.content or ""
+            yield CompletionResponse(text=text, delta=text, raw=answer.raw)
+
+        return chunks()
+
+    @llm_completion_callback()
+    async def astream_complete(
+        self,
+        prompt: str,
+        formatted: bool = False,  # noqa: FBT001, FBT002
+        **kwargs: Any,
+    ) -> AsyncGenerator[CompletionResponse, None]:
+        answer = self._answer([ChatMessage(role=MessageRole.USER, content=prompt)])
+
+        async def chunks() -> AsyncGenerator[CompletionResponse, None]:
+            text = answer.message.content or ""
+            yield CompletionResponse(text=text, delta=text, raw=answer.raw)
+
+        return chunks()
+
+    def _prepare_chat_with_tools(  # noqa: PLR0917 - core calls it so
+        self,
+        tools: Sequence[Any],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,  # noqa: FBT001, FBT002
+        allow_parallel_tool_calls: bool = False,  # noqa: FBT001, FBT002
+        tool_required: bool = False,  # noqa: FBT001, FBT002
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        messages = list(chat_history or [])
+        if user_msg is not None:
+            asked = user_msg if isinstance(user_msg, ChatMessage) else ChatMessage(role="user", content=user_msg)
+            messages.append(asked)
+        return {"messages": messages, "tools": list(tools)}
+
+    def get_tool_calls_from_response(
+        self,
+        response: ChatResponse,
+        error_on_no_tool_call: bool = True,  # noqa: FBT001, FBT002
+        **kwargs: Any,
+    ) -> list[ToolSelection]:
+        calls = [_selection(call) for call in response.message.additional_kwargs.get("tool_calls", [])]
+        if error_on_no_tool_call and not calls:
+            raise ValueError(f"expected a tool call, the script said {response.message.content!r}")
+        return calls
+
+
+def _selection(call: Any) -> ToolSelection:
+    """Restored from a saved Context it is a dict."""
+    return call if isinstance(call, ToolSelection) else ToolSelection.model_validate(call)
