@@ -1,0 +1,158 @@
+"""What a value looks like: its MIME bundle, made JSON-safe. Used by the kernel only.
+
+On top of IPython's own formatters: lists and dicts as `application/json`, the reference's `e2b/data` and `e2b/chart`,
+and pictures that Pillow saves or shows. Figures and tables as neutral data come from `charts.extractor`.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import importlib.util
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from IPython.core.formatters import BaseFormatter, JSONFormatter
+from IPython.display import display
+from traitlets import ObjectName, Unicode
+
+from ci_integrations.local.sandbox import frames
+
+Bundle = dict[str, Any]
+
+
+class ListsAndDicts(JSONFormatter):
+    """`application/json` also for lists and dicts that are JSON; the others have their text only."""
+
+    def __call__(self, obj: Any) -> Any:
+        if not isinstance(obj, (list, dict)):
+            return super().__call__(obj)
+        try:
+            plain = json_value(obj, strict=True)
+        except (TypeError, ValueError, RecursionError):
+            return None
+        return plain
+
+
+class DataFormatter(BaseFormatter):
+    format_type = Unicode("e2b/data")
+    print_method = ObjectName("_repr_e2b_data_")
+    _return_type = (dict, str)
+
+
+class ChartFormatter(BaseFormatter):
+    format_type = Unicode("e2b/chart")
+    print_method = ObjectName("_repr_e2b_chart_")
+    _return_type = (dict, str)
+
+
+def add_formatters(shell: Any) -> None:
+    """Give `shell` our formatters, then those of `charts.extractor`."""
+    formatter = shell.display_formatter
+    for each in (ListsAndDicts, DataFormatter, ChartFormatter):
+        made = each(parent=formatter)
+        formatter.formatters[made.format_type] = made
+    install_extractor(shell, full=False)
+
+
+def install_extractor(shell: Any, *, full: bool) -> None:
+    """Charts and tables as data. Without the extractor figures are pictures only."""
+    from ci_integrations.charts import extractor
+
+    if hasattr(extractor, "install"):
+        extractor.install(shell, full=full)
+
+
+def json_value(value: Any, depth: int = frames.MAX_JSON_DEPTH, *, strict: bool = False) -> Any:
+    """`value` as plain JSON; NaN becomes null. What JSON has no word for is its string, or TypeError when `strict`."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return _integer(value, strict)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if depth <= 0:
+        raise ValueError("nested too deeply")
+    if isinstance(value, Mapping):
+        return {_key(key, strict): json_value(item, depth - 1, strict=strict) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_value(item, depth - 1, strict=strict) for item in value]
+    return _other(value, depth, strict)
+
+
+def _integer(value: int, strict: bool) -> int | str:
+    if -(1 << 63) <= value < 1 << 64:
+        return int(value)
+    if strict:
+        raise TypeError("an integer beyond 64 bits")
+    return str(value)
+
+
+def _key(key: Any, strict: bool) -> str:
+    if isinstance(key, str):
+        return key
+    if key is None or isinstance(key, (bool, int, float)):
+        return json.dumps(key) if not isinstance(key, float) or math.isfinite(key) else "null"
+    if isinstance(key, (datetime.date, datetime.time)):
+        return key.isoformat()
+    if strict:
+        raise TypeError(f"a key of type {type(key).__name__}")
+    return str(key)
+
+
+def _other(value: Any, depth: int, strict: bool) -> Any:
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, bytes) and not strict:
+        return base64.b64encode(value).decode("ascii")
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return json_value(value.tolist(), depth - 1, strict=strict)
+    if strict:
+        raise TypeError(f"a value of type {type(value).__name__}")
+    return str(value)
+
+
+def wire_bundle(data: Mapping[str, Any]) -> Bundle:
+    """A MIME bundle that can be sent: pictures as base64 text, data as plain JSON."""
+    bundle: Bundle = {}
+    for mime, payload in data.items():
+        if isinstance(payload, bytes):
+            bundle[mime] = base64.b64encode(payload).decode("ascii")
+        elif isinstance(payload, str):
+            bundle[mime] = payload
+        elif payload is not None:
+            _add_json(bundle, str(mime), payload)
+    return bundle
+
+
+def _add_json(bundle: Bundle, mime: str, payload: Any) -> None:
+    try:
+        bundle[mime] = json_value(payload)
+    except (ValueError, RecursionError):
+        pass  # nested beyond what the host accepts: its text form remains
+
+
+def hook_pillow() -> None:
+    """A picture that user code saves under a name or shows is displayed too, as in the reference."""
+    if importlib.util.find_spec("PIL") is None:
+        return
+    from PIL import Image, ImageShow
+
+    save = Image.Image.save
+
+    def save_and_display(self: Any, fp: Any, format: Any = None, **params: Any) -> None:
+        if isinstance(fp, str):
+            display(self)
+        save(self, fp, format, **params)
+
+    class DisplayViewer(ImageShow.Viewer):
+        def show(self, image: Any, **options: Any) -> int:
+            display(image)
+            return 1
+
+    if not getattr(save, "shows", False):
+        save_and_display.shows = True  # type: ignore[attr-defined]
+        Image.Image.save = save_and_display  # type: ignore[method-assign]
+        ImageShow.register(DisplayViewer(), order=0)

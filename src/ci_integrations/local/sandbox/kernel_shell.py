@@ -1,0 +1,142 @@
+"""IPython without a terminal, files, threads or zmq: what it shows goes to a `send` function. Used by the kernel only."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.compilerop import CachingCompiler
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.profiledir import ProfileDir
+from IPython.utils.text import LSString, SList
+from traitlets.config import Config
+
+from ci_integrations.local.sandbox.kernel_formats import Bundle, add_formatters
+
+Send = Callable[[dict[str, Any]], None]
+_HASH_SEED = 0xC70F6907
+
+
+class Publisher(DisplayPublisher):
+    """`display()`. Updates of an earlier display and `clear_output()` are dropped, as in the reference."""
+
+    def publish(self, data: Bundle, metadata: Any = None, *args: Any, update: bool = False, **kwargs: Any) -> None:
+        if not update:
+            self.shell.send({"type": "display", "data": data, "is_main_result": False})
+
+    def clear_output(self, wait: bool = False) -> None:
+        pass
+
+
+class Hook(DisplayHook):
+    """The value of a cell's last expression."""
+
+    def write_output_prompt(self) -> None:
+        pass
+
+    def write_format_data(self, format_dict: Bundle, md_dict: Any = None) -> None:
+        self.shell.send({"type": "display", "data": format_dict, "is_main_result": True})
+
+    def log_output(self, format_dict: Bundle) -> None:
+        """Nothing is kept: the host has it."""
+
+    def finish_displayhook(self) -> None:
+        self._is_active = False
+
+
+class Compiler(CachingCompiler):
+    """Names a cell's file as Jupyter does, so that messages which show it read the same."""
+
+    def get_code_name(self, raw_code: str, code: str, number: int) -> str:
+        return os.path.join(tempfile.gettempdir(), f"ipykernel_{os.getpid()}", f"{murmur2(raw_code.encode())}.py")
+
+
+def murmur2(data: bytes) -> int:
+    """MurmurHash2 of 32 bits: the number in the file name that Jupyter gives a cell."""
+    mask, m = 0xFFFFFFFF, 0x5BD1E995
+    h = _HASH_SEED ^ len(data)
+    whole = len(data) & ~3
+    for i in range(0, whole, 4):
+        k = int.from_bytes(data[i : i + 4], "little") * m & mask
+        h = (h * m & mask) ^ ((k ^ k >> 24) * m & mask)
+    if len(data) > whole:
+        h = (h ^ int.from_bytes(data[whole:], "little")) * m & mask
+    h = (h ^ h >> 13) * m & mask
+    return h ^ h >> 15
+
+
+class KernelShell(InteractiveShell):
+    """One per process, made before the fork; `send` is set after it."""
+
+    compiler_class = Compiler
+    exiting = False
+    showed_error = False
+    interrupted = False
+    """Set when a SIGINT was turned into a cancellation, so that the error still reads KeyboardInterrupt."""
+
+    def init_ipython_dir(self, ipython_dir: Any) -> None:
+        """No directory is made: before the fork there is no home to make it in."""
+
+    def init_profile_dir(self, profile_dir: Any) -> None:
+        self.profile_dir = ProfileDir()
+
+    def init_virtualenv(self) -> None:
+        """The interpreter is the sandbox's own already."""
+
+    def send(self, message: dict[str, Any]) -> None:
+        raise RuntimeError("the kernel is not connected")
+
+    def ask_exit(self) -> None:
+        self.exiting = True
+
+    def _get_exc_info(self, exc_tuple: Any = None) -> Any:
+        kind, value, trace = super()._get_exc_info(exc_tuple)
+        if self.interrupted and kind.__name__ == "CancelledError":
+            return KeyboardInterrupt, KeyboardInterrupt(), trace
+        return kind, value, trace
+
+    def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
+        self.showed_error = True
+        self.send({"type": "error", "name": etype.__name__, "value": str(evalue), "traceback": "".join(stb)})
+
+    def _format_exception_for_storage(self, exception: BaseException, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """IPython formats every traceback once more for a history that nobody reads."""
+        return {"ename": type(exception).__name__, "evalue": "", "traceback": []}
+
+    def system(self, cmd: str) -> None:
+        """`!cmd`: both its streams come out as stdout, as under the reference's terminal."""
+        line = self.var_expand(cmd, depth=1)
+        try:
+            code = subprocess.call(line, shell=True, executable="/bin/bash", stderr=subprocess.STDOUT)
+        except KeyboardInterrupt:
+            code = 130
+        self.user_ns["_exit_code"] = code
+
+    system_raw = system_piped = system
+
+    def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> SList | LSString:
+        """`x = !cmd`."""
+        line = self.var_expand(cmd, depth=depth + 1)
+        done = subprocess.run(
+            line, shell=True, executable="/bin/bash", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        text = done.stdout.decode("utf-8", "replace")
+        return SList(text.splitlines()) if split else LSString(text)
+
+
+def make_shell() -> KernelShell:
+    """The process's shell. Make it before matplotlib.pyplot is imported, or figures have no picture."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.HistoryManager.hist_file = ":memory:"
+    config.InteractiveShell.colors = "nocolor"
+    shell = KernelShell.instance(config=config, display_pub_class=Publisher, displayhook_class=Hook)
+    add_formatters(shell)
+    shell.push({"os": os, "sys": sys}, interactive=False)
+    return shell

@@ -1,0 +1,180 @@
+"""stdout and stderr of a context, drained, bounded and decoded. Used by `context` only.
+
+The first output of a cell is handed on at once; after that it is gathered for a few milliseconds, so that a hundred
+thousand prints become a few hundred events, and megabytes a few big ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+_READ = 1 << 18
+_PIPE = 1 << 20
+_GATHER = 0.02
+"""Seconds between two events of the same stream, unless `_ENOUGH` bytes are there before."""
+_FIRST = 0.002
+"""Seconds to wait with the first output: `print` writes a text and its line end one after the other."""
+_ENOUGH = 1 << 18
+_FULL = 8 << 20
+"""Bytes not yet handed on before reading stops: a slow consumer slows the cell down instead of filling memory."""
+_DRIBBLE = 4096
+_REST = 0.003
+"""Seconds without reading after a small read: a loop of prints must not wake us for each."""
+
+
+class _Stream:
+    """One pipe."""
+
+    def __init__(self, name: str, fd: int) -> None:
+        self.name = name
+        self.fd = fd
+        self.open = True
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.parts: list[bytes] = []
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE)
+
+
+class Output:
+    """Both pipes of one child. `wake()` is called when there is something to `take()`."""
+
+    def __init__(self, stdout: int, stderr: int | None, limit: int, wake: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._streams = [_Stream("stdout", stdout)]
+        if stderr is not None:
+            self._streams.append(_Stream("stderr", stderr))
+        self._limit = limit
+        self._wake = wake
+        self._kept = self._dropped = self._pending = 0
+        self._told = self._since = 0.0
+        self._reading = False
+        self._rest: asyncio.TimerHandle | None = None
+        self.quiet = True
+        """Between cells: what comes is dropped, it belongs to no cell."""
+        self.resume()
+
+    def begin(self) -> None:
+        """A cell starts: what came before it is forgotten."""
+        self.quiet = True
+        self.drain()
+        self.quiet = False
+        self._kept = self._dropped = self._pending = 0
+        self._told = 0.0
+        for stream in self._streams:
+            stream.decoder.reset()
+            stream.parts.clear()
+        self.resume()
+
+    def resume(self) -> None:
+        self._rest = None
+        if self._reading:
+            return
+        self._reading = True
+        for stream in self._streams:
+            if stream.open:
+                self._loop.add_reader(stream.fd, self._on_readable, stream)
+
+    def _pause_reading(self) -> None:
+        self._reading = False
+        for stream in self._streams:
+            self._loop.remove_reader(stream.fd)
+
+    def _on_readable(self, stream: _Stream) -> None:
+        count = self._read(stream)
+        if self._pending >= _FULL:
+            self._pause_reading()
+        elif 0 < count < _DRIBBLE:
+            self._pause_reading()
+            self._rest = self._loop.call_later(_REST, self.resume)
+
+    def _read(self, stream: _Stream) -> int:
+        """One read; how many bytes, 0 when there is nothing more."""
+        try:
+            data = os.read(stream.fd, _READ)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            data = b""
+        if not data:
+            self._end(stream)
+            return 0
+        if not self.quiet:
+            self._keep(stream, data)
+        return len(data)
+
+    def _end(self, stream: _Stream) -> None:
+        stream.open = False
+        self._loop.remove_reader(stream.fd)
+
+    def _keep(self, stream: _Stream, data: bytes) -> None:
+        room = max(self._limit - self._kept, 0)
+        kept = data if len(data) <= room else data[:room]
+        self._dropped += len(data) - len(kept)
+        if not kept:
+            return
+        if not self._pending:
+            self._since = self._loop.time()
+        stream.parts.append(kept)
+        self._kept += len(kept)
+        self._pending += len(kept)
+        if self._pending == len(kept) or self._pending >= _ENOUGH:
+            self._wake()
+
+    def drain(self) -> None:
+        """Read what is there now: at most what the pipes can hold, so that an endless writer cannot keep us."""
+        for stream in self._streams:
+            left = 2 * _PIPE
+            while stream.open and left > 0 and (count := self._read(stream)):
+                left -= count
+
+    def pause(self) -> float | None:
+        """Seconds to go on gathering; 0 or less when it is time to `take()`, None when there is nothing."""
+        if not self._pending:
+            return None
+        if self._pending >= _ENOUGH:
+            return 0.0
+        return max(self._told + _GATHER, self._since + _FIRST) - self._loop.time()
+
+    def take(self, *, everything: bool = False, final: bool = False) -> Iterator[dict[str, Any]]:
+        """What is to be told now, as events.
+
+        With `everything`, also what is still being gathered; with `final`, also half a character that never ended.
+        """
+        if not final and not self._due(everything):
+            return
+        self.drain()
+        self._pending = 0
+        self._told = self._loop.time()
+        for stream in self._streams:
+            text = stream.decoder.decode(b"".join(stream.parts), final)
+            stream.parts.clear()
+            if text:
+                yield {"type": stream.name, "text": text, "timestamp": self.now()}
+        if not self._reading and self._rest is None:
+            self.resume()
+
+    def _due(self, everything: bool) -> bool:
+        pause = self.pause()
+        return pause is not None and (everything or pause <= 0)
+
+    def cut(self) -> str:
+        """What to say when output was left out."""
+        if not self._dropped:
+            return ""
+        return f"\noutput truncated after {self._limit} bytes: {self._dropped} bytes left out\n"
+
+    def now(self) -> str:
+        return datetime.now(UTC).isoformat()
+
+    def close(self) -> None:
+        self.quiet = True
+        if self._rest is not None:
+            self._rest.cancel()
+        self._pause_reading()
