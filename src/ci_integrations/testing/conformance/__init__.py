@@ -1,0 +1,7 @@
+"""The contract of an E2B endpoint as a pytest suite: the same checks for our local server and for the cloud.
+
+    pytest --pyargs ci_integrations.testing.conformance                     # the local server
+    E2B_API_KEY=... pytest --pyargs ci_integrations.testing.conformance    # the cloud
+
+Everything goes through the unmodified E2B SDK. A check that does not hold in the cloud is a fault of the check.
+"""
