@@ -1,0 +1,251 @@
+"""The first process of a sandbox: starts, watches and reaps everything else in it. Trusted code, out of the user's reach.
+
+It is PID 1 of the sandbox's own pid namespace (a subreaper where there is none), is not dumpable, and speaks with the
+host over one packet socket (`wire.py`), which none of its children keeps. When that socket closes, it ends.
+
+    host → agent   configure {limits, envs, hostname}      spawn {id, kind, cwd, envs, stdin, control, pty} + descriptors
+                   signal {id, number, group}   freeze   thaw   usage
+    agent → host   ready   spawned {id, pid} [+ pty master]   failed {id, error}   exited {id, code | signal, reason}
+                   answer {id, ...}
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import os
+import pty
+import select
+import shutil
+import signal
+import socket
+import struct
+import sys
+import termios
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from ci_integrations.local.sandbox import lockdown, syscalls, wire
+from ci_integrations.local.sandbox.api import HOME, Limits
+
+CONTROL_FD: Final = 3
+_CANNOT_START: Final = 127
+
+
+@dataclass
+class _Child:
+    id: int
+    pid: int
+    reason: str | None = None
+
+
+@dataclass
+class Agent:
+    """`confinement` holds each child; `home` is where HOME really is; `reconfigure` applies the sandbox's own sizes."""
+
+    channel: socket.socket
+    confinement: lockdown.Confinement
+    reconfigure: Callable[[dict[str, Any], Limits], None]
+    home: str = HOME
+    limits: Limits = field(default_factory=Limits)
+    envs: dict[str, str] = field(default_factory=dict)
+    children: dict[int, _Child] = field(default_factory=dict)
+
+    def run(self) -> NoReturn:
+        """Serve until the host lets go."""
+        wakeup, waker = socket.socketpair()
+        for end in (wakeup, waker):
+            end.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self.channel, select.POLLIN)
+        poll.register(wakeup, select.POLLIN)
+        wire.send(self.channel, {"op": "ready"})
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if wakeup.fileno() in ready:
+                wakeup.recv(4096)
+                self._reap()
+            if self.channel.fileno() in ready:
+                self._obey()
+
+    def _obey(self) -> None:
+        received = wire.receive(self.channel)
+        if received is None:
+            os._exit(0)
+        message, fds = received
+        handler = getattr(self, f"_do_{message['op']}")
+        try:
+            handler(message, fds)
+        except OSError as error:
+            wire.send(self.channel, {"op": "failed", "id": message.get("id"), "error": _words(error)})
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = self.children.pop(pid, None)
+            if child is not None:
+                self._report_exit(child, status)
+
+    def _report_exit(self, child: _Child, status: int) -> None:
+        code = os.waitstatus_to_exitcode(status)
+        outcome = {"signal": -code} if code < 0 else {"code": code}
+        wire.send(self.channel, {"op": "exited", "id": child.id, "reason": child.reason, **outcome})
+
+    def _do_configure(self, message: dict[str, Any], fds: list[int]) -> None:
+        self.limits = Limits(**message["limits"])
+        self.envs = message["envs"]
+        self.reconfigure(message, self.limits)
+
+    def _do_signal(self, message: dict[str, Any], fds: list[int]) -> None:
+        for child in self.children.values():
+            if child.id == message["id"]:
+                send = os.killpg if message["group"] else os.kill
+                send(child.pid, message["number"])
+
+    def _do_spawn(self, message: dict[str, Any], fds: list[int]) -> None:
+        order = _Order(message, fds, self.home)
+        master = order.open_terminal()
+        pid = os.fork()
+        if pid == 0:
+            self._become(order)
+        self.children[pid] = _Child(message["id"], pid)
+        wire.send(self.channel, {"op": "spawned", "id": message["id"], "pid": pid}, master)
+        for fd in (*master, *order.terminal):
+            os.close(fd)
+
+    def _become(self, order: _Order) -> NoReturn:
+        """In the child: never returns into the agent's loop."""
+        try:
+            signal.set_wakeup_fd(-1)
+            order.take_descriptors()
+            _default_signals()
+            envs = {**base_environment(self.home), **self.envs, **order.envs}
+            os.environ.clear()
+            os.environ.update(envs)
+            lockdown.restrict(
+                self.confinement,
+                self.limits,
+                address_space_limit=order.address_space_limit,
+                processes=self.limits.processes,
+            )
+            order.go()
+        except SystemExit as leaving:
+            _leave(leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None))
+        except BaseException:  # noqa: BLE001 - whatever it was, this process must not become a second agent
+            traceback.print_exc()
+            _leave(1)
+
+
+class _Order:
+    """A request to spawn, checked."""
+
+    def __init__(self, message: dict[str, Any], fds: list[int], home: str) -> None:
+        self.target: dict[str, Any] = message["target"]
+        self.envs: dict[str, str] = message["envs"]
+        self.address_space_limit: bool = message["address_space_limit"]
+        self.cwd = real_path(message["cwd"], home)
+        self.pty: list[int] | None = message["pty"]
+        self.fds = dict(zip(message["fds"], fds, strict=True))
+        self.terminal: list[int] = []
+        if not Path(self.cwd).is_dir():
+            raise NotADirectoryError(20, f"not a directory: {message['cwd']}")
+
+    def open_terminal(self) -> list[int]:
+        """The master, for the host; the other side is kept in `terminal` for the child."""
+        if self.pty is None:
+            return []
+        master, slave = pty.openpty()
+        resize_terminal(master, *self.pty)
+        self.terminal = [slave]
+        return [master]
+
+    def take_descriptors(self) -> None:
+        """A session of its own; 0, 1, 2 and the control socket as 3; nothing else stays open."""
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        standard = [self.fds.get(name, null) for name in ("stdin", "stdout", "stderr")]
+        if self.terminal:
+            standard = self.terminal * 3
+            fcntl.ioctl(self.terminal[0], termios.TIOCSCTTY, 0)
+        wanted = [*standard, self.fds.get("control", null)]
+        high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in wanted]
+        for place, fd in enumerate(high):
+            os.dup2(fd, place, inheritable=place < CONTROL_FD)
+        syscalls.close_from(CONTROL_FD + 1 if "control" in self.fds else CONTROL_FD)
+        os.chdir(self.cwd)
+
+    def go(self) -> NoReturn:
+        argv = self.target.get("argv")
+        if argv is not None:
+            self._exec(argv)
+        module, _, function = self.target["entry"].partition(":")
+        getattr(importlib.import_module(module), function)(_adopt_control(), self.target["config"])
+        _leave(0)
+
+    def _exec(self, argv: list[str]) -> NoReturn:
+        program = shutil.which(argv[0])
+        if program is None:
+            os.write(2, f"{argv[0]}: command not found\n".encode())
+            os._exit(_CANNOT_START)
+        os.execv(program, argv)  # noqa: S606
+
+
+def _adopt_control() -> socket.socket:
+    return socket.socket(fileno=CONTROL_FD)
+
+
+def _leave(code: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            continue  # nobody listens any more
+    os._exit(code)
+
+
+def _default_signals() -> None:
+    for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def resize_terminal(master: int, cols: int, rows: int) -> None:
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+
+def real_path(path: str, home: str) -> str:
+    """Where `path` is: the same, except at the levels without a mount namespace."""
+    if path == HOME or path.startswith(HOME + "/"):
+        return home + path[len(HOME) :]
+    return path
+
+
+def base_environment(home: str) -> dict[str, str]:
+    """Of every process in a sandbox; nothing of it comes from the host's environment."""
+    path = [f"{home}/.local/bin", str(Path(sys.executable).parent), "/usr/local/sbin", "/usr/local/bin"]
+    path += ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+    return {
+        "HOME": home,
+        "USER": "user",
+        "LOGNAME": "user",
+        "SHELL": "/bin/bash",
+        "LANG": "C.UTF-8",
+        "PATH": ":".join(path),
+    }
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or str(error)

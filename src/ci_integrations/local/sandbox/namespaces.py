@@ -1,0 +1,190 @@
+"""Level `namespaces`: user, mount, pid, net, ipc, uts and cgroup namespaces, made by the zygote itself. Zygote and agent side."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import signal
+import socket
+import struct
+from pathlib import Path
+from typing import Any, Final
+
+from ci_integrations.local.sandbox import agent, lockdown, seccomp, syscalls, template
+from ci_integrations.local.sandbox.api import HOME, Limits
+
+_UID: Final = 1000
+_FIRST_HOST_UID: Final = 100_000
+_HOST_UIDS: Final = 65_000
+_ALL: Final = (
+    syscalls.CLONE_NEWUSER
+    | syscalls.CLONE_NEWNS
+    | syscalls.CLONE_NEWPID
+    | syscalls.CLONE_NEWNET
+    | syscalls.CLONE_NEWIPC
+    | syscalls.CLONE_NEWUTS
+    | syscalls.CLONE_NEWCGROUP
+)
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+_CAP_SETUID, _CAP_SYS_ADMIN = 7, 21
+# One file system, so that the quota holds for all of them together.
+_WRITABLE: Final = {"home": (HOME, 0o700), "tmp": ("/tmp", 0o1777), "vartmp": ("/var/tmp", 0o1777), "shm": ("/dev/shm", 0o1777)}  # noqa: S108
+
+
+class Namespaces:
+    """The zygote's side: `fork` a sandbox, then `enter` it in the child."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._own_uid = os.getuid()
+        self._own_gid = os.getgid()
+        if _has_capability(_CAP_SYS_ADMIN):
+            syscalls.unshare(syscalls.CLONE_NEWNS)
+        else:
+            self._become_root_of_a_user_namespace()
+        self._hidden = template.enter()
+        self._uids = _spare_uids()
+        self._next = random.randrange(_HOST_UIDS)
+        self._confinement = lockdown.Confinement(seccomp.filter_program(sockets=True))
+        self._mapped = -1
+
+    def _become_root_of_a_user_namespace(self) -> None:
+        syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # or /proc/self belongs to root
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{_UID} {self._own_uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{_UID} {self._own_gid} 1")
+        self._own_uid = self._own_gid = _UID
+
+    def fork(self, message: dict[str, Any]) -> tuple[int, int]:
+        """(0, -1) in the child, which must call `enter`; (pid, pidfd) in the zygote."""
+        mapped, may_go_on = os.pipe()
+        pid, pidfd = syscalls.clone(_ALL)
+        if pid == 0:
+            os.close(may_go_on)
+            self._mapped = mapped
+            return 0, -1
+        os.close(mapped)
+        try:
+            self._map_ids(pid)
+            os.write(may_go_on, b"1")
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            os.close(pidfd)
+            raise
+        finally:
+            os.close(may_go_on)
+        return pid, pidfd
+
+    def _map_ids(self, pid: int) -> None:
+        uid, gid = self._own_uid, self._own_gid
+        if self._uids:
+            self._next = (self._next + 1) % _HOST_UIDS
+            uid = gid = _FIRST_HOST_UID + self._next
+        Path(f"/proc/{pid}/uid_map").write_text(f"{_UID} {uid} 1")
+        Path(f"/proc/{pid}/gid_map").write_text(f"{_UID} {gid} 1")
+
+    def reap(self) -> None:
+        while True:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+
+    def enter(self) -> Inside:
+        """In the child: become the user, then furnish the sandbox."""
+        if os.read(self._mapped, 1) != b"1":
+            raise OSError("the zygote could not map the user id")
+        os.close(self._mapped)
+        if self._uids:
+            os.setgroups([])
+        os.setresgid(_UID, _UID, _UID)
+        os.setresuid(_UID, _UID, _UID)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
+        _furnish(self._hidden)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        return Inside(self._confinement)
+
+
+class Inside:
+    """The agent's side."""
+
+    def __init__(self, confinement: lockdown.Confinement) -> None:
+        self._confinement = confinement
+
+    def serve(self, channel: socket.socket) -> None:
+        agent.Agent(channel, self._confinement, self.reconfigure).run()
+
+    def reconfigure(self, message: dict[str, Any], limits: Limits) -> None:
+        """The sandbox's own name and quota, for one that was made before its owner was known."""
+        _sethostname(message["hostname"])
+        if (limits.disk, limits.inodes) != (Limits.disk, Limits.inodes):
+            syscalls.mount(None, HOME, None, syscalls.MS_REMOUNT | _QUIET, _quota(limits))
+
+
+_QUIET: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV
+
+
+def _quota(limits: Limits) -> str:
+    return f"size={limits.disk},nr_inodes={limits.inodes}"
+
+
+def _furnish(hidden: list[str]) -> None:
+    kept = [(path, os.open(path, os.O_PATH)) for path in hidden]
+    staging = "/mnt"
+    syscalls.mount("tmpfs", staging, "tmpfs", _QUIET, f"mode=755,{_quota(Limits())}")
+    for name, (place, mode) in _WRITABLE.items():
+        source = f"{staging}/{name}"
+        os.mkdir(source)  # noqa: PTH102
+        os.chmod(source, mode)  # noqa: PTH101 - mkdir's mode is masked
+        syscalls.bind(source, place)
+    for path, fd in kept:
+        _show_again(path, fd)
+    syscalls.unmount(staging)
+    syscalls.mount("devpts", "/dev/pts", "devpts", syscalls.MS_NOSUID | syscalls.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+    syscalls.mount("proc", "/proc", "proc", _QUIET | syscalls.MS_NOEXEC)
+    Path("/proc/sys/user/max_user_namespaces").write_text("0")
+    _bring_loopback_up()
+
+
+def _show_again(path: str, fd: int) -> None:
+    """Bind what a tmpfs now covers on top of it, read-only as it was."""
+    place = Path(path)
+    if Path(f"/proc/self/fd/{fd}").is_dir():
+        place.mkdir(parents=True, exist_ok=True)
+    else:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    syscalls.bind(f"/proc/self/fd/{fd}", path)
+    os.close(fd)
+
+
+def _bring_loopback_up() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("16sH14x", b"lo", 0)
+        flags = struct.unpack("16sH14x", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))
+
+
+def _sethostname(name: str) -> None:
+    import socket as sockets
+
+    sockets.sethostname(name)
+
+
+def _has_capability(number: int) -> bool:
+    status = Path("/proc/self/status").read_text()
+    effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) >> number & 1)
+
+
+def _spare_uids() -> bool:
+    """Whether we may hand every sandbox a user id of its own: we are root, and the ids exist in this user namespace."""
+    if os.geteuid() != 0 or not _has_capability(_CAP_SETUID):
+        return False
+    rows = [[int(word) for word in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    last = _FIRST_HOST_UID + _HOST_UIDS
+    return any(first <= _FIRST_HOST_UID and last <= first + count for first, _, count in rows)

@@ -1,0 +1,120 @@
+"""The fork server: a bare, single-threaded interpreter with the data stack loaded, forked once per sandbox.
+
+Started by `engine.py` as `python -I -m ci_integrations.local.sandbox.zygote` with an environment made from nothing and
+one packet socket as its standard input: whatever is in its memory can be read in every sandbox. It ends when that
+socket closes, and every agent ends with it.
+
+    host → zygote   {level, preload}, once; then create {id} + the agent's end of its channel
+    zygote → host   ready {...} or broken {error}; created {id, pid} + pidfd, or failed {id, error}
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.util
+import os
+import random
+import select
+import signal
+import socket
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+from ci_integrations.local.sandbox import agent, levels, wire
+
+_KERNEL: Final = "ci_integrations.local.sandbox.kernel"
+
+
+def main() -> None:
+    host = socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    received = wire.receive(host)
+    if received is None:
+        return
+    config, _ = received
+    try:
+        preload(config["preload"])
+        level = levels.prepare(config)
+    except (OSError, levels.ProbeFailed) as error:
+        wire.send(host, {"op": "broken", "error": str(error)})
+        return
+    wire.send(host, {"op": "ready", "modules": config["preload"]})
+    _serve(host, level)
+
+
+def preload(modules: list[str]) -> None:
+    """Import what sandboxes are likely to need. The kernel comes first: its shell must exist before pyplot is loaded."""
+    for name in (_KERNEL, *modules):
+        if not _installed(name):
+            continue
+        module = importlib.import_module(name)
+        prepare = getattr(module, "prepare", None) if name == _KERNEL else None
+        if prepare is not None:
+            prepare()
+    if threading.active_count() != 1 or len(os.listdir("/proc/self/task")) != 1:  # noqa: PTH208
+        raise OSError(f"a preloaded module started a thread: {', '.join(modules)}")
+    gc.collect()
+    gc.freeze()
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _serve(host: socket.socket, level: levels.Level) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    wakeup, waker = socket.socketpair()
+    for end in (wakeup, waker):
+        end.setblocking(False)
+    signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+    poll = select.poll()
+    poll.register(host, select.POLLIN)
+    poll.register(wakeup, select.POLLIN)
+    while True:
+        ready = {fd for fd, _ in poll.poll()}
+        if wakeup.fileno() in ready:
+            wakeup.recv(4096)
+            level.reap()
+        if host.fileno() not in ready:
+            continue
+        received = wire.receive(host)
+        if received is None:
+            os._exit(0)
+        _create(host, level, *received)
+
+
+def _create(host: socket.socket, level: levels.Level, message: dict[str, Any], fds: list[int]) -> None:
+    channel = socket.socket(fileno=fds[0])
+    try:
+        pid, pidfd = level.fork(message)
+    except OSError as error:
+        wire.send(host, {"op": "failed", "id": message["id"], "error": str(error)})
+        channel.close()
+        return
+    if pid == 0:
+        _be_an_agent(host, level, channel)
+    channel.close()
+    wire.send(host, {"op": "created", "id": message["id"], "pid": pid}, [pidfd])
+    os.close(pidfd)
+
+
+def _be_an_agent(host: socket.socket, level: levels.Level, channel: socket.socket) -> None:
+    try:
+        host.close()
+        random.seed()
+        level.enter().serve(channel)
+    except BaseException as error:  # noqa: BLE001 - never back into the zygote's loop
+        wire.send(channel, {"op": "broken", "error": f"{type(error).__name__}: {error}"})
+    finally:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
