@@ -1,4 +1,4 @@
-"""Which endpoint is checked, and sandboxes on it. A session's sandbox is shared by the checks that leave it as it was."""
+"""Which endpoint is checked, and sandboxes on it. One is shared by the checks that leave it as it was."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_an_unknown_context_is_not_found(sandbox: Sandbox) -> None:
 
 def test_context_and_language_together_are_refused(sandbox: Sandbox) -> None:
     context = sandbox.create_code_context()
-    with pytest.raises(Exception, match="(?i)context.*language|language.*context"):
+    with pytest.raises(Exception, match=r"(?i)context.*language|language.*context"):
         sandbox.run_code("1", context=context, language="python")
     sandbox.remove_code_context(context)
 
