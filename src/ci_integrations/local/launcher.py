@@ -1,0 +1,128 @@
+"""Starts the local server for this Python process: a child of its own, once, shared by all threads, gone with it.
+
+The way in for the rooms above. The child is exec'd, gets its options and lives on a pipe that only this process
+holds: however this process ends, the server reads the end of that pipe and goes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+STOP_SECONDS = 3.0
+
+
+class LocalServerError(RuntimeError):
+    """The local server did not start. The message is for people and names the remedy."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A local server that answers."""
+
+    url: str
+    token: str = field(repr=False)
+    level: str
+
+    def sdk_options(self) -> dict[str, str]:
+        """What the E2B SDK's calls take to come here."""
+        return {"api_url": self.url, "sandbox_url": self.url, "api_key": self.token}
+
+
+class _Server:
+    """One child process."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "ci_integrations.local.server", "--child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl+C at a terminal stops a cell, not the server
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(options).encode() + b"\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except BaseException as error:
+            self.stop()
+            if isinstance(error, BrokenPipeError):
+                raise LocalServerError("the local server ended at once; its own words are on stderr") from None
+            raise
+        self.endpoint = self._read(answer)
+
+    def _read(self, answer: bytes) -> Endpoint:
+        if not answer:
+            code = self._process.wait()
+            raise LocalServerError(f"the local server ended with code {code}; its own words are on stderr")
+        value = json.loads(answer)
+        if "error" in value:
+            self.stop()
+            raise LocalServerError(value["error"])
+        return Endpoint(**value)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """Ends it and every sandbox of it."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def forget(self) -> None:
+        """In a fork: the server is the parent's; our copies of its pipes must not keep it alive."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._process.returncode = 0
+
+
+_servers: dict[str, _Server] = {}
+_lock = threading.Lock()
+
+
+def local_endpoint(**options: Any) -> Endpoint:
+    """The local server of this process, started by the first call; a server that died is replaced.
+
+    `options` are those of `local.server.main.Options`; calls with equal options share one server.
+    Raises LocalServerError.
+    """
+    key = json.dumps(options, sort_keys=True)
+    with _lock:
+        server = _servers.get(key)
+        if server is None or not server.alive:
+            server = _servers[key] = _Server(options)
+        return server.endpoint
+
+
+def stop_local_servers() -> None:
+    """Ends what `local_endpoint` started. Also done when the process exits."""
+    with _lock:
+        while _servers:
+            _servers.popitem()[1].stop()
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+    while _servers:
+        _servers.popitem()[1].forget()
+
+
+atexit.register(stop_local_servers)
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,47 @@
+"""`python -m ci_integrations.local.server`: the server in the foreground, or (--child) as the launcher's child."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m ci_integrations.local.server", description="A local E2B server.")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--pool", type=int, default=0, help="sandboxes forked in advance")
+    parser.add_argument("--isolation", default="auto", help="auto, namespaces, bubblewrap, landlock or none")
+    parser.add_argument("--token-file", help="a file that holds the API key for clients; a random key otherwise")
+    parser.add_argument("--log-json", action="store_true")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    from ci_integrations.local.sandbox.api import EngineError
+    from ci_integrations.local.server.main import Address, CannotServe, serve, serve_child
+
+    if chosen.child:
+        return serve_child()
+
+    def ready(address: Address) -> None:
+        print(f"export E2B_API_URL={address.url}\nexport E2B_SANDBOX_URL={address.url}", flush=True)
+        print(f"export E2B_API_KEY={address.token}", flush=True)
+
+    try:
+        token = open(chosen.token_file).read().strip() if chosen.token_file else None  # noqa: SIM115
+        serve(
+            port=chosen.port,
+            pool=chosen.pool,
+            log_json=chosen.log_json,
+            token=token,
+            host=chosen.host,
+            isolation=chosen.isolation,
+            on_ready=ready,
+        )
+    except (CannotServe, EngineError, OSError) as error:
+        print(f"cannot serve: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""The ASGI application: whom a request is for, whether it may, and what it gets when its sandbox is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import re
+from dataclasses import dataclass
+
+from ci_integrations.local.sandbox.api import SandboxDead
+from ci_integrations.local.server import interpreter, proxy
+from ci_integrations.local.server.control import ControlPlane
+from ci_integrations.local.server.envd import files, rpc
+from ci_integrations.local.server.http import ClientGone, Exchange, HttpError, Receive, Scope, Send
+from ci_integrations.local.server.records import Record
+from ci_integrations.local.server.table import SandboxTable
+
+LOG = logging.getLogger(__name__)
+ENVD_PORT, INTERPRETER_PORT = 49983, 49999
+HOST = re.compile(r"(\d{1,5})-([a-z0-9]{8,40})\.")
+"""`PORT-ID.domain`, as get_host() prints it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    sandbox_id: str
+    port: int
+
+
+def target_of(exchange: Exchange) -> Target | None:
+    """The sandbox and port that a request is for; None for the control plane. HttpError 400 for a broken port."""
+    sandbox_id, port = exchange.headers.get("e2b-sandbox-id"), exchange.headers.get("e2b-sandbox-port")
+    if sandbox_id is None and (found := HOST.match(exchange.headers.get("host", ""))):
+        port, sandbox_id = found.groups()
+    if sandbox_id is None or port is None:
+        return None
+    if not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
+        raise HttpError(400, "the port of a sandbox is a number from 1 to 65535")
+    return Target(sandbox_id, int(port))
+
+
+def not_found(sandbox_id: str) -> HttpError:
+    """The SDK reads these very words."""
+    return HttpError(502, "The sandbox was not found", sandboxId=sandbox_id)
+
+
+def port_closed(target: Target) -> HttpError:
+    return HttpError(502, "The sandbox is running but port is not open", sandboxId=target.sandbox_id, port=target.port)
+
+
+class App:
+    """Everything behind the one port."""
+
+    def __init__(self, table: SandboxTable, control: ControlPlane, api_key: str) -> None:
+        self._table = table
+        self._control = control
+        self._api_key = api_key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        exchange = Exchange(scope, receive, send)
+        try:
+            await self._serve(exchange)
+        except HttpError as error:
+            await exchange.reply_error(error)
+        except ClientGone:
+            pass
+        except asyncio.CancelledError:
+            if not exchange.was_cut:
+                raise
+            asyncio.current_task().uncancel()  # type: ignore[union-attr]
+            await self._reply_cut(exchange)
+        except Exception:
+            if exchange.was_cut:
+                await self._reply_cut(exchange)
+                return
+            LOG.exception("%s %s failed", exchange.method, exchange.path)
+            await exchange.reply_error(HttpError(500, "the local server failed; its log says why"))
+
+    async def _reply_cut(self, exchange: Exchange) -> None:
+        await exchange.reply_error(not_found(exchange.headers.get("e2b-sandbox-id", "")))
+
+    async def _serve(self, exchange: Exchange) -> None:
+        target = target_of(exchange)
+        if target is not None:
+            await self._serve_sandbox(exchange, target)
+        elif exchange.path == "/files" and "signature" in exchange.query:
+            await self._serve_signed(exchange)
+        elif exchange.path == "/health":
+            await exchange.reply_json(200, {"status": "ok", "level": self._table.engine.level})
+        else:
+            self._check_key(exchange)
+            await self._control.serve(exchange)
+
+    def _check_key(self, exchange: Exchange) -> None:
+        given = exchange.headers.get("x-api-key", "").encode()
+        if not hmac.compare_digest(given, self._api_key):
+            raise HttpError(401, "X-API-KEY is missing or is not this server's key (it prints it when it starts)")
+
+    async def _serve_sandbox(self, exchange: Exchange, target: Target) -> None:
+        record = await self._running(target.sandbox_id)
+        record.exchanges.add(exchange)
+        try:
+            await self._serve_port(exchange, record, target)
+        except SandboxDead:
+            raise not_found(target.sandbox_id) from None
+        finally:
+            record.exchanges.discard(exchange)
+
+    async def _running(self, sandbox_id: str) -> Record:
+        record = self._table.find(sandbox_id)
+        if record is None:
+            raise not_found(sandbox_id)
+        if record.state == "paused" and record.wishes.auto_resume:
+            await self._table.resume(record, None)
+        if record.state == "paused":
+            raise not_found(sandbox_id)
+        return record
+
+    async def _serve_port(self, exchange: Exchange, record: Record, target: Target) -> None:
+        if target.port == ENVD_PORT:
+            await _serve_envd(exchange, record)
+            return
+        _check_traffic(exchange, record)
+        if target.port == INTERPRETER_PORT:
+            if exchange.path == "/execute":
+                _check_token(exchange, record)
+            await interpreter.serve(record, exchange)
+        elif not await proxy.forward(record, exchange, target.port):
+            raise port_closed(target)
+
+    async def _serve_signed(self, exchange: Exchange) -> None:
+        """A signed URL names no sandbox: it is the one whose token made the signature."""
+        operation = "write" if exchange.method == "POST" else "read"
+        for record in self._table.all():
+            if files.signature_is_valid(exchange.query, operation, record.access_token):
+                await self._running(record.sandbox_id)
+                await files.serve(record, exchange)
+                return
+        raise HttpError(401, "invalid signature")
+
+
+async def _serve_envd(exchange: Exchange, record: Record) -> None:
+    if exchange.path == "/health":
+        await exchange.reply(204)
+        return
+    signed = exchange.path == "/files" and "x-access-token" not in exchange.headers and "signature" in exchange.query
+    if not signed:
+        _check_token(exchange, record)
+    elif not files.signature_is_valid(
+        exchange.query, "write" if exchange.method == "POST" else "read", record.access_token
+    ):
+        raise HttpError(401, "invalid signature")
+    if exchange.path != "/files":
+        await rpc.serve(record, exchange)
+    elif exchange.method in ("GET", "POST", "HEAD"):
+        await files.serve(record, exchange)
+    else:
+        raise HttpError(405, f"{exchange.method} is not allowed on /files")
+
+
+def _check_token(exchange: Exchange, record: Record) -> None:
+    given = exchange.headers.get("x-access-token", "").encode()
+    if not hmac.compare_digest(given, record.access_token.encode()):
+        raise HttpError(401, "unauthorized access, please provide a valid access token")
+
+
+def _check_traffic(exchange: Exchange, record: Record) -> None:
+    if record.traffic_token is None:
+        return
+    given = exchange.headers.get("e2b-traffic-access-token", "").encode()
+    if not hmac.compare_digest(given, record.traffic_token.encode()):
+        raise HttpError(
+            403,
+            "Sandbox is secured with traffic access token. Token header 'e2b-traffic-access-token' is missing or wrong",
+            sandboxId=record.sandbox_id,
+        )

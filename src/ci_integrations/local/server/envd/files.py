@@ -1,0 +1,138 @@
+"""envd's `/files` and `/health`: whole files over HTTP, streamed, never held."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import mimetypes
+import posixpath
+import time
+import zlib
+from collections.abc import Mapping
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from ci_integrations.local.sandbox.worker_client import Channel, FileError
+from ci_integrations.local.server.envd import uploads, users
+from ci_integrations.local.server.http import Exchange, HttpError
+
+if TYPE_CHECKING:
+    from ci_integrations.local.server.records import Record
+
+STATUS = {"not_found": 404, "invalid": 400, "denied": 403, "no_space": 507, "too_many": 400, "unsupported": 501}
+
+
+async def serve(record: Record, exchange: Exchange) -> None:
+    """Answers GET and POST /files. Access was checked before, by token or by `signature_is_valid`."""
+    try:
+        users.check(exchange.query.get("username"))
+        users.user_of(exchange.headers.get("authorization"))
+        if exchange.method == "POST":
+            await uploads.receive(record, exchange)
+        else:
+            await _download(record, exchange)
+    except users.WrongUser as error:
+        raise HttpError(501 if "no root" in str(error) else 401, str(error)) from None
+    except FileError as error:
+        raise HttpError(STATUS.get(error.kind, 500), str(error)) from None
+
+
+def signature(path: str, operation: str, username: str, token: str, expires: str | None) -> str:
+    """What the SDK computes for a URL that needs no header."""
+    text = ":".join([path, operation, username, token] + ([expires] if expires else []))
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+    return "v1_" + digest
+
+
+def signature_is_valid(query: Mapping[str, str], operation: str, token: str) -> bool:
+    """Also whether it has not expired."""
+    expires = query.get("signature_expiration")
+    if expires and (not expires.isdigit() or int(expires) < time.time()):
+        return False
+    wanted = signature(query.get("path", ""), operation, query.get("username", ""), token, expires)
+    return hmac.compare_digest(wanted.encode(), query.get("signature", "").encode())
+
+
+async def _download(record: Record, exchange: Exchange) -> None:
+    path = exchange.query.get("path", "")
+    async with record.files.channel({"op": "read", "path": path}) as channel:
+        info = await channel.answer()
+        size, name, modified = int(info["size"]), posixpath.basename(str(info["path"])), int(info["modified"])
+        headers = [
+            ("content-type", mimetypes.guess_type(name)[0] or "application/octet-stream"),
+            ("content-disposition", f"inline; filename*=utf-8''{quote(name)}"),
+            ("accept-ranges", "bytes"),
+            ("vary", "Accept-Encoding"),
+            ("last-modified", formatdate(modified / 1e9, usegmt=True)),
+        ]
+        wanted = _range(exchange.headers.get("range"), size)
+        if wanted is not None:
+            await _send_range(exchange, channel, headers, wanted, size)
+        elif exchange.headers.get("accept-encoding", "").strip().lower() == "gzip":
+            await _send_compressed(exchange, channel, headers)
+        elif size == 0:
+            await _send_unsized(exchange, channel, headers)
+        else:
+            await _send_bytes(exchange, channel, 200, headers, 0, size)
+
+
+Headers = list[tuple[str, str]]
+
+
+def _range(header: str | None, size: int) -> tuple[int, int] | None:
+    """(first, last + 1) of the one range asked for; None to send everything. (0, 0) cannot be satisfied."""
+    unit, _, spec = (header or "").partition("=")
+    first, dash, last = spec.strip().partition("-")
+    if unit.strip() != "bytes" or not dash or not (first + last).isdigit():
+        return None
+    if not first:
+        return max(size - int(last), 0), size
+    start, end = int(first), min(int(last) + 1, size) if last else size
+    return (start, end) if start < end else (0, 0)
+
+
+async def _send_range(
+    exchange: Exchange, channel: Channel, headers: Headers, wanted: tuple[int, int], size: int
+) -> None:
+    start, end = wanted
+    if start >= end:
+        await exchange.reply(416, headers=[("content-range", f"bytes */{size}")])
+        return
+    headers.append(("content-range", f"bytes {start}-{end - 1}/{size}"))
+    await _send_bytes(exchange, channel, 206, headers, start, end - start)
+
+
+async def _send_bytes(
+    exchange: Exchange, channel: Channel, status: int, headers: Headers, start: int, length: int
+) -> None:
+    await channel.send_frame({"start": start, "length": length})
+    await exchange.start(status, [("content-length", str(length)), *headers])
+    sent = 0
+    async for chunk in channel.data():
+        chunk = chunk[: length - sent]
+        sent += len(chunk)
+        await exchange.write(chunk)
+    if sent == length:
+        await exchange.finish()
+    # else the file shrank meanwhile: without an end the connection is closed, and the client knows
+
+
+async def _send_unsized(exchange: Exchange, channel: Channel, headers: Headers) -> None:
+    """Empty files, and those of /proc, which only say how long they are by ending."""
+    await channel.send_frame({"start": 0, "length": None})
+    await exchange.start(200, headers)
+    async for chunk in channel.data():
+        await exchange.write(chunk)
+    await exchange.finish()
+
+
+async def _send_compressed(exchange: Exchange, channel: Channel, headers: Headers) -> None:
+    await channel.send_frame({"start": 0, "length": None})
+    await exchange.start(200, [*headers, ("content-encoding", "gzip")])
+    packer = zlib.compressobj(1, wbits=31)
+    async for chunk in channel.data():
+        if packed := packer.compress(chunk):
+            await exchange.write(packed)
+    await exchange.finish(packer.flush())

@@ -1,0 +1,153 @@
+"""The RPC service filesystem.Filesystem over a sandbox's file worker and watchers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
+from connectrpc.request import RequestContext
+from e2b.envd.filesystem import filesystem_pb as pb
+from protobuf import Oneof
+from protobuf.wkt import Timestamp
+
+from ci_integrations.local.sandbox.worker_client import FileEntry, FileError
+from ci_integrations.local.server.envd.rpc import CALL
+from ci_integrations.local.server.envd.users import WrongUser, user_of
+from ci_integrations.local.server.watchers import Change, Watcher
+
+Context = RequestContext[Any, Any]
+DEFAULT_KEEPALIVE = 90.0
+CODES = {
+    "not_found": Code.NOT_FOUND,
+    "invalid": Code.INVALID_ARGUMENT,
+    "exists": Code.ALREADY_EXISTS,
+    "denied": Code.PERMISSION_DENIED,
+    "no_space": Code.RESOURCE_EXHAUSTED,
+    "too_many": Code.RESOURCE_EXHAUSTED,
+    "unsupported": Code.UNIMPLEMENTED,
+}
+TYPES = {"file": pb.FileType.FILE, "directory": pb.FileType.DIRECTORY, "symlink": pb.FileType.SYMLINK}
+
+
+class FilesystemService:
+    """One object serves every sandbox: which one is in `CALL`."""
+
+    async def stat(self, request: pb.StatRequest, ctx: Context) -> pb.StatResponse:
+        with _errors(ctx):
+            return pb.StatResponse(entry=_entry(await CALL.get().record.files.stat(request.path)))
+
+    async def list_dir(self, request: pb.ListDirRequest, ctx: Context) -> pb.ListDirResponse:
+        with _errors(ctx):
+            entries = await CALL.get().record.files.list(request.path, max(request.depth, 1))
+        return pb.ListDirResponse(entries=[_entry(entry) for entry in entries if entry.type in TYPES])
+
+    async def make_dir(self, request: pb.MakeDirRequest, ctx: Context) -> pb.MakeDirResponse:
+        with _errors(ctx):
+            return pb.MakeDirResponse(entry=_entry(await CALL.get().record.files.make_dir(request.path)))
+
+    async def move(self, request: pb.MoveRequest, ctx: Context) -> pb.MoveResponse:
+        with _errors(ctx):
+            entry = await CALL.get().record.files.move(request.source, request.destination)
+        return pb.MoveResponse(entry=_entry(entry))
+
+    async def remove(self, request: pb.RemoveRequest, ctx: Context) -> pb.RemoveResponse:
+        with _errors(ctx):
+            await CALL.get().record.files.remove(request.path)
+        return pb.RemoveResponse()
+
+    async def watch_dir(self, request: pb.WatchDirRequest, ctx: Context) -> AsyncIterator[pb.WatchDirResponse]:
+        call = CALL.get()
+        with _errors(ctx):
+            watcher = await call.record.watchers.open(request.path, request.recursive, request.include_entry)
+        leaving = asyncio.create_task(_close_when_gone(call.gone, watcher))
+        try:
+            yield pb.WatchDirResponse(event=Oneof("start", pb.WatchDirResponse.StartEvent()))
+            async for change in watcher.changes(_keepalive(ctx)):
+                yield pb.WatchDirResponse(event=_event(change))
+        finally:
+            leaving.cancel()
+            watcher.close()
+
+    async def create_watcher(self, request: pb.CreateWatcherRequest, ctx: Context) -> pb.CreateWatcherResponse:
+        with _errors(ctx):
+            watchers = CALL.get().record.watchers
+            watcher = await watchers.open(request.path, request.recursive, request.include_entry)
+        return pb.CreateWatcherResponse(watcher_id=watchers.keep(watcher))
+
+    async def get_watcher_events(
+        self, request: pb.GetWatcherEventsRequest, ctx: Context
+    ) -> pb.GetWatcherEventsResponse:
+        changes = _watcher(request.watcher_id).drain()
+        return pb.GetWatcherEventsResponse(events=[_filesystem_event(change) for change in changes])
+
+    async def remove_watcher(self, request: pb.RemoveWatcherRequest, ctx: Context) -> pb.RemoveWatcherResponse:
+        _watcher(request.watcher_id).close()
+        CALL.get().record.watchers.forget(request.watcher_id)
+        return pb.RemoveWatcherResponse()
+
+
+@contextmanager
+def _errors(ctx: Context) -> Iterator[None]:
+    try:
+        user_of(ctx.request_headers.get("authorization"))
+        yield
+    except WrongUser as error:
+        code = Code.UNIMPLEMENTED if "no root" in str(error) else Code.UNAUTHENTICATED
+        raise ConnectError(code, str(error)) from None
+    except FileError as error:
+        raise ConnectError(CODES.get(error.kind, Code.INTERNAL), str(error)) from None
+
+
+def _entry(entry: FileEntry) -> pb.EntryInfo:
+    found = pb.EntryInfo(
+        name=entry.name,
+        type=TYPES.get(entry.type, pb.FileType.UNSPECIFIED),
+        path=entry.path,
+        size=entry.size,
+        mode=entry.mode,
+        permissions=entry.permissions,
+        owner=entry.owner,
+        group=entry.group,
+        modified_time=Timestamp.from_nanos(entry.modified),
+        metadata=entry.metadata,
+    )
+    if entry.symlink_target is not None:
+        found.symlink_target = entry.symlink_target
+        found.is_symlink = True
+    return found
+
+
+def _watcher(watcher_id: str) -> Watcher:
+    watcher = CALL.get().record.watchers.find(watcher_id)
+    if watcher is None:
+        raise ConnectError(Code.NOT_FOUND, f"watcher with id {watcher_id} not found")
+    return watcher
+
+
+def _filesystem_event(change: Change) -> pb.FilesystemEvent:
+    event = pb.FilesystemEvent(name=change.name, type=pb.EventType[change.type])
+    if change.entry is not None:
+        event.entry = _entry(change.entry)
+    return event
+
+
+def _event(change: Change | None) -> Any:
+    if change is None:
+        return Oneof("keepalive", pb.WatchDirResponse.KeepAlive())
+    return Oneof("filesystem", _filesystem_event(change))
+
+
+async def _close_when_gone(gone: asyncio.Event, watcher: Watcher) -> None:
+    await gone.wait()
+    watcher.close()
+
+
+def _keepalive(ctx: Context) -> float:
+    try:
+        return max(float(ctx.request_headers.get("keepalive-ping-interval") or DEFAULT_KEEPALIVE), 1.0)
+    except ValueError:
+        return DEFAULT_KEEPALIVE

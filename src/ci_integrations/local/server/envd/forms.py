@@ -1,0 +1,103 @@
+"""multipart/form-data as a stream of files: each part's bytes are passed on as they come."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from ci_integrations.local.server.http import HttpError
+
+FIELD = b"file"
+MAX_HEADER = 64 * 1024
+Event = tuple[str, bytes]
+
+
+async def parts(content_type: str, body: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
+    """(filename, data) of every part named "file". The data of one must be read before the next is asked for."""
+    form = _Form(content_type, body)
+    while (filename := await form.next_file()) is not None:
+        yield filename, form.data()
+        await form.skip()
+
+
+class _Form:
+    """Turns the parser's callbacks into a queue of events that is pulled."""
+
+    def __init__(self, content_type: str, body: AsyncIterator[bytes]) -> None:
+        boundary = parse_options_header(content_type)[1].get(b"boundary")
+        if not boundary:
+            raise HttpError(400, "the form has no boundary")
+        self._body = body
+        self._events: deque[Event] = deque()
+        self._in_file = False
+        self._header: dict[str, bytearray] = {"name": bytearray(), "value": bytearray()}
+        self._disposition = b""
+        self._header_size = 0
+        callbacks: Any = {
+            "on_part_begin": self._part_begins,
+            "on_header_field": lambda data, start, end: self._collect("name", data[start:end]),
+            "on_header_value": lambda data, start, end: self._collect("value", data[start:end]),
+            "on_header_end": self._header_ends,
+            "on_headers_finished": lambda: self._events.append(("part", self._disposition)),
+            "on_part_data": lambda data, start, end: self._events.append(("data", bytes(data[start:end]))),
+            "on_part_end": lambda: self._events.append(("end", b"")),
+            "on_end": lambda: self._events.append(("form", b"")),
+        }
+        self._parser = MultipartParser(boundary, callbacks)
+
+    def _part_begins(self) -> None:
+        self._disposition = b""
+        self._header_size = 0
+
+    def _collect(self, which: str, data: bytes) -> None:
+        self._header_size += len(data)
+        if self._header_size > MAX_HEADER:
+            raise HttpError(400, "the headers of a part are too long")
+        self._header[which] += data
+
+    def _header_ends(self) -> None:
+        if bytes(self._header["name"]).lower() == b"content-disposition":
+            self._disposition = bytes(self._header["value"])
+        self._header = {"name": bytearray(), "value": bytearray()}
+
+    async def _event(self) -> Event:
+        while not self._events:
+            chunk = await anext(self._body, None)
+            if chunk is None:
+                raise HttpError(400, "the form ends too early")
+            self._feed(chunk)
+        return self._events.popleft()
+
+    def _feed(self, chunk: bytes) -> None:
+        try:
+            self._parser.write(chunk)
+        except MultipartParseError as error:
+            raise HttpError(400, f"the form cannot be read: {error}") from None
+
+    async def next_file(self) -> str | None:
+        while True:
+            kind, value = await self._event()
+            if kind == "form":
+                return None
+            if kind != "part":
+                continue
+            options = parse_options_header(value)[1]
+            if options.get(b"name") == FIELD:
+                self._in_file = True
+                return options.get(b"filename", b"").decode("utf-8", "replace")
+
+    async def data(self) -> AsyncIterator[bytes]:
+        while self._in_file:
+            kind, value = await self._event()
+            if kind == "data":
+                yield value
+            else:
+                self._in_file = False
+
+    async def skip(self) -> None:
+        async for _ in self.data():
+            pass

@@ -1,0 +1,244 @@
+"""The RPC service process.Process over a sandbox's `ProcessTable`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import posixpath
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
+from connectrpc.request import RequestContext
+from e2b.envd.process import process_pb as pb
+from protobuf import Oneof
+
+from ci_integrations.local.sandbox.api import HOME, EngineError, Pty, SandboxDead
+from ci_integrations.local.sandbox.worker_client import FileError
+from ci_integrations.local.server.envd.rpc import CALL
+from ci_integrations.local.server.envd.users import WrongUser, user_of
+from ci_integrations.local.server.processes import Command, Ended, Event, Listener, Output, Process, events
+
+DEFAULT_KEEPALIVE = 90.0
+MAX_TERMINAL = 1000
+Context = RequestContext[Any, Any]
+
+
+class ProcessService:
+    """One object serves every sandbox: which one is in `CALL`."""
+
+    async def list(self, request: pb.ListRequest, ctx: Context) -> pb.ListResponse:
+        return pb.ListResponse(processes=[_info(p) for p in CALL.get().record.processes.running()])
+
+    async def start(self, request: pb.StartRequest, ctx: Context) -> AsyncIterator[pb.StartResponse]:
+        command = await _command(request, ctx)
+        try:
+            process = await CALL.get().record.processes.start(command)
+        except (EngineError, OSError) as error:
+            raise ConnectError(Code.INVALID_ARGUMENT, f"cannot start {command.argv[0]!r}: {error}") from None
+        listener = process.listen()
+        if (milliseconds := ctx.timeout_ms) is not None:
+            process.kill_after(max(milliseconds, 0) / 1000)
+        async for event in _stream(process, listener, ctx):
+            yield pb.StartResponse(event=event)
+
+    async def connect(self, request: pb.ConnectRequest, ctx: Context) -> AsyncIterator[pb.ConnectResponse]:
+        process = _find(request.process)
+        async for event in _stream(process, process.listen(), ctx):
+            yield pb.ConnectResponse(event=event)
+
+    async def update(self, request: pb.UpdateRequest, ctx: Context) -> pb.UpdateResponse:
+        process = _find(request.process)
+        if process.command.pty is None:
+            raise ConnectError(Code.FAILED_PRECONDITION, "the process has no terminal")
+        if request.pty is not None:
+            with _process_errors():
+                await process.child.resize(_pty(request.pty))
+        return pb.UpdateResponse()
+
+    async def send_input(self, request: pb.SendInputRequest, ctx: Context) -> pb.SendInputResponse:
+        await _write(_find(request.process), request.input)
+        return pb.SendInputResponse()
+
+    async def stream_input(self, request: AsyncIterator[pb.StreamInputRequest], ctx: Context) -> pb.StreamInputResponse:
+        process: Process | None = None
+        async for message in request:
+            match message.event:
+                case Oneof(field="start", value=start):
+                    process = _find(start.process)
+                case Oneof(field="data", value=data) if process is not None:
+                    await _write(process, data.input)
+                case Oneof(field="data"):
+                    raise ConnectError(Code.INVALID_ARGUMENT, "data before start")
+        return pb.StreamInputResponse()
+
+    async def send_signal(self, request: pb.SendSignalRequest, ctx: Context) -> pb.SendSignalResponse:
+        process = _find(request.process)
+        if process.end is not None:
+            raise _unknown(request.process)
+        if request.signal not in (pb.Signal.SIGTERM, pb.Signal.SIGKILL):
+            raise ConnectError(Code.UNIMPLEMENTED, "only SIGTERM and SIGKILL can be sent")
+        with _process_errors():
+            await process.child.signal(signal.Signals(int(request.signal)))
+        return pb.SendSignalResponse()
+
+    async def close_stdin(self, request: pb.CloseStdinRequest, ctx: Context) -> pb.CloseStdinResponse:
+        process = _find(request.process)
+        if process.command.pty is not None:
+            raise ConnectError(Code.FAILED_PRECONDITION, "a terminal's input is closed by sending Ctrl+D")
+        await process.close_stdin()
+        return pb.CloseStdinResponse()
+
+
+# -- from the wire
+
+
+async def _command(request: pb.StartRequest, ctx: Context) -> Command:
+    if request.process is None or not request.process.cmd:
+        raise ConnectError(Code.INVALID_ARGUMENT, "a command is needed")
+    try:
+        user_of(ctx.request_headers.get("authorization"))
+    except WrongUser as error:
+        code = Code.UNIMPLEMENTED if "no root" in str(error) else Code.UNAUTHENTICATED
+        raise ConnectError(code, str(error)) from None
+    config = request.process
+    argv = [config.cmd, *config.args]
+    if any("\0" in text for text in (*argv, *config.envs, *config.envs.values())):
+        raise ConnectError(Code.INVALID_ARGUMENT, "a command, argument or variable cannot hold a NUL")
+    return Command(
+        argv=argv,
+        cwd=await _directory(config.cwd),
+        envs=dict(config.envs),
+        tag=request.tag if request.has_field("tag") else None,
+        stdin=request.stdin if request.has_field("stdin") else True,
+        pty=_pty(request.pty) if request.pty is not None else None,
+    )
+
+
+async def _directory(cwd: str) -> str:
+    path = _absolute(cwd)
+    if path == HOME:
+        return path
+    try:
+        if (await CALL.get().record.files.stat(path)).type == "directory":
+            return path
+    except FileError:
+        pass
+    raise ConnectError(Code.INVALID_ARGUMENT, f"cwd '{path}' does not exist")
+
+
+def _absolute(path: str) -> str:
+    if path == "~" or path.startswith("~/"):
+        path = HOME + path[1:]
+    return posixpath.normpath(posixpath.join(HOME, path))
+
+
+def _pty(pty: pb.PTY) -> Pty:
+    size = pty.size
+    if size is None:
+        return Pty(80, 24)
+    return Pty(min(max(size.cols, 1), MAX_TERMINAL), min(max(size.rows, 1), MAX_TERMINAL))
+
+
+def _find(selector: pb.ProcessSelector | None) -> Process:
+    table = CALL.get().record.processes
+    found = None
+    match selector.selector if selector is not None else None:
+        case Oneof(field="pid", value=pid):
+            found = table.find(pid=pid)
+        case Oneof(field="tag", value=tag):
+            found = table.find(tag=tag)
+    if found is None:
+        raise _unknown(selector)
+    return found
+
+
+def _unknown(selector: pb.ProcessSelector | None) -> ConnectError:
+    match selector.selector if selector is not None else None:
+        case Oneof(field=field, value=value):
+            return ConnectError(Code.NOT_FOUND, f"process with {field} {value} not found")
+    return ConnectError(Code.INVALID_ARGUMENT, "a process is needed: pid or tag")
+
+
+async def _write(process: Process, given: pb.ProcessInput | None) -> None:
+    match given.input if given is not None else None:
+        case Oneof(field="pty", value=data):
+            wants_pty = True
+        case Oneof(field="stdin", value=data):
+            wants_pty = False
+        case _:
+            raise ConnectError(Code.INVALID_ARGUMENT, "input is needed: stdin or pty")
+    if wants_pty != (process.command.pty is not None):
+        raise ConnectError(
+            Code.FAILED_PRECONDITION, "the process has no terminal" if wants_pty else "it has a terminal"
+        )
+    try:
+        await process.write(data)
+    except OSError as error:
+        raise ConnectError(
+            Code.FAILED_PRECONDITION, f"cannot write to the process: {os.strerror(error.errno or 32)}"
+        ) from None
+
+
+@contextmanager
+def _process_errors() -> Iterator[None]:
+    """A process that ended a moment ago is not there any more."""
+    try:
+        yield
+    except ProcessLookupError:
+        raise ConnectError(Code.NOT_FOUND, "the process has just ended") from None
+    except SandboxDead:
+        raise ConnectError(Code.UNAVAILABLE, "The sandbox was not found") from None
+
+
+# -- to the wire
+
+
+async def _stream(process: Process, listener: Listener, ctx: Context) -> AsyncIterator[pb.ProcessEvent]:
+    call = CALL.get()
+    leaving = asyncio.create_task(_leave_when_gone(call.gone, process, listener))
+    try:
+        yield pb.ProcessEvent(event=Oneof("start", pb.ProcessEvent.StartEvent(pid=process.pid)))
+        async for event in events(process, listener, _keepalive(ctx)):
+            if isinstance(event, Ended) and process.timed_out:
+                raise ConnectError(Code.DEADLINE_EXCEEDED, "the command ran longer than its timeout and was killed")
+            yield _message(event)
+    finally:
+        leaving.cancel()
+        process.leave(listener)
+
+
+async def _leave_when_gone(gone: asyncio.Event, process: Process, listener: Listener) -> None:
+    await gone.wait()
+    process.leave(listener)
+
+
+def _keepalive(ctx: Context) -> float:
+    try:
+        return max(float(ctx.request_headers.get("keepalive-ping-interval") or DEFAULT_KEEPALIVE), 1.0)
+    except ValueError:
+        return DEFAULT_KEEPALIVE
+
+
+def _message(event: Event | None) -> pb.ProcessEvent:
+    if event is None:
+        return pb.ProcessEvent(event=Oneof("keepalive", pb.ProcessEvent.KeepAlive()))
+    if isinstance(event, Output):
+        return pb.ProcessEvent(event=Oneof("data", pb.ProcessEvent.DataEvent(output=Oneof(event.stream, event.data))))
+    end = pb.ProcessEvent.EndEvent(exit_code=event.exit_code, exited=event.exited, status=event.status)
+    if event.error is not None:
+        end.error = event.error
+    return pb.ProcessEvent(event=Oneof("end", end))
+
+
+def _info(process: Process) -> pb.ProcessInfo:
+    command = process.command
+    config = pb.ProcessConfig(
+        cmd=command.argv[0], args=list(command.argv[1:]), envs=dict(command.envs), cwd=command.cwd
+    )
+    if command.tag is None:
+        return pb.ProcessInfo(config=config, pid=process.pid)
+    return pb.ProcessInfo(config=config, pid=process.pid, tag=command.tag)

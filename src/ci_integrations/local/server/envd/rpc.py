@@ -1,0 +1,74 @@
+"""The one module that knows the generated service classes inside the `e2b` wheel, and their RPC framework.
+
+They are private to the SDK and may move in a minor release: then this import says so, and everything else of the
+server goes on. Importing them costs most of a second, so the server does it in a thread while the engine starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ci_integrations.local.server.http import Exchange, HttpError, Message
+
+if TYPE_CHECKING:
+    from ci_integrations.local.server.records import Record
+
+READ_LIMIT = 16 << 20
+"""Bytes of one RPC message; a larger stdin is sent in pieces."""
+
+
+class Call:
+    """The request that is being served, for the services."""
+
+    def __init__(self, record: Record, exchange: Exchange) -> None:
+        self.record = record
+        self.exchange = exchange
+        self.gone = asyncio.Event()
+        """Set when the client has closed the connection."""
+
+
+CALL: ContextVar[Call] = ContextVar("call")
+
+
+@cache
+def applications() -> dict[str, Any]:
+    """The ASGI application of each service by its path. HttpError 501 when the SDK has moved its classes."""
+    try:
+        from e2b.envd.filesystem.filesystem_connect import FilesystemASGIApplication
+        from e2b.envd.process.process_connect import ProcessASGIApplication
+    except ImportError as error:
+        raise HttpError(
+            501, f"this version of the e2b package has no service classes where they were: {error}"
+        ) from None
+    from ci_integrations.local.server.envd.filesystem import FilesystemService
+    from ci_integrations.local.server.envd.process import ProcessService
+
+    options: dict[str, Any] = {"read_max_bytes": READ_LIMIT, "compressions": ()}
+    return {
+        "process.Process": ProcessASGIApplication(ProcessService(), **options),
+        "filesystem.Filesystem": FilesystemASGIApplication(FilesystemService(), **options),
+    }
+
+
+async def serve(record: Record, exchange: Exchange) -> None:
+    """Hands a request to the service that its path names."""
+    application = (await _applications()).get(exchange.path.split("/")[1])
+    if application is None:
+        raise HttpError(404, f"no such service: {exchange.path}")
+    call = Call(record, exchange)
+    CALL.set(call)
+
+    async def receive() -> Message:
+        message = await exchange.receive()
+        if message["type"] == "http.disconnect":
+            call.gone.set()
+        return message
+
+    await application(exchange.scope, receive, exchange.gated_send)
+
+
+async def _applications() -> dict[str, Any]:
+    return applications() if applications.cache_info().currsize else await asyncio.to_thread(applications)

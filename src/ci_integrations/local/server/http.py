@@ -1,0 +1,165 @@
+"""One HTTP request and its answer, on bare ASGI. Everything in `local/server/` that talks HTTP talks through this.
+
+No framework: a cell's round trip is counted in tenths of a millisecond here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+MiB = 1 << 20
+JSON_BODY_LIMIT = 16 * MiB
+"""Of a control-plane or code-interpreter request. A cell with 16 MiB of source is a mistake."""
+
+
+class ClientGone(Exception):
+    """The client closed the connection."""
+
+
+class HttpError(Exception):
+    """An answer that is an error. `message` is for the person at the other end."""
+
+    def __init__(self, status: int, message: str, *, plain: bool = False, **extra: object) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.plain = plain
+        """The code interpreter answers in plain text, all others in JSON."""
+        self.extra = extra
+        self.headers: list[tuple[str, str]] = []
+
+
+class Exchange:
+    """A request and its answer. `cut()` ends it from outside, whatever it is doing."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        self.started = False
+        self.complete = False
+        self.was_cut = False
+        self._task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._body_read = False
+
+    # -- the request
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Of several values with one name, the last."""
+        return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
+
+    @property
+    def raw_path(self) -> str:
+        """Not percent-decoded."""
+        raw = self.scope.get("raw_path") or self.path.encode()
+        return str(raw.decode("latin-1")).partition("?")[0]
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            self._body_read = True
+        return message
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises ClientGone."""
+        while not self._body_read:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            if body := message.get("body", b""):
+                yield body
+
+    async def body(self, limit: int = JSON_BODY_LIMIT) -> bytes:
+        """The whole body; HttpError 413 when it is larger than `limit` bytes."""
+        parts, size = [], 0
+        async for chunk in self.chunks():
+            size += len(chunk)
+            if size > limit:
+                raise HttpError(413, f"the request body is larger than {limit} bytes")
+            parts.append(chunk)
+        return b"".join(parts)
+
+    async def json(self, limit: int = JSON_BODY_LIMIT) -> Any:
+        """The body as JSON, `{}` when it is empty; HttpError 400 otherwise."""
+        raw = await self.body(limit)
+        if not raw.strip():
+            return {}
+        try:
+            return json.loads(raw)
+        except (ValueError, RecursionError) as error:
+            raise HttpError(400, f"the request body is not JSON: {error}") from None
+
+    async def gone(self) -> None:
+        """Returns when the client has closed the connection. Only after the body was read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    # -- the answer
+
+    async def start(self, status: int, headers: Iterable[tuple[str, str]] = ()) -> None:
+        self.started = True
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [(k.encode("latin-1"), v.encode("latin-1", "replace")) for k, v in headers],
+            }
+        )
+
+    async def write(self, body: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def finish(self, body: bytes = b"") -> None:
+        self.complete = True
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def reply(
+        self, status: int, body: bytes = b"", content_type: str | None = None, headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        known = [] if status == 204 else [("content-length", str(len(body)))]
+        if content_type:
+            known.append(("content-type", content_type))
+        await self.start(status, [*known, *headers])
+        await self.finish(body)
+
+    async def reply_json(self, status: int, value: object, headers: Iterable[tuple[str, str]] = ()) -> None:
+        await self.reply(status, json.dumps(value).encode(), "application/json; charset=utf-8", headers)
+
+    async def reply_error(self, error: HttpError) -> None:
+        if self.started:
+            return
+        close = [] if self._body_read or self.method in ("GET", "DELETE") else [("connection", "close")]
+        headers = [*error.headers, *close]
+        if error.plain:
+            await self.reply(error.status, error.message.encode(), "text/plain; charset=utf-8", headers)
+            return
+        await self.reply_json(error.status, {"code": error.status, "message": error.message, **error.extra}, headers)
+
+    # -- the end from outside
+
+    def cut(self) -> None:
+        """Stops the work of this request: its task is cancelled and nothing more is sent to the client."""
+        if not self.complete and not self.was_cut:
+            self.was_cut = True
+            self._task.cancel()
+
+    async def gated_send(self, message: Message) -> None:
+        """For an ASGI application that we only host: after `cut()` what it says is dropped."""
+        if self.was_cut:
+            return
+        self.started = True
+        self.complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+        await self._send(message)

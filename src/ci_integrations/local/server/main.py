@@ -1,0 +1,276 @@
+"""The server as a program: engine, table, application and listening socket put together, and taken apart cleanly.
+
+`serve()` is for a foreground process (`ci-integrations serve`); `serve_child()` for the process that
+`local/launcher.py` starts, which lives exactly as long as its parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ci_integrations.local.sandbox.api import Engine, Limits
+
+LOG = logging.getLogger(__name__)
+EXPIRE_SECONDS = 0.2
+PARENT_SECONDS = 0.25
+SHUTDOWN_SECONDS = 0.5
+KEEP_ALIVE_SECONDS = 640
+"""Longer than the SDK's pool keeps a connection, so that it never sends into one that we are closing."""
+
+
+class CannotServe(Exception):
+    """The server cannot start; the message names the remedy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Of one server."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 takes a free one."""
+    token: str | None = field(default=None, repr=False)
+    """The API key that clients must send. A random one when None."""
+    pool: int = 0
+    """Sandboxes forked in advance."""
+    isolation: str = "auto"
+    preload: Sequence[str] | None = None
+    limits: Limits = field(default_factory=Limits)
+    log_json: bool = False
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens and how to be let in."""
+
+    url: str
+    token: str = field(repr=False)
+    level: str
+
+
+def new_key() -> str:
+    """In the shape of an E2B key: some clients look."""
+    return "e2b_" + secrets.token_hex(20)
+
+
+def serve(
+    *,
+    port: int = 0,
+    pool: int = 0,
+    log_json: bool = False,
+    token: str | None = None,
+    host: str = "127.0.0.1",
+    isolation: str = "auto",
+    on_ready: Callable[[Address], None] = lambda address: None,
+) -> None:
+    """Serves until SIGINT or SIGTERM, then ends every sandbox. Raises CannotServe and the engine's EngineError."""
+    options = Options(host=host, port=port, token=token, pool=pool, isolation=isolation, log_json=log_json)
+    set_up_logging(log_json)
+    asyncio.run(_serve(options, on_ready))
+
+
+async def _serve(options: Options, on_ready: Callable[[Address], None]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with running(options) as address:
+        on_ready(address)
+        await stop.wait()
+
+
+def serve_child() -> int:
+    """The launcher's child: options come as one line on stdin, the address goes out on stdout, stdin's end is the end."""
+    set_up_logging(False)
+    given = json.loads(sys.stdin.buffer.readline())
+    limits = Limits(**given.pop("limits", {}))
+    return asyncio.run(_serve_child(Options(**given, limits=limits)))
+
+
+async def _serve_child(options: Options) -> int:
+    parent = os.getppid()
+    gone = asyncio.create_task(_parent_gone(parent))
+    starting = asyncio.create_task(_serve_until(options, gone))
+    await asyncio.wait((starting, gone), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        # The engine must let go of its processes, but nobody may wait for us longer than a second.
+        asyncio.get_running_loop().call_later(SHUTDOWN_SECONDS, os._exit, 0)
+    return await starting
+
+
+async def _serve_until(options: Options, gone: asyncio.Task[None]) -> int:
+    try:
+        async with running(options) as address:
+            _say({"url": address.url, "token": address.token, "level": address.level})
+            await gone
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must be told
+        _say({"error": f"{error}", "kind": type(error).__name__})
+        return 1
+    return 0
+
+
+def _say(value: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # the parent is gone: nobody to tell
+        os.write(1, json.dumps(value).encode() + b"\n")
+
+
+async def _parent_gone(parent: int) -> None:
+    """At the end of stdin; a fork of the parent may hold that open, so its pid is looked at as well."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    os.set_blocking(0, False)
+
+    def look() -> None:
+        with contextlib.suppress(BlockingIOError):
+            if not os.read(0, 4096):
+                loop.remove_reader(0)
+                ended.set()
+
+    loop.add_reader(0, look)
+    while os.getppid() == parent and not ended.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), PARENT_SECONDS)
+
+
+@asynccontextmanager
+async def running(options: Options, engine: Engine | None = None, **table_options: Any) -> AsyncIterator[Address]:
+    """A server that answers for the length of the block. Raises CannotServe and EngineError."""
+    token = options.token or new_key()
+    _check_host(options)
+    listener = _listen(options)
+    imports = asyncio.create_task(asyncio.to_thread(_import_slow_parts))
+    try:
+        engine = engine or await _start_engine(options)
+    except BaseException:
+        listener.close()
+        raise
+    from ci_integrations.local.server.table import SandboxTable
+
+    table = SandboxTable(engine, limits=options.limits, **table_options)
+    try:
+        async with _answering(options, table, listener, token) as url:
+            yield Address(url, token, engine.level)
+    finally:
+        await table.close()
+        await engine.close()
+        imports.cancel()
+
+
+@asynccontextmanager
+async def _answering(options: Options, table: Any, listener: socket.socket, token: str) -> AsyncIterator[str]:
+    import uvicorn
+
+    from ci_integrations.local.server.app import App
+    from ci_integrations.local.server.control import ControlPlane
+    from ci_integrations.local.server.templates import Templates
+
+    port = listener.getsockname()[1]
+    shown = f"[{options.host}]" if ":" in options.host else options.host
+    app = App(table, ControlPlane(table, Templates(), f"localhost:{port}"), token)
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server._serve([listener]))  # noqa: SLF001 - serve() would take the signals
+    expiring = asyncio.create_task(_expire(table))
+    try:
+        yield f"http://{shown}:{port}"
+    finally:
+        expiring.cancel()
+        for record in table.all():
+            record.cut_exchanges()
+        server.should_exit = True
+        await serving
+
+
+async def _expire(table: Any) -> None:
+    while True:
+        await asyncio.sleep(EXPIRE_SECONDS)
+        table.expire()
+
+
+async def _start_engine(options: Options) -> Engine:
+    from ci_integrations.local.sandbox.engine import start_engine
+
+    wishes: dict[str, Any] = {"isolation": options.isolation, "pool": options.pool}
+    if options.preload is not None:
+        wishes["preload"] = tuple(options.preload)
+    return await start_engine(**wishes)
+
+
+def _import_slow_parts() -> None:
+    """While the engine warms up on another core: the SDK's service classes take most of a second."""
+    from ci_integrations.local.server.envd import rpc
+
+    with contextlib.suppress(Exception):  # said to the client that asks for them
+        rpc.applications()
+
+
+def _check_host(options: Options) -> None:
+    try:
+        loopback = options.host == "localhost" or ipaddress.ip_address(options.host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback and options.token is None:
+        raise CannotServe(
+            f"listening on {options.host} lets other machines in: name a token for them, or listen on 127.0.0.1"
+        )
+
+
+def _listen(options: Options) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    # The protocol by name: asyncio turns off Nagle only where it sees TCP, and a cell then takes 44 ms less.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((options.host, options.port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise CannotServe(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from None
+    return listener
+
+
+class _Incomplete(logging.Filter):
+    """uvicorn reports every connection that we close on purpose, as a killed sandbox closes its own."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("ASGI callable returned without")
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        value = {"time": self.formatTime(record), "level": record.levelname, "message": record.getMessage()}
+        if record.exc_info:
+            value["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(value)
+
+
+def set_up_logging(log_json: bool) -> None:
+    """To stderr: warnings of everybody, and what happens to sandboxes when lines are structured."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonLines() if log_json else logging.Formatter("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("ci_integrations").setLevel(logging.INFO if log_json else logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_Incomplete())

@@ -1,0 +1,73 @@
+"""What this server does not do: each answer says what, why, and the nearest thing that works. Never a silent stub."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ci_integrations.local.server.http import HttpError
+
+CLOUD = "or use E2B's cloud (set E2B_API_KEY)"
+ROOMS = {
+    "templates": f"templates are not built here: name local ones in [tool.ci-integrations.templates], {CLOUD}",
+    "snapshots": f"snapshots: a process's memory cannot be copied to disk here; pause() keeps a sandbox as it is, {CLOUD}",
+    "volumes": f"volumes: sandboxes share no storage here; write files with sandbox.files, {CLOUD}",
+    "secrets": f"secrets: this server stores none; pass envs= to Sandbox.create, {CLOUD}",
+}
+PER_SANDBOX = {
+    "snapshots": ROOMS["snapshots"],
+    "fork": f"fork: a running sandbox cannot be copied here; create a second one and copy files, {CLOUD}",
+    "network": f"network rules cannot be changed while a sandbox runs here; pass network= to Sandbox.create, {CLOUD}",
+    "logs": "logs of a sandbox are not kept here; the server writes its own log to stderr",
+}
+
+
+def not_done(what: str) -> HttpError:
+    error = HttpError(501, what)
+    error.headers.append(("should-retry", "false"))
+    return error
+
+
+def answer(method: str, parts: list[str]) -> HttpError:
+    """For a path that no handler took: 501 for what E2B has, 404 for what nobody has."""
+    match parts:
+        case ["sandboxes", _, room, *_] if room in PER_SANDBOX:
+            return not_done(PER_SANDBOX[room])
+        case [room, *_] if room in ROOMS:
+            return not_done(ROOMS[room])
+        case ["v3" | "v1", room, *_] if room in ROOMS:
+            return not_done(ROOMS[room])
+    return HttpError(404, f"no such path: {method} /{'/'.join(parts)[:200]}")
+
+
+def reboot() -> HttpError:
+    return not_done('resuming with on_resume="reboot": memory is always kept here; connect without it, ' + CLOUD)
+
+
+def files_only() -> HttpError:
+    return not_done("pausing with files only: a paused sandbox keeps its memory here; pause without it, " + CLOUD)
+
+
+def check_create(body: dict[str, Any]) -> None:
+    """Raises the 501 for the first wish that cannot be met."""
+    if body.get("mcp"):
+        raise not_done(f"mcp: no MCP gateway runs in the local sandbox; run a server with sandbox.commands, {CLOUD}")
+    if body.get("iam"):
+        raise not_done(f"iam: there is no workload identity here; pass credentials with envs=, {CLOUD}")
+    if body.get("volumeMounts"):
+        raise not_done(ROOMS["volumes"])
+    if body.get("autoPauseMemory") is False:
+        raise files_only()
+    network = body.get("network")
+    _check_network(network if isinstance(network, dict) else {})
+
+
+def _check_network(network: dict[str, Any]) -> None:
+    for name in ("rules", "egressProxy", "dnsServers", "maskRequestHost"):
+        if network.get(name):
+            raise not_done(f"network.{name}: the local sandbox has allowOut and denyOut for everything only, {CLOUD}")
+    denied = network.get("denyOut") or []
+    if denied and denied not in (["0.0.0.0/0"], ["ALL_TRAFFIC"]):
+        raise not_done(
+            'network.denyOut: the local sandbox can deny everything ("0.0.0.0/0") and allow hosts by name, '
+            f"not deny single addresses; {CLOUD}"
+        )
