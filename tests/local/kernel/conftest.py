@@ -9,7 +9,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import pytest
 import pytest_asyncio
 
 from ci_integrations.local.sandbox.api import Limits
@@ -20,7 +19,8 @@ _HERE = Path(__file__).parent
 
 def _load(name: str) -> Any:
     spec = importlib.util.spec_from_file_location(f"kernel_tests_{name}", _HERE / f"{name}.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -57,8 +57,6 @@ Run = Callable[..., Awaitable[Cell]]
 
 async def collect(context: Context, code: str, **options: Any) -> Cell:
     return Cell([event async for event in context.execute(code, **options)])
-
-
 
 
 class _Opener:

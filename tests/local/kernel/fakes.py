@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +16,7 @@ PROGRAM = """
 import importlib, json, os, socket, sys
 fd, target, config = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 from ci_integrations.local.sandbox import kernel
-kernel.preload()
+kernel.prepare()
 module, name = target.split(":")
 getattr(importlib.import_module(module), name)(socket.socket(fileno=fd), config)
 """
@@ -25,7 +24,8 @@ getattr(importlib.import_module(module), name)(socket.socket(fileno=fd), config)
 
 class PlainChild:
     def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
-        assert process.stdout and process.stderr
+        assert process.stdout
+        assert process.stderr
         self.process = process
         self.pid = process.pid
         self.control: socket.socket | None = control
@@ -50,7 +50,9 @@ class PlainChild:
         raise NotImplementedError
 
     def close(self) -> None:
-        assert self.control and self.process.stdout and self.process.stderr
+        assert self.control
+        assert self.process.stdout
+        assert self.process.stderr
         self.control.close()
         self.process.stdout.close()
         self.process.stderr.close()
@@ -88,11 +90,8 @@ class PlainSandbox:
             env=environment,
         )
         its.close()
-        assert process.stdout and process.stderr
+        assert process.stdout
+        assert process.stderr
         os.set_blocking(process.stdout.fileno(), False)
         os.set_blocking(process.stderr.fileno(), False)
         return PlainChild(process, mine)
-
-
-def kill_group(pid: int) -> None:
-    os.killpg(pid, signal.SIGKILL)

@@ -43,8 +43,10 @@ async def test_figures_are_shown_as_png_also_when_the_cell_fails(run):
 
 
 async def test_top_level_await_and_tasks_that_go_on_between_cells(run):
-    await run("import asyncio\nn = 0\nasync def count():\n    global n\n    while True:\n        n += 1\n"
-              "        await asyncio.sleep(0.01)\ntask = asyncio.create_task(count())")
+    await run(
+        "import asyncio\nn = 0\nasync def count():\n    global n\n    while True:\n        n += 1\n"
+        "        await asyncio.sleep(0.01)\ntask = asyncio.create_task(count())"
+    )
     await asyncio.sleep(0.3)
     assert int((await run("n")).value or 0) > 5
     assert (await run("await asyncio.sleep(0.01, 'slept')")).value == "'slept'"
@@ -74,7 +76,7 @@ async def test_environment_of_one_call_is_gone_after_it(opener):
         return [e async for e in context.execute(code, **options)][1]["data"]["text/plain"]
 
     ask = "import os; str([os.environ.get('COLOUR'), os.environ.get('MINE')])"
-    awkward = {"COLOUR": "it's \"blue\"\n\\n", "MINE": "1"}
+    awkward = {"COLOUR": 'it\'s "blue"\n\\n', "MINE": "1"}
     assert await value(ask) == "\"['red', None]\""
     assert await value("os.environ['COLOUR']", envs=awkward) == repr(awkward["COLOUR"])
     assert await value(ask, envs={"MINE": "1"}) == "\"['red', '1']\""
@@ -113,7 +115,9 @@ async def test_a_cell_that_catches_the_interrupt_goes_on(run):
 
 async def test_a_cell_that_ignores_the_interrupt_is_killed_and_says_so(opener):
     context = await opener()
-    code = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(60)"
+    code = (
+        "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(60)"
+    )
     cell = []
     async for event in context.execute(code):
         cell.append(event)
@@ -146,8 +150,10 @@ async def test_output_of_subprocesses_and_of_the_descriptor_itself_is_caught(run
 
 
 async def test_late_output_belongs_to_no_cell(run):
-    await run("import threading, time\ndef late():\n    time.sleep(0.3)\n    print('late')\n"
-              "threading.Thread(target=late).start()")
+    await run(
+        "import threading, time\ndef late():\n    time.sleep(0.3)\n    print('late')\n"
+        "threading.Thread(target=late).start()"
+    )
     await asyncio.sleep(0.5)
     assert (await run("print('now')")).stdout == "now\n"
 

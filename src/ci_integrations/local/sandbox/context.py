@@ -16,7 +16,7 @@ from typing import Any
 
 from ci_integrations.local.sandbox import languages
 from ci_integrations.local.sandbox.api import HOME, Child, Exit, Limits, Sandbox
-from ci_integrations.local.sandbox.frames import BadFrame, FrameReader, encode
+from ci_integrations.local.sandbox.frames import FrameError, FrameReader, encode
 from ci_integrations.local.sandbox.output import Output
 
 Event = dict[str, Any]
@@ -37,7 +37,7 @@ async def open_context(
 ) -> Context:
     """A fresh interpreter. `envs` are the context's own, on top of the sandbox's.
 
-    Raises `languages.LanguageUnavailable` (its message names the package to install), `SandboxDead`, `EngineError`.
+    Raises `languages.LanguageError` (its message names the package to install), `SandboxDead`, `EngineError`.
     """
     limits = limits or getattr(getattr(sandbox, "spec", None), "limits", None) or Limits()
     language = languages.normalise(language)
@@ -184,7 +184,7 @@ class Context:
         try:
             for frame, size in self._reader.feed(data):
                 self._on_frame(frame, size)
-        except BadFrame as error:
+        except FrameError as error:
             self._stop_reading()
             self._ending = self._loop.create_task(self.kill(f"killed: {error}"))
 

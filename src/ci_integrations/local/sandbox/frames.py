@@ -1,7 +1,7 @@
 """How the host and a driver inside the sandbox talk: 4 bytes of length, big-endian, then one JSON object in ASCII.
 
 Both ends use this file. What the host reads here was written by hostile code, so length, depth and kind are checked
-before anybody looks at a field; what does not hold raises `BadFrame` and the context is killed.
+before anybody looks at a field; what does not hold raises `FrameError` and the context is killed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_JSON_DEPTH = 128
 _HEADER = 4
 
 
-class BadFrame(Exception):
+class FrameError(Exception):
     """The other side broke the protocol; the message says how."""
 
 
@@ -30,15 +30,15 @@ def encode(message: dict[str, Any]) -> bytes:
 
 
 def decode(body: bytes | bytearray) -> dict[str, Any]:
-    """One frame's object; NaN and infinities become null. Raises BadFrame."""
+    """One frame's object; NaN and infinities become null. Raises FrameError."""
     try:
         message = json.loads(body, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
-        raise BadFrame(f"a frame is not JSON ({type(error).__name__})") from None
+        raise FrameError(f"a frame is not JSON ({type(error).__name__})") from None
     if not isinstance(message, dict):
-        raise BadFrame("a frame is not an object")
+        raise FrameError("a frame is not an object")
     if not shallow(message, MAX_DEPTH, brackets=body.count(b"[") + body.count(b"{")):
-        raise BadFrame(f"a frame is nested deeper than {MAX_DEPTH}")
+        raise FrameError(f"a frame is nested deeper than {MAX_DEPTH}")
     return message
 
 
@@ -70,13 +70,13 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[dict[str, Any], int]]:
-        """Every frame that `data` completes, with its size in bytes. Raises BadFrame."""
+        """Every frame that `data` completes, with its size in bytes. Raises FrameError."""
         self._buffer += data
         start = 0
         while len(self._buffer) - start >= _HEADER:
             length = int.from_bytes(self._buffer[start : start + _HEADER], "big")
             if length > self._max:
-                raise BadFrame(f"a frame of {length} bytes is longer than the limit of {self._max}")
+                raise FrameError(f"a frame of {length} bytes is longer than the limit of {self._max}")
             end = start + _HEADER + length
             if len(self._buffer) < end:
                 break
@@ -93,7 +93,7 @@ class Channel:
     """
 
     def __init__(self, control: socket.socket) -> None:
-        control.setblocking(True)
+        control.settimeout(None)
         self.socket = control
         self._pid = os.getpid()
         self.sending = False

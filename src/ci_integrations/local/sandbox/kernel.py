@@ -1,6 +1,6 @@
 """The Python kernel of a sandbox: IPython in a forked child, driven by frames over one socket.
 
-The engine runs `preload()` in the zygote, before it imports matplotlib.pyplot, and `main()` in every fork of it that
+The engine runs `prepare()` in the zygote, before it imports matplotlib.pyplot, and `main()` in every fork of it that
 is to be a Python context. Nothing here is trusted by the host: user code shares this process.
 """
 
@@ -23,7 +23,7 @@ from ci_integrations.local.sandbox.kernel_shell import KernelShell, make_shell
 INLINE = "module://matplotlib_inline.backend_inline"
 
 
-def preload() -> KernelShell:
+def prepare() -> KernelShell:
     """Make this process's shell, once. Safe before a fork: no thread, no loop, no file."""
     os.environ.setdefault("MPLBACKEND", INLINE)
     if KernelShell.initialized():
@@ -39,7 +39,7 @@ def main(control: socket.socket, config: dict[str, Any]) -> None:
     `config`: "envs" to set, "cwd", "results" (bytes that one of them may have). With CI_INTEGRATIONS_EXTRACT=1 among
     the variables, charts come as full data.
     """
-    kernel = Kernel(Channel(control), preload(), int(config.get("results", 64 << 20)))
+    kernel = Kernel(Channel(control), prepare(), int(config.get("results", 64 << 20)))
     kernel.start(config)
     kernel.serve()
 
@@ -85,7 +85,7 @@ class Kernel:
 
     async def _readable(self) -> None:
         ready = self._loop.create_future()
-        self._loop.add_reader(self._channel.socket, lambda: ready.done() or ready.set_result(None))
+        self._loop.add_reader(self._channel.socket, _resolve, ready)
         try:
             await ready
         finally:
@@ -111,10 +111,11 @@ class Kernel:
             self._cell = None
 
     async def _cell_body(self, code: str) -> None:
-        shell, broken = self._shell, None
+        shell: Any = self._shell  # most of IPython is untyped
+        broken = None
         try:
             transformed = shell.transform_cell(code)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a transformer's fault is shown as the cell's error
             transformed, broken = code, sys.exc_info()
         try:
             result = await shell.run_cell_async(
@@ -122,7 +123,7 @@ class Kernel:
             )
         except BaseException:  # noqa: BLE001
             shell.showtraceback(running_compiled_code=True)
-            result = shell.last_execution_result
+            result = None
         self._report(result)
         shell.events.trigger("post_execute")
         shell.events.trigger("post_run_cell", result)
@@ -177,6 +178,11 @@ class Kernel:
                 raise KeyboardInterrupt
 
 
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 @contextlib.contextmanager
 def _environment(envs: Mapping[str, str]) -> Iterator[None]:
     """`envs` set, and afterwards as it was, whatever the cell did to them."""
@@ -193,7 +199,8 @@ def _change_directory(path: str) -> None:
     """A directory that is not there is no error: the context starts at home, as in the reference."""
     for each in (path, os.environ.get("HOME", "/")):
         with contextlib.suppress(OSError):
-            return os.chdir(each)
+            os.chdir(each)
+            return
 
 
 def _let_cwd_be_imported() -> None:

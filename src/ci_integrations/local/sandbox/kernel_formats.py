@@ -7,7 +7,8 @@ and pictures that Pillow saves or shows. Figures and tables as neutral data come
 from __future__ import annotations
 
 import base64
-import datetime
+import contextlib
+import datetime as dt
 import importlib.util
 import json
 import math
@@ -70,19 +71,19 @@ def json_value(value: Any, depth: int = frames.MAX_JSON_DEPTH, *, strict: bool =
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
-        return _integer(value, strict)
+        return _integer(value, strict=strict)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if depth <= 0:
         raise ValueError("nested too deeply")
     if isinstance(value, Mapping):
-        return {_key(key, strict): json_value(item, depth - 1, strict=strict) for key, item in value.items()}
+        return {_key(key, strict=strict): json_value(item, depth - 1, strict=strict) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [json_value(item, depth - 1, strict=strict) for item in value]
-    return _other(value, depth, strict)
+    return _other(value, depth, strict=strict)
 
 
-def _integer(value: int, strict: bool) -> int | str:
+def _integer(value: int, *, strict: bool) -> int | str:
     if -(1 << 63) <= value < 1 << 64:
         return int(value)
     if strict:
@@ -90,20 +91,20 @@ def _integer(value: int, strict: bool) -> int | str:
     return str(value)
 
 
-def _key(key: Any, strict: bool) -> str:
+def _key(key: Any, *, strict: bool) -> str:
     if isinstance(key, str):
         return key
     if key is None or isinstance(key, (bool, int, float)):
         return json.dumps(key) if not isinstance(key, float) or math.isfinite(key) else "null"
-    if isinstance(key, (datetime.date, datetime.time)):
+    if isinstance(key, (dt.date, dt.time)):
         return key.isoformat()
     if strict:
         raise TypeError(f"a key of type {type(key).__name__}")
     return str(key)
 
 
-def _other(value: Any, depth: int, strict: bool) -> Any:
-    if isinstance(value, (datetime.date, datetime.time)):
+def _other(value: Any, depth: int, *, strict: bool) -> Any:
+    if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     if isinstance(value, bytes) and not strict:
         return base64.b64encode(value).decode("ascii")
@@ -128,10 +129,8 @@ def wire_bundle(data: Mapping[str, Any]) -> Bundle:
 
 
 def _add_json(bundle: Bundle, mime: str, payload: Any) -> None:
-    try:
+    with contextlib.suppress(ValueError, RecursionError):  # nested beyond what the host accepts: its text remains
         bundle[mime] = json_value(payload)
-    except (ValueError, RecursionError):
-        pass  # nested beyond what the host accepts: its text form remains
 
 
 def hook_pillow() -> None:
@@ -140,16 +139,17 @@ def hook_pillow() -> None:
         return
     from PIL import Image, ImageShow
 
+    show_it: Any = display  # IPython's display() is untyped
     save = Image.Image.save
 
     def save_and_display(self: Any, fp: Any, format: Any = None, **params: Any) -> None:
         if isinstance(fp, str):
-            display(self)
+            show_it(self)
         save(self, fp, format, **params)
 
     class DisplayViewer(ImageShow.Viewer):
         def show(self, image: Any, **options: Any) -> int:
-            display(image)
+            show_it(image)
             return 1
 
     if not getattr(save, "shows", False):

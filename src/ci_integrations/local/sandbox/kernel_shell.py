@@ -1,4 +1,7 @@
-"""IPython without a terminal, files, threads or zmq: what it shows goes to a `send` function. Used by the kernel only."""
+"""IPython without a terminal, files, threads or zmq: what it shows goes to a `send` function.
+
+Used by the kernel only.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
@@ -26,16 +29,20 @@ _HASH_SEED = 0xC70F6907
 class Publisher(DisplayPublisher):
     """`display()`. Updates of an earlier display and `clear_output()` are dropped, as in the reference."""
 
+    shell: Any
+
     def publish(self, data: Bundle, metadata: Any = None, *args: Any, update: bool = False, **kwargs: Any) -> None:
         if not update:
             self.shell.send({"type": "display", "data": data, "is_main_result": False})
 
-    def clear_output(self, wait: bool = False) -> None:
+    def clear_output(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002 - IPython's own signature
         pass
 
 
 class Hook(DisplayHook):
     """The value of a cell's last expression."""
+
+    shell: Any
 
     def write_output_prompt(self) -> None:
         pass
@@ -54,7 +61,7 @@ class Compiler(CachingCompiler):
     """Names a cell's file as Jupyter does, so that messages which show it read the same."""
 
     def get_code_name(self, raw_code: str, code: str, number: int) -> str:
-        return os.path.join(tempfile.gettempdir(), f"ipykernel_{os.getpid()}", f"{murmur2(raw_code.encode())}.py")
+        return f"{tempfile.gettempdir()}/ipykernel_{os.getpid()}/{murmur2(raw_code.encode('utf-8', 'replace'))}.py"
 
 
 def murmur2(data: bytes) -> int:
@@ -96,7 +103,7 @@ class KernelShell(InteractiveShell):
         self.exiting = True
 
     def _get_exc_info(self, exc_tuple: Any = None) -> Any:
-        kind, value, trace = super()._get_exc_info(exc_tuple)
+        kind, value, trace = super()._get_exc_info(exc_tuple)  # type: ignore[no-untyped-call]
         if self.interrupted and kind.__name__ == "CancelledError":
             return KeyboardInterrupt, KeyboardInterrupt(), trace
         return kind, value, trace
@@ -111,23 +118,25 @@ class KernelShell(InteractiveShell):
 
     def system(self, cmd: str) -> None:
         """`!cmd`: both its streams come out as stdout, as under the reference's terminal."""
-        line = self.var_expand(cmd, depth=1)
         try:
-            code = subprocess.call(line, shell=True, executable="/bin/bash", stderr=subprocess.STDOUT)
+            code = subprocess.call(self._bash(cmd), stderr=subprocess.STDOUT)
         except KeyboardInterrupt:
             code = 130
         self.user_ns["_exit_code"] = code
 
     system_raw = system_piped = system
 
-    def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> SList | LSString:
+    def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> SList | LSString:  # noqa: FBT001, FBT002
         """`x = !cmd`."""
-        line = self.var_expand(cmd, depth=depth + 1)
-        done = subprocess.run(
-            line, shell=True, executable="/bin/bash", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        command = self._bash(cmd, depth=depth + 1)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         text = done.stdout.decode("utf-8", "replace")
         return SList(text.splitlines()) if split else LSString(text)
+
+    def _bash(self, cmd: str, depth: int = 1) -> list[str]:
+        """The command line for `cmd`, with the user's variables put in; `depth` frames above is the user's."""
+        line = self.var_expand(cmd, depth=depth + 1)  # type: ignore[no-untyped-call]
+        return ["/bin/bash", "-c", line]
 
 
 def make_shell() -> KernelShell:
@@ -136,7 +145,8 @@ def make_shell() -> KernelShell:
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
     config.InteractiveShell.colors = "nocolor"
-    shell = KernelShell.instance(config=config, display_pub_class=Publisher, displayhook_class=Hook)
+    config.PlainTextFormatter.max_seq_length = 0  # long lists in full, as the reference shows them
+    shell: Any = KernelShell.instance(config=config, display_pub_class=Publisher, displayhook_class=Hook)
     add_formatters(shell)
     shell.push({"os": os, "sys": sys}, interactive=False)
-    return shell
+    return cast("KernelShell", shell)

@@ -11,7 +11,7 @@ import getpass
 import io
 import os
 import sys
-from typing import Any, NoReturn, TextIO, cast
+from typing import NoReturn
 
 from IPython.core.error import StdinNotImplementedError
 
@@ -58,17 +58,19 @@ class OutStream(io.TextIOBase):
         """Does nothing: the descriptor belongs to the kernel."""
 
 
-def _refuse_input(prompt: object = "", /) -> NoReturn:
+def _refuse_input(*_: object) -> NoReturn:
     raise StdinNotImplementedError("raw_input was called, but this frontend does not support input requests.")
 
 
-def _refuse_password(prompt: str = "Password: ", stream: Any = None) -> NoReturn:
+def _refuse_password(*_: object, **__: object) -> NoReturn:
     raise StdinNotImplementedError("getpass was called, but this frontend does not support input requests.")
 
 
 def install() -> None:
     """Give this process our streams; `input()` and `getpass()` raise at once instead of waiting for nobody."""
-    sys.stdout = sys.__stdout__ = cast(TextIO, OutStream(1, "<stdout>"))
-    sys.stderr = sys.__stderr__ = cast(TextIO, OutStream(2, "<stderr>"))
+    for name, fd in (("stdout", 1), ("stderr", 2)):
+        stream = OutStream(fd, f"<{name}>")
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
     builtins.input = _refuse_input
     getpass.getpass = _refuse_password

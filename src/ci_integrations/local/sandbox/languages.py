@@ -8,7 +8,7 @@ _ALIASES = {"js": "javascript", "ts": "typescript", "": "python", "python3": "py
 _PACKAGE = "ci_integrations.local.sandbox"
 
 
-class LanguageUnavailable(EngineError):
+class LanguageError(EngineError):
     """Nothing installed here runs this language; the message names what to install."""
 
 
@@ -19,8 +19,8 @@ def normalise(language: str | None) -> str:
 
 
 def entry(language: str, *, cwd: str, envs: dict[str, str], limits: Limits) -> Entry:
-    """What to spawn for a context in `language`. Raises LanguageUnavailable."""
+    """What to spawn for a context in `language`. Raises LanguageError."""
     config: dict[str, object] = {"envs": envs, "cwd": cwd, "results": limits.results}
     if language == "python":
         return Entry(f"{_PACKAGE}.kernel:main", config)
-    raise LanguageUnavailable(f"no kernel for {language!r}")
+    raise LanguageError(f"no kernel for {language!r}")

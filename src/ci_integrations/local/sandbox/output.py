@@ -147,7 +147,7 @@ class Output:
 
         With `everything`, also what is still being gathered; with `final`, also half a character that never ended.
         """
-        if not final and not self._due(everything):
+        if not final and not self._due(everything=everything):
             return
         self.drain()
         self._pending = 0
@@ -160,7 +160,7 @@ class Output:
         if not self._reading and self._rest is None:
             self.resume()
 
-    def _due(self, everything: bool) -> bool:
+    def _due(self, *, everything: bool) -> bool:
         pause = self.pause()
         return pause is not None and (everything or pause <= 0)
 
