@@ -46,17 +46,21 @@ class _Server:
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl+C at a terminal stops a cell, not the server
         )
-        assert self._process.stdin is not None and self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps(options).encode() + b"\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
+            answer = self._ask(json.dumps(options).encode() + b"\n")
         except BaseException as error:
             self.stop()
             if isinstance(error, BrokenPipeError):
                 raise LocalServerError("the local server ended at once; its own words are on stderr") from None
             raise
         self.endpoint = self._read(answer)
+
+    def _ask(self, line: bytes) -> bytes:
+        if self._process.stdin is None or self._process.stdout is None:
+            raise AssertionError("the pipes were asked for")
+        self._process.stdin.write(line)
+        self._process.stdin.flush()
+        return self._process.stdout.readline()
 
     def _read(self, answer: bytes) -> Endpoint:
         if not answer:
@@ -92,8 +96,15 @@ class _Server:
         self._process.returncode = 0
 
 
-_servers: dict[str, _Server] = {}
-_lock = threading.Lock()
+class _State:
+    """Of this process; a fork starts with a fresh one."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, _Server] = {}
+        self.lock = threading.Lock()
+
+
+_state = _State()
 
 
 def local_endpoint(**options: Any) -> Endpoint:
@@ -103,25 +114,25 @@ def local_endpoint(**options: Any) -> Endpoint:
     Raises LocalServerError.
     """
     key = json.dumps(options, sort_keys=True)
-    with _lock:
-        server = _servers.get(key)
+    with _state.lock:
+        server = _state.servers.get(key)
         if server is None or not server.alive:
-            server = _servers[key] = _Server(options)
+            server = _state.servers[key] = _Server(options)
         return server.endpoint
 
 
 def stop_local_servers() -> None:
     """Ends what `local_endpoint` started. Also done when the process exits."""
-    with _lock:
-        while _servers:
-            _servers.popitem()[1].stop()
+    with _state.lock:
+        while _state.servers:
+            _state.servers.popitem()[1].stop()
 
 
 def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
-    while _servers:
-        _servers.popitem()[1].forget()
+    inherited = _state.servers
+    _state.__init__()  # type: ignore[misc]  # the lock may be held by a thread that the fork does not have
+    for server in inherited.values():
+        server.forget()
 
 
 atexit.register(stop_local_servers)

@@ -27,7 +27,10 @@ ENTRY = Entry("ci_integrations.local.sandbox.worker:main", {})
 
 
 class FileError(Exception):
-    """The worker said no. `kind`: not_found, invalid, exists, denied, no_space, too_many, unsupported, closed, other."""
+    """The worker said no.
+
+    `kind` is one of not_found, invalid, exists, denied, no_space, too_many, unsupported, closed and other.
+    """
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -50,23 +53,40 @@ class FileEntry:
     metadata: dict[str, str]
 
 
+NONSENSE = "the sandbox's file worker sent nonsense"
+
+
 def read_entry(value: object) -> FileEntry:
     """From what the worker sent. FileError when it is malformed."""
     try:
-        assert isinstance(value, dict)
-        text = {k: str(value[k])[:8192] for k in ("name", "path", "type", "permissions", "owner", "group")}
-        numbers = {k: int(value[k]) for k in ("size", "mode", "modified")}
-        target = value.get("symlink_target")
-        metadata = {str(k)[:256]: str(v)[:8192] for k, v in dict(value.get("metadata") or {}).items()}
-        in_range = (
-            0 <= numbers["size"] < 1 << 62 and 0 <= numbers["mode"] < 1 << 16 and abs(numbers["modified"]) < 1 << 62
-        )
-        assert in_range
-    except (AssertionError, KeyError, TypeError, ValueError):
-        raise FileError("other", "the sandbox's file worker sent nonsense") from None
+        entry = _entry(value)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise FileError("other", NONSENSE) from None
+    if not (0 <= entry.size < 1 << 62 and 0 <= entry.mode < 1 << 16 and abs(entry.modified) < 1 << 62):
+        raise FileError("other", NONSENSE)
+    return entry
+
+
+def _entry(value: Any) -> FileEntry:
+    target = value.get("symlink_target") if isinstance(value, dict) else None
     return FileEntry(
-        **text, **numbers, symlink_target=None if target is None else str(target)[:8192], metadata=metadata
-    )  # type: ignore[arg-type]
+        name=_text(value["name"]),
+        path=_text(value["path"]),
+        type=_text(value["type"]),
+        size=int(value["size"]),
+        mode=int(value["mode"]),
+        permissions=_text(value["permissions"]),
+        owner=_text(value["owner"]),
+        group=_text(value["group"]),
+        modified=int(value["modified"]),
+        symlink_target=None if target is None else _text(target),
+        metadata={_text(k): _text(v) for k, v in dict(value.get("metadata") or {}).items()},
+    )
+
+
+def _text(value: object) -> str:
+    """Bounded, and without lone surrogates, which no wire carries."""
+    return str(value)[:8192].encode("utf-8", "replace").decode()
 
 
 class Channel:
@@ -112,7 +132,7 @@ class Channel:
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
-            raise FileError("other", "the sandbox's file worker sent nonsense")
+            raise FileError("other", NONSENSE)
         return value
 
     async def _exactly(self, size: int) -> bytes:
@@ -141,7 +161,7 @@ class Channel:
         _, fds, _, _ = socket.recv_fds(self._end, 4096, 1, socket.MSG_CMSG_CLOEXEC)
         if fds and stat.S_ISSOCK(os.fstat(fds[0]).st_mode):
             found = socket.socket(fileno=fds[0])
-            found.setblocking(False)
+            found.settimeout(0)
             return found
         for fd in fds:
             os.close(fd)
@@ -173,7 +193,7 @@ class FileWorker:
         async with self._free:
             ours, theirs = socket.socketpair()
             try:
-                ours.setblocking(False)
+                ours.settimeout(0)
                 with theirs:
                     await self._pass(theirs)
                 channel = Channel(ours)
@@ -198,7 +218,8 @@ class FileWorker:
             if self._child is None or self._child.exited.done():
                 self.close()
                 self._child = await self._sandbox.spawn(ENTRY)
-            assert self._child.control is not None
+            if self._child.control is None:
+                raise FileError("other", "the engine gave the file worker no control socket")
             return self._child.control
 
     def close(self) -> None:
@@ -218,7 +239,7 @@ class FileWorker:
     async def list(self, path: str, depth: int) -> list[FileEntry]:
         entries = (await self._ask("list", path=path, depth=depth)).get("entries")
         if not isinstance(entries, list):
-            raise FileError("other", "the sandbox's file worker sent nonsense")
+            raise FileError("other", NONSENSE)
         return [read_entry(entry) for entry in entries]
 
     async def make_dir(self, path: str) -> FileEntry:

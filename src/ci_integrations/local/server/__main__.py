@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 
 def main() -> int:
@@ -23,11 +24,12 @@ def main() -> int:
         return serve_child()
 
     def ready(address: Address) -> None:
-        print(f"export E2B_API_URL={address.url}\nexport E2B_SANDBOX_URL={address.url}", flush=True)
-        print(f"export E2B_API_KEY={address.token}", flush=True)
+        lines = {"E2B_API_URL": address.url, "E2B_SANDBOX_URL": address.url, "E2B_API_KEY": address.token}
+        sys.stdout.write("".join(f"export {name}={value}\n" for name, value in lines.items()))
+        sys.stdout.flush()
 
     try:
-        token = open(chosen.token_file).read().strip() if chosen.token_file else None  # noqa: SIM115
+        token = Path(chosen.token_file).read_text().strip() if chosen.token_file else None
         serve(
             port=chosen.port,
             pool=chosen.pool,
@@ -38,7 +40,7 @@ def main() -> int:
             on_ready=ready,
         )
     except (CannotServe, EngineError, OSError) as error:
-        print(f"cannot serve: {error}", file=sys.stderr)
+        sys.stderr.write(f"cannot serve: {error}\n")
         return 2
     return 0
 

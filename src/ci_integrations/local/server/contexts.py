@@ -6,6 +6,7 @@ A kernel that died is replaced when its context is used next; one cell runs at a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
@@ -117,10 +118,8 @@ class ContextTable:
         self._warming = asyncio.create_task(self._warm())
 
     async def _warm(self) -> None:
-        try:
+        with contextlib.suppress(Exception):  # the first cell meets the same error, and can say it
             await self.default(DEFAULT_LANGUAGE).kernel()
-        except Exception:  # noqa: BLE001, S110 - the first cell meets the same error, and can say it
-            pass
 
     def default(self, language: str) -> Slot:
         if language not in self._defaults:

@@ -25,7 +25,7 @@ class ControlPlane:
         self._templates = templates
         self._domain = domain
 
-    async def serve(self, exchange: Exchange) -> None:
+    async def serve(self, exchange: Exchange) -> None:  # noqa: C901 - a table
         parts = exchange.raw_path.strip("/").split("/")
         if parts[0] == "v2":
             parts = parts[1:]
@@ -113,13 +113,13 @@ class ControlPlane:
         )
 
     async def _metrics_of_many(self, exchange: Exchange) -> None:
-        found = {}
+        found: dict[str, Any] = {}
         for sandbox_id in exchange.query.get("sandbox_ids", "").split(","):
             record = self._table.find(sandbox_id)
             if record is not None:
                 await self._table.sample(record)
-                found[sandbox_id] = (_metrics(record) or [None])[-1]
-        await exchange.reply_json(200, {"sandboxes": {k: v for k, v in found.items() if v is not None}})
+                found |= dict(zip((sandbox_id,), _metrics(record)[-1:], strict=False))
+        await exchange.reply_json(200, {"sandboxes": found})
 
     # -- shapes of the wire
 

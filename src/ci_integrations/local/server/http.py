@@ -21,7 +21,7 @@ JSON_BODY_LIMIT = 16 * MiB
 """Of a control-plane or code-interpreter request. A cell with 16 MiB of source is a mistake."""
 
 
-class ClientGone(Exception):
+class ClientGone(Exception):  # noqa: N818 - a state
     """The client closed the connection."""
 
 

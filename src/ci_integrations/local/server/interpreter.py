@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ci_integrations.local.sandbox.api import HOME, SandboxDead
 from ci_integrations.local.server import wire
@@ -61,7 +61,7 @@ async def _checked_body(exchange: Exchange, fields: dict[str, tuple[type, ...]])
     if problem is not None:
         await exchange.reply_json(422, {"detail": [problem]})
         return None
-    return body
+    return cast("dict[str, Any]", body)
 
 
 async def _execute(record: Record, exchange: Exchange) -> None:

@@ -31,7 +31,7 @@ KEEP_ALIVE_SECONDS = 640
 """Longer than the SDK's pool keeps a connection, so that it never sends into one that we are closing."""
 
 
-class CannotServe(Exception):
+class CannotServe(Exception):  # noqa: N818 - says what is wrong
     """The server cannot start; the message names the remedy."""
 
 
@@ -74,11 +74,11 @@ def serve(
     token: str | None = None,
     host: str = "127.0.0.1",
     isolation: str = "auto",
-    on_ready: Callable[[Address], None] = lambda address: None,
+    on_ready: Callable[[Address], None] = lambda _: None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, then ends every sandbox. Raises CannotServe and the engine's EngineError."""
     options = Options(host=host, port=port, token=token, pool=pool, isolation=isolation, log_json=log_json)
-    set_up_logging(log_json)
+    set_up_logging(log_json=log_json)
     asyncio.run(_serve(options, on_ready))
 
 
@@ -93,8 +93,8 @@ async def _serve(options: Options, on_ready: Callable[[Address], None]) -> None:
 
 
 def serve_child() -> int:
-    """The launcher's child: options come as one line on stdin, the address goes out on stdout, stdin's end is the end."""
-    set_up_logging(False)
+    """The launcher's child: options come as a line on stdin, the address goes out on stdout, stdin's end ends it."""
+    set_up_logging(log_json=False)
     given = json.loads(sys.stdin.buffer.readline())
     limits = Limits(**given.pop("limits", {}))
     return asyncio.run(_serve_child(Options(**given, limits=limits)))
@@ -267,7 +267,7 @@ class _JsonLines(logging.Formatter):
         return json.dumps(value)
 
 
-def set_up_logging(log_json: bool) -> None:
+def set_up_logging(*, log_json: bool) -> None:
     """To stderr: warnings of everybody, and what happens to sandboxes when lines are structured."""
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonLines() if log_json else logging.Formatter("%(name)s: %(message)s"))

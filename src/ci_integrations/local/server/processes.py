@@ -7,6 +7,7 @@ full pipe would: nothing is dropped for it. With no listener, output is dropped.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,7 +23,7 @@ RETAIN_SECONDS = 30.0
 PIPES = 2 << 20
 """The most that the pipes of a command hold."""
 DRAIN_SECONDS = 0.2
-"""After a command's end: background children may hold its pipes open for ever, what it wrote itself is there at once."""
+"""After a command's end: what it wrote itself is there at once, but children may hold its pipes open for ever."""
 QUEUED = 16
 MAX_PROCESSES = 256
 Stream = Literal["stdout", "stderr", "pty"]
@@ -49,10 +50,10 @@ def ended(exit_: Exit) -> Ended:
     """In the words of the reference: "exit status 3", "signal: killed"."""
     if exit_.signal is None:
         status = f"exit status {exit_.code}"
-        return Ended(exit_.code or 0, True, status, status if exit_.code else None)
+        return Ended(exit_.code or 0, exited=True, status=status, error=status if exit_.code else None)
     name = (signal.strsignal(exit_.signal) or f"signal {exit_.signal}").lower()
     status = f"signal: {name}" + (f" ({exit_.reason})" if exit_.reason else "")
-    return Ended(-1, False, status, status)
+    return Ended(-1, exited=False, status=status, error=status)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,10 +134,8 @@ class Process:
         self._killing = asyncio.create_task(self._kill())
 
     async def _kill(self) -> None:
-        try:
+        with contextlib.suppress(SandboxDead, ProcessLookupError):  # it may have just ended by itself
             await self.child.signal(signal.SIGKILL)
-        except (SandboxDead, ProcessLookupError):
-            pass  # it has just ended by itself
 
     async def write(self, data: bytes) -> None:
         """To its stdin or terminal. Raises OSError when that is closed."""
@@ -248,7 +247,7 @@ class ProcessTable:
             task.cancel()
 
 
-async def events(process: Process, listener: Listener, keepalive: float) -> AsyncIterator[Event | None]:
+async def events(listener: Listener, keepalive: float) -> AsyncIterator[Event | None]:
     """Events until the end; None after `keepalive` seconds of silence."""
     while True:
         try:

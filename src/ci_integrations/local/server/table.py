@@ -39,7 +39,7 @@ class SandboxTable:
         limits: Limits | None = None,
         clock: Clock | None = None,
         open_kernel: OpenKernel = open_real_kernel,
-        on_event: Callable[[str, str], None] = lambda kind, sandbox_id: None,
+        on_event: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self.engine = engine
         self.clock = clock or Clock()

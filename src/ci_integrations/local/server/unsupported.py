@@ -8,8 +8,8 @@ from ci_integrations.local.server.http import HttpError
 
 CLOUD = "or use E2B's cloud (set E2B_API_KEY)"
 ROOMS = {
-    "templates": f"templates are not built here: name local ones in [tool.ci-integrations.templates], {CLOUD}",
-    "snapshots": f"snapshots: a process's memory cannot be copied to disk here; pause() keeps a sandbox as it is, {CLOUD}",
+    "templates": f"templates are not built here: name local ones in the configuration, {CLOUD}",
+    "snapshots": f"snapshots: memory cannot be copied to disk here; pause() keeps a sandbox as it is, {CLOUD}",
     "volumes": f"volumes: sandboxes share no storage here; write files with sandbox.files, {CLOUD}",
     "secrets": f"secrets: this server stores none; pass envs= to Sandbox.create, {CLOUD}",
 }

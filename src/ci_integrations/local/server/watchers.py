@@ -70,7 +70,7 @@ class WatcherTable:
         self._kept: dict[str, Watcher] = {}
         self._open: set[Watcher] = set()
 
-    async def open(self, path: str, recursive: bool, include_entry: bool) -> Watcher:
+    async def open(self, path: str, *, recursive: bool, include_entry: bool) -> Watcher:
         """Returns once the directory is watched. Raises FileError."""
         if len(self._open) >= MAX_WATCHERS:
             raise FileError("too_many", f"this sandbox has {MAX_WATCHERS} watchers already; remove one")

@@ -75,7 +75,7 @@ async def _download(record: Record, exchange: Exchange) -> None:
         elif size == 0:
             await _send_unsized(exchange, channel, headers)
         else:
-            await _send_bytes(exchange, channel, 200, headers, 0, size)
+            await _send_bytes(exchange, channel, 200, headers, 0, length=size)
 
 
 Headers = list[tuple[str, str]]
@@ -101,19 +101,19 @@ async def _send_range(
         await exchange.reply(416, headers=[("content-range", f"bytes */{size}")])
         return
     headers.append(("content-range", f"bytes {start}-{end - 1}/{size}"))
-    await _send_bytes(exchange, channel, 206, headers, start, end - start)
+    await _send_bytes(exchange, channel, 206, headers, start, length=end - start)
 
 
 async def _send_bytes(
-    exchange: Exchange, channel: Channel, status: int, headers: Headers, start: int, length: int
+    exchange: Exchange, channel: Channel, status: int, headers: Headers, start: int, *, length: int
 ) -> None:
     await channel.send_frame({"start": start, "length": length})
     await exchange.start(status, [("content-length", str(length)), *headers])
     sent = 0
     async for chunk in channel.data():
-        chunk = chunk[: length - sent]
-        sent += len(chunk)
-        await exchange.write(chunk)
+        wanted = chunk[: length - sent]
+        sent += len(wanted)
+        await exchange.write(wanted)
     if sent == length:
         await exchange.finish()
     # else the file shrank meanwhile: without an end the connection is closed, and the client knows

@@ -11,11 +11,10 @@ from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 from connectrpc.request import RequestContext
 from e2b.envd.filesystem import filesystem_pb as pb
-from protobuf import Oneof
 from protobuf.wkt import Timestamp
 
 from ci_integrations.local.sandbox.worker_client import FileEntry, FileError
-from ci_integrations.local.server.envd.rpc import CALL
+from ci_integrations.local.server.envd.rpc import CALL, one_of
 from ci_integrations.local.server.envd.users import WrongUser, user_of
 from ci_integrations.local.server.watchers import Change, Watcher
 
@@ -62,10 +61,12 @@ class FilesystemService:
     async def watch_dir(self, request: pb.WatchDirRequest, ctx: Context) -> AsyncIterator[pb.WatchDirResponse]:
         call = CALL.get()
         with _errors(ctx):
-            watcher = await call.record.watchers.open(request.path, request.recursive, request.include_entry)
+            watcher = await call.record.watchers.open(
+                request.path, recursive=request.recursive, include_entry=request.include_entry
+            )
         leaving = asyncio.create_task(_close_when_gone(call.gone, watcher))
         try:
-            yield pb.WatchDirResponse(event=Oneof("start", pb.WatchDirResponse.StartEvent()))
+            yield pb.WatchDirResponse(event=one_of("start", pb.WatchDirResponse.StartEvent()))
             async for change in watcher.changes(_keepalive(ctx)):
                 yield pb.WatchDirResponse(event=_event(change))
         finally:
@@ -75,7 +76,9 @@ class FilesystemService:
     async def create_watcher(self, request: pb.CreateWatcherRequest, ctx: Context) -> pb.CreateWatcherResponse:
         with _errors(ctx):
             watchers = CALL.get().record.watchers
-            watcher = await watchers.open(request.path, request.recursive, request.include_entry)
+            watcher = await watchers.open(
+                request.path, recursive=request.recursive, include_entry=request.include_entry
+            )
         return pb.CreateWatcherResponse(watcher_id=watchers.keep(watcher))
 
     async def get_watcher_events(
@@ -137,8 +140,8 @@ def _filesystem_event(change: Change) -> pb.FilesystemEvent:
 
 def _event(change: Change | None) -> Any:
     if change is None:
-        return Oneof("keepalive", pb.WatchDirResponse.KeepAlive())
-    return Oneof("filesystem", _filesystem_event(change))
+        return one_of("keepalive", pb.WatchDirResponse.KeepAlive())
+    return one_of("filesystem", _filesystem_event(change))
 
 
 async def _close_when_gone(gone: asyncio.Event, watcher: Watcher) -> None:

@@ -18,7 +18,7 @@ from protobuf import Oneof
 
 from ci_integrations.local.sandbox.api import HOME, EngineError, Pty, SandboxDead
 from ci_integrations.local.sandbox.worker_client import FileError
-from ci_integrations.local.server.envd.rpc import CALL
+from ci_integrations.local.server.envd.rpc import CALL, one_of
 from ci_integrations.local.server.envd.users import WrongUser, user_of
 from ci_integrations.local.server.processes import Command, Ended, Event, Listener, Output, Process, events
 
@@ -66,7 +66,8 @@ class ProcessService:
     async def stream_input(self, request: AsyncIterator[pb.StreamInputRequest], ctx: Context) -> pb.StreamInputResponse:
         process: Process | None = None
         async for message in request:
-            match message.event:
+            event: Any = message.event
+            match event:
                 case Oneof(field="start", value=start):
                     process = _find(start.process)
                 case Oneof(field="data", value=data) if process is not None:
@@ -146,7 +147,8 @@ def _pty(pty: pb.PTY) -> Pty:
 def _find(selector: pb.ProcessSelector | None) -> Process:
     table = CALL.get().record.processes
     found = None
-    match selector.selector if selector is not None else None:
+    chosen: Any = selector.selector if selector is not None else None
+    match chosen:
         case Oneof(field="pid", value=pid):
             found = table.find(pid=pid)
         case Oneof(field="tag", value=tag):
@@ -201,8 +203,8 @@ async def _stream(process: Process, listener: Listener, ctx: Context) -> AsyncIt
     call = CALL.get()
     leaving = asyncio.create_task(_leave_when_gone(call.gone, process, listener))
     try:
-        yield pb.ProcessEvent(event=Oneof("start", pb.ProcessEvent.StartEvent(pid=process.pid)))
-        async for event in events(process, listener, _keepalive(ctx)):
+        yield pb.ProcessEvent(event=one_of("start", pb.ProcessEvent.StartEvent(pid=process.pid)))
+        async for event in events(listener, _keepalive(ctx)):
             if isinstance(event, Ended) and process.timed_out:
                 raise ConnectError(Code.DEADLINE_EXCEEDED, "the command ran longer than its timeout and was killed")
             yield _message(event)
@@ -225,13 +227,13 @@ def _keepalive(ctx: Context) -> float:
 
 def _message(event: Event | None) -> pb.ProcessEvent:
     if event is None:
-        return pb.ProcessEvent(event=Oneof("keepalive", pb.ProcessEvent.KeepAlive()))
+        return pb.ProcessEvent(event=one_of("keepalive", pb.ProcessEvent.KeepAlive()))
     if isinstance(event, Output):
-        return pb.ProcessEvent(event=Oneof("data", pb.ProcessEvent.DataEvent(output=Oneof(event.stream, event.data))))
+        return pb.ProcessEvent(event=one_of("data", pb.ProcessEvent.DataEvent(output=one_of(event.stream, event.data))))
     end = pb.ProcessEvent.EndEvent(exit_code=event.exit_code, exited=event.exited, status=event.status)
     if event.error is not None:
         end.error = event.error
-    return pb.ProcessEvent(event=Oneof("end", end))
+    return pb.ProcessEvent(event=one_of("end", end))
 
 
 def _info(process: Process) -> pb.ProcessInfo:

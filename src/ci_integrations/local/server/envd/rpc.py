@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ci_integrations.local.server.http import Exchange, HttpError, Message
 
@@ -30,6 +30,13 @@ class Call:
         """Set when the client has closed the connection."""
 
 
+def one_of(field: str, value: object) -> Any:
+    """A protobuf oneof; its generated types are too narrow for a name that is computed."""
+    from protobuf import Oneof
+
+    return Oneof(field, value)
+
+
 CALL: ContextVar[Call] = ContextVar("call")
 
 
@@ -46,10 +53,12 @@ def applications() -> dict[str, Any]:
     from ci_integrations.local.server.envd.filesystem import FilesystemService
     from ci_integrations.local.server.envd.process import ProcessService
 
+    # The services lack `desc`, which only the generated clients' reflection asks for.
+    filesystem, process = cast("Any", FilesystemService()), cast("Any", ProcessService())
     options: dict[str, Any] = {"read_max_bytes": READ_LIMIT, "compressions": ()}
     return {
-        "process.Process": ProcessASGIApplication(ProcessService(), **options),
-        "filesystem.Filesystem": FilesystemASGIApplication(FilesystemService(), **options),
+        "process.Process": ProcessASGIApplication(process, **options),
+        "filesystem.Filesystem": FilesystemASGIApplication(filesystem, **options),
     }
 
 

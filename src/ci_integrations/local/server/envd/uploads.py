@@ -94,9 +94,10 @@ async def _inflate(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     unpacker = zlib.decompressobj(wbits=31)
     try:
         async for chunk in chunks:
-            while chunk:
-                yield unpacker.decompress(chunk, INFLATED)
-                chunk = unpacker.unconsumed_tail
+            packed = chunk
+            while packed:
+                yield unpacker.decompress(packed, INFLATED)
+                packed = unpacker.unconsumed_tail
     except zlib.error as error:
         raise HttpError(400, f"the body is not gzip: {error}") from None
     if not unpacker.eof:

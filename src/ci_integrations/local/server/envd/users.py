@@ -8,7 +8,7 @@ import binascii
 USER = "user"
 
 
-class WrongUser(Exception):
+class WrongUser(Exception):  # noqa: N818 - says what is wrong
     """The message says which user there is."""
 
 
