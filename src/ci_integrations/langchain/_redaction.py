@@ -1,0 +1,80 @@
+"""Secrets and patterns taken out of what a run says, before it reaches a message, a stream or a store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pydantic import SecretStr
+
+from ci_integrations.results import ExecutionResult
+
+MASK = "[redacted]"
+_SHORTEST = 6
+"""Characters: a shorter secret would blank innocent words."""
+_KEPT = frozenset({"schema", "kind", "id", "ref", "sha256", "mime", "image", "type"})
+"""Fields that hold no words of the user's code. Base64 is left alone by `_is_bytes`."""
+
+Rule = str | re.Pattern[str] | Callable[[str], str]
+"""A literal, a pattern, or a function from text to text."""
+
+
+class Redactor:
+    """Applies rules to every text of a result. Literals are also found when live output splits them."""
+
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+        rules = list(rules)
+        literals = sorted({rule for rule in rules if isinstance(rule, str)}, key=len, reverse=True)
+        self._literals = literals
+        self._rules = [rule for rule in rules if not isinstance(rule, str)]
+        self._longest = max(map(len, literals), default=1) - 1
+
+    def __bool__(self) -> bool:
+        return bool(self._literals or self._rules)
+
+    def text(self, value: str) -> str:
+        for literal in self._literals:
+            value = value.replace(literal, MASK)
+        for rule in self._rules:
+            value = rule.sub(MASK, value) if isinstance(rule, re.Pattern) else rule(value)
+        return value
+
+    def result(self, result: ExecutionResult) -> ExecutionResult:
+        """The same run without the secrets: text, errors, events, tables, JSON; pictures and PDFs are left alone."""
+        if not self:
+            return result
+        return ExecutionResult.model_validate(self._json(result.model_dump(mode="json")))
+
+    def held_back(self, value: str) -> int:
+        """How many characters at the end of `value` may be the beginning of a secret."""
+        for length in range(min(self._longest, len(value)), 0, -1):
+            tail = value[-length:]
+            if any(literal.startswith(tail) for literal in self._literals):
+                return length
+        return 0
+
+    def _json(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self._json(item) for item in value]
+        if isinstance(value, Mapping):
+            kept = _KEPT | {"data"} if _is_bytes(value) else _KEPT
+            return {key: item if key in kept else self._json(item) for key, item in value.items()}
+        return value
+
+
+def secrets_in(value: Any) -> Iterable[str]:
+    """Every SecretStr in `value`, opened, that is long enough to be told from a word."""
+    if isinstance(value, SecretStr):
+        secret = value.get_secret_value()
+        if len(secret) >= _SHORTEST:
+            yield secret
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from secrets_in(item)
+
+
+def _is_bytes(value: Mapping[str, Any]) -> bool:
+    return value.get("kind") in ("image", "pdf")

@@ -1,0 +1,83 @@
+"""A run as a LangChain message: words and pictures for the model in `content`, everything as plain JSON in `artifact`.
+
+The bytes of a picture are in one place only: when the message shows it to the model unchanged, the artifact refers to
+the message (`ref="content:<id>"`), and `ExecutionResult.from_message` puts them together again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from langchain_core.messages import ToolMessage
+
+from ci_integrations.rendering import MAX_CHARS, ModelImage, images_for_model, render_text
+from ci_integrations.results import Artifact, ExecutionError, ExecutionResult, ImageArtifact
+
+if TYPE_CHECKING:
+    from ci_integrations.store import ArtifactStore
+
+Content = str | list[str | dict[Any, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presentation:
+    """How a run is shown: the text's budget in characters, whether pictures go along, where large payloads go."""
+
+    max_chars: int = MAX_CHARS
+    images: bool = False
+    max_images: int = 4
+    image_max_px: int = 1024
+    store: ArtifactStore | None = None
+
+    def of(self, result: ExecutionResult) -> tuple[Content, dict[str, Any]]:
+        """(content, artifact)."""
+        text = render_text(result, max_chars=self.max_chars)
+        shown = images_for_model(result, max_images=self.max_images, max_px=self.image_max_px) if self.images else []
+        kept = _without_duplicates(result, shown)
+        stored = self.store.offload(kept) if self.store else kept
+        content = cast("Content", [{"type": "text", "text": text}, *map(image_block, shown)]) if shown else text
+        return content, stored.model_dump(mode="json")
+
+
+def to_tool_message(
+    execution: Any, *, tool_call_id: str, name: str = "code_interpreter", images: bool = False, **known: Any
+) -> ToolMessage:
+    """The answer to a tool call from an `ExecutionResult` or from the SDK's own `Execution`.
+
+    `known` (`code=`, `sandbox_id=`, ...) tells what the SDK's object does not. `images=True` shows the pictures to the
+    model as well.
+    """
+    result = execution if isinstance(execution, ExecutionResult) else ExecutionResult.from_execution(execution, **known)
+    return tool_message(result, tool_call_id, name, Presentation(images=images))
+
+
+def tool_message(result: ExecutionResult, tool_call_id: str, name: str, presentation: Presentation) -> ToolMessage:
+    content, artifact = presentation.of(result)
+    status = "success" if result.ok else "error"
+    return ToolMessage(content, artifact=artifact, tool_call_id=tool_call_id, name=name, status=status)
+
+
+def failed(code: str, error: Exception, language: str = "python") -> ExecutionResult:
+    """What was received before a run-time failure of ours, with the failure in it."""
+    received: ExecutionResult = getattr(error, "result", None) or ExecutionResult(code=code, language=language)
+    named = received.error or ExecutionError(name=type(error).__name__, value=str(error))
+    return received.model_copy(update={"error": named, "incomplete": True})
+
+
+def image_block(image: ModelImage) -> dict[str, Any]:
+    """LangChain's own form, which every provider's converter takes."""
+    return {"type": "image", "base64": image.data, "mime_type": image.mime, "id": image.artifact_id}
+
+
+def _without_duplicates(result: ExecutionResult, shown: Sequence[ModelImage]) -> ExecutionResult:
+    data = {image.artifact_id: image.data for image in shown}
+    artifacts = tuple(_referring(artifact, data.get(artifact.id)) for artifact in result.artifacts)
+    return result.model_copy(update={"artifacts": artifacts}) if shown else result
+
+
+def _referring(artifact: Artifact, shown: str | None) -> Artifact:
+    if isinstance(artifact, ImageArtifact) and shown is not None and artifact.data == shown:
+        return artifact.model_copy(update={"data": None, "ref": f"content:{artifact.id}"})
+    return artifact

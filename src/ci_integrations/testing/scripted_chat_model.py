@@ -1,0 +1,142 @@
+"""A LangChain chat model that follows a script: agents under test without a model, a key or a network.
+
+    model = ScriptedChatModel([ScriptedChatModel.call("code_interpreter", code="6 * 7"), "It is 42."])
+    agent = create_agent(model, tools=[CodeInterpreterTool()])
+
+No fake that LangChain ships supports `bind_tools`; this one does, so it works in `create_agent`, with middleware, sync
+and async, streaming or not.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from pydantic import Field, PrivateAttr
+
+from ci_integrations.errors import MissingDependencyError
+
+try:
+    from langchain_core.callbacks import CallbackManagerForLLMRun
+    from langchain_core.language_models.chat_models import BaseChatModel
+    from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+    from langchain_core.messages.tool import tool_call, tool_call_chunk
+    from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+    from langchain_core.runnables import Runnable
+    from langchain_core.utils.function_calling import convert_to_openai_tool
+except ImportError as missing:
+    raise MissingDependencyError("ScriptedChatModel", "langchain") from missing
+
+Turn = str | AIMessage | Exception | Callable[[list[BaseMessage]], "str | AIMessage"]
+"""What the model says: text, a message (`ScriptedChatModel.call` makes one that calls a tool), an exception to raise,
+or a function of the messages it is shown."""
+
+
+class ScriptedChatModel(BaseChatModel):
+    """Says `turns` one after the other, whatever it is asked; the same object may serve several threads.
+
+    `calls` holds the messages of every request, `bound_tools` the names of the tools bound to it, newest last.
+    `profile=` is what middleware sees as the model's abilities, for example `{"image_inputs": True}`.
+    Raises `RuntimeError` when it is asked more often than the script has turns.
+    """
+
+    turns: list[Any] = Field(default_factory=list)
+    name_of_model: str = "scripted"
+
+    _calls: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
+    _bound: list[list[str]] = PrivateAttr(default_factory=list)
+    _lock: Any = PrivateAttr(default_factory=threading.Lock)
+
+    def __init__(self, turns: Sequence[Turn] = (), **fields: Any) -> None:
+        super().__init__(turns=list(turns), **fields)
+
+    @staticmethod
+    def call(tool: str, /, *, text: str = "", call_id: str | None = None, **arguments: Any) -> AIMessage:
+        """The message of a model that calls one tool. The id is unique unless `call_id` gives it."""
+        return ScriptedChatModel.parallel_calls((tool, arguments), text=text, call_ids=[call_id] if call_id else None)
+
+    @staticmethod
+    def parallel_calls(
+        *calls: tuple[str, dict[str, Any]], text: str = "", call_ids: Sequence[str] | None = None
+    ) -> AIMessage:
+        """The message of a model that calls several tools at once: `("tool", {"argument": 1}), ...`."""
+        ids = call_ids or [f"call_{uuid.uuid4().hex[:12]}" for _ in calls]
+        made = [tool_call(name=name, args=args, id=id_) for (name, args), id_ in zip(calls, ids, strict=True)]
+        return AIMessage(text, tool_calls=made)
+
+    @property
+    def calls(self) -> list[list[BaseMessage]]:
+        """The messages of each request so far."""
+        return self._calls
+
+    @property
+    def bound_tools(self) -> list[list[str]]:
+        """The names of the tools of each `bind_tools` so far."""
+        return self._bound
+
+    @property
+    def _llm_type(self) -> str:
+        return self.name_of_model
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:
+        specs = [convert_to_openai_tool(tool) for tool in tools]
+        self._bound.append([spec["function"]["name"] for spec in specs])
+        return self.bind(tools=specs, **kwargs)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=self._next(messages))])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        for piece in _pieces(self._next(messages)):
+            chunk = ChatGenerationChunk(message=piece)
+            if run_manager is not None:
+                run_manager.on_llm_new_token(piece.text, chunk=chunk)
+            yield chunk
+
+    def _next(self, messages: list[BaseMessage]) -> AIMessage:
+        with self._lock:
+            turn = self._turn(len(self._calls))
+            self._calls.append(list(messages))
+        said = turn(list(messages)) if callable(turn) else turn
+        if isinstance(said, Exception):
+            raise said
+        return AIMessage(said) if isinstance(said, str) else said.model_copy()
+
+    def _turn(self, number: int) -> Any:
+        if number < len(self.turns):
+            return self.turns[number]
+        raise RuntimeError(f"the script has {len(self.turns)} turns, and the model was asked once more")
+
+
+def _pieces(message: AIMessage) -> Iterator[AIMessageChunk]:
+    """The message as a provider streams it: text word by word, then one chunk for each tool call."""
+    words = re.findall(r"\s*\S+\s*$|\s*\S+", message.content) if isinstance(message.content, str) else [message.content]
+    for word in words:
+        yield AIMessageChunk(content=word, id=message.id)
+    for index, call in enumerate(message.tool_calls):
+        chunk = tool_call_chunk(name=call["name"], args=_json(call["args"]), id=call["id"], index=index)
+        yield AIMessageChunk(content="", id=message.id, tool_call_chunks=[chunk])
+    last = AIMessageChunk(content="", id=message.id, response_metadata=message.response_metadata)
+    last.chunk_position = "last"
+    yield last
+
+
+def _json(arguments: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(arguments)
