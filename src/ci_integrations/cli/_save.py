@@ -1,0 +1,66 @@
+"""Artifacts into a directory, under names that people like and that no sandbox can turn into paths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci_integrations.results import (
+    Artifact,
+    ChartArtifact,
+    ExecutionResult,
+    FileArtifact,
+    ImageArtifact,
+)
+
+if TYPE_CHECKING:
+    from ci_integrations.interpreter import CodeInterpreter
+
+MAX_FILE = 64 * 1024 * 1024
+"""Bytes of one file that the code wrote; larger ones stay in the sandbox."""
+
+
+def save_result(interpreter: CodeInterpreter, result: ExecutionResult, directory: Path, prefix: str = "") -> list[Path]:
+    """Pictures, charts as JSON, and the files that the code wrote. Returns the paths, in order."""
+    directory.mkdir(parents=True, exist_ok=True)
+    saved = []
+    for artifact, name in _named(result, prefix):
+        data = _bytes(interpreter, artifact)
+        if data is not None:
+            path = directory / name
+            path.write_bytes(data)
+            saved.append(path)
+    return saved
+
+
+def _named(result: ExecutionResult, prefix: str) -> Iterator[tuple[Artifact, str]]:
+    """A chart and its picture share a name."""
+    titles = {chart.image: _slug(chart.chart.title) or f"chart-{n}" for n, chart in enumerate(result.charts, 1)}
+    for number, artifact in enumerate(result.artifacts, 1):
+        match artifact:
+            case ImageArtifact():
+                ending = artifact.mime.partition("/")[2].partition("+")[0]
+                yield artifact, f"{prefix}{titles.get(artifact.id) or f'image-{number}'}.{_slug(ending) or 'bin'}"
+            case ChartArtifact():
+                yield artifact, f"{prefix}{titles[artifact.image]}.json"
+            case FileArtifact():
+                yield artifact, _file_name(artifact.path)
+
+
+def _bytes(interpreter: CodeInterpreter, artifact: Artifact) -> bytes | None:
+    if not isinstance(artifact, FileArtifact):
+        return artifact.read()
+    if (artifact.size or 0) > MAX_FILE:
+        return None
+    return interpreter.download(artifact.path)
+
+
+def _slug(text: str | None) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", (text or "").lower()).strip("-")[:60]
+
+
+def _file_name(path: str) -> str:
+    name = re.sub(r"[^\w.\- ]+", "_", path.rsplit("/", 1)[-1]).lstrip(".")[:100]
+    return name or "file"

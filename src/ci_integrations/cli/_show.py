@@ -1,0 +1,77 @@
+"""An `ExecutionResult` on a terminal: tables, charts, errors. Everything in it is hostile: escaped, cut, no ANSI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, JustifyMethod, RenderableType
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from ci_integrations.rendering import artifact_line, clean_output, cut
+from ci_integrations.results import ExecutionError, ExecutionResult, TableArtifact, TextArtifact
+
+MAX_ROWS = 12
+MAX_COLUMNS = 9
+MAX_CHARS = 6000
+
+
+def show_result(console: Console, result: ExecutionResult) -> None:
+    """What a run gave, stdout and stderr excepted: those were shown while they came."""
+    for part in _parts(result):
+        console.print(part)
+
+
+def show_code(console: Console, code: str, language: str = "python", title: str | None = None) -> None:
+    syntax = Syntax(code.strip(), language, theme="ansi_dark", background_color="default", word_wrap=True)
+    console.print(Panel(syntax, title=title, title_align="left", border_style="blue", padding=(0, 1)))
+
+
+def _parts(result: ExecutionResult) -> Iterator[RenderableType]:
+    for event in result.events:
+        yield Text(f"note: {clean_output(event.message)}", style="yellow")
+    tables = {artifact.display for artifact in result.tables}
+    pictured = {chart.image for chart in result.charts}
+    for artifact in result.artifacts:
+        if isinstance(artifact, TableArtifact):
+            yield _table(artifact)
+        elif isinstance(artifact, TextArtifact) and artifact.display in tables:
+            continue  # another form of that table
+        elif artifact.id not in pictured and (line := artifact_line(artifact)):
+            yield Text(line, style="cyan")
+    if result.text is not None and not tables:
+        yield Text(cut(clean_output(result.text), MAX_CHARS))
+    if result.error is not None:
+        yield _error(result.error)
+
+
+def _table(artifact: TableArtifact) -> RenderableType:
+    columns = artifact.columns[:MAX_COLUMNS]
+    rows, width = artifact.shape or (len(artifact.rows), len(artifact.columns))
+    more = len(artifact.columns) > MAX_COLUMNS or rows > MAX_ROWS
+    table = Table(
+        caption=f"{rows} rows x {width} columns" if more else None, border_style="dim", caption_justify="left"
+    )
+    for number, column in enumerate(columns):
+        style = "bold" if number < artifact.index else None
+        number_like = column.dtype.lower().startswith(("int", "float", "uint"))
+        justify: JustifyMethod = "right" if number_like else "left"
+        table.add_column(Text(column.name), style=style, justify=justify, overflow="ellipsis")
+    for row in artifact.rows[:MAX_ROWS]:
+        table.add_row(*(Text(_cell(value)) for value in row[:MAX_COLUMNS]))
+    return table
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return cut(clean_output(str(value)), 200)
+
+
+def _error(error: ExecutionError) -> RenderableType:
+    body = cut(clean_output(error.traceback or error.value), MAX_CHARS)
+    return Panel(Text(body), title=Text(f"{error.name}: {error.value}"[:200]), title_align="left", border_style="red")

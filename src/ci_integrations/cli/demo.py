@@ -1,0 +1,245 @@
+"""`ci-integrations demo`: a real LangChain agent on a real CSV file, live, and what it found in ./ci-demo/."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from ci_integrations.cli import _story
+from ci_integrations.cli._profile import Profile, read_profile
+from ci_integrations.cli._terminal import err, out, print_json, stop
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+    from ci_integrations.langchain import CodeInterpreterTool
+    from ci_integrations.results import ExecutionResult
+
+THREAD = {"configurable": {"thread_id": "demo"}}
+
+
+@dataclass
+class Turn:
+    """What the agent said before it ran a cell, and what came of it. The conclusion has no cell."""
+
+    text: str
+    result: ExecutionResult | None = None
+    saved: list[Path] = field(default_factory=list)
+
+
+@dataclass
+class Story:
+    """All that the report tells."""
+
+    data: str
+    model: str
+    turns: list[Turn] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def results(self) -> list[ExecutionResult]:
+        return [turn.result for turn in self.turns if turn.result is not None]
+
+    @property
+    def saved(self) -> list[Path]:
+        return [path for turn in self.turns for path in turn.saved]
+
+
+def demo(
+    data: Annotated[Path | None, typer.Option(help="A CSV file of yours. Default: the Palmer penguins.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="PROVIDER:NAME", help="A real model, such as openai:gpt-5; needs its key.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the artifacts go.")] = Path("ci-demo"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON; the rest goes to stderr.")] = False,
+) -> None:
+    """Watch an agent analyse a CSV file: it loads, draws, errs, repairs and concludes.
+
+    The agent is LangChain's create_agent with this library's CodeInterpreterTool; without --model a script speaks in
+    the model's place, and everything else is real. The code runs on E2B when E2B_API_KEY is set, else in the local
+    sandbox. Afterwards the directory holds PNGs, the charts' data as JSON, a CSV and report.html.
+
+        ci-integrations demo
+
+        ci-integrations demo --data sales.csv --model anthropic:claude-sonnet-4-5
+    """
+    console = err if as_json else out
+    with as_file(files("ci_integrations.data") / "penguins.csv") as penguins:
+        profile = read_profile(data or penguins)
+        story = _play(console, profile, model, _writable(output))
+    from ci_integrations.cli._report import write_report
+
+    report = write_report(story, output / "report.html")
+    if as_json:
+        print_json(_summary(story, report))
+    else:
+        _farewell(console, story, report)
+
+
+def _writable(output: Path) -> Path:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        stop(f"--output {output}: {error.strerror}")
+    return output
+
+
+def _play(console: Console, profile: Profile, model: str | None, output: Path) -> Story:
+    """Run the agent over the file, show it live, save what it makes."""
+    chat = _real_model(model) if model else None
+    from ci_integrations.langchain import CodeInterpreterTool
+
+    name = profile.path.name
+    start = time.monotonic()
+    story = Story(data=name, model=model or "scripted")
+    with CodeInterpreterTool() as tool:
+        with console.status("starting the sandbox ..."):
+            tool.session(THREAD).upload(profile.path, name)
+        for turn in _turns(console, tool, chat or _scripted_model(profile, name), name):
+            story.turns.append(turn)
+            if turn.result is not None:
+                turn.saved = _save(tool, turn.result, output, len(story.turns))
+    story.seconds = time.monotonic() - start
+    return story
+
+
+def _real_model(model: str) -> BaseChatModel:
+    try:
+        from langchain.chat_models import init_chat_model
+    except ImportError:
+        stop('--model needs LangChain: pip install "ci-integrations[langchain,local]"')
+    try:
+        return init_chat_model(model)
+    except (ImportError, ValueError) as error:
+        stop(f"--model {model}: {str(error).splitlines()[0]}")
+    except Exception as error:  # noqa: BLE001 - each provider complains of a missing key in a class of its own
+        stop(f"--model {model}: {type(error).__name__}: {str(error).splitlines()[0]}")
+
+
+def _scripted_model(profile: Profile, name: str) -> BaseChatModel:
+    from langchain_core.messages import AIMessage
+
+    from ci_integrations.testing import ScriptedChatModel
+
+    def says(number: int, step: _story.Step) -> AIMessage:
+        call = {"name": "code_interpreter", "args": {"code": step.code}, "id": f"call_{number}", "type": "tool_call"}
+        return AIMessage(content=step.text, tool_calls=[call])
+
+    def concludes(messages: list[Any]) -> AIMessage:
+        outputs = [str(message.content) for message in messages if message.type == "tool"]
+        return AIMessage(content=_story.conclusion(profile, outputs, _last_table(messages)))
+
+    turns = [says(number, step) for number, step in enumerate(_story.steps(profile, name))]
+    return ScriptedChatModel(turns=[*turns, concludes])
+
+
+def _last_table(messages: list[Any]) -> tuple[list[str], list[Any]]:
+    """Column names and rows of the last table that the tool gave back."""
+    for message in reversed(messages):
+        if message.type == "tool" and (tables := _result(message).tables):
+            return [column.name for column in tables[-1].columns], [list(row) for row in tables[-1].rows]
+    return [], []
+
+
+def _turns(console: Console, tool: CodeInterpreterTool, model: BaseChatModel, name: str) -> Iterator[Turn]:
+    """Each turn as it ends; its output is on the console by then."""
+    from langchain.agents import create_agent
+
+    agent = create_agent(model, tools=[tool], system_prompt="You are a careful data analyst. Run code to find out.")
+    question = {"messages": [("user", _story.task(name))]}
+    said = ""
+    with console.status("the agent reads its task ...") as status:
+        for mode, event in agent.stream(question, THREAD, stream_mode=["updates", "custom"]):
+            if mode == "custom":
+                _show_live(console, event)
+                continue
+            for message in _messages(event):
+                if message.type == "tool":
+                    yield _ended(console, said, _result(message))
+                elif message.type == "ai" and message.tool_calls:
+                    said = message.text
+                    _show_plan(console, message)
+                    status.update("running the cell ...")
+                elif message.type == "ai":
+                    console.print(
+                        Panel(Text(message.text), title="Conclusion", title_align="left", border_style="green")
+                    )
+                    yield Turn(message.text)
+
+
+def _messages(update: dict[str, Any]) -> Iterator[Any]:
+    for node in update.values():
+        yield from (node or {}).get("messages", [])
+
+
+def _result(message: Any) -> ExecutionResult:
+    from ci_integrations.results import ExecutionResult
+
+    return ExecutionResult.from_message(message)
+
+
+def _show_plan(console: Console, message: Any) -> None:
+    from ci_integrations.cli._show import show_code
+
+    console.print()
+    console.print(Text(message.text, style="bold"))
+    for call in message.tool_calls:
+        show_code(console, str(call["args"].get("code", "")))
+
+
+def _show_conclusion(console: Console, text: str) -> None:
+    console.print(Panel(Text(text), title="Conclusion", title_align="left", border_style="green"))
+
+
+def _show_live(console: Console, event: Any) -> None:
+    """A line of output at the moment it was printed."""
+    from ci_integrations.rendering import clean_output
+
+    if isinstance(event, dict) and event.get("type") in ("stdout", "stderr"):
+        console.print(Text(clean_output(str(event.get("text", ""))), style="red" if event["type"] == "stderr" else ""))
+
+
+def _ended(console: Console, said: str, result: ExecutionResult) -> Turn:
+    from ci_integrations.cli._show import show_result
+
+    show_result(console, result)
+    return Turn(said, result)
+
+
+def _save(tool: CodeInterpreterTool, result: ExecutionResult, output: Path, number: int) -> list[Path]:
+    from ci_integrations.cli._save import save_result
+
+    try:
+        return save_result(tool.session(THREAD), result, output, prefix=f"{number}-")
+    except OSError as error:
+        stop(f"--output {output}: {error.strerror}")
+
+
+def _summary(story: Story, report: Path) -> dict[str, Any]:
+    return {
+        "data": story.data,
+        "model": story.model,
+        "backend": story.results[0].backend if story.results else None,
+        "cells": len(story.results),
+        "errors": sum(not result.ok for result in story.results),
+        "seconds": round(story.seconds, 2),
+        "conclusion": story.turns[-1].text if story.turns else "",
+        "files": [str(path) for path in [*story.saved, report]],
+    }
+
+
+def _farewell(console: Console, story: Story, report: Path) -> None:
+    errors = sum(not result.ok for result in story.results)
+    console.print(f"\n{len(story.results)} cells, {errors} error(s), {story.seconds:.1f} s. In {report.parent}/:")
+    for path in story.saved:
+        console.print(f"  {path.name}")
+    console.print(f"  [bold]{report.name}[/bold]  open it in a browser")

@@ -1,0 +1,117 @@
+"""`ci-integrations run`: a script in a sandbox, its output as it comes, its results as artifacts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ci_integrations.cli._terminal import err, out, print_json, stop
+
+if TYPE_CHECKING:
+    from ci_integrations.interpreter import CodeInterpreter
+    from ci_integrations.results import ExecutionResult
+
+
+def run(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The script to run; - reads it from standard input.")],
+    language: Annotated[str, typer.Option("--language", "-l", help="python, bash, or an installed kernel's.")] = "",
+    timeout: Annotated[float, typer.Option(help="Seconds the script may take.", min=0.1)] = 60.0,
+    backend: Annotated[str, typer.Option(help="auto, local or e2b. auto: e2b when E2B_API_KEY is set.")] = "auto",
+    upload: Annotated[
+        list[Path] | None, typer.Option("--upload", "-u", help="Put this file beside the script; may be repeated.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Write charts, pictures, tables and new files here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON and nothing else.")] = False,
+) -> None:
+    """Run a script in a sandbox and show what it gives.
+
+    The last expression's value, charts and tables are shown as in a notebook:
+
+        echo '1 + 1' | ci-integrations run -
+
+        ci-integrations run analysis.py --upload sales.csv --save out/
+
+    Exit code 0: it ran; 1: it raised or took too long; 2: it could not be started.
+    """
+    code = _read(file)
+    uploads = [_existing(path) for path in upload or []]
+    from ci_integrations.interpreter import CodeInterpreter
+
+    with CodeInterpreter(backend=_checked(backend)) as interpreter:
+        result = _execute(interpreter, code, language or _guess(file), timeout, uploads, quiet=as_json)
+        saved = _saved(interpreter, result, save) if save else []
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        _show(result, saved)
+    raise typer.Exit(0 if result.ok else 1)
+
+
+def _read(file: str) -> str:
+    if file == "-":
+        return sys.stdin.read()
+    path = Path(file)
+    if not path.exists():
+        stop(f"{file}: there is no such file")
+    if path.is_dir():
+        stop(f"{file} is a directory, not a script")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        stop(f"{file} is not UTF-8 text")
+    except OSError as error:
+        stop(f"{file} cannot be read: {error.strerror}")
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        stop(f"--upload {path}: there is no such file")
+    return path
+
+
+def _checked(backend: str) -> Any:
+    if backend not in ("auto", "local", "e2b"):
+        stop(f"--backend {backend}: choose auto, local or e2b")
+    return backend
+
+
+def _guess(file: str) -> str:
+    return {".sh": "bash", ".js": "javascript", ".ts": "typescript", ".r": "r"}.get(Path(file).suffix.lower(), "python")
+
+
+def _execute(
+    interpreter: CodeInterpreter, code: str, language: str, timeout: float, uploads: list[Path], *, quiet: bool
+) -> ExecutionResult:
+    with err.status("starting the sandbox ...") as status:
+
+        def on_output(event: Any) -> None:
+            status.update("running ...")
+            if quiet or event.kind not in ("stdout", "stderr"):
+                return
+            stream = sys.stdout if event.kind == "stdout" else sys.stderr
+            stream.write(event.text)
+            stream.flush()
+
+        for path in uploads:
+            interpreter.upload(path, path.name)
+        return interpreter.run(code, language=language, timeout=timeout, on_output=on_output)
+
+
+def _saved(interpreter: CodeInterpreter, result: ExecutionResult, directory: Path) -> list[Path]:
+    from ci_integrations.cli._save import save_result
+
+    try:
+        return save_result(interpreter, result, directory)
+    except OSError as error:
+        stop(f"--save {directory}: {error.strerror}")
+
+
+def _show(result: ExecutionResult, saved: list[Path]) -> None:
+    from ci_integrations.cli._show import show_result
+
+    show_result(out, result)
+    for path in saved:
+        err.print(f"saved {path}", style="green")
