@@ -1,0 +1,93 @@
+"""What one running cell has given so far. Filled by the SDK's callbacks, because the SDK drops its own Execution when
+it raises: here nothing that was received is lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from ci_integrations.results import Artifact, ExecutionResult
+
+EventKind = Literal["stdout", "stderr", "result", "error", "status"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputEvent:
+    """Something that a running cell gave, as it came."""
+
+    kind: EventKind
+    text: str
+    """The output; for a result its text form; for an error `"Name: value"`; for a status `"starting"`,
+    `"restoring"` or `"interrupted"`."""
+    timestamp: float
+    """Seconds since the epoch."""
+    artifacts: tuple[Artifact, ...] = ()
+
+
+OutputHandler = Callable[[OutputEvent], Awaitable[None] | None]
+"""Called with each event in order. The sync interpreter calls it in the thread that called `run`."""
+
+
+@dataclass
+class Received:
+    """What came out of a cell until now."""
+
+    results: list[Any] = field(default_factory=list)
+    stdout: list[str] = field(default_factory=list)
+    stderr: list[str] = field(default_factory=list)
+    error: Any = None
+    execution_count: int | None = None
+
+    @property
+    def anything(self) -> bool:
+        """True when the cell gave a sign of life: it has certainly started."""
+        return bool(self.results or self.stdout or self.stderr or self.error)
+
+    def take(self, kind: EventKind, item: Any) -> None:
+        """Keep what one callback brought."""
+        if kind == "result":
+            self.results.append(item)
+        elif kind == "error":
+            self.error = item
+        elif kind in ("stdout", "stderr"):
+            getattr(self, kind).append(item.line)
+
+    def result(self, **known: Any) -> ExecutionResult:
+        """All of it as a result; `known` are the fields that the SDK does not give."""
+        from ci_integrations.envelope import result_from_parts
+
+        known.setdefault("execution_count", self.execution_count)
+        error = known.pop("error", self.error)
+        return result_from_parts(self.results, "".join(self.stdout), "".join(self.stderr), error, **known)
+
+
+def output_event(kind: EventKind, item: Any) -> OutputEvent:
+    """One SDK callback's argument as an event."""
+    if kind == "result":
+        return OutputEvent(kind=kind, text=item.text or "", timestamp=time.time(), artifacts=tuple(_artifacts(item)))
+    if kind == "error":
+        return OutputEvent(kind=kind, text=f"{item.name}: {item.value}", timestamp=time.time())
+    return OutputEvent(kind=kind, text=item.line, timestamp=_seconds(item.timestamp))
+
+
+def status(text: str) -> OutputEvent:
+    """An event of our own: what the caller is waiting for."""
+    return OutputEvent(kind="status", text=text, timestamp=time.time())
+
+
+def _artifacts(item: Any) -> Iterator[Artifact]:
+    from ci_integrations.envelope import artifacts_from_result
+
+    yield from artifacts_from_result(item)
+
+
+def _seconds(stamp: Any) -> float:
+    """The wire's time stamp; servers send ISO 8601 text although the SDK calls it an integer."""
+    try:
+        return datetime.fromisoformat(stamp).timestamp()
+    except (TypeError, ValueError):
+        return time.time()

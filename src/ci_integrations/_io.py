@@ -1,0 +1,244 @@
+"""The two faces of doing: `SyncIO` blocks, `AsyncIO` returns awaitables. Same names, so that one flow serves both.
+
+Nothing here decides anything. The sync face runs the SDK's blocking calls in a worker thread while the caller waits
+in Python: the SDK's Rust transport looks at no signal, so Ctrl-C, SIGTERM and deadlines would else wait for the cell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from queue import Empty, SimpleQueue
+from typing import Any, Literal
+
+from ci_integrations._cell import EventKind, OutputEvent, OutputHandler, Received, output_event
+from ci_integrations._locks import FairLock
+
+_CALLBACKS: dict[str, EventKind] = {
+    "on_stdout": "stdout",
+    "on_stderr": "stderr",
+    "on_result": "result",
+    "on_error": "error",
+}
+
+_idle: list[SimpleQueue[Callable[[], None]]] = []
+
+
+def _worker(jobs: SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        jobs.get()()
+        _idle.append(jobs)
+
+
+def in_worker(job: Callable[[], None]) -> None:
+    """Run `job` in a daemon thread, an idle one if there is one. `job` must not raise."""
+    try:
+        jobs = _idle.pop()
+    except IndexError:
+        jobs = SimpleQueue()
+        threading.Thread(target=_worker, args=(jobs,), name="ci-integrations-call", daemon=True).start()
+    jobs.put(job)
+
+
+def forget_workers() -> None:
+    """In a forked child: the threads did not come along."""
+    _idle.clear()
+
+
+class _Done:
+    """How a call ended."""
+
+    def __init__(self, value: Any = None, error: BaseException | None = None) -> None:
+        self.value, self.error = value, error
+
+    def get(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+def _outcome(call: Callable[[], Any]) -> _Done:
+    try:
+        return _Done(call())
+    except BaseException as error:
+        return _Done(error=error)
+
+
+class SyncCell:
+    """A cell under way in a worker thread. Its events are delivered in the thread that waits."""
+
+    closable = False
+    """The SDK's sync stream cannot be closed from outside."""
+
+    def __init__(self, run: Callable[..., Any], received: Received, on_output: OutputHandler | None) -> None:
+        self._events: SimpleQueue[tuple[EventKind, Any] | _Done] = SimpleQueue()
+        self._received, self._on_output = received, on_output
+        self._done: _Done | None = None
+        handlers = {name: self._putter(kind) for name, kind in _CALLBACKS.items()}
+        in_worker(lambda: self._events.put(_outcome(lambda: run(**handlers))))
+
+    def _putter(self, kind: EventKind) -> Callable[[Any], None]:
+        return lambda item: self._events.put((kind, item))
+
+    def wait(self, timeout: float | None) -> bool:
+        """Deliver what comes until the cell has ended; False when `timeout` seconds went by before that."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self._done is None:
+            try:
+                event = self._events.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+            except Empty:
+                return False
+            if isinstance(event, _Done):
+                self._done = event
+            else:
+                self._deliver(*event)
+        return True
+
+    def _deliver(self, kind: EventKind, item: Any) -> None:
+        self._received.take(kind, item)
+        if self._on_output is not None:
+            self._on_output(output_event(kind, item))
+
+    def close(self) -> None:
+        """Cannot be done here; the SDK's own timeout closes the stream later."""
+
+    def execution(self) -> Any:
+        """The SDK's Execution, or its exception raised."""
+        return self._done.get() if self._done else None
+
+
+class AsyncCell:
+    """A cell under way in a task."""
+
+    closable = True
+
+    def __init__(self, run: Callable[..., Any], received: Received, on_output: OutputHandler | None) -> None:
+        self._received, self._on_output = received, on_output
+        self._task: asyncio.Task[Any] = asyncio.ensure_future(
+            run(**{name: self._deliverer(kind) for name, kind in _CALLBACKS.items()})
+        )
+
+    def _deliverer(self, kind: EventKind) -> Callable[[Any], Awaitable[None] | None]:
+        if self._on_output is None:
+            return lambda item: self._received.take(kind, item)
+
+        async def deliver(item: Any) -> None:
+            self._received.take(kind, item)
+            await AsyncIO.tell(self._on_output, output_event(kind, item))
+
+        return deliver
+
+    async def wait(self, timeout: float | None) -> bool:
+        if not self._task.done():
+            await asyncio.wait({self._task}, timeout=timeout)
+        return self._task.done()
+
+    async def close(self) -> None:
+        """Close the stream: the server interrupts the kernel when it sees that."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+    def execution(self) -> Any:
+        return self._task.result() if self._task.done() else None
+
+
+class SyncIO:
+    """Blocks the caller, but never in a way that keeps signals from being handled."""
+
+    kind: Literal["sync", "async"] = "sync"
+    start_cell = SyncCell
+
+    @staticmethod
+    def sandbox_class() -> Any:
+        from e2b_code_interpreter import Sandbox
+
+        return Sandbox
+
+    @staticmethod
+    def call(function: Callable[..., Any], /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
+        """`function(...)`, bounded by `timeout` seconds (TimeoutError). In the main thread it can be interrupted."""
+        if timeout is None and threading.current_thread() is not threading.main_thread():
+            return function(*args, **kwargs)
+        done: SimpleQueue[_Done] = SimpleQueue()
+        in_worker(lambda: done.put(_outcome(lambda: function(*args, **kwargs))))
+        try:
+            return done.get(timeout=timeout).get()
+        except Empty:
+            raise TimeoutError from None
+
+    @staticmethod
+    def finish(function: Callable[..., Any], keep: Callable[[Any], None], kwargs: Mapping[str, Any]) -> None:
+        """`keep(function(...))`, even when the caller is interrupted meanwhile: what was made must not be forgotten."""
+        done: SimpleQueue[_Done] = SimpleQueue()
+        in_worker(lambda: done.put(_outcome(lambda: keep(function(**kwargs)))))
+        try:
+            outcome = done.get()
+        except BaseException:
+            done.get()
+            raise
+        outcome.get()
+
+    blocking = call
+    sleep = staticmethod(time.sleep)
+
+    @staticmethod
+    def acquire(lock: FairLock, timeout: float | None = None) -> bool:
+        return lock.acquire(timeout)
+
+    @staticmethod
+    def tell(on_output: OutputHandler | None, event: OutputEvent) -> None:
+        if on_output is not None:
+            on_output(event)
+
+
+class AsyncIO:
+    """Returns awaitables."""
+
+    kind: Literal["sync", "async"] = "async"
+    start_cell = AsyncCell
+
+    @staticmethod
+    def sandbox_class() -> Any:
+        from e2b_code_interpreter import AsyncSandbox
+
+        return AsyncSandbox
+
+    @staticmethod
+    async def call(function: Callable[..., Any], /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
+        async with asyncio.timeout(timeout):
+            return await function(*args, **kwargs)
+
+    @staticmethod
+    async def finish(function: Callable[..., Any], keep: Callable[[Any], None], kwargs: Mapping[str, Any]) -> None:
+        task = asyncio.ensure_future(function(**kwargs))
+        try:
+            keep(await asyncio.shield(task))
+        except asyncio.CancelledError:
+            await asyncio.wait({task})
+            if not task.cancelled() and task.exception() is None:
+                keep(task.result())
+            raise
+
+    @staticmethod
+    async def blocking(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """A blocking function of our own (starting the local server), off the loop."""
+        return await asyncio.to_thread(function, *args, **kwargs)
+
+    sleep = staticmethod(asyncio.sleep)
+
+    @staticmethod
+    def acquire(lock: FairLock, timeout: float | None = None) -> Awaitable[bool]:
+        return lock.aacquire(timeout)
+
+    @staticmethod
+    async def tell(on_output: OutputHandler | None, event: OutputEvent) -> None:
+        if on_output is not None:
+            answer: Any = on_output(event)
+            if inspect.isawaitable(answer):
+                await answer
+
+
+IO = SyncIO | AsyncIO

@@ -1,0 +1,105 @@
+"""A first-come-first-served lock that threads and event loops may wait for together.
+
+One kernel serves a session's sync and async callers alike, from any thread and any loop. A waiter that gives up
+(timeout, cancellation, Ctrl-C) never takes the turn of another, and never keeps it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from typing import Protocol
+
+
+class _Ticket(Protocol):
+    def grant(self) -> bool:
+        """Tell the waiter that it is its turn. False when it can no longer be told (its loop is closed)."""
+
+
+class _ThreadTicket:
+    def __init__(self) -> None:
+        self._granted = threading.Event()
+        self.wait = self._granted.wait
+
+    def grant(self) -> bool:
+        self._granted.set()
+        return True
+
+
+class _TaskTicket:
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.granted = asyncio.Event()
+
+    def grant(self) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(self.granted.set)
+        except RuntimeError:  # the loop was closed under its waiter
+            return False
+        return True
+
+
+class FairLock:
+    """First come, first served, across threads and event loops. Not reentrant."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._held = False
+        self._queue: deque[_Ticket] = deque()
+
+    def acquire(self, timeout: float | None = None) -> bool:
+        """Wait up to `timeout` seconds (None: for ever). False: the time is up and the lock is not held."""
+        ticket = _ThreadTicket()
+        if self._take_or_queue(ticket):
+            return True
+        try:
+            granted = ticket.wait(timeout)
+        except BaseException:
+            self._leave(ticket)
+            raise
+        if not granted:
+            self._leave(ticket)
+        return granted
+
+    async def aacquire(self, timeout: float | None = None) -> bool:
+        """The same for a task."""
+        ticket = _TaskTicket()
+        if self._take_or_queue(ticket):
+            return True
+        try:
+            await asyncio.wait_for(ticket.granted.wait(), timeout)
+        except TimeoutError:
+            self._leave(ticket)
+            return False
+        except BaseException:
+            self._leave(ticket)
+            raise
+        return True
+
+    def release(self) -> None:
+        """Give the turn to the one who has waited longest."""
+        with self._mutex:
+            while self._queue:
+                if self._queue.popleft().grant():
+                    return
+            self._held = False
+
+    def locked(self) -> bool:
+        return self._held
+
+    def _take_or_queue(self, ticket: _Ticket) -> bool:
+        with self._mutex:
+            if not self._held:
+                self._held = True
+                return True
+            self._queue.append(ticket)
+            return False
+
+    def _leave(self, ticket: _Ticket) -> None:
+        """Give up waiting; when the turn came at that very moment, pass it on."""
+        with self._mutex:
+            if ticket in self._queue:
+                self._queue.remove(ticket)
+                return
+        self.release()

@@ -1,0 +1,235 @@
+"""How a cell runs: once, within its limit, and with the truth about what happened to it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ci_integrations._cell import OutputHandler, Received, status
+from ci_integrations._flow import Flow
+from ci_integrations._recovering import Recovering
+from ci_integrations._session import Kernel
+from ci_integrations.errors import ConfigurationError, QueueTimeoutError
+from ci_integrations.recovery import KERNEL_DEATH, classify
+from ci_integrations.results import ExecutionError, ExecutionResult, SandboxEvent
+
+logger = logging.getLogger("ci_integrations")
+
+SDK_MARGIN = 10
+"""Seconds beyond our own limit at which the SDK gives up; a safety net for a stream that we could not close."""
+GRACE = 0.4
+"""Seconds that an interrupted cell has to end."""
+PATIENCE = 0.8
+"""Seconds that one call has while a cell is being stopped."""
+
+PROBE = "import os as _ci_os; print(_ci_os.getpid()); del _ci_os\nget_ipython().execution_count -= 1"
+"""A hidden first cell: learns the kernel's process id and leaves the count where it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One call of `run`."""
+
+    code: str
+    language: str | None = None
+    context: Any = None
+    envs: Mapping[str, str] | None = None
+    timeout: float | None = None
+    on_output: OutputHandler | None = None
+    tool_call_id: str | None = None
+
+
+class Running(Recovering):
+    """Cells."""
+
+    def run(self, request: Request) -> Flow[ExecutionResult]:
+        """Run one cell and say what happened. See `CodeInterpreter.run`."""
+        session = self.session
+        session.check_usable()
+        if request.context is not None and request.language:
+            raise ConfigurationError("give context= or language=, not both: a context has its language")
+        kernel = session.kernel(request.language, request.context)
+        if not (yield partial(self.io.acquire, kernel.lock, session.options.queue_timeout)):
+            raise QueueTimeoutError(f"other cells held this session for {session.options.queue_timeout} s; nothing ran")
+        try:
+            return (yield from self._once(kernel, request))
+        finally:
+            session.last_used = time.monotonic()
+            kernel.lock.release()
+
+    def _once(self, kernel: Kernel, request: Request) -> Flow[ExecutionResult]:
+        """A tool call that was answered before gets the same answer."""
+        known = self.session.remembered.get(request.tool_call_id or "")
+        if known is not None:
+            return known
+        result = yield from self._run(kernel, request)
+        self.session.remember(request.tool_call_id, result)
+        return result
+
+    def _run(self, kernel: Kernel, request: Request) -> Flow[ExecutionResult]:
+        began = time.monotonic()
+        for _ in range(1 + self.session.options.recovery.max_replacements):
+            received = Received()
+            try:
+                yield from self.ready(kernel, request)
+                result = yield from self._execute(kernel, request, received)
+            except Exception as error:
+                rule = classify(error)
+                if rule is None:
+                    raise
+                partial_result = partial(self._result, kernel, request, received, incomplete=True)
+                ended = yield from self.recover(rule, error, kernel, request, received, partial_result)
+                if ended is None:
+                    continue
+                result = ended
+            return result.model_copy(update={"duration": time.monotonic() - began})
+        raise AssertionError("recover() ends the last attempt")
+
+    def ready(self, kernel: Kernel, request: Request) -> Flow[None]:
+        """A sandbox that lives long enough, and a kernel that we know."""
+        yield from self.open(request.on_output)
+        yield from self.renew_lease(request.timeout)
+        if kernel.prepared != self.session.generation:
+            yield from self.prepare(kernel)
+
+    def prepare(self, kernel: Kernel) -> Flow[None]:
+        """Our hidden first cell in a Python kernel: its process id, and in the cloud the chart extractor."""
+        if kernel.language == "python":
+            execution = yield from self.call(
+                self.sandbox.run_code, PROBE, context=kernel.context, timeout=SDK_MARGIN, request_timeout=SDK_MARGIN
+            )
+            kernel.pid = _pid("".join(execution.logs.stdout))
+        kernel.prepared = self.session.generation
+
+    def _execute(self, kernel: Kernel, request: Request, received: Received) -> Flow[ExecutionResult]:
+        """One attempt. Raises what the SDK raises."""
+        cell = self.io.start_cell(self._sdk_call(kernel, request), received, request.on_output)
+        kernel.busy = True
+        try:
+            ended = yield partial(cell.wait, request.timeout)
+            if not ended:
+                return (yield from self._too_slow(cell, kernel, request, received))
+        except GeneratorExit:
+            raise
+        except BaseException:
+            yield from self.stop(cell, kernel)
+            raise
+        finally:
+            kernel.busy = False
+        execution = cell.execution()
+        received.execution_count = execution.execution_count
+        return self._finished(kernel, request, received)
+
+    def _sdk_call(self, kernel: Kernel, request: Request) -> Callable[..., Any]:
+        where: dict[str, Any] = {"context": kernel.context} if kernel.context else {"language": request.language}
+        return partial(
+            self.sandbox.run_code,
+            request.code,
+            **where,
+            envs=dict(request.envs) if request.envs else None,
+            timeout=0 if request.timeout is None else request.timeout + SDK_MARGIN,
+        )
+
+    def _finished(self, kernel: Kernel, request: Request, received: Received) -> ExecutionResult:
+        """The result of a cell whose stream came to its end; notices a kernel that was replaced meanwhile."""
+        if received.error is not None and received.error.name in KERNEL_DEATH:
+            self.kernel_lost(kernel, "the kernel died while this code ran")
+            return self._result(kernel, request, received, incomplete=True)
+        if self.is_new_process(kernel, received.execution_count):
+            self.kernel_lost(kernel, "the kernel had died before this code ran")
+        kernel.count, kernel.last_code = received.execution_count, request.code
+        if received.error is None:
+            kernel.journal.append(request.code)
+        return self._result(kernel, request, received)
+
+    def _too_slow(self, cell: Any, kernel: Kernel, request: Request, received: Received) -> Flow[ExecutionResult]:
+        """The limit is reached: stop the cell, keep the kernel if it can be kept."""
+        yield partial(self.io.tell, request.on_output, status("interrupted"))
+        kept = yield from self.stop(cell, kernel)
+        received.error = None
+        if kept:
+            kernel.news.append(_INTERRUPTED)
+        else:
+            self.kernel_lost(kernel, "the code did not react to an interrupt, so its kernel was restarted")
+        state = "variables from before are kept" if kept else "variables are gone, files are kept"
+        error = ExecutionError(
+            name="ExecutionTimeout",
+            value=f"the code ran longer than {request.timeout:g} s and was stopped; {state}",
+        )
+        return self._result(kernel, request, received, error=error, incomplete=True)
+
+    def stop(self, cell: Any, kernel: Kernel) -> Flow[bool]:
+        """End a running cell. True when the kernel and its variables are still there."""
+        if (yield from self.signal(kernel)) and (yield partial(cell.wait, GRACE)):
+            return True
+        if cell.closable:
+            yield cell.close
+            if (yield from self.answers(kernel)):
+                return True
+        yield from self.quietly(self.restart(kernel))
+        yield partial(cell.wait, GRACE)
+        return False
+
+    def signal(self, kernel: Kernel) -> Flow[bool]:
+        """SIGINT to the kernel's process. False when its process id is not known or the call failed."""
+        if kernel.pid is None:
+            return False
+        user = "root" if self.session.backend == "e2b" else None
+        send = partial(self.sandbox.commands.run, f"kill -INT {kernel.pid}", user=user, timeout=PATIENCE)
+        return (yield from self.quietly(self.call(send, timeout=PATIENCE)))
+
+    def answers(self, kernel: Kernel) -> Flow[bool]:
+        """True when the kernel runs a cell without delay."""
+        probe = partial(self.sandbox.run_code, "", context=kernel.context, timeout=PATIENCE)
+        return (yield from self.quietly(self.call(probe, timeout=PATIENCE)))
+
+    def restart(self, kernel: Kernel) -> Flow[None]:
+        """A fresh kernel under the same context id."""
+        context = kernel.context or (yield from self._default_context(kernel.language))
+        yield from self.call(self.sandbox.restart_code_context, context, timeout=PATIENCE)
+
+    def _default_context(self, language: str) -> Flow[Any]:
+        contexts = yield from self.call(self.sandbox.list_code_contexts, timeout=PATIENCE)
+        return next(context for context in contexts if context.language == language)
+
+    def quietly(self, flow: Flow[Any]) -> Flow[bool]:
+        """Whether `flow` succeeded, for steps that have a next best thing."""
+        try:
+            yield from flow
+        except Exception as error:
+            logger.debug("session %s: %s", self.session.id, error)
+            return False
+        return True
+
+    def _result(self, kernel: Kernel, request: Request, received: Received, **known: Any) -> ExecutionResult:
+        session = self.session
+        events, kernel.news = tuple(kernel.news), []
+        return received.result(
+            code=request.code,
+            language=kernel.language,
+            events=events,
+            backend=session.backend,
+            sandbox_id=session.sandbox_id,
+            context_id=getattr(kernel.context, "id", None),
+            template_id=session.template_id,
+            **known,
+        )
+
+
+_INTERRUPTED = SandboxEvent(
+    type="interrupted", message="The code was interrupted at its time limit; the variables from before are still there."
+)
+
+
+def _pid(text: str) -> int | None:
+    """The process id in what the hidden cell printed. It comes from a sandbox: anything else is ignored."""
+    try:
+        value = json.loads(text.strip() or "null")
+    except ValueError:
+        return None
+    return value if isinstance(value, int) and 1 < value < 2**31 else None

@@ -1,0 +1,151 @@
+"""What one session knows: its options, its sandbox, its kernels. Shared by a sync and an async interpreter.
+
+Data only; the rules are in `_flow.py` and `_running.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ci_integrations._locks import FairLock
+from ci_integrations.errors import ConfigurationError, ForkedSessionError, SessionClosedError
+from ci_integrations.recovery import RecoveryPolicy
+from ci_integrations.results import ExecutionResult, SandboxEvent
+
+REMEMBERED_CALLS = 256
+"""Results kept per session for replayed tool calls."""
+JOURNAL = 500
+"""Cells kept per kernel, to know which variables it had."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterpreterOptions:
+    """Everything that an interpreter is made from; see `CodeInterpreter` for what each means."""
+
+    backend: str = "auto"
+    api_key: str | None = field(default=None, repr=False)
+    template: str | None = None
+    sandbox_timeout: int = 300
+    execution_timeout: float | None = 60.0
+    queue_timeout: float | None = 600.0
+    envs: Mapping[str, str] | None = field(default=None, repr=False)
+    metadata: Mapping[str, str] | None = None
+    packages: Sequence[str] = ()
+    files: Any = None
+    setup_code: str | None = None
+    on_sandbox_lost: Literal["restore", "recreate", "error"] = "restore"
+    rerun_on_loss: bool = False
+    recovery: RecoveryPolicy = RecoveryPolicy()
+    inject_extractor: bool = True
+    on_replaced: Callable[[SandboxEvent], None] | None = None
+    create_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.on_sandbox_lost not in ("restore", "recreate", "error"):
+            raise ConfigurationError(
+                f'on_sandbox_lost must be "restore", "recreate" or "error", not {self.on_sandbox_lost!r}'
+            )
+        if not self.sandbox_timeout > 0:
+            raise ConfigurationError("sandbox_timeout is the sandbox's lifetime in seconds and must be positive")
+        if self.execution_timeout is not None and not self.execution_timeout > 0:
+            raise ConfigurationError("execution_timeout is a cell's limit in seconds: positive, or None for no limit")
+
+
+@dataclass(eq=False)
+class Kernel:
+    """One kernel of the sandbox: the default one of a language, or that of a context."""
+
+    language: str
+    context: Any = None
+    """The SDK's Context, or None for the default context."""
+    lock: FairLock = field(default_factory=FairLock)
+    prepared: int = -1
+    """The generation in which our hidden first cell ran."""
+    pid: int | None = None
+    count: int | None = None
+    """The last execution count seen."""
+    last_code: str = ""
+    journal: deque[str] = field(default_factory=lambda: deque(maxlen=JOURNAL))
+    """Cells that ran well, for the names of the variables they made."""
+    news: list[SandboxEvent] = field(default_factory=list)
+    """What the next result must tell."""
+    busy: bool = False
+
+    def forget(self) -> None:
+        """Its process is a new one."""
+        self.prepared, self.pid, self.count, self.last_code = -1, None, None, ""
+        self.journal.clear()
+
+
+class Session:
+    """State of one session. Its interpreters (sync, async) come and go; this stays."""
+
+    def __init__(self, options: InterpreterOptions) -> None:
+        self.options = options
+        self.id = uuid.uuid4().hex[:12]
+        self.process = os.getpid()
+        self.lock = FairLock()
+        """Held while the sandbox is opened, replaced or closed."""
+        self.kernels: dict[str, Kernel] = {}
+        self.handles: dict[str, Any] = {}
+        """The SDK's objects for the current sandbox, by `"sync"` and `"async"`."""
+        self.sandbox_id: str | None = None
+        self.template_id: str | None = None
+        self.backend: Literal["e2b", "local"] | None = None
+        self.connection: dict[str, Any] | None = None
+        self.owned = True
+        self.recreatable = True
+        self.generation = 0
+        self.lease_until: float | None = None
+        """On the monotonic clock; None when not known."""
+        self.born = 0.0
+        self.seconds_used = 0.0
+        self.remembered: OrderedDict[str, ExecutionResult] = OrderedDict()
+        self.closed = False
+        self.last_used = time.monotonic()
+        self.uploads: OrderedDict[str, Any] = OrderedDict()
+
+    def check_usable(self) -> None:
+        """Raise when this session was closed, or was opened before this process forked."""
+        if self.closed:
+            raise SessionClosedError("this session was closed; make a new CodeInterpreter")
+        if self.process != os.getpid():
+            raise ForkedSessionError(
+                "this session belongs to the parent process: the SDK's transport does not survive fork. Make a new "
+                "one in the child, or start workers with the spawn method"
+            )
+
+    def kernel(self, language: str | None, context: Any) -> Kernel:
+        """The kernel that a cell with these arguments runs in."""
+        if context is not None:
+            key = f"context {getattr(context, 'id', context)}"
+            return self.kernels.get(key) or self.kernels.setdefault(key, Kernel(context.language, context))
+        key = (language or "python").strip().lower()
+        return self.kernels.get(key) or self.kernels.setdefault(key, Kernel(key))
+
+    def moved_in(self, sandbox: Any, kind: str) -> None:
+        """A new sandbox was made: it is ours from here on."""
+        self.handles = {kind: sandbox}
+        self.sandbox_id = sandbox.sandbox_id
+        self.born = time.monotonic()
+        self.lease_until = self.born + self.options.sandbox_timeout
+
+    def moved_out(self) -> None:
+        """The sandbox is gone or let go."""
+        if self.sandbox_id is not None and self.born:
+            self.seconds_used += time.monotonic() - self.born
+        self.handles, self.sandbox_id, self.lease_until, self.born = {}, None, None, 0.0
+
+    def remember(self, call_id: str | None, result: ExecutionResult) -> None:
+        """Keep the result of a tool call, so that a replay of it does not run the code again."""
+        if call_id is None:
+            return
+        self.remembered[call_id] = result
+        while len(self.remembered) > REMEMBERED_CALLS:
+            self.remembered.popitem(last=False)

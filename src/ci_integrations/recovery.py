@@ -1,0 +1,137 @@
+"""What a failure means and what to do about it: the table, as data, and the policy for waiting and giving up.
+
+Pure: nothing here talks to a sandbox. `_running.py` carries the decisions out. Users come here for `RecoveryPolicy`.
+
+The SDK raises one `TimeoutException` for a slow cell, a slow request, and a killed, expired or paused sandbox; inside
+`run_code` there is no subclass to tell them apart, so the message is read, and what stays unclear is probed. There is
+no exception for a used-up quota either: `QUOTA` is a guess from status and words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple
+
+from ci_integrations.errors import CodeInterpreterError
+
+
+class Failure(StrEnum):
+    """The classes of failure."""
+
+    SLOW = "the cell ran too long"
+    NOT_RUNNING = "the sandbox is paused or gone; the control plane knows which"
+    GONE = "the sandbox no longer exists"
+    KERNEL_DIED = "the kernel died; the sandbox is fine"
+    UNREACHABLE = "no answer; it is not known what happened"
+    CUT = "the connection was cut in the middle"
+    GUEST_UNRESPONSIVE = "the paused memory cannot be used; the disk can"
+    PORT_CLOSED = "the sandbox runs, but its code interpreter does not listen"
+    CONTEXT_GONE = "the sandbox runs, but this context is not there any more"
+    BUSY = "the service is busy or limits our rate"
+    QUOTA = "the account's quota is used up"
+    REFUSED = "the credentials were refused"
+    LIMIT = "the account's tier does not allow that lifetime"
+    CALLER = "the call itself is wrong"
+
+
+class Rule(NamedTuple):
+    """An exception's class name (its own or a base's), words in its message, what that means, and whether the code
+    provably never started.
+    """
+
+    exception: str
+    words: str
+    failure: Failure
+    never_started: bool = False
+
+
+TABLE: tuple[Rule, ...] = (
+    # Control plane and envd: the SDK's own classes.
+    Rule("AuthenticationException", "", Failure.REFUSED, True),
+    Rule("SandboxNotFoundException", "", Failure.GONE, True),
+    Rule("GuestUnresponsiveException", "", Failure.GUEST_UNRESPONSIVE, True),
+    Rule("SandboxNotRunningException", "", Failure.NOT_RUNNING, True),
+    Rule("RateLimitException", r"quota|credit|billing|payment|spend", Failure.QUOTA, True),
+    Rule("RateLimitException", "", Failure.BUSY, True),
+    Rule("ServiceBusyException", "", Failure.BUSY, True),
+    Rule("SandboxUnreachableException", "port is not open", Failure.PORT_CLOSED, True),
+    Rule("SandboxUnreachableException", "", Failure.UNREACHABLE),
+    # run_code and contexts: a plain TimeoutException, told apart by its words.
+    Rule("TimeoutException", "was not found", Failure.NOT_RUNNING, True),
+    Rule("TimeoutException", "was killed while", Failure.NOT_RUNNING),
+    Rule("TimeoutException", "port is not open", Failure.PORT_CLOSED, True),
+    Rule("TimeoutException", "Execution timed out", Failure.SLOW),
+    Rule("TimeoutException", "", Failure.UNREACHABLE),
+    Rule("FileNotFoundException", "", Failure.CALLER, True),
+    Rule("InvalidArgumentException", "", Failure.CALLER, True),
+    Rule("NotFoundException", r"Context .* not found", Failure.CONTEXT_GONE, True),
+    # The rest of SandboxException carries a status: read it, and the words.
+    Rule("SandboxException", r"\b40[023]\b.*(quota|credit|billing|payment|spend)", Failure.QUOTA, True),
+    Rule("SandboxException", r"\b400\b.*(timeout|lifetime|hour|length)", Failure.LIMIT, True),
+    Rule("SandboxException", r"\b(429|503)\b", Failure.BUSY, True),
+    Rule("SandboxException", r"\b(500|502|504)\b", Failure.UNREACHABLE),
+    Rule("SandboxException", "", Failure.CALLER),
+    # Transport errors that the SDK lets through. A connect error comes before the request was written.
+    Rule("ConnectError", "", Failure.UNREACHABLE, True),
+    Rule("ConnectTimeout", "", Failure.UNREACHABLE, True),
+    Rule("TransportError", "", Failure.CUT),
+    Rule("JSONDecodeError", "", Failure.CUT),
+    Rule("TimeoutError", "", Failure.UNREACHABLE),
+)
+"""First match wins."""
+
+KERNEL_DEATH = frozenset({"ContextRestarting", "WebSocketError", "UnexpectedEndOfExecution", "ExecutionAborted"})
+"""Names of errors that the server writes into a cell's output in the kernel's place."""
+
+
+def classify(error: BaseException) -> Rule | None:
+    """The rule that fits, or None: not a failure of a sandbox, to be raised as it is."""
+    if isinstance(error, CodeInterpreterError):
+        return None
+    names = {cls.__name__ for cls in type(error).__mro__}
+    message = str(error)
+    return next((r for r in TABLE if r.exception in names and re.search(r.words, message, re.IGNORECASE | re.DOTALL)), None)
+
+
+def retryable_create(error: BaseException) -> bool:
+    """True for a create that may be tried again with its idempotency key: nothing answered.
+
+    Statuses (429, 503 ...) are not in it: the SDK has retried those itself, honouring Retry-After.
+    """
+    rule = classify(error)
+    return rule is not None and rule.failure in (Failure.UNREACHABLE, Failure.CUT, Failure.NOT_RUNNING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryPolicy:
+    """How long to wait and when to give up.
+
+    `arguments()` gives tenacity's own, for `Retrying` and `AsyncRetrying` alike; override it to replace the engine's
+    rules. Waits are jittered; `deadline` bounds all attempts together.
+    """
+
+    attempts: int = 4
+    deadline: float = 30.0
+    """Seconds that a create or a reconnect may take, retries included."""
+    first_wait: float = 0.2
+    longest_wait: float = 5.0
+    """Seconds."""
+    max_replacements: int = 2
+    """New sandboxes that one call may cost."""
+    on_unreachable: Literal["error", "recreate"] = "error"
+    """What to do when no answer comes although the control plane says that the sandbox is running."""
+    retry: Callable[[BaseException], bool] = field(default=retryable_create)
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for `tenacity.Retrying` and `tenacity.AsyncRetrying`."""
+        from tenacity import retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
+
+        return {
+            "stop": stop_after_attempt(self.attempts) | stop_after_delay(self.deadline),
+            "wait": wait_random_exponential(multiplier=self.first_wait, max=self.longest_wait),
+            "retry": retry_if_exception(self.retry),
+            "reraise": True,
+        }
