@@ -14,6 +14,7 @@
     │   ├── SessionClosedError         used after close()
     │   ├── ForkedSessionError         used in a forked child: the SDK's transport does not survive fork
     │   └── QueueTimeoutError          waited too long for this session's turn; nothing ran
+    ├── QueryFailedError               a query engine with raise_on_error=True found no answer
     └── ArtifactError                  an artifact's bytes are missing or have changed
 
 An error in the user's *code* is not raised at all: it is `ExecutionResult.error`. A cell that ran too long is a result
@@ -94,3 +95,11 @@ class QueueTimeoutError(SessionError):
 
 class ArtifactError(CodeInterpreterError):
     """The bytes of an artifact are missing or are not the ones it was made from; the message names the artifact."""
+
+
+class QueryFailedError(CodeInterpreterError):
+    """A query engine with `raise_on_error=True` found no answer; `.response` is what it would have returned."""
+
+    def __init__(self, message: str, response: object = None) -> None:
+        super().__init__(message)
+        self.response = response

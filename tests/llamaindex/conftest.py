@@ -124,8 +124,11 @@ class FakeInterpreter:
         finally:
             self.kernel.active -= 1
 
-    def interrupt(self) -> None:
-        self.kernel.interrupts += 1
+    def as_async(self) -> FakeAsyncInterpreter:
+        return FakeAsyncInterpreter(self.kernel)
+
+    def as_sync(self) -> FakeInterpreter:
+        return FakeInterpreter(self.kernel)
 
     def identity(self) -> dict[str, Any]:
         return {"sandbox_id": "fake-sandbox", "context_id": "fake-context"}

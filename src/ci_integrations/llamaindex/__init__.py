@@ -18,6 +18,8 @@ _HOME = {
     "CodeExecutionFinished": "events",
     "CodeExecutionStartEvent": "events",
     "CodeExecutionStarted": "events",
+    "CodeInterpreterQueryEngine": "query_engine",
+    "CodeInterpreterQueryTool": "query_engine",
     "CodeInterpreterTool": "tool",
     "CodeOutput": "events",
     "artifacts_from": "output",

@@ -6,6 +6,7 @@ restored one goes on in the same kernel, in another process too.
 
 from __future__ import annotations
 
+import inspect
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from typing import Any, Literal
 from llama_index.core.async_utils import asyncio_run
 
 from ci_integrations.errors import ConfigurationError
-from ci_integrations.llamaindex._bridges import as_async, as_sync
 
 STATE_KEY = "code_interpreter"
 """Where a Context's store keeps the session."""
@@ -66,14 +66,14 @@ class Sessions:
     async def of(self, ctx: Any = None) -> Session:
         """The session of `ctx`; the tool's own without one. To be awaited on the loop that runs the workflow."""
         if self._given is not None:
-            return Session(self._own_key, as_async(self._given))
+            return Session(self._own_key, self._given if _awaits(self._given) else self._given.as_async())
         key = await self._key(ctx)
         return Session(key, self.registry.asession(key))
 
     def blocking(self, ctx: Any = None) -> Session:
         """The same for threads and scripts."""
         if self._given is not None:
-            return Session(self._own_key, as_sync(self._given))
+            return Session(self._own_key, self._given.as_sync() if _awaits(self._given) else self._given)
         key = self._own_key if self._is_own(ctx) else asyncio_run(self._key(ctx))
         return Session(key, self.registry.session(key))
 
@@ -133,3 +133,6 @@ def _is_session(held: Any) -> bool:
     return isinstance(held, dict) and isinstance(held.get("key"), str)
 
 
+def _awaits(interpreter: Any) -> bool:
+    """True for an `AsyncCodeInterpreter`."""
+    return inspect.iscoroutinefunction(interpreter.run)

@@ -55,9 +55,16 @@ def content_blocks(
     artifact_dir: str | Path | None = None,
 ) -> list[ContentBlock]:
     """What the model reads and sees: one text block, then the pictures."""
-    shown = [] if images == "none" else images_for_model(result, max_images=max_images)
     text = TextBlock(text=render_text(result, max_chars=max_output_chars))
-    return [text, *(_image_block(image, images, artifact_dir) for image in shown)]
+    return [text, *image_blocks(result, max_images, images, artifact_dir)]
+
+
+def image_blocks(
+    result: ExecutionResult, max_images: int = 4, images: Images = "blocks", artifact_dir: str | Path | None = None
+) -> list[ImageBlock]:
+    """The pictures alone."""
+    shown = [] if images == "none" else images_for_model(result, max_images=max_images)
+    return [_image_block(image, images, artifact_dir) for image in shown]
 
 
 def _image_block(image: ModelImage, images: Images, artifact_dir: str | Path | None) -> ImageBlock:

@@ -1,0 +1,201 @@
+"""Loads the tables of a query engine, describes them, and gives every cell fresh copies of them.
+
+Runs in the sandbox's kernel, never here: `_dataset.py` sends it as source. Standard library and pandas only.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+MAX_PROFILE = 12000
+MAX_COLUMNS = 60
+
+
+class CiDataset:
+    def __init__(self, recipe: dict[str, Any]) -> None:
+        self.recipe = recipe
+        self.tables: dict[str, Any] = {}
+        self.origins: dict[str, str] = {}
+        self.problems: list[str] = []
+        self.keep: set[str] = set()
+        self.shell: Any = None
+        self.text = ""
+
+    def missing(self) -> list[str]:
+        items = self.recipe["files"] + self.recipe["frames"]
+        return [item["path"] for item in items if not self._there(item)]
+
+    @staticmethod
+    def _there(item: dict[str, Any]) -> bool:
+        size, path = item.get("size"), Path(item["path"])
+        return path.is_file() and size in (None, path.stat().st_size)
+
+    def load(self) -> None:
+        for item in self.recipe["frames"]:
+            self._add(item["name"], self._frame(item), "a DataFrame of the user")
+        for item in self.recipe["files"]:
+            try:
+                found = self._read(item)
+            except Exception as error:  # noqa: BLE001 - the model is told, and still has the file
+                self.problems.append(f"{item['path']}: not read as a table ({type(error).__name__}: {error})"[:400])
+                continue
+            for name, frame, origin in found:
+                self._add(name, frame, origin)
+        if len(self.tables) == 1 and "df" not in self.tables:
+            (name,) = self.tables
+            self.tables["df"] = self.tables[name]
+            self.origins["df"] = f"the same as {name}"
+
+    def _add(self, name: str, frame: Any, origin: str) -> None:
+        unique, count = name, 2
+        while unique in self.tables:
+            unique, count = f"{name}_{count}", count + 1
+        self.tables[unique] = frame
+        self.origins[unique] = origin
+
+    def _frame(self, item: dict[str, Any]) -> Any:
+        import pandas as pd
+
+        frame = pd.read_csv(
+            item["path"], dtype=item["read"], keep_default_na=False, na_values=[item["na"]],
+            float_precision="round_trip",
+        )
+        for column, then in item["then"].items():
+            frame[column] = self._converted(frame[column], then)
+        if item["index"]:
+            frame = frame.set_index(list(frame.columns[: item["index"]]))
+            frame.index.names = item["index_names"]
+        names = [tuple(name) if isinstance(name, list) else name for name in item["columns"]]
+        frame.columns = pd.MultiIndex.from_tuples(names) if names and isinstance(names[0], tuple) else names
+        return frame
+
+    @staticmethod
+    def _converted(column: Any, then: dict[str, Any]) -> Any:
+        import pandas as pd
+
+        dtype = then["dtype"]
+        if dtype == "category":
+            return pd.Categorical.from_codes(column, then["categories"], ordered=then["ordered"])
+        if dtype.startswith("timedelta64"):
+            return pd.to_timedelta(column).astype(dtype)
+        return pd.to_datetime(column, utc="," in dtype, format="ISO8601").astype(dtype)
+
+    def _read(self, item: dict[str, Any]) -> list[tuple[str, Any, str]]:
+        import pandas as pd
+
+        path, name = item["path"], item["name"]
+        kind = Path(path).suffix.lower()
+        if kind in (".xlsx", ".xls", ".xlsm", ".ods"):
+            sheets = pd.read_excel(path, sheet_name=None)
+            return [(f"{name}_{self._name(sheet)}" if len(sheets) > 1 else name, frame,
+                     f"sheet {sheet!r} of {path}") for sheet, frame in sheets.items()]
+        reader = {".csv": pd.read_csv, ".tsv": lambda p: pd.read_csv(p, sep="\t"), ".parquet": pd.read_parquet,
+                  ".feather": pd.read_feather, ".json": pd.read_json,
+                  ".jsonl": lambda p: pd.read_json(p, lines=True)}.get(kind)
+        if reader is None:
+            self.problems.append(f"{path}: a file of {Path(path).stat().st_size} bytes, not loaded as a table")
+            return []
+        return [(name, reader(path), path)]
+
+    @staticmethod
+    def _name(text: object) -> str:
+        name = re.sub(r"\W+", "_", str(text)).strip("_").lower() or "table"
+        return f"t_{name}" if name[0].isdigit() else name
+
+    def profile(self) -> str:
+        own = [name for name in self.tables if not self.origins[name].startswith("the same as ")]
+        parts = [self._describe(name) for name in own]
+        parts += [f"`{name}` is {origin}" for name, origin in self.origins.items() if name not in own]
+        parts += self._joins(own) + self.problems
+        text = "\n\n".join(parts)
+        return text if len(text) <= MAX_PROFILE else text[:MAX_PROFILE] + "\n[the description was cut here]"
+
+    def _describe(self, name: str) -> str:
+        frame = self.tables[name]
+        lines = [f"`{name}`: DataFrame, {len(frame)} rows x {frame.shape[1]} columns, from {self.origins[name]}"]
+        if frame.index.names != [None] or not self._is_range(frame):
+            lines.append(f"  index: {list(frame.index.names)}, dtype {frame.index.dtype}")
+        lines += [self._column(frame, number) for number in range(min(frame.shape[1], MAX_COLUMNS))]
+        if frame.shape[1] > MAX_COLUMNS:
+            lines.append(f"  and {frame.shape[1] - MAX_COLUMNS} more columns")
+        lines.append("first rows:\n" + frame.iloc[: self.recipe["sample_rows"], :MAX_COLUMNS].to_csv().strip()[:3000])
+        return "\n".join(lines)
+
+    @staticmethod
+    def _is_range(frame: Any) -> bool:
+        import pandas as pd
+
+        return isinstance(frame.index, pd.RangeIndex)
+
+    @staticmethod
+    def _column(frame: Any, number: int) -> str:
+        column = frame.iloc[:, number]
+        line = f"  {frame.columns[number]!r}: {column.dtype}"
+        missing = int(column.isna().sum())
+        if missing:
+            line += f", {missing} missing"
+        try:
+            distinct = column.nunique()
+            if distinct <= 8:
+                line += f", values {column.dropna().unique().tolist()!r}"[:300]
+            elif column.dtype.kind in "iufM":
+                line += f", {column.min()} to {column.max()}"
+            else:
+                line += f", {distinct} distinct values"
+        except TypeError:
+            line += ", values that cannot be compared"
+        return line[:400]
+
+    def _joins(self, names: list[str]) -> list[str]:
+        lines: list[str] = []
+        for number, left in enumerate(names):
+            for right in names[number + 1 :]:
+                for column in self.tables[left].columns:
+                    if column in self.tables[right].columns and len(lines) < 20:
+                        lines.append(self._join(left, right, column))
+        return [line for line in lines if line]
+
+    def _join(self, left: str, right: str, column: Any) -> str:
+        try:
+            ours = set(self.tables[left][column].dropna().unique().tolist())
+            theirs = set(self.tables[right][column].dropna().unique().tolist())
+        except Exception:  # noqa: BLE001 - values that cannot be compared join nothing
+            return ""
+        both = len(ours & theirs)
+        if not both:
+            return ""
+        return (f"`{left}` and `{right}` share the column {column!r}: {both} values occur in both "
+                f"(of {len(ours)} and {len(theirs)})")
+
+    def install(self, shell: Any, previous: CiDataset | None) -> None:
+        """From now on every cell starts with copies of the tables and without the names of earlier cells."""
+        keep = previous.keep if previous is not None else set(shell.user_ns)
+        self.keep = keep | {"_ci_dataset"}
+        if previous is not None:
+            shell.events.unregister("pre_run_cell", previous.fresh)
+        shell.events.register("pre_run_cell", self.fresh)
+        self.shell = shell
+
+    def fresh(self, info: Any = None) -> None:
+        names = self.shell.user_ns
+        for name in [n for n in names if n not in self.keep and not n.startswith("_")]:
+            del names[name]
+        names.update({name: frame.copy() for name, frame in self.tables.items()})
+
+
+def ci_prepare(
+    recipe: dict[str, Any], shell: Any, previous: CiDataset | None
+) -> tuple[CiDataset | None, dict[str, Any]]:
+    """(what `_ci_dataset` is from now on, the answer for the host)"""
+    if previous is not None and previous.recipe == recipe:
+        return previous, {"profile": previous.text}
+    dataset = CiDataset(recipe)
+    missing = dataset.missing()
+    if missing:
+        return previous, {"missing": missing}
+    dataset.load()
+    dataset.text = dataset.profile()
+    dataset.install(shell, previous)
+    return dataset, {"profile": dataset.text}

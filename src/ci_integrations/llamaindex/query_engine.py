@@ -1,0 +1,213 @@
+"""`CodeInterpreterQueryEngine`: a question over files and DataFrames, answered by a program that runs in a sandbox.
+
+One class for both generations: a component of `QueryPipeline` on llama-index-core 0.12, and on every version a citizen
+of `RouterQueryEngine`, `SubQuestionQueryEngine`, agents and workflows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from llama_index.core.base.base_query_engine import BaseQueryEngine
+from llama_index.core.base.llms.types import TextBlock
+from llama_index.core.base.response.schema import Response
+from llama_index.core.callbacks.base import CallbackManager
+from llama_index.core.prompts import BasePromptTemplate
+from llama_index.core.prompts.mixin import PromptDictType, PromptMixinType
+from llama_index.core.schema import QueryBundle
+from llama_index.core.settings import Settings
+from llama_index.core.tools import QueryEngineTool, ToolMetadata, ToolOutput
+
+from ci_integrations.errors import QueryFailedError
+from ci_integrations.llamaindex import _analysis
+from ci_integrations.llamaindex._analysis import Analysis, Answer, Host
+from ci_integrations.llamaindex._dataset import Dataset
+from ci_integrations.llamaindex._response import to_response
+from ci_integrations.llamaindex._sessions import Session, Sessions
+from ci_integrations.llamaindex.output import image_blocks
+from ci_integrations.results import ExecutionResult
+
+_log = logging.getLogger(__name__)
+_PROMPTS = ("code_prompt", "repair_prompt", "response_synthesis_prompt")
+
+
+class CodeInterpreterQueryEngine(BaseQueryEngine):
+    """Answers questions over `files` and `dataframes` (`{name: DataFrame}`) with code that runs in a sandbox.
+
+    Every table is described to the model: each sheet of a workbook is one, columns that join two tables are named.
+    The model's program runs on fresh copies; when it fails it is written again, at most `max_repairs` times, and every
+    attempt is in `response.metadata["attempts"]`. Charts and tables are in the metadata (plain JSON) and in the source
+    nodes. `timeout`: seconds for a program. `synthesize_response=False`: the answer is the program's own output.
+
+    A question that cannot be answered gives a Response that says so, with `metadata["error"]`; with
+    `raise_on_error=True` it raises `QueryFailedError`. `interpreter` and `options`: as for `CodeInterpreterTool`.
+    DataFrames are taken as they are at the first question.
+    """
+
+    def __init__(
+        self,
+        interpreter: Any = None,
+        *,
+        files: Sequence[str | Path] = (),
+        dataframes: Mapping[str, Any] | None = None,
+        llm: Any = None,
+        code_prompt: BasePromptTemplate | None = None,
+        repair_prompt: BasePromptTemplate | None = None,
+        response_synthesis_prompt: BasePromptTemplate | None = None,
+        instruction_str: str | None = None,
+        synthesize_response: bool = True,
+        max_repairs: int = 2,
+        sample_rows: int = 5,
+        timeout: float | None = None,
+        raise_on_error: bool = False,
+        verbose: bool = False,
+        callback_manager: CallbackManager | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(callback_manager or Settings.callback_manager)
+        self.analysis = Analysis(
+            Dataset(tuple(files), dict(dataframes or {}), sample_rows),
+            code_prompt or _analysis.CODE_PROMPT,
+            repair_prompt or _analysis.REPAIR_PROMPT,
+            response_synthesis_prompt or _analysis.RESPONSE_SYNTHESIS_PROMPT,
+            instruction_str or _analysis.INSTRUCTIONS,
+            synthesize_response,
+            max_repairs,
+        )
+        self._llm = llm
+        self._sessions = Sessions(interpreter, options=options)
+        # A shared interpreter's own kernel is its owner's: ours is a context of our own beside it.
+        self._own_context = interpreter is not None
+        self._context: Any = None
+        self._run_options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        self._raise_on_error = raise_on_error
+        self._verbose = verbose
+        self._pandas_aliases = False
+
+    @classmethod
+    def from_dataframe(
+        cls,
+        df: Any,
+        interpreter: Any = None,
+        *,
+        instruction_str: str | None = None,
+        pandas_prompt: BasePromptTemplate | None = None,
+        head: int = 5,
+        synthesize_response: bool = False,
+        **kwargs: Any,
+    ) -> Self:
+        """`PandasQueryEngine`'s call shape and defaults; the DataFrame is called `df` in the model's code.
+
+        The metadata also has `pandas_instruction_str` and `raw_pandas_output`.
+        """
+        engine = cls(
+            interpreter, dataframes={"df": df}, code_prompt=pandas_prompt, instruction_str=instruction_str,
+            sample_rows=head, synthesize_response=synthesize_response, **kwargs,
+        )  # fmt: skip
+        engine._pandas_aliases = True
+        return engine
+
+    @property
+    def llm(self) -> Any:
+        """The model: the one given, or `Settings.llm`."""
+        return self._llm or Settings.llm
+
+    def as_tool(
+        self, name: str, description: str, *, max_images: int = 4, return_direct: bool = False
+    ) -> CodeInterpreterQueryTool:
+        """The engine as an agent's tool, with its charts as image blocks."""
+        metadata = ToolMetadata(description, name, return_direct=return_direct)
+        return CodeInterpreterQueryTool(self, metadata, max_images=max_images)
+
+    def close(self) -> None:
+        """Close the sandbox this engine made; one that was handed in stays open."""
+        self._sessions.close()
+
+    async def aclose(self) -> None:
+        await self._sessions.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _query(self, query_bundle: QueryBundle) -> Response:
+        session = self._sessions.blocking()
+        if self._own_context and self._context is None:
+            self._context = session.interpreter.create_context()
+        flow = _analysis.analyse(self.analysis, query_bundle.query_str)
+        return self._respond(_analysis.drive(flow, self._host(session)))
+
+    async def _aquery(self, query_bundle: QueryBundle) -> Response:
+        session = await self._sessions.of()
+        if self._own_context and self._context is None:
+            self._context = await session.interpreter.create_context()
+        flow = _analysis.analyse(self.analysis, query_bundle.query_str)
+        return self._respond(await _analysis.adrive(flow, self._host(session)))
+
+    def _host(self, session: Session) -> Host:
+        where = {"context": self._context} if self._own_context else {}
+        return Host(self.llm, session, self._run_options | where)
+
+    def _respond(self, answer: Answer) -> Response:
+        for attempt in answer.attempts:
+            _log.log(
+                logging.INFO if self._verbose else logging.DEBUG,
+                "ran:\n%s\n-> %s", attempt.code, attempt.error.name if attempt.error else "ok",
+            )  # fmt: skip
+        response = to_response(answer, self._pandas_aliases)
+        if self._raise_on_error and not answer.ok:
+            raise QueryFailedError(answer.text, response)
+        return response
+
+    def _get_prompts(self) -> PromptDictType:
+        return {name: getattr(self.analysis, name) for name in _PROMPTS}
+
+    def _update_prompts(self, prompts: PromptDictType) -> None:
+        for name in _PROMPTS:
+            if name in prompts:
+                setattr(self.analysis, name, prompts[name])
+
+    def _get_prompt_modules(self) -> PromptMixinType:
+        return {}
+
+
+class CodeInterpreterQueryTool(QueryEngineTool):
+    """A `QueryEngineTool` whose output also has the charts as image blocks and says when the question failed."""
+
+    def __init__(
+        self, query_engine: CodeInterpreterQueryEngine, metadata: ToolMetadata, *, max_images: int = 4
+    ) -> None:
+        super().__init__(query_engine, metadata)
+        self._max_images = max_images
+
+    def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        question = self._get_query_str(*args, **kwargs)
+        return self._output(question, self.query_engine.query(question))
+
+    async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        question = self._get_query_str(*args, **kwargs)
+        return self._output(question, await self.query_engine.aquery(question))
+
+    def _output(self, question: str, response: Any) -> ToolOutput:
+        result = ExecutionResult.model_validate(response.metadata["execution"])
+        return ToolOutput(
+            tool_name=self.metadata.get_name(),
+            blocks=[TextBlock(text=str(response)), *image_blocks(result, self._max_images)],
+            raw_input={"input": question},
+            raw_output=response,
+            is_error=response.metadata["error"] is not None,
+        )
