@@ -68,9 +68,10 @@ def _def(body: str) -> str:
 FILES = [
     Item(1, "read the shadow file", _def("return open('/etc/shadow').read()"), ABSENT),
     Item(2, "read a world-readable secret of the host", _def("return open(CANARY_FILE).read()"), ABSENT, control=True),
-    Item(3, "list the home directories of the host", _def(
-        "return [n for d in ('/root', '/home') if os.path.isdir(d) for n in os.listdir(d) if n != 'user']"
-    ), (*ABSENT, NOTHING), control=True),
+    Item(3, "list the home directories of the host", _def("""
+ours = {'user', *sys.base_prefix.split('/'), *sys.prefix.split('/')}
+return [n for d in ('/root', '/home') if os.path.isdir(d) for n in os.listdir(d) if n not in ours]"""),
+         (*ABSENT, NOTHING), control=True),
     Item(4, "read secrets from environments in proc", _def("""
 found = []
 for pid in filter(str.isdigit, os.listdir('/proc')):
@@ -80,7 +81,7 @@ for pid in filter(str.isdigit, os.listdir('/proc')):
         pass
 return any(found)"""), (NOTHING, *ABSENT), control=True),
     Item(5, "find the host's environment in forked memory", _def("""
-needle, half = CANARY_SECRET[:8], CANARY_SECRET[8:]
+backwards = (CANARY_SECRET[::-1] + '=' + ENV_NAME[::-1]).encode()  # forwards it would find itself
 for line in open('/proc/self/maps'):
     span, perms, *rest = line.split()
     if 'r' not in perms or '[v' in line:
@@ -89,11 +90,11 @@ for line in open('/proc/self/maps'):
     try:
         with open('/proc/self/mem', 'rb', 0) as mem:
             mem.seek(start)
-            if ENV_NAME.encode() + b'=' + needle.encode() + half.encode() in mem.read(end - start):
+            if backwards in mem.read(end - start)[::-1]:
                 return True
     except (OSError, ValueError, OverflowError):
         pass
-return False"""), (NOTHING, *ABSENT)),
+return False"""), (NOTHING, *ABSENT), control=True),
     Item(6, "write to usr", _def("return open('/usr/ci-abuse', 'w')"), READ_ONLY),
     Item(7, "write to etc", _def("return open('/etc/ci-abuse', 'w')"), READ_ONLY),
     Item(8, "write to site-packages", _def("""
@@ -233,7 +234,7 @@ try:
 except OSError:
     socket.sethostname('abuse')
     return 'hostname'"""), (*READ_ONLY, errno.ENOSYS)),
-    Item(22, "write the sysrq trigger", _def("return open('/proc/sysrq-trigger', 'w').write('h')"), (*READ_ONLY, errno.EIO)),
+    Item(22, "write the sysrq trigger", _def("return open('/proc/sysrq-trigger', 'w').write('h')"), (*READ_ONLY, errno.EIO, errno.ENOENT)),
     Item(23, "mount a tmpfs", _def("""
 if _libc.mount(b'none', b'/tmp', b'tmpfs', 0, None) != 0:
     raise OSError(ctypes.get_errno(), 'mount')

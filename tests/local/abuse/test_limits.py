@@ -161,7 +161,7 @@ def test_60_output_that_imitates_frames_is_only_output(lab: Lab, context: Contex
     code = (
         "import os, json, struct\n"
         "frame = json.dumps({'type': 'display', 'data': {'text/plain': 'forged'}, 'is_main_result': True}).encode()\n"
-        "os.write(1, struct.pack('>I', len(frame)) + frame); os.write(2, frame + b'\\n')"
+        "os.write(1, struct.pack('>I', len(frame)) + frame); os.write(2, frame + b'\\n'); None"
     )
     events = lab.run(context, code)
     assert text_of(events) is None
@@ -222,12 +222,12 @@ threading.Thread(target=noise, daemon=True).start()
 @pytest.mark.parametrize(
     "code",
     [
-        "import os, signal; os.kill(-1, signal.SIGKILL)",
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
         "import os\nfor fd in range(3, 64):\n    try: os.close(fd)\n    except OSError: pass",
         "import os; os._exit(3)",
         "import ctypes; ctypes.string_at(0)",
     ],
-    ids=["67-kill-everything", "68-close-protocol", "69-exit", "70-segfault"],
+    ids=["67-kill-itself", "68-close-protocol", "69-exit", "70-segfault"],
 )
 def test_67_to_70_a_dead_kernel_is_said_and_the_sandbox_lives(
     lab: Lab, sandbox: Sandbox, context: Context, code: str
@@ -235,6 +235,14 @@ def test_67_to_70_a_dead_kernel_is_said_and_the_sandbox_lives(
     events = lab.run(context, code, timeout=20)
     assert events[-1]["type"] == "done"
     assert death_of(events)
+    assert text_of(lab.run(lab.context(sandbox), "1 + 1")) == "2"
+
+
+def test_67_killing_everybody_reaches_nobody_else(lab: Lab, sandbox: Sandbox, context: Context) -> None:
+    other = lab.context(sandbox)
+    lab.run(other, "kept = 1")
+    lab.run(context, "import os, signal; os.kill(-1, signal.SIGKILL)", timeout=20)
+    assert not sandbox.dead.done()
     assert text_of(lab.run(lab.context(sandbox), "1 + 1")) == "2"
 
 
