@@ -1,0 +1,139 @@
+"""The extractor's place in IPython: formatters, events, and hooks that wait for the plotting libraries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from . import e2b, files, hooks, libraries, report, tables, web
+from .importing import when_imported
+from .state import STATE
+
+_PATCHES: dict[str, Any] = {
+    "matplotlib.axes._axes": hooks.patch_axes,
+    "mpl_toolkits.mplot3d.axes3d": hooks.patch_axes3d,
+    "seaborn.categorical": libraries.patch_seaborn_categorical,
+    "seaborn.distributions": libraries.patch_seaborn_distributions,
+    "seaborn.matrix": libraries.patch_seaborn_matrix,
+    "pandas.plotting._matplotlib.core": libraries.patch_pandas,
+    "squarify": libraries.patch_squarify,
+}
+_FULL: dict[str, Any] = {
+    "matplotlib.figure": report.patch_figure,
+    "matplotlib._pylab_helpers": report.patch_gcf,
+    "plotly.io._renderers": web.patch_plotly,
+    "plotly.basedatatypes": web.patch_plotly_figure,
+    "altair": web.patch_altair,
+    "bokeh.io.showing": web.patch_bokeh_show,
+    "bokeh.io.saving": web.patch_bokeh_save,
+}
+_WATCH = files.Watch()
+
+
+def install(shell: Any, *, full: bool) -> None:
+    """Idempotent for one shell in one process; a fork or a new shell starts afresh."""
+    if STATE.pid != os.getpid() or STATE.shell is not shell:
+        STATE.reset()
+        STATE.shell = shell
+        _formatters(shell)
+    when_imported(_PATCHES)
+    if full and not STATE.full:
+        STATE.full = True
+        when_imported(_FULL)
+        _once(shell)
+        _events(shell)
+
+
+def _formatters(shell: Any) -> None:
+    from IPython.core.formatters import BaseFormatter
+    from traitlets import ObjectName, Unicode
+
+    def add(mime: str, readers: dict[tuple[str, str], Callable[[Any], Any]]) -> None:
+        class Formatter(BaseFormatter):
+            """Knows types by name, and cannot lose them: the inline backend unregisters figures everywhere."""
+
+            format_type = Unicode(mime)
+            print_method = ObjectName("_repr_ci_")
+            _return_type = dict
+
+            def __call__(self, obj: Any) -> Any:
+                reader = next((r for name in _type_names(obj) if (r := readers.get(name)) is not None), None)
+                return None if reader is None or not self.enabled else reader(obj)
+
+        shell.display_formatter.formatters[mime] = Formatter(parent=shell.display_formatter)
+
+    figure = ("matplotlib.figure", "Figure")
+    frames = [("pandas", "DataFrame"), ("pandas.core.frame", "DataFrame"), ("pandas", "Series"), ("pandas.core.series", "Series")]
+    add(report.CHART_MIME, {figure: report.chart_of})
+    add(tables.TABLE_MIME, dict.fromkeys(frames, tables.table))
+    add("e2b/chart", {figure: e2b.chart})
+    add("e2b/data", {name: tables.e2b_data for name in frames if name[1] == "DataFrame"})
+
+
+def _type_names(obj: Any) -> list[tuple[str, str]]:
+    return [(c.__module__, c.__name__) for c in type(obj).__mro__]
+
+
+def _once(shell: Any) -> None:
+    """A figure that was reported in this cell and has not changed is not displayed again."""
+    from IPython.core.formatters import IPythonDisplayFormatter
+
+    class Once(IPythonDisplayFormatter):
+        def __call__(self, obj: Any) -> Any:
+            try:
+                if report.is_figure(obj) and report.already_reported(obj):
+                    return True
+            except Exception:  # noqa: BLE001, S110 - then it is simply displayed
+                pass
+            return super().__call__(obj)
+
+    old = shell.display_formatter.ipython_display_formatter
+    new = Once(parent=shell.display_formatter)
+    new.type_printers, new.deferred_printers = old.type_printers, old.deferred_printers
+    shell.display_formatter.ipython_display_formatter = new
+
+
+def _events(shell: Any) -> None:
+    shell.events.register("pre_execute", _before)
+    # First of all: matplotlib's inline backend flushes and closes the open figures in the same event.
+    shell.events.callbacks["post_execute"].insert(0, _after)
+    _before()
+
+
+def _before() -> None:
+    STATE.cell = int(getattr(STATE.shell, "execution_count", 0))
+    STATE.published = 0
+    _WATCH.start()
+
+
+def _after() -> None:
+    for step in (report.sweep, web.sweep, _report_files):
+        try:
+            step()
+        except Exception:  # noqa: BLE001, S110 - reporting must never fail a cell that ran well
+            pass
+    STATE.pending = []
+
+
+def _report_files() -> None:
+    found = _WATCH.written()
+    if found:
+        names = ", ".join(os.path.basename(item["path"]) for item in found[:5])
+        STATE.shell.display_pub.publish(data={"text/plain": f"wrote {names}", files.FILES_MIME: {"files": found}}, metadata={})
+
+
+def forget_cell(shell: Any) -> None:
+    """Give the running cell's number back and take its text out of the history."""
+    try:
+        history = shell.history_manager
+        for kept in (history.input_hist_parsed, history.input_hist_raw):
+            if len(kept) > 1:
+                kept.pop()
+        shell.execution_count -= 1
+        if getattr(history, "enabled", False):
+            history.new_session()
+    except Exception:  # noqa: BLE001, S110 - a number too high is no harm
+        pass
+
+
