@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from ci_integrations.local.sandbox.api import Limits
@@ -55,8 +56,14 @@ class Cell:
 Run = Callable[..., Awaitable[Cell]]
 
 
-async def collect(context: Context, code: str, **options: Any) -> Cell:
-    return Cell([event async for event in context.execute(code, **options)])
+@pytest.fixture
+def collect() -> Run:
+    """Run a cell in a given context."""
+
+    async def collect(context: Context, code: str, **options: Any) -> Cell:
+        return Cell([event async for event in context.execute(code, **options)])
+
+    return collect
 
 
 class _Opener:
@@ -82,7 +89,7 @@ async def opener(tmp_path: Path) -> AsyncIterator[_Opener]:
 
 
 @pytest_asyncio.fixture
-async def run(opener: _Opener) -> Run:
+async def run(opener: _Opener, collect: Run) -> Run:
     """Run a cell in one Python context."""
     context = await opener()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -61,7 +60,7 @@ class Compiler(CachingCompiler):
     """Names a cell's file as Jupyter does, so that messages which show it read the same."""
 
     def get_code_name(self, raw_code: str, code: str, number: int) -> str:
-        return f"{tempfile.gettempdir()}/ipykernel_{os.getpid()}/{murmur2(raw_code.encode('utf-8', 'replace'))}.py"
+        return f"/tmp/ipykernel_{os.getpid()}/{murmur2(raw_code.encode('utf-8', 'replace'))}.py"  # noqa: S108 - a name
 
 
 def murmur2(data: bytes) -> int:
@@ -148,5 +147,17 @@ def make_shell() -> KernelShell:
     config.PlainTextFormatter.max_seq_length = 0  # long lists in full, as the reference shows them
     shell: Any = KernelShell.instance(config=config, display_pub_class=Publisher, displayhook_class=Hook)
     add_formatters(shell)
+    _warm_up(shell)
     shell.push({"os": os, "sys": sys}, interactive=False)
     return cast("KernelShell", shell)
+
+
+def _warm_up(shell: Any) -> None:
+    """Run a good and a bad cell: what they import and compile is then shared by all forks."""
+    shell.send = lambda message: None
+    for code in ("[1]", "1/0"):
+        shell.run_cell(code)
+    shell.reset(new_session=False)
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        if hasattr(sys, name):
+            delattr(sys, name)

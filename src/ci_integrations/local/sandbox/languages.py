@@ -23,4 +23,6 @@ def entry(language: str, *, cwd: str, envs: dict[str, str], limits: Limits) -> E
     config: dict[str, object] = {"envs": envs, "cwd": cwd, "results": limits.results}
     if language == "python":
         return Entry(f"{_PACKAGE}.kernel:main", config)
+    if language == "bash":
+        return Entry(f"{_PACKAGE}.kernel_bash:main", config)
     raise LanguageError(f"no kernel for {language!r}")
