@@ -54,12 +54,12 @@ def _formatters(shell: Any) -> None:
             """Knows types by name, and cannot lose them: the inline backend unregisters figures everywhere."""
 
             format_type = Unicode(mime)
-            print_method = ObjectName("_repr_ci_")
+            print_method = ObjectName(f"_repr_{mime.replace('/', '_')}_" if mime.startswith("e2b/") else "_repr_ci_")
             _return_type = dict
 
             def __call__(self, obj: Any) -> Any:
                 reader = next((r for name in _type_names(obj) if (r := readers.get(name)) is not None), None)
-                return None if reader is None or not self.enabled else reader(obj)
+                return reader(obj) if reader is not None and self.enabled else super().__call__(obj)
 
         shell.display_formatter.formatters[mime] = Formatter(parent=shell.display_formatter)
 
