@@ -21,6 +21,8 @@ DIFFERENT = {
     "exc_incomplete": "CPython 3.13's name for it; 3.11 says what was never closed",
     "exc_system_exit_0": "the line number inside IPython",
     "exc_exception_group": "line numbers and 3.13's carets",
+    "syntax_warning": "3.13 words it differently, and the reference compiles a cell three times",
+    "result_audio": "line numbers inside IPython",
     "exc_in_thread": "3.13's threading, and a thread's number",
 }
 """Cells that cannot agree, and why."""

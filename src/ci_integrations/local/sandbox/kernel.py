@@ -67,7 +67,7 @@ class Kernel:
         asyncio.set_event_loop(self._loop)
         self._shell.send = self._send  # type: ignore[method-assign]
         if os.environ.get("CI_INTEGRATIONS_EXTRACT") == "1":
-            kernel_formats.install_extractor(self._shell, full=True)
+            kernel_formats.install_full_extractor(self._shell)
         signal.signal(signal.SIGINT, self._on_sigint)
 
     def serve(self) -> None:

@@ -1,7 +1,7 @@
 """What a value looks like: its MIME bundle, made JSON-safe. Used by the kernel only.
 
-On top of IPython's own formatters: lists and dicts as `application/json`, the reference's `e2b/data` and `e2b/chart`,
-and pictures that Pillow saves or shows. Figures and tables as neutral data come from `charts.extractor`.
+On top of IPython's own formatters: lists and dicts as `application/json`, and pictures that Pillow saves or shows.
+Figures and tables as data, neutral and in the reference's `e2b/chart` and `e2b/data`, come from `charts.extractor`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from IPython.core.formatters import BaseFormatter, JSONFormatter
+from IPython.core.formatters import JSONFormatter
 from IPython.display import display
-from traitlets import ObjectName, Unicode
 
+from ci_integrations.charts import extractor
 from ci_integrations.local.sandbox import frames
 
 Bundle = dict[str, Any]
@@ -37,33 +37,16 @@ class ListsAndDicts(JSONFormatter):
         return plain
 
 
-class DataFormatter(BaseFormatter):
-    format_type = Unicode("e2b/data")
-    print_method = ObjectName("_repr_e2b_data_")
-    _return_type = (dict, str)
-
-
-class ChartFormatter(BaseFormatter):
-    format_type = Unicode("e2b/chart")
-    print_method = ObjectName("_repr_e2b_chart_")
-    _return_type = (dict, str)
-
-
 def add_formatters(shell: Any) -> None:
-    """Give `shell` our formatters, then those of `charts.extractor`."""
+    """Give `shell` our formatters: lists and dicts, charts and tables."""
     formatter = shell.display_formatter
-    for each in (ListsAndDicts, DataFormatter, ChartFormatter):
-        made = each(parent=formatter)
-        formatter.formatters[made.format_type] = made
-    install_extractor(shell, full=False)
+    formatter.formatters["application/json"] = ListsAndDicts(parent=formatter)
+    extractor.install(shell, full=False)
 
 
-def install_extractor(shell: Any, *, full: bool) -> None:
-    """Charts and tables as data. Without the extractor figures are pictures only."""
-    from ci_integrations.charts import extractor
-
-    if hasattr(extractor, "install"):
-        extractor.install(shell, full=full)
+def install_full_extractor(shell: Any) -> None:
+    """Everything the code draws, saves and writes is reported, as an interpreter injects it into a cloud kernel."""
+    extractor.install(shell, full=True)
 
 
 def json_value(value: Any, depth: int = frames.MAX_JSON_DEPTH, *, strict: bool = False) -> Any:

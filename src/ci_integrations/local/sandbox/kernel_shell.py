@@ -154,7 +154,7 @@ def make_shell() -> KernelShell:
 
 def _warm_up(shell: Any) -> None:
     """Run a good and a bad cell: what they import and compile is then shared by all forks."""
-    shell.send = lambda message: None
+    shell.send = lambda _message: None
     for code in ("[1]", "1/0"):
         shell.run_cell(code)
     shell.reset(new_session=False)
