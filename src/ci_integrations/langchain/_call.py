@@ -1,10 +1,8 @@
-"""One tool call: what it knows of its graph, how it reaches its session, how its answer is made.
-
-Shared by every tool of this package, so that all have one session, one way to fail and one way to answer.
-"""
+"""One tool call: what it knows of the graph that made it. For the tools and the middleware."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,26 +15,23 @@ from langchain_core.tools import InjectedToolArg
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from ci_integrations.errors import QueueTimeoutError, SandboxError
-
-FAILURES = (SandboxError, QueueTimeoutError)
-"""What happens at run time and becomes an error message; everything else is the programmer's and is raised."""
-
 Injected = Annotated[Any, InjectedToolArg(), SkipJsonSchema()]
 """langgraph's ToolRuntime as a tool's parameter, without importing langgraph, unseen by the model."""
+
+ImagePolicy = Literal["auto", "always", "never"]
 
 _tool_call_id: ContextVar[str | None] = ContextVar("ci_integrations_tool_call_id", default=None)
 
 
 class ToolInput(BaseModel):
-    """The base of every args_schema here. `exclude`: the graph's whole state would be copied on each call."""
+    """The base of every args_schema here. `exclude`: else the graph's whole state would be copied on each call."""
 
     runtime: Injected = Field(default=None, exclude=True)
 
 
 @contextmanager
 def called_as(tool_call_id: str | None) -> Iterator[None]:
-    """Tells `_run` the id of its tool call: LangChain passes it to `run` only."""
+    """Tells `_run` the id of its tool call, which LangChain passes to `run` only."""
     token = _tool_call_id.set(tool_call_id)
     try:
         yield
@@ -44,25 +39,32 @@ def called_as(tool_call_id: str | None) -> Iterator[None]:
         _tool_call_id.reset(token)
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where a call comes from."""
+@dataclass(frozen=True, eq=False)
+class Call:
+    """Where a call comes from and where its output goes while it runs."""
 
     config: RunnableConfig = field(default_factory=RunnableConfig)
     runtime: Any = None
     tool_call_id: str | None = None
-
-    @classmethod
-    def of(cls, config: RunnableConfig | None, runtime: Any) -> Origin:
-        # Outside of ToolNode a model can forge the argument `runtime`: only the real thing has this method.
-        genuine = runtime if hasattr(runtime, "emit_output_delta") else None
-        return cls(config or {}, genuine, getattr(genuine, "tool_call_id", None) or _tool_call_id.get())
+    on_output: Any = None
+    """For the interpreter: the live output's sync or async entry, or None."""
 
     @property
     def run(self) -> object:
-        """What tells overlapping runs apart: calls of one turn belong together."""
+        """What tells overlapping runs apart: the calls of one turn belong together."""
         message = self.asking_message()
-        return message.id if message is not None and message.id else object()
+        return message.id if message is not None and message.id else self
+
+    def once_id(self, code: str) -> str | None:
+        """The name under which the result is remembered, so that a replayed graph does not run the code again.
+
+        Not the tool call's id alone: some models count from `call_0` in every turn.
+        """
+        if self.tool_call_id is None:
+            return None
+        message = self.asking_message()
+        asked = message.id if message is not None else ""
+        return f"{asked}/{self.tool_call_id}/{hashlib.sha256(code.encode('utf-8', 'replace')).hexdigest()[:16]}"
 
     def asking_message(self) -> AIMessage | None:
         """The model's message that made this call, where the graph's state shows it."""
@@ -71,16 +73,21 @@ class Origin:
         last = messages[-1] if isinstance(messages, list) and messages else None
         return last if isinstance(last, AIMessage) else None
 
+    def shows_images(self, policy: ImagePolicy) -> bool:
+        """`auto`: yes when the model that called is known to take pictures in a tool message."""
+        if policy != "auto":
+            return policy == "always"
+        message = self.asking_message()
+        told = message.response_metadata if message is not None else {}
+        provider = told.get("model_provider")
+        # OpenAI's chat completions take no picture in a tool message; its responses API does.
+        return provider in ("anthropic", "google_genai") or (provider == "openai" and told.get("object") == "response")
 
-ImagePolicy = Literal["auto", "always", "never"]
+
+def genuine(runtime: Any) -> Any:
+    """`runtime` if it is langgraph's; outside of ToolNode a model can forge an argument of that name."""
+    return runtime if hasattr(runtime, "emit_output_delta") else None
 
 
-def shows_images(policy: ImagePolicy, origin: Origin) -> bool:
-    """`auto`: yes when the model that called is known to take pictures in a tool message."""
-    if policy != "auto":
-        return policy == "always"
-    message = origin.asking_message()
-    told = message.response_metadata if message is not None else {}
-    provider = told.get("model_provider")
-    # OpenAI's chat completions take no picture in a tool message; its responses API does.
-    return provider in ("anthropic", "google_genai") or (provider == "openai" and told.get("object") == "response")
+def call_id(runtime: Any) -> str | None:
+    return getattr(runtime, "tool_call_id", None) or _tool_call_id.get()

@@ -16,6 +16,10 @@ from typing import Any, Literal
 from langchain_core.runnables import RunnableConfig
 from pydantic import SecretStr
 
+from ci_integrations.errors import ConfigurationError
+from ci_integrations.interpreter import CodeInterpreter
+from ci_integrations.sessions import SessionRegistry
+
 Scope = Literal["thread", "call", "tool"] | Callable[[RunnableConfig], str]
 """One session for each conversation, for each call, for the tool object; or the key that a function gives."""
 
@@ -23,21 +27,31 @@ _log = logging.getLogger(__name__)
 
 
 class Sessions:
-    """Hands out interpreters. Makes a `SessionRegistry` on first use, unless one was handed in.
+    """Hands out interpreters. Makes a `SessionRegistry` on first use, unless one, or an interpreter, was handed in.
 
     Pickling keeps the options and leaves the live sandboxes behind.
     """
 
-    def __init__(self, options: Mapping[str, Any], scope: Scope = "thread", registry: Any = None) -> None:
-        self._options = dict(options)
+    def __init__(self, options: Mapping[str, Any] | None = None, scope: Scope = "thread", given: Any = None) -> None:
+        self._options = dict(options or {})
         self._scope = scope
-        self._registry = registry
-        self._owned = registry is None
+        self._given = given
+        self._check()
         self._start()
+
+    def _check(self) -> None:
+        """A wrong option is the programmer's to hear of now, not the model's at its first call."""
+        if self._given is not None and self._options:
+            raise ConfigurationError(
+                f"{sorted(self._options)} belong to the interpreter that is handed in: set them there"
+            )
+        if self._given is None:
+            CodeInterpreter(**revealed(self._options))
 
     def _start(self) -> None:
         self._own_key = f"tool-{uuid.uuid4().hex[:12]}"
         self._lock = threading.Lock()
+        self._registry = self._given if hasattr(self._given, "asession") else None
         self._runs: dict[object, int] = {}
         self._warned = False
 
@@ -45,19 +59,28 @@ class Sessions:
     def registry(self) -> Any:
         with self._lock:
             if self._registry is None:
-                from ci_integrations.sessions import SessionRegistry
-
                 self._registry = SessionRegistry(revealed(self._options))
             return self._registry
 
+    @property
+    def shares_interpreter(self) -> bool:
+        """True when one interpreter was handed in for everybody."""
+        return self._given is not None and not hasattr(self._given, "asession")
+
     def session(self, key: str) -> Any:
+        if self.shares_interpreter:
+            return self._given.as_sync() if hasattr(self._given, "as_sync") else self._given
         return self.registry.session(key)
 
     def asession(self, key: str) -> Any:
+        if self.shares_interpreter:
+            return self._given.as_async() if hasattr(self._given, "as_async") else self._given
         return self.registry.asession(key)
 
     def key(self, config: RunnableConfig | None) -> str:
         """The session's key for this call."""
+        if self.shares_interpreter:
+            return self._own_key
         if callable(self._scope):
             return self._scope(config or {})
         if self._scope == "call":
@@ -67,7 +90,7 @@ class Sessions:
     @contextmanager
     def turn(self, key: str, run: object) -> Iterator[None]:
         """Around each call: warns, once, when two runs without a thread_id share the tool's own session."""
-        if key != self._own_key or self._scope == "tool":
+        if key != self._own_key or self._scope == "tool" or self.shares_interpreter:
             yield
             return
         self._enter(run)
@@ -76,16 +99,17 @@ class Sessions:
         finally:
             self._leave(run)
 
+    @property
     def ends_with_call(self) -> bool:
-        return self._scope == "call"
+        return self._scope == "call" and not self.shares_interpreter
 
     def close(self) -> None:
         """Close the sessions made here; a registry that was handed in is its owner's to close."""
-        if self._owned and self._registry is not None:
+        if self._given is None and self._registry is not None:
             self._registry.close()
 
     async def aclose(self) -> None:
-        if self._owned and self._registry is not None:
+        if self._given is None and self._registry is not None:
             await self._registry.aclose()
 
     def _enter(self, run: object) -> None:
@@ -106,8 +130,7 @@ class Sessions:
                 del self._runs[run]
 
     def __getstate__(self) -> dict[str, Any]:
-        registry = None if self._owned else self._registry
-        return {"_options": self._options, "_scope": self._scope, "_registry": registry, "_owned": self._owned}
+        return {"_options": self._options, "_scope": self._scope, "_given": self._given}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -1,0 +1,135 @@
+"""What all tools of this package share: a session per conversation, one way to run, to fail and to answer.
+
+A tool's work is a flow (see `_flow.py`): written once, driven blocking by `_run` and awaited by `_arun`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+from pydantic import PrivateAttr
+
+from ci_integrations._flow import Flow, adrive, drive
+from ci_integrations.errors import QueueTimeoutError, SandboxError
+from ci_integrations.langchain._call import Call, ImagePolicy, Injected, call_id, called_as, genuine
+from ci_integrations.langchain._live import Live
+from ci_integrations.langchain._redaction import Redactor
+from ci_integrations.langchain._sessions import Sessions
+from ci_integrations.langchain.messages import Presentation, failed, tool_message
+from ci_integrations.rendering import MAX_CHARS
+from ci_integrations.results import ExecutionResult
+
+FAILURES = (SandboxError, QueueTimeoutError)
+"""What happens at run time and becomes an error message; everything else is the programmer's and is raised."""
+
+
+class SandboxTool(BaseTool):
+    """A tool that works in the conversation's sandbox. Subclasses give `_work`."""
+
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
+
+    max_output_chars: int = MAX_CHARS
+    """Of the text that the model reads. The artifact keeps the whole."""
+    images: ImagePolicy = "auto"
+    """Whether pictures go to the model: `auto` asks who called, and does not where a provider refuses them."""
+    max_images: int = 4
+    image_max_px: int = 1024
+    live_output: bool = True
+    """While a call runs, to langgraph's streams `tools` and `custom` and to callbacks."""
+
+    _sessions: Sessions = PrivateAttr(default_factory=Sessions)
+    _store: Any = PrivateAttr(default=None)
+    _redactor: Redactor = PrivateAttr(default_factory=Redactor)
+
+    def _work(self, session: Any, call: Call, *args: Any, **arguments: Any) -> Flow[ExecutionResult]:
+        """What the tool does, as steps on `session`."""
+        raise NotImplementedError
+
+    def _share(self, other: SandboxTool) -> None:
+        """Work in the same sandboxes as `other`, by the same rules."""
+        self._sessions, self._store, self._redactor = other._sessions, other._store, other._redactor
+
+    def run(self, tool_input: str | dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """LangChain's entry: see `BaseTool.run`."""
+        with called_as(kwargs.get("tool_call_id")):
+            return super().run(tool_input, *args, **kwargs)
+
+    async def arun(self, tool_input: str | dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """LangChain's entry: see `BaseTool.arun`."""
+        with called_as(kwargs.get("tool_call_id")):
+            return await super().arun(tool_input, *args, **kwargs)
+
+    def _run(
+        self,
+        *values: str,
+        runtime: Injected = None,
+        config: RunnableConfig = None,  # type: ignore[assignment]
+        run_manager: CallbackManagerForToolRun | None = None,
+        **arguments: Any,
+    ) -> tuple[Any, dict[str, Any]]:
+        live = self._live(runtime, run_manager)
+        call = self._call(runtime, config, live.tell)
+        key = self._sessions.key(config)
+        with self._sessions.turn(key, call.run):
+            session = self._sessions.session(key)
+            result = drive(self._attempt(session, call, self._named(values, arguments)))
+            if self._sessions.ends_with_call:
+                self._sessions.registry.close_session(key)
+        live.end()
+        return self._answer(result, call)
+
+    async def _arun(
+        self,
+        *values: str,
+        runtime: Injected = None,
+        config: RunnableConfig = None,  # type: ignore[assignment]
+        run_manager: AsyncCallbackManagerForToolRun | None = None,
+        **arguments: Any,
+    ) -> tuple[Any, dict[str, Any]]:
+        live = self._live(runtime, run_manager)
+        call = self._call(runtime, config, live.atell)
+        key = self._sessions.key(config)
+        with self._sessions.turn(key, call.run):
+            session = self._sessions.asession(key)
+            result = await adrive(self._attempt(session, call, self._named(values, arguments)))
+            if self._sessions.ends_with_call:
+                await self._sessions.registry.aclose_session(key)
+        await live.aend()
+        return self._answer(result, call)
+
+    def _attempt(self, session: Any, call: Call, arguments: dict[str, Any]) -> Flow[ExecutionResult]:
+        try:
+            return (yield from self._work(session, call, **arguments))
+        except FAILURES as error:
+            return failed(str(arguments.get("code") or self.name), error)
+
+    def _live(self, runtime: Any, run_manager: Any) -> Live:
+        runtime = genuine(runtime)
+        return Live(runtime, run_manager, call_id(runtime), self._redactor)
+
+    def _call(self, runtime: Any, config: RunnableConfig | None, tell: Any) -> Call:
+        runtime = genuine(runtime)
+        return Call(config or {}, runtime, call_id(runtime), tell if self.live_output else None)
+
+    def _named(self, values: tuple[str, ...], arguments: dict[str, Any]) -> dict[str, Any]:
+        """`tool.invoke("code")` gives the first argument without its name."""
+        names = [name for name in self.args_schema.model_fields if name != "runtime"]  # type: ignore[union-attr]
+        return {**dict(zip(names, values, strict=False)), **arguments}
+
+    def _answer(self, result: ExecutionResult, call: Call) -> tuple[Any, dict[str, Any]]:
+        """The message itself where the call's id is known, because only a message carries a status."""
+        result = self._redactor.result(result)
+        presentation = Presentation(
+            max_chars=self.max_output_chars,
+            images=call.shows_images(self.images),
+            max_images=self.max_images,
+            image_max_px=self.image_max_px,
+            store=self._store,
+        )
+        if call.tool_call_id is None:
+            return presentation.of(result)
+        message = tool_message(result, call.tool_call_id, self.name, presentation)
+        return message, message.artifact
