@@ -1,1 +1,59 @@
-"""TODO: what this room is for."""
+"""The extractor: runs inside the kernel and turns what a cell draws into data (schema ci.chart/1).
+
+Pure Python, standard library only; plotting libraries are used when the user's code has imported them, never before.
+Locally it is a package of `ci_integrations`; in the cloud its files are written to `REMOTE_DIR` and imported as
+`_ci_extractor`. In both cases it is reachable as `sys.modules["_ci_extractor"]` and leaves no name in the user's
+namespace, writes nothing and raises nothing.
+
+    install(shell, full=True)      everything: charts, tables, saved and closed figures, files
+    install(shell, full=False)     only what displayed objects say: formatters beside the PNG
+    STATE.marker, STATE.pid        tell one kernel process from another
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from .state import STATE, VERSION
+
+NAME = "_ci_extractor"
+REMOTE_DIR = f"/tmp/.ci_extractor/{VERSION}"  # noqa: S108 - a place in the sandbox, outside the user's directory
+
+__all__ = ["NAME", "REMOTE_DIR", "STATE", "VERSION", "bootstrap_code", "install", "source_files"]
+
+
+def install(shell: Any, *, full: bool = True) -> None:
+    """Hook this kernel's `shell` (an IPython InteractiveShell). Again is harmless; `full` may be raised later."""
+    from . import kernel
+
+    sys.modules[NAME] = sys.modules[__name__]
+    kernel.install(shell, full=full)
+
+
+def source_files() -> dict[str, str]:
+    """What to write into a cloud kernel's file system: path to text, all below `REMOTE_DIR`."""
+    from pathlib import Path
+
+    folder = Path(__file__).parent
+    return {f"{REMOTE_DIR}/{NAME}/{path.name}": path.read_text("utf-8") for path in sorted(folder.glob("*.py"))}
+
+
+def bootstrap_code() -> str:
+    """One cell that imports and installs the written files, once per kernel. Leaves no name and no history entry.
+
+    Its value is None and it prints nothing; `execution_count` is afterwards as if it had not run.
+    """
+    return (
+        "(lambda sys: (sys.path.insert(0, {dir!r}) if {name!r} not in sys.modules else None, "
+        "__import__({name!r}), {dir!r} in sys.path and sys.path.remove({dir!r}), "
+        "sys.modules[{name!r}].enter(get_ipython()))[3])(__import__('sys'))"
+    ).format(dir=REMOTE_DIR, name=NAME)
+
+
+def enter(shell: Any) -> None:
+    """What `bootstrap_code` calls: install everything and take the bootstrap cell out of the count and history."""
+    from . import kernel
+
+    install(shell, full=True)
+    kernel.forget_cell(shell)

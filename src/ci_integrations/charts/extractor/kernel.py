@@ -113,7 +113,7 @@ def _after() -> None:
             step()
         except Exception:  # noqa: BLE001, S110 - reporting must never fail a cell that ran well
             pass
-    STATE.pending = []
+    STATE.pending, STATE.last = [], None
 
 
 def _report_files() -> None:

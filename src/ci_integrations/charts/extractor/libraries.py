@@ -1,0 +1,143 @@
+"""Hooks on seaborn, pandas and squarify: what they know and their drawings do not tell."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from .hooks import _violin_stats, hook, tag, tag_of
+
+
+def patch_seaborn_categorical(module: ModuleType) -> None:
+    plotter = module._CategoricalPlotter
+    hook(plotter, "plot_errorbars", _errorbars)
+    hook(plotter, "plot_violins", _violins)
+    hook(plotter, "plot_boxens", _boxens)
+
+
+def patch_seaborn_distributions(module: ModuleType) -> None:
+    hook(module._DistributionPlotter, "plot_univariate_histogram", _histogram)
+
+
+def patch_seaborn_matrix(module: ModuleType) -> None:
+    hook(module._HeatMapper, "plot", _heatmap)
+
+
+def patch_pandas(module: ModuleType) -> None:
+    """`module` is pandas.plotting._matplotlib.core."""
+    hook(module.MPLPlot, "generate", _pandas)
+
+
+def patch_squarify(module: ModuleType) -> None:
+    original = module.plot
+
+    def plot(sizes: Any, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        ax = original(sizes, *args, **kwargs)
+        try:
+            _treemap(ax, sizes, kwargs.get("label"))
+        except Exception:  # noqa: BLE001, S110 - read as bars then
+            pass
+        return ax
+
+    module.plot = plot  # type: ignore[attr-defined]
+
+
+def _errorbars(self: Any, a: dict[str, Any], result: Any) -> None:
+    ax, data = a["ax"], a["data"]
+    value = "y" if self.orient == "x" else "x"
+    keep = data.dropna(subset=[self.orient])
+    notes = ax.__dict__.setdefault("_ci_errors", [])
+    notes.append({"at": keep[self.orient].to_numpy(), "low": keep[f"{value}min"].to_numpy(),
+                  "high": keep[f"{value}max"].to_numpy(), "orient": self.orient})  # fmt: skip
+    tag("error", list(ax.lines)[len(ax.lines) - len(data) :])
+
+
+def _violins(self: Any, a: dict[str, Any], result: Any) -> None:
+    value = "y" if self.orient == "x" else "x"
+    axes: dict[int, list[Any]] = {}
+    for key, data in self.iter_data([self.orient, "hue"], from_comp_data=True, allow_empty=False):
+        ax = self._get_axes(key)
+        axes.setdefault(id(ax), [ax]).append((key, data[value].to_numpy(float)))
+    for ax, *parts in axes.values():
+        artists = [item for item in [*ax.collections, *ax.lines] if tag_of(item) is None or tag_of(item).kind == "fill"]  # type: ignore[union-attr]
+        bodies = [item for item in artists if type(item).__name__.endswith("PolyCollection")]
+        hues = list(dict.fromkeys(str(key["hue"]) if "hue" in key else None for key, _ in parts))
+        for hue in hues:
+            chosen = [(k, v) for k, v in parts if (str(k["hue"]) if "hue" in k else None) == hue]
+            mine = artists if hue == hues[0] else bodies[-1:]
+            tag(
+                "violin", mine, stats=[_violin_stats(v, {}) for _, v in chosen], horizontal=self.orient == "y",
+                positions=[float(k[self.orient]) for k, _ in chosen], hue=hue if _distinct(self) else None, boxes=[],
+            )  # fmt: skip
+
+
+def _distinct(self: Any) -> bool:
+    """False when hue only repeats the categories."""
+    hue = self.plot_data.get("hue")
+    return hue is not None and not (hue.astype(str) == self.plot_data[self.orient].astype(str)).all()
+
+
+def _boxens(self: Any, a: dict[str, Any], result: Any) -> None:
+    """Letter values are read as nothing: `grids.leftovers` says so."""
+
+
+def _histogram(self: Any, a: dict[str, Any], result: Any) -> None:
+    import numpy as np
+
+    for ax in {id(ax): ax for ax in _axes_of(self)}.values():
+        for container in ax.containers:
+            patches = list(getattr(container, "patches", ()))
+            if not patches or tag_of(patches[0]) is not None:
+                continue
+            horizontal = "y" in self.variables and "x" not in self.variables
+            box = np.array([[p.get_x(), p.get_width(), p.get_height()] if not horizontal
+                            else [p.get_y(), p.get_height(), p.get_width()] for p in patches], float)  # fmt: skip
+            edges = np.append(box[:, 0], box[-1, 0] + box[-1, 1])
+            if np.allclose(box[:, 0] + box[:, 1], edges[1:]):
+                tag("histogram", patches, counts=box[:, 2], edges=edges, container=container,
+                    orientation="horizontal" if horizontal else "vertical", stacked=False)  # fmt: skip
+
+
+def _axes_of(self: Any) -> list[Any]:
+    return [self.ax] if self.ax is not None else list(self.facets.axes.flat)
+
+
+def _heatmap(self: Any, a: dict[str, Any], result: Any) -> None:
+    mesh = a["ax"].collections[-1]
+    columns, rows = (_names(index) for index in (self.data.columns, self.data.index))
+    shown = [len(self.xticks) > 0 and self.xlabel is not None, len(self.yticks) > 0 and self.ylabel is not None]
+    own = [getattr(self, "xticklabels", None), getattr(self, "yticklabels", None)]
+    labels = [_full(names, given, ok) for names, given, ok in zip((columns, rows), own, shown, strict=True)]
+    tag("heatmap", [mesh], x_labels=labels[0], y_labels=labels[1])
+
+
+def _full(names: list[str], given: Any, ok: bool) -> list[str] | None:
+    """The whole list of labels, when the ticks show a part of it; None when somebody wrote other words."""
+    words = [str(label) for label in given] if given is not None else []
+    if not ok or not words:
+        return None
+    return names if set(words) <= set(names) else None
+
+
+def _names(index: Any) -> list[str]:
+    if getattr(index, "nlevels", 1) > 1:
+        return ["-".join(map(str, entry)) for entry in index]
+    return [str(entry) for entry in index]
+
+
+def _pandas(self: Any, a: dict[str, Any], result: Any) -> None:
+    """A line plot over text: positions 0..n-1 stand for the index, of which only some ticks show."""
+    if not getattr(self, "_need_to_set_index", False):
+        return
+    labels = {float(n): str(entry) for n, entry in enumerate(self.data.index)}
+    for ax in {id(ax): ax for ax in list(self.axes)}.values():
+        ax._ci_index = labels
+
+
+def _treemap(ax: Any, sizes: Any, labels: Any) -> None:
+    import numpy as np
+
+    container = ax.containers[-1]
+    words = [str(label) for label in labels] if labels is not None else [str(n + 1) for n in range(len(sizes))]
+    tag("treemap", container.patches, labels=words, values=np.array(sizes, float))

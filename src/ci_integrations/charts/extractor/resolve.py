@@ -1,0 +1,165 @@
+"""From drawn positions to values: which axes are categorical, what each series and each panel is called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import pack
+from .axes import Axis, reach_of
+from .series import Found, Raw
+
+_FIXED = ("bar", "box", "violin", "heatmap", "gantt", "candlestick")
+_LOOSE = ("line", "step", "scatter", "stem", "errorbar", "area", "band")
+
+
+def categories(plane: dict[str, Axis], found: Found) -> None:
+    """Tick labels written by hand are categories when the marks stand at those ticks."""
+    for which, axis in plane.items():
+        if axis.mode == "period" and not any(raw.kind in _LOOSE for raw in found.series):
+            axis.mode = "number"
+        labels = axis.candidates() or _box_labels(axis, which, found)
+        if labels and _fit(labels, which, found):
+            axis.adopt(labels)
+
+
+def _box_labels(axis: Axis, which: str, found: Found) -> dict[float, str]:
+    """Box plots label their groups themselves, with numbers when they have no names."""
+    for raw in found.series:
+        if raw.kind == "box" and raw.flags["axis"] == which and axis.mode == "number" and raw.flags["tick_labels"]:
+            return dict(zip(map(float, raw.flags["groups"]), raw.flags["tick_labels"], strict=True))
+    return {}
+
+
+def _fit(labels: dict[float, str], which: str, found: Found) -> bool:
+    import numpy as np
+
+    ticks = np.array(sorted(labels))
+    fixed = [p for raw in found.series if raw.kind in _FIXED and (p := _places(raw, which)) is not None]
+    if fixed:
+        reach = reach_of(ticks)
+        return all(_near(places, ticks, reach) for places in fixed)
+    loose = [p for raw in found.series if raw.kind in _LOOSE and (p := _places(raw, which)) is not None]
+    loose = [places[np.isfinite(places)] for places in loose]
+    span = float(np.min(np.diff(ticks))) if len(ticks) > 1 else 1.0
+    return bool(loose) and all(_near(places, ticks, 1e-6 * span) for places in loose if len(places))
+
+
+def _near(places: Any, ticks: Any, reach: float) -> bool:
+    import numpy as np
+
+    if len(places) == 0:
+        return True
+    return bool(np.all(np.min(np.abs(places[:, None] - ticks[None, :]), axis=1) <= reach))
+
+
+def _places(raw: Raw, which: str) -> Any:
+    """The series' positions on this axis, when they may be categories."""
+    import numpy as np
+
+    if which not in raw.discrete or raw.ready:
+        return None
+    for key in ("at", "groups"):
+        if key in raw.flags:
+            return np.asarray(raw.flags[key], float)
+    values = raw.x if which == "x" else raw.y
+    if values is None or np.size(values) > 5000:
+        return None
+    return np.asarray(values, float)
+
+
+def finish(raw: Raw, plane: dict[str, Axis]) -> dict[str, Any]:
+    """The series as the schema has it."""
+    x, y = raw.x, raw.y
+    if not raw.ready:
+        x, y = _columns(raw, plane)
+    extra = {key: _extra(value, plane) for key, value in raw.extra.items()}
+    entry: dict[str, Any] = {"name": raw.name, "kind": raw.kind, "x": x, "y": y}
+    if extra:
+        entry["extra"] = extra
+    if raw.orientation and raw.kind in ("bar", "box", "violin", "histogram", "gantt", "stem", "band", "area"):
+        entry["orientation"] = raw.orientation
+    return entry
+
+
+def _columns(raw: Raw, plane: dict[str, Axis]) -> tuple[Any, Any]:
+    if raw.kind in ("box", "violin"):
+        return plane[raw.flags["axis"]].values(raw.flags["groups"]), None
+    if raw.kind == "histogram":
+        return plane[raw.flags["axis"]].values(raw.x), pack.column(raw.y)
+    if raw.kind == "heatmap":
+        return raw.flags.get("x_labels") or plane["x"].values(raw.x), raw.flags.get("y_labels") or plane["y"].values(raw.y)
+    x = None if raw.x is None else plane["x"].values(_flat(raw.x))
+    y = None if raw.y is None else plane["y"].values(_flat(raw.y))
+    return x, y
+
+
+def _flat(values: Any) -> Any:
+    import numpy as np
+
+    return np.asarray(values, float).ravel()
+
+
+def _extra(value: Any, plane: dict[str, Axis]) -> Any:
+    if not isinstance(value, tuple):
+        return value
+    which, array = value
+    if which.endswith("1"):
+        return plane[which[0]].values(array)[0]
+    if which == "n" or which not in plane or getattr(array, "ndim", 1) == 2:
+        return pack.column(array)
+    return plane[which].values(array)
+
+
+def barmode(founds: list[Found]) -> str | None:
+    """Several bar series stand beside, upon or before one another."""
+    import numpy as np
+
+    series = [raw for found in founds for raw in found.series if raw.kind == "bar" and "at" in raw.flags]
+    if len(series) < 2:
+        return None
+    first, second = series[0].flags, series[1].flags
+    if len(first["at"]) == len(second["at"]) and np.allclose(first["at"], second["at"]):
+        return "stack" if np.any(np.nan_to_num(second["base"]) != 0) else "overlay"
+    return "group"
+
+
+def panel_kind(ax: Any, founds: list[Found]) -> str:
+    """One word for the panel; "mixed" only when no series leads."""
+    raws = [raw for found in founds for raw in found.series]
+    kinds = [raw.kind for raw in raws if raw.kind != "rule"] or ["rule"]
+    if ax.name == "polar":
+        return "radar" if any(isinstance(_first(raw), str) for raw in raws) or _labelled(ax) else "polar"
+    if ax.name == "3d":
+        return "scatter3d" if set(kinds) <= {"scatter3d", "line"} else kinds[0]
+    if _is_gantt(ax, raws):
+        return "gantt"
+    for leader in ("candlestick", "histogram", "box", "violin", "heatmap", "contour", "hexbin"):
+        if leader in kinds:
+            return leader
+    if "bar" in kinds:
+        return "bar" if set(kinds) <= {"bar", "errorbar"} else "mixed"
+    for leader in ("scatter", "errorbar", "stem", "line", "step", "area", "band"):
+        if leader in kinds:
+            return leader
+    return kinds[0]
+
+
+def _first(raw: Raw) -> Any:
+    return raw.x[0] if isinstance(raw.x, list) and raw.x else None
+
+
+def _labelled(ax: Any) -> bool:
+    axis = Axis(ax, "x")
+    return any(not label.endswith("\N{DEGREE SIGN}") for label in axis.candidates().values())
+
+
+def _is_gantt(ax: Any, raws: list[Raw]) -> bool:
+    """Lying bars that begin somewhere on a time axis."""
+    if any(raw.kind == "gantt" for raw in raws):
+        return True
+    lying = [raw for raw in raws if raw.kind == "bar" and raw.orientation == "h" and "start" in raw.extra]
+    if not lying or len(lying) < sum(raw.kind == "bar" for raw in raws) or Axis(ax, "x").scale != "datetime":
+        return False
+    for raw in lying:
+        raw.kind = "gantt"
+    return True

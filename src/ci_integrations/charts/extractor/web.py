@@ -1,0 +1,163 @@
+"""plotly, altair and bokeh: their own specification as a MIME form, decoded on the client; and charts that were only saved.
+
+plotly and altair are told to show their JSON instead of megabytes of HTML. A figure that a cell writes to a file
+without showing it is published at the end of the cell.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+from .hooks import hook
+from .report import publish
+from .state import STATE
+
+PLOTLY_MIME = "application/vnd.plotly.v1+json"
+VEGALITE_MIME = "application/vnd.vegalite.v6+json"
+BOKEH_MIME = "application/vnd.ci-bokeh.v1+json"
+MAX_SPEC = 20_000_000
+"""Characters; a larger specification is not sent."""
+
+
+class _Shown:
+    """What this cell showed and saved, by object. Saved ones are kept alive until the sweep."""
+
+    def __init__(self) -> None:
+        self.cell = -1
+        self.shown: list[Any] = []
+        self.saved: list[tuple[Any, str]] = []
+
+    def fresh(self) -> _Shown:
+        if self.cell != STATE.cell:
+            self.cell, self.shown, self.saved = STATE.cell, [], []
+        return self
+
+    def has_shown(self, obj: Any) -> bool:
+        return any(item is obj for item in self.fresh().shown)
+
+
+_SEEN = _Shown()
+
+
+def _mark_shown(self: Any, a: dict[str, Any], result: Any) -> None:
+    _SEEN.fresh().shown.append(self)
+
+
+def _mark_saved(kind: str) -> Any:
+    def after(self: Any, a: dict[str, Any], result: Any) -> None:
+        if len(_SEEN.fresh().saved) < 20 and not any(item is self for item, _ in _SEEN.saved):
+            _SEEN.saved.append((self, kind))
+
+    return after
+
+
+def patch_plotly(module: ModuleType) -> None:
+    """`module` is plotly.io._renderers. A renderer that the user's environment chose stays."""
+    if "PLOTLY_RENDERER" not in os.environ:
+        module.renderers.default = "plotly_mimetype"
+    if not module.nbformat:
+        # plotly asks for nbformat only to know that somebody will display MIME bundles: we do.
+        module.nbformat = type("nbformat", (), {"__version__": "5.10"})
+
+
+def patch_plotly_figure(module: ModuleType) -> None:
+    """`module` is plotly.basedatatypes."""
+    figure = module.BaseFigure
+    for name in ("show", "_repr_mimebundle_"):
+        hook(figure, name, _mark_shown)
+    for name in ("write_html", "write_image", "write_json"):
+        hook(figure, name, _mark_saved("plotly"))
+
+
+def patch_altair(module: ModuleType) -> None:
+    module.renderers.enable("mimetype")
+    hook(module.TopLevelMixin, "_repr_mimebundle_", _mark_shown)
+    hook(module.TopLevelMixin, "save", _mark_saved("altair"))
+
+
+def patch_bokeh_show(module: ModuleType) -> None:
+    """`module` is bokeh.io.showing."""
+    _wrap_function(module, "show", _bokeh_shown)
+
+
+def patch_bokeh_save(module: ModuleType) -> None:
+    """`module` is bokeh.io.saving."""
+    _wrap_function(module, "save", lambda obj: _mark_saved("bokeh")(obj, {}, None))
+
+
+def _wrap_function(module: ModuleType, name: str, after: Any) -> None:
+    original = getattr(module, name)
+
+    @functools.wraps(original)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        result = original(*args, **kwargs)
+        try:
+            after(args[0] if args else kwargs.get("obj"))
+        except Exception:  # noqa: BLE001, S110 - what the user asked for is done
+            pass
+        return result
+
+    for holder in [module, *(sys.modules.get(where) for where in ("bokeh.io", "bokeh.plotting"))]:
+        if holder is not None and getattr(holder, name, None) is original:
+            setattr(holder, name, wrapped)
+
+
+def _bokeh_shown(obj: Any) -> None:
+    _SEEN.fresh().shown.append(obj)
+    _publish(obj, "bokeh")
+
+
+def sweep() -> None:
+    """Publish what was saved in this cell and not shown."""
+    saved, _SEEN.fresh().saved = _SEEN.fresh().saved, []
+    for obj, kind in saved:
+        if not _SEEN.has_shown(obj):
+            _publish(obj, kind)
+    _SEEN.shown = []
+
+
+def _publish(obj: Any, kind: str) -> None:
+    mime, spec = _spec(obj, kind)
+    if len(json.dumps(spec)) <= MAX_SPEC:
+        publish({"text/plain": repr(type(obj).__name__), mime: spec})
+
+
+def _spec(obj: Any, kind: str) -> tuple[str, Any]:
+    if kind == "plotly":
+        return PLOTLY_MIME, json.loads(obj.to_json(validate=False))
+    if kind == "altair":
+        return VEGALITE_MIME, obj.to_dict()
+    from bokeh.document import Document
+
+    document = obj.document
+    if document is not None:
+        return BOKEH_MIME, {"doc": _plain(document.to_json(deferred=False))}
+    document = Document()
+    document.add_root(obj)
+    try:
+        return BOKEH_MIME, {"doc": _plain(document.to_json(deferred=False))}
+    finally:
+        document.remove_root(obj)
+
+
+def _plain(value: Any) -> Any:
+    """Bokeh leaves raw bytes and arrays for its own serialiser; as JSON they are base64."""
+    import base64
+
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    if type(value).__name__ == "Buffer":
+        value = value.data
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return base64.b64encode(bytes(value)).decode("ascii")
+    return str(value)
