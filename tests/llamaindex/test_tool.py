@@ -64,9 +64,7 @@ async def test_the_model_gets_text_and_picture(registry: Any) -> None:
 
 async def test_an_error_is_said_and_keeps_the_variables(registry: Any) -> None:
     tool = CodeInterpreterTool(registry)
-    worker = agent(
-        tool, tool_call(NAME, code="x = 41\n1/0"), tool_call(NAME, tool_id="2", code="print(x + 1)"), "42"
-    )
+    worker = agent(tool, tool_call(NAME, code="x = 41\n1/0"), tool_call(NAME, tool_id="2", code="print(x + 1)"), "42")
     _, events = await run(worker)
     first, second = [event.tool_output for event in events if isinstance(event, ToolCallResult)]
     assert first.is_error

@@ -18,14 +18,32 @@ _HOME = {
     "CodeExecutionFinished": "events",
     "CodeExecutionStartEvent": "events",
     "CodeExecutionStarted": "events",
+    "CodeInterpreterComponent": "component",
+    "CodeInterpreterExecutor": "code_act",
     "CodeInterpreterQueryEngine": "query_engine",
     "CodeInterpreterQueryTool": "query_engine",
     "CodeInterpreterTool": "tool",
+    "CodeInterpreterToolSpec": "tool_spec",
+    "CodeInterpreterWorkflow": "workflow",
     "CodeOutput": "events",
+    "ImageFeedbackCodeActAgent": "image_feedback",
+    "ImageFeedbackFunctionAgent": "image_feedback",
+    "ImageFeedbackMixin": "image_feedback",
+    "ImageFeedbackReActAgent": "image_feedback",
+    "ProgramFailed": "workflow",
+    "ProgramSucceeded": "workflow",
+    "ProgramWritten": "workflow",
     "artifacts_from": "output",
+    "code_interpreter_resource": "workflow",
+    "create_code_act_agent": "code_act",
     "results_from": "output",
     "to_tool_output": "output",
 }
+
+_NO_PIPELINES = (
+    "CodeInterpreterComponent is for QueryPipeline, which was removed in llama-index-core 0.13: use "
+    "CodeInterpreterQueryEngine (in RouterQueryEngine, SubQuestionQueryEngine, as a tool) or CodeInterpreterWorkflow"
+)
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - the table is the truth
 
@@ -35,6 +53,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
         raise MissingDependencyError(f"ci_integrations.llamaindex.{name}", "llamaindex")
+    if name == "CodeInterpreterComponent" and find_spec("llama_index.core.query_pipeline") is None:
+        raise ImportError(_NO_PIPELINES)
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
+from pydantic import BaseModel
 
 from ci_integrations.llamaindex import _run
 from ci_integrations.llamaindex._dataset import Dataset, read_prepared
@@ -53,8 +54,7 @@ NO_OUTPUT = ExecutionError(
 )
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(BaseModel):
     """One program and what became of it. `error` is None for the one that worked."""
 
     code: str
@@ -99,13 +99,12 @@ class Analysis:
     max_output_chars: int = 20_000
 
 
-@dataclass
-class Answer:
-    """Where an analysis has got to; at the end, all of it."""
+class Answer(BaseModel):
+    """Where an analysis has got to; at the end, all of it. Plain JSON between any two steps."""
 
     question: str
     profile: str = ""
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Attempt] = []
     text: str = ""
 
     @property
@@ -119,7 +118,7 @@ class Answer:
 
 def analyse(analysis: Analysis, question: str) -> Generator[Step, Any, Answer]:
     """The whole way from `question` to an `Answer`."""
-    answer = Answer(question)
+    answer = Answer(question=question)
     code = yield from first_code(analysis, answer)
     while (yield from attempted(analysis, answer, code)) and may_repair(analysis, answer):
         code = yield from repaired_code(analysis, answer)
@@ -131,7 +130,7 @@ def first_code(analysis: Analysis, answer: Answer) -> Generator[Step, Any, str |
     """Load and describe the data, then ask for a program."""
     failure = yield from prepared(analysis, answer)
     if failure is not None:
-        answer.attempts.append(Attempt(failure.code, failure.error, failure))
+        answer.attempts.append(Attempt(code=failure.code, error=failure.error, result=failure))
         return None
     said = yield Predict(analysis.code_prompt, _values(analysis, answer))
     return _code_in(answer, said)
@@ -170,7 +169,7 @@ def attempted(analysis: Analysis, answer: Answer, code: str | None) -> Generator
     failure = yield from prepared(analysis, answer)  # nothing to do, unless the sandbox was replaced meanwhile
     result = failure or (yield Execute(code))
     error = result.error or (None if _says_something(result) else NO_OUTPUT)
-    answer.attempts.append(Attempt(code, error, result))
+    answer.attempts.append(Attempt(code=code, error=error, result=result))
     return error is not None
 
 
@@ -206,7 +205,7 @@ def output_text(result: ExecutionResult) -> str:
 
 def error_text(attempt: Attempt) -> str:
     """For the model: the error with its traceback, and what was printed before."""
-    if attempt.error is attempt.result.error:
+    if attempt.error == attempt.result.error:
         return render_text(attempt.result, max_chars=6000)
     return f"{attempt.error.name}: {attempt.error.value}" if attempt.error else ""
 
@@ -220,7 +219,7 @@ def failure_text(answer: Answer) -> str:
 def _code_in(answer: Answer, said: str) -> str | None:
     code = extract_code(str(said))
     if code is None:
-        answer.attempts.append(Attempt(str(said)[:2000], NO_CODE, ExecutionResult(error=NO_CODE)))
+        answer.attempts.append(Attempt(code=str(said)[:2000], error=NO_CODE, result=ExecutionResult(error=NO_CODE)))
     return code
 
 

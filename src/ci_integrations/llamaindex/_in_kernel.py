@@ -59,7 +59,10 @@ class CiDataset:
         import pandas as pd
 
         frame = pd.read_csv(
-            item["path"], dtype=item["read"], keep_default_na=False, na_values=[item["na"]],
+            item["path"],
+            dtype=item["read"],
+            keep_default_na=False,
+            na_values=[item["na"]],
             float_precision="round_trip",
         )
         for column, then in item["then"].items():
@@ -89,11 +92,18 @@ class CiDataset:
         kind = Path(path).suffix.lower()
         if kind in (".xlsx", ".xls", ".xlsm", ".ods"):
             sheets = pd.read_excel(path, sheet_name=None)
-            return [(f"{name}_{self._name(sheet)}" if len(sheets) > 1 else name, frame,
-                     f"sheet {sheet!r} of {path}") for sheet, frame in sheets.items()]
-        reader = {".csv": pd.read_csv, ".tsv": lambda p: pd.read_csv(p, sep="\t"), ".parquet": pd.read_parquet,
-                  ".feather": pd.read_feather, ".json": pd.read_json,
-                  ".jsonl": lambda p: pd.read_json(p, lines=True)}.get(kind)
+            return [
+                (f"{name}_{self._name(sheet)}" if len(sheets) > 1 else name, frame, f"sheet {sheet!r} of {path}")
+                for sheet, frame in sheets.items()
+            ]
+        reader = {
+            ".csv": pd.read_csv,
+            ".tsv": lambda p: pd.read_csv(p, sep="\t"),
+            ".parquet": pd.read_parquet,
+            ".feather": pd.read_feather,
+            ".json": pd.read_json,
+            ".jsonl": lambda p: pd.read_json(p, lines=True),
+        }.get(kind)
         if reader is None:
             self.problems.append(f"{path}: a file of {Path(path).stat().st_size} bytes, not loaded as a table")
             return []
@@ -166,8 +176,10 @@ class CiDataset:
         both = len(ours & theirs)
         if not both:
             return ""
-        return (f"`{left}` and `{right}` share the column {column!r}: {both} values occur in both "
-                f"(of {len(ours)} and {len(theirs)})")
+        return (
+            f"`{left}` and `{right}` share the column {column!r}: {both} values occur in both "
+            f"(of {len(ours)} and {len(theirs)})"
+        )
 
     def install(self, shell: Any, previous: CiDataset | None) -> None:
         """From now on every cell starts with copies of the tables and without the names of earlier cells."""

@@ -121,9 +121,7 @@ class ScriptedLLM(FunctionCallingLLM):
         return chunks()
 
     @llm_chat_callback()
-    async def astream_chat(
-        self, messages: Sequence[ChatMessage], **kwargs: Any
-    ) -> AsyncGenerator[ChatResponse, None]:
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> AsyncGenerator[ChatResponse, None]:
         answer = self._answer(messages, kwargs.get("tools", ()))
 
         async def chunks() -> AsyncGenerator[ChatResponse, None]:

@@ -1,0 +1,81 @@
+"""`CodeInterpreterComponent` for `QueryPipeline`, which exists only in llama-index-core 0.12 (deprecated there).
+
+Imported by name only, through `ci_integrations.llamaindex`, which says what replaced it on later versions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llama_index.core.query_pipeline import CustomQueryComponent
+from pydantic import PrivateAttr
+
+from ci_integrations.llamaindex import _run
+from ci_integrations.llamaindex._analysis import output_text
+from ci_integrations.llamaindex._extract import extract_code
+from ci_integrations.llamaindex._sessions import Sessions
+from ci_integrations.rendering import render_text
+from ci_integrations.results import ExecutionResult
+
+
+class CellOutput(str):
+    """What the cell said, as text for the next component; `.result` is all of it."""
+
+    __slots__ = ("result",)
+
+    result: ExecutionResult
+
+    @classmethod
+    def of(cls, result: ExecutionResult) -> CellOutput:
+        output = cls(output_text(result) if result.ok else render_text(result))
+        output.result = result
+        return output
+
+
+class CodeInterpreterComponent(CustomQueryComponent):
+    """Runs the code it is given. Input `code` (text, or a model's answer with code in it), output `output`.
+
+    Variables stay from run to run. `interpreter` and `options`: as for `CodeInterpreterTool`.
+    """
+
+    _sessions: Sessions = PrivateAttr()
+    _limits: dict[str, Any] = PrivateAttr()
+
+    def __init__(self, interpreter: Any = None, *, timeout: float | None = None, **options: Any) -> None:
+        super().__init__()
+        self._sessions = Sessions(interpreter, options=options)
+        self._limits = {} if timeout is None else {"timeout": timeout}
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "CodeInterpreterComponent"
+
+    def close(self) -> None:
+        """Close the session made here."""
+        self._sessions.close()
+
+    async def aclose(self) -> None:
+        await self._sessions.aclose()
+
+    @property
+    def _input_keys(self) -> set[str]:
+        return {"code"}
+
+    @property
+    def _output_keys(self) -> set[str]:
+        return {"output"}
+
+    def _run_component(self, **kwargs: Any) -> dict[str, Any]:
+        result = _run.run(self._sessions.blocking(), _code(kwargs["code"]), **self._limits)
+        return {"output": CellOutput.of(result)}
+
+    async def _arun_component(self, **kwargs: Any) -> dict[str, Any]:
+        result = await _run.arun(await self._sessions.of(), _code(kwargs["code"]), **self._limits)
+        return {"output": CellOutput.of(result)}
+
+
+def _code(given: Any) -> str:
+    """Text as it is if there is nothing to unwrap; a chat or completion response by its text."""
+    message = getattr(given, "message", None)
+    said = str(message.content or "") if message is not None else str(given)
+    return extract_code(said) or said

@@ -1,0 +1,256 @@
+"""`CodeInterpreterToolSpec`: the sandbox as a family of tools, and the host's side of it, which no model ever sees.
+
+Users of `AzureCodeInterpreterToolSpec` change the import: constructor, methods and return shapes are the same.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from llama_index.core.tools import FunctionTool, ToolMetadata
+from llama_index.core.tools.tool_spec.base import BaseToolSpec
+
+from ci_integrations.errors import ConfigurationError
+from ci_integrations.llamaindex._extract import extract_code
+from ci_integrations.llamaindex.tool import CodeInterpreterTool
+from ci_integrations.rendering import cut
+from ci_integrations.results import Artifact, ExecutionResult
+
+HOME = "/home/user"
+MAX_READ_CHARS = 20_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class RemoteFileMetadata:
+    """A file in the sandbox."""
+
+    filename: str
+    """Relative to the sandbox's home directory."""
+    size_in_bytes: int
+    file_full_path: str
+
+
+class CodeInterpreterToolSpec(BaseToolSpec):
+    """Tools around one sandbox session, shared by all of them; make one spec for each user.
+
+    The model is offered `code_interpreter` and `list_files`; `spec_functions` of `to_tool_list` opts in to
+    `read_file`, `write_file`, `install_packages`, `run_command` and `reset`. `interpreter`, `timeout` and `options`:
+    as for `CodeInterpreterTool`. `local_save_path`: pictures are also written there. `pool_management_endpoint`,
+    `session_id` and `sanitize_input` are taken from Azure's spec; the first two mean nothing here.
+    """
+
+    spec_functions: list[str | tuple[str, str]] = ["code_interpreter", "list_files"]  # noqa: RUF012 - core's way
+
+    def __init__(
+        self,
+        pool_management_endpoint: str | None = None,
+        session_id: str | None = None,
+        local_save_path: str | None = None,
+        sanitize_input: bool = True,  # noqa: FBT001, FBT002 - Azure's signature
+        *,
+        interpreter: Any = None,
+        timeout: float | None = None,
+        files: Sequence[str | Path] = (),
+        **options: Any,
+    ) -> None:
+        if pool_management_endpoint or session_id:
+            _log.info("pool_management_endpoint and session_id are Azure's; the sandbox is chosen by other options")
+        if local_save_path and not Path(local_save_path).is_dir():
+            raise ConfigurationError(f"local_save_path {local_save_path} is not a directory")
+        if files:
+            options["files"] = list(files)
+        self.tool = CodeInterpreterTool(interpreter, timeout=timeout, scope="tool", **options)
+        self._save_path = local_save_path
+        self._sanitize = sanitize_input
+        self._results: list[ExecutionResult] = []
+
+    # What the model may be offered ------------------------------------------------------------------------------
+
+    def code_interpreter(self, python_code: str) -> dict[str, Any]:
+        """Run Python code and wait.
+
+        The `ExecutionResult` as plain JSON; under `properties` the same in Azure's words.
+        """
+        code = extract_code(python_code) if self._sanitize else None
+        result = self._noted(self.tool.run(code or python_code))
+        raw: dict[str, Any] = result.model_dump(mode="json")
+        return raw | {"properties": _azure(result)}
+
+    def list_files(self, path: str = HOME) -> list[RemoteFileMetadata]:
+        """List the files in a directory of the sandbox (default: the home directory).
+
+        Args:
+            path (str): The directory.
+
+        """
+        return [_metadata(entry) for entry in self._sandbox().list_files(path)]
+
+    def read_file(self, path: str) -> str:
+        """Read a text file in the sandbox; long files are cut in the middle.
+
+        Args:
+            path (str): The file's path, absolute or relative to the home directory.
+
+        """
+        return cut(self._sandbox().download(_absolute(path)).decode("utf-8", "replace"), MAX_READ_CHARS)
+
+    def write_file(self, path: str, text: str) -> str:
+        """Write a text file in the sandbox, replacing what was there.
+
+        Args:
+            path (str): The file's path, absolute or relative to the home directory.
+            text (str): What to write.
+
+        """
+        self._sandbox().upload(text.encode(), _absolute(path))
+        return f"wrote {len(text)} characters to {_absolute(path)}"
+
+    def install_packages(self, packages: list[str]) -> str:
+        """Install Python packages in the sandbox.
+
+        Args:
+            packages (list[str]): Names as pip takes them, for example "scikit-learn" or "polars==1.9".
+
+        """
+        bad = [name for name in packages if not name or name.startswith("-") or any(c.isspace() for c in name)]
+        if bad or not packages:
+            return f"Error: not package names: {bad}"
+        done = self._noted(self.tool.run(f"%pip install -q {' '.join(_quoted(name) for name in packages)}"))
+        return _said(done) or f"installed {', '.join(packages)}"
+
+    def run_command(self, command: str) -> str:
+        """Run a shell command in the sandbox and wait for its end.
+
+        Args:
+            command (str): The command, as for bash.
+
+        """
+        done = self._sandbox().run_command(command)
+        parts = [done.stdout, done.stderr and f"stderr:\n{done.stderr}", f"exit code {done.exit_code}"]
+        return cut("\n".join(part.rstrip() for part in parts if part), MAX_READ_CHARS)
+
+    def reset(self) -> str:
+        """Start Python in the sandbox afresh: variables and imports are forgotten, files stay."""
+        self._sandbox().restart_context()
+        return "Python was started afresh: no variables, the files are still there"
+
+    def to_tool_list(
+        self, spec_functions: Any = None, func_to_metadata_mapping: dict[str, ToolMetadata] | None = None
+    ) -> list[FunctionTool]:
+        """The tools by name; `code_interpreter` is a `CodeInterpreterTool` with pictures and live output."""
+        names = list(spec_functions or self.spec_functions)
+        others = [name for name in names if name != "code_interpreter"]
+        made = iter(super().to_tool_list(others, func_to_metadata_mapping) if others else [])
+        if func_to_metadata_mapping and "code_interpreter" in func_to_metadata_mapping:
+            self.tool.metadata.description = func_to_metadata_mapping["code_interpreter"].description
+        return [self.tool if name == "code_interpreter" else next(made) for name in names]
+
+    # The host's side --------------------------------------------------------------------------------------------
+
+    def upload_file(
+        self, data: Any = None, local_file_path: str | None = None, remote_file_path: str | None = None
+    ) -> list[RemoteFileMetadata]:
+        """Put a file into the sandbox's home directory: `local_file_path`, or `data` (bytes, text or a file object).
+
+        `data` needs `remote_file_path`.
+        """
+        if (data is None) == (local_file_path is None):
+            raise ConfigurationError("give either data or local_file_path")
+        if data is not None and remote_file_path is None:
+            raise ConfigurationError("data needs remote_file_path=, the name it gets in the sandbox")
+        content = Path(local_file_path).read_bytes() if local_file_path else _bytes(data)
+        remote = _absolute(remote_file_path or Path(str(local_file_path)).name)
+        self._sandbox().upload(content, remote)
+        return [RemoteFileMetadata(_relative(remote), len(content), remote)]
+
+    def upload_files(self, *local_file_paths: str) -> list[RemoteFileMetadata]:
+        """Several at once."""
+        return [uploaded for path in local_file_paths for uploaded in self.upload_file(local_file_path=path)]
+
+    def upload_dataframe(self, df: Any, remote_file_path: str) -> list[RemoteFileMetadata]:
+        """Put a DataFrame into the sandbox as CSV, without its index."""
+        return self.upload_file(df.to_csv(index=False).encode(), remote_file_path=remote_file_path)
+
+    def download_file_to_local(self, remote_file_path: str, local_file_path: str | None = None) -> io.BytesIO | None:
+        """Fetch a file: into `local_file_path`, or as a stream of bytes when that is not given."""
+        content = self._sandbox().download(_absolute(remote_file_path))
+        if local_file_path is None:
+            return io.BytesIO(content)
+        Path(local_file_path).write_bytes(content)
+        return None
+
+    def artifacts(self) -> list[Artifact]:
+        """Charts, tables, pictures and files of all direct calls so far; agents' calls: see `artifacts_from`."""
+        return [artifact for result in self._results for artifact in result.artifacts]
+
+    def close(self) -> None:
+        """Close the sandbox, if it was made here."""
+        self.tool.close()
+
+    async def aclose(self) -> None:
+        await self.tool.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _sandbox(self) -> Any:
+        return self.tool.sessions.blocking().interpreter
+
+    def _noted(self, result: ExecutionResult) -> ExecutionResult:
+        self._results.append(result)
+        if self._save_path:
+            result.save_all(self._save_path)
+        return result
+
+
+def _azure(result: ExecutionResult) -> dict[str, Any]:
+    return {
+        "status": "Success" if result.ok else "Failed",
+        "result": result.text,
+        "stdout": result.stdout,
+        "stderr": result.stderr if result.error is None else f"{result.stderr}{result.error.traceback}",
+        "executionTimeInMilliseconds": None if result.duration is None else round(result.duration * 1000),
+    }
+
+
+def _said(result: ExecutionResult) -> str:
+    """What went wrong, or nothing."""
+    if result.error is None:
+        return result.stderr.strip()[-2000:]
+    return f"Error: {result.error.name}: {result.error.value}"
+
+
+def _metadata(entry: Any) -> RemoteFileMetadata:
+    return RemoteFileMetadata(_relative(entry.path), int(getattr(entry, "size", 0) or 0), entry.path)
+
+
+def _absolute(path: str) -> str:
+    """Azure's `/mnt/data` is our home."""
+    relative = path.removeprefix("/mnt/data/")
+    return relative if relative.startswith("/") else f"{HOME}/{relative}"
+
+
+def _relative(path: str) -> str:
+    return path.removeprefix(f"{HOME}/")
+
+
+def _quoted(name: str) -> str:
+    import shlex
+
+    return shlex.quote(name)
+
+
+def _bytes(data: Any) -> bytes:
+    content = data.read() if hasattr(data, "read") else data
+    return content.encode() if isinstance(content, str) else bytes(content)

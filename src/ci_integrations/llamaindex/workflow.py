@@ -1,0 +1,171 @@
+"""`CodeInterpreterWorkflow`: generate, execute, repair, answer, as LlamaIndex steps. The successor of query pipelines.
+
+    handler = CodeInterpreterWorkflow(llm=llm).run(query="Sales by region?", files=["sales.csv"])
+    async for event in handler.stream_events(): ...
+    response = await handler
+
+Between any two steps the Context is plain JSON.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llama_index.core.settings import Settings
+from llama_index.core.workflow import Context, Event, StartEvent, StopEvent, Workflow, step
+from workflows.resource import Resource
+
+from ci_integrations.llamaindex import _analysis
+from ci_integrations.llamaindex._analysis import Analysis, Answer, Host
+from ci_integrations.llamaindex._dataset import Dataset
+from ci_integrations.llamaindex._response import to_response
+from ci_integrations.llamaindex._sessions import Sessions
+
+_ANSWER = "code_interpreter_answer"
+_FILES = "code_interpreter_files"
+_SLOT = "code_interpreter_workflow"
+
+
+class ProgramWritten(Event):
+    """The model wrote a program; None when there was none in what it said."""
+
+    code: str | None = None
+
+
+class ProgramFailed(Event):
+    """The program failed, `attempt` counted from 1."""
+
+    attempt: int
+    error: str
+
+
+class ProgramSucceeded(Event):
+    """The program gave an answer."""
+
+    code: str
+
+
+class CodeInterpreterWorkflow(Workflow):
+    """Answers `run(query=..., files=[...])` with a `Response`, like `CodeInterpreterQueryEngine` does.
+
+    Streams `ProgramWritten`, `ProgramFailed`, `ProgramSucceeded` and the events of each execution. One session per
+    Context, so a saved and restored Context goes on. `execution_timeout`: seconds for a program; `timeout` is the
+    workflow's own. `interpreter` and `options`: as for `CodeInterpreterTool`.
+    """
+
+    def __init__(
+        self,
+        interpreter: Any = None,
+        *,
+        llm: Any = None,
+        files: Sequence[str | Path] = (),
+        dataframes: Mapping[str, Any] | None = None,
+        max_repairs: int = 2,
+        synthesize_response: bool = True,
+        execution_timeout: float | None = None,
+        timeout: float | None = None,
+        verbose: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(timeout=timeout, verbose=verbose)
+        self._llm = llm
+        self._files = tuple(files)
+        self._frames = dict(dataframes or {})
+        self._max_repairs = max_repairs
+        self._synthesize_response = synthesize_response
+        self._sessions = Sessions(interpreter, slot=_SLOT, options=options)
+        self._limits: dict[str, Any] = {} if execution_timeout is None else {"timeout": execution_timeout}
+
+    def close(self) -> None:
+        """Close the sessions made here."""
+        self._sessions.close()
+
+    async def aclose(self) -> None:
+        await self._sessions.aclose()
+
+    @step
+    async def generate(self, ctx: Context, ev: StartEvent) -> ProgramWritten:
+        """Load and describe the data; ask for a program."""
+        await ctx.store.set(_FILES, [str(path) for path in (*self._files, *ev.get("files", default=[]))])
+        answer = Answer(question=str(ev.get("query")))
+        return await self._written(ctx, _analysis.first_code, answer)
+
+    @step
+    async def execute(self, ctx: Context, ev: ProgramWritten) -> ProgramSucceeded | ProgramFailed:
+        """Run the program."""
+        answer = await _held(ctx)
+        analysis = await self._analysis(ctx)
+        failed = await self._take(ctx, _analysis.attempted(analysis, answer, ev.code))
+        await _keep(ctx, answer)
+        error = answer.last.error
+        told = (
+            ProgramFailed(attempt=len(answer.attempts), error=f"{error.name}: {error.value}" if error else "")
+            if failed
+            else ProgramSucceeded(code=answer.last.code)
+        )
+        ctx.write_event_to_stream(told)
+        return told
+
+    @step
+    async def repair(self, ctx: Context, ev: ProgramFailed) -> ProgramWritten | StopEvent:
+        """Ask for a better program, or give up and say so."""
+        answer = await _held(ctx)
+        analysis = await self._analysis(ctx)
+        if not _analysis.may_repair(analysis, answer):
+            return await self._answered(ctx, analysis, answer)
+        return await self._written(ctx, _analysis.repaired_code, answer)
+
+    @step
+    async def answer(self, ctx: Context, ev: ProgramSucceeded) -> StopEvent:
+        """Put the output into words."""
+        return await self._answered(ctx, await self._analysis(ctx), await _held(ctx))
+
+    async def _written(self, ctx: Any, flow: Any, answer: Answer) -> ProgramWritten:
+        code = await self._take(ctx, flow(await self._analysis(ctx), answer))
+        await _keep(ctx, answer)
+        written = ProgramWritten(code=code)
+        ctx.write_event_to_stream(written)
+        return written
+
+    async def _answered(self, ctx: Any, analysis: Analysis, answer: Answer) -> StopEvent:
+        await self._take(ctx, _analysis.worded(analysis, answer))
+        await _keep(ctx, answer)
+        return StopEvent(result=to_response(answer, aliases=False))
+
+    async def _analysis(self, ctx: Any) -> Analysis:
+        files = await ctx.store.get(_FILES)
+        dataset = Dataset(tuple(files), self._frames)
+        return Analysis(dataset, max_repairs=self._max_repairs, synthesize_response=self._synthesize_response)
+
+    async def _take(self, ctx: Any, flow: Any) -> Any:
+        session = await self._sessions.of(ctx)
+        try:
+            return await _analysis.adrive(flow, Host(self._llm or Settings.llm, session, self._limits), ctx)
+        finally:
+            await self._sessions.remember(ctx, session)
+
+
+async def _held(ctx: Any) -> Answer:
+    return Answer.model_validate(await ctx.store.get(_ANSWER))
+
+
+async def _keep(ctx: Any, answer: Answer) -> None:
+    """As plain JSON, so that the Context can be saved between any two steps."""
+    await ctx.store.set(_ANSWER, answer.model_dump(mode="json"))
+
+
+def code_interpreter_resource(**options: Any) -> Any:
+    """An interpreter for the steps of a workflow.
+
+    `interpreter: Annotated[AsyncCodeInterpreter, code_interpreter_resource(backend="local")]`. One interpreter per workflow object; `options` are those of `CodeInterpreter`. It closes at the process's end, or
+    when you close it.
+    """
+
+    def interpreter() -> Any:
+        from ci_integrations import AsyncCodeInterpreter
+
+        return AsyncCodeInterpreter(**options)
+
+    # LlamaIndex caches resources by this name: two resources with different options must differ in it.
+    interpreter.__qualname__ = f"code_interpreter_resource_{id(interpreter)}"
+    return Resource(interpreter)
