@@ -14,13 +14,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The console script. Ends the process by `SystemExit`."""
     from ci_integrations.cli._app import app
     from ci_integrations.cli._terminal import UserError, complain
-    from ci_integrations.errors import ConfigurationError
+    from ci_integrations.errors import CodeInterpreterError, ConfigurationError
 
     try:
         app(args=None if arguments is None else list(arguments), prog_name="ci-integrations")
     except (UserError, ConfigurationError) as error:
         complain(str(error))
         sys.exit(2)
+    except CodeInterpreterError as error:
+        complain(str(error))
+        sys.exit(1)
     except BrokenPipeError:  # `| head` has seen enough
         sys.stderr.close()
         sys.exit(141)

@@ -34,10 +34,11 @@ def _options(
 
 
 def _add_commands() -> None:
-    from ci_integrations.cli import demo, run
+    from ci_integrations.cli import demo, doctor, reap, run, serve, template
 
-    app.command(name="demo")(demo.demo)
-    app.command(name="run")(run.run)
+    for module, name in ((demo, "demo"), (run, "run"), (serve, "serve"), (doctor, "doctor"), (reap, "reap")):
+        app.command(name=name)(getattr(module, name))
+    app.command(name="template")(template.template)
 
 
 _add_commands()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ci_integrations.langchain import CodeInterpreterTool
     from ci_integrations.results import ExecutionResult
 
-THREAD = {"configurable": {"thread_id": "demo"}}
+THREAD: Any = {"configurable": {"thread_id": "demo"}}
 
 
 @dataclass
@@ -118,28 +118,22 @@ def _real_model(model: str) -> BaseChatModel:
     except ImportError:
         stop('--model needs LangChain: pip install "ci-integrations[langchain,local]"')
     try:
-        return init_chat_model(model)
-    except (ImportError, ValueError) as error:
-        stop(f"--model {model}: {str(error).splitlines()[0]}")
-    except Exception as error:  # noqa: BLE001 - each provider complains of a missing key in a class of its own
-        stop(f"--model {model}: {type(error).__name__}: {str(error).splitlines()[0]}")
+        chat: BaseChatModel = init_chat_model(model)
+    except Exception as error:  # noqa: BLE001 - a missing key, package or name: every provider has its own class for it
+        stop(f"--model {model}: {(str(error) or type(error).__name__).splitlines()[0]}")
+    return chat
 
 
 def _scripted_model(profile: Profile, name: str) -> BaseChatModel:
-    from langchain_core.messages import AIMessage
-
     from ci_integrations.testing import ScriptedChatModel
 
-    def says(number: int, step: _story.Step) -> AIMessage:
-        call = {"name": "code_interpreter", "args": {"code": step.code}, "id": f"call_{number}", "type": "tool_call"}
-        return AIMessage(content=step.text, tool_calls=[call])
-
-    def concludes(messages: list[Any]) -> AIMessage:
+    def conclude(messages: list[Any]) -> str:
         outputs = [str(message.content) for message in messages if message.type == "tool"]
-        return AIMessage(content=_story.conclusion(profile, outputs, _last_table(messages)))
+        return _story.conclusion(profile, outputs, _last_table(messages))
 
-    turns = [says(number, step) for number, step in enumerate(_story.steps(profile, name))]
-    return ScriptedChatModel(turns=[*turns, concludes])
+    steps = _story.steps(profile, name)
+    says = [ScriptedChatModel.call("code_interpreter", text=step.text, code=step.code) for step in steps]
+    return ScriptedChatModel([*says, conclude])
 
 
 def _last_table(messages: list[Any]) -> tuple[list[str], list[Any]]:
@@ -154,26 +148,55 @@ def _turns(console: Console, tool: CodeInterpreterTool, model: BaseChatModel, na
     """Each turn as it ends; its output is on the console by then."""
     from langchain.agents import create_agent
 
-    agent = create_agent(model, tools=[tool], system_prompt="You are a careful data analyst. Run code to find out.")
+    agent: Any = create_agent(
+        model, tools=[tool], system_prompt="You are a careful data analyst. Run code to find out."
+    )
     question = {"messages": [("user", _story.task(name))]}
-    said = ""
+    live, said = _Lines(console), ""
     with console.status("the agent reads its task ...") as status:
         for mode, event in agent.stream(question, THREAD, stream_mode=["updates", "custom"]):
             if mode == "custom":
-                _show_live(console, event)
+                live.take(event.get("code_interpreter", {}))
                 continue
             for message in _messages(event):
                 if message.type == "tool":
+                    live.end()
                     yield _ended(console, said, _result(message))
+                    status.update("the agent thinks ...")
                 elif message.type == "ai" and message.tool_calls:
                     said = message.text
                     _show_plan(console, message)
-                    status.update("running the cell ...")
+                    status.update("the cell runs ...")
                 elif message.type == "ai":
-                    console.print(
-                        Panel(Text(message.text), title="Conclusion", title_align="left", border_style="green")
-                    )
+                    _show_conclusion(console, message.text)
                     yield Turn(message.text)
+
+
+class _Lines:
+    """Output at the moment it was printed, in whole lines, so that the progress line below does not tear it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._held = {"stdout": "", "stderr": ""}
+
+    def take(self, delta: dict[str, Any]) -> None:
+        kind = str(delta.get("type"))
+        if kind in self._held:
+            whole, newline, rest = (self._held[kind] + str(delta.get("text", ""))).rpartition("\n")
+            self._held[kind] = rest
+            if newline:
+                self._show(kind, whole)
+
+    def end(self) -> None:
+        for kind, rest in self._held.items():
+            if rest:
+                self._show(kind, rest)
+        self._held = dict.fromkeys(self._held, "")
+
+    def _show(self, kind: str, text: str) -> None:
+        from ci_integrations.rendering import clean_output
+
+        self._console.print(Text(clean_output(text), style="red" if kind == "stderr" else ""))
 
 
 def _messages(update: dict[str, Any]) -> Iterator[Any]:
@@ -198,14 +221,6 @@ def _show_plan(console: Console, message: Any) -> None:
 
 def _show_conclusion(console: Console, text: str) -> None:
     console.print(Panel(Text(text), title="Conclusion", title_align="left", border_style="green"))
-
-
-def _show_live(console: Console, event: Any) -> None:
-    """A line of output at the moment it was printed."""
-    from ci_integrations.rendering import clean_output
-
-    if isinstance(event, dict) and event.get("type") in ("stdout", "stderr"):
-        console.print(Text(clean_output(str(event.get("text", ""))), style="red" if event["type"] == "stderr" else ""))
 
 
 def _ended(console: Console, said: str, result: ExecutionResult) -> Turn:

@@ -1,0 +1,33 @@
+"""What the commands that talk to E2B share: is there an endpoint, and its errors in one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ci_integrations.cli._terminal import stop
+
+
+def endpoint(why: str) -> None:
+    """End with exit code 2 when no E2B endpoint is configured."""
+    if not os.environ.get("E2B_API_KEY"):
+        stop(f"{why}: set E2B_API_KEY (for a server of your own also E2B_API_URL)")
+
+
+@contextmanager
+def e2b_errors() -> Iterator[None]:
+    """The SDK's exceptions as one line and exit code 2 or 1."""
+    import httpx
+    from e2b.exceptions import AuthenticationException, SandboxException
+
+    from ci_integrations.errors import SandboxUnreachableError
+
+    try:
+        yield
+    except AuthenticationException as error:
+        stop(f"E2B refused the key in E2B_API_KEY: {error}")
+    except (httpx.TransportError, ConnectionError, TimeoutError) as error:
+        raise SandboxUnreachableError(f"E2B cannot be reached: {error}") from error
+    except SandboxException as error:
+        raise SandboxUnreachableError(f"E2B answered: {error}") from error

@@ -1,0 +1,121 @@
+"""`ci-integrations reap`: sandboxes of this library that nobody closed, found by their tags, listed and killed."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from ci_integrations.cli._e2b import e2b_errors, endpoint
+from ci_integrations.cli._terminal import err, out, print_json
+
+Owner = Literal["alive", "dead", "elsewhere"]
+TAG = "ci_integrations"
+"""As in `_flow`, which a command line does not want to load; a test holds them equal."""
+
+
+def reap(
+    kill: Annotated[bool, typer.Option("--kill", help="Kill those whose process is dead.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="With --kill: also those of other machines and of living processes.")
+    ] = False,
+    session: Annotated[str | None, typer.Option(help="Only the sandboxes of this session.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+) -> None:
+    """Find sandboxes that were left behind; they cost money until their time is over.
+
+    Every sandbox that this library makes carries the machine and process that made it. Without --kill nothing is
+    touched. Handed-in sandboxes carry no tag and are never found.
+
+        ci-integrations reap
+
+        ci-integrations reap --kill
+    """
+    endpoint("reap looks for sandboxes at E2B; local ones end with their process")
+    with e2b_errors():
+        found = [_described(info) for info in _tagged(session)]
+        chosen = [entry for entry in found if kill and (everything or entry["owner"] == "dead")]
+        for entry in chosen:
+            entry["killed"] = _kill(entry["sandbox_id"])
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+        _hint(found, killed=sum(entry["killed"] for entry in chosen), asked=kill)
+
+
+def _tagged(session: str | None) -> Iterator[Any]:
+    from e2b import SandboxQuery
+    from e2b_code_interpreter import Sandbox
+
+    wanted = {TAG: "1"} | ({f"{TAG}_session": session} if session else {})
+    pages = Sandbox.list(query=SandboxQuery(metadata=wanted))
+    while pages.has_next:
+        yield from pages.next_items()
+
+
+def _described(info: Any) -> dict[str, Any]:
+    tags = info.metadata or {}
+    return {
+        "sandbox_id": info.sandbox_id,
+        "state": str(getattr(info.state, "value", info.state)),
+        "started_at": info.started_at.isoformat(),
+        "end_at": info.end_at.isoformat(),
+        "session": tags.get(f"{TAG}_session"),
+        "host": tags.get(f"{TAG}_host"),
+        "pid": tags.get(f"{TAG}_pid"),
+        "owner": _owner(tags),
+        "killed": False,
+    }
+
+
+def _owner(tags: dict[str, str]) -> Owner:
+    """Whether the process that made it still lives, as far as this machine can say."""
+    pid = tags.get(f"{TAG}_pid", "")
+    if tags.get(f"{TAG}_host") != socket.gethostname() or not pid.isdecimal():
+        return "elsewhere"
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return "dead"
+    except PermissionError:
+        return "alive"
+    return "alive"
+
+
+def _kill(sandbox_id: str) -> bool:
+    from e2b_code_interpreter import Sandbox
+
+    return bool(Sandbox.kill(sandbox_id))
+
+
+def _show(found: list[dict[str, Any]]) -> None:
+    if not found:
+        out.print("no sandbox of this library is running")
+        return
+    table = Table("sandbox", "state", "age", "ends in", "session", "made by", "owner", "")
+    for entry in found:
+        made_by = f"{entry['host'] or '?'}:{entry['pid'] or '?'}"
+        ages = (_minutes(entry["started_at"], past=True), _minutes(entry["end_at"], past=False))
+        words = (entry["sandbox_id"], entry["state"], *ages, entry["session"] or "?", made_by, entry["owner"])
+        table.add_row(*(Text(word) for word in words), "killed" if entry["killed"] else "")
+    out.print(table)
+
+
+def _minutes(moment: str, *, past: bool) -> str:
+    seconds = (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()
+    return f"{max(0.0, -seconds if past else seconds) / 60:.0f} min"
+
+
+def _hint(found: list[dict[str, Any]], *, killed: int, asked: bool) -> None:
+    dead = sum(entry["owner"] == "dead" for entry in found)
+    if asked:
+        err.print(f"{killed} killed")
+    elif dead:
+        err.print(f"{dead} of them belong to processes that are dead: ci-integrations reap --kill")

@@ -1,0 +1,153 @@
+"""`ci-integrations serve`: the local E2B server for other programs, until Ctrl+C or as long as a shell lives."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ci_integrations.cli._terminal import err, print_json, stop
+
+if TYPE_CHECKING:
+    from ci_integrations.local.server.main import Address
+
+START_SECONDS = 30.0
+"""How long `--print-env` waits for the server in the background."""
+
+
+def serve(
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 0,
+    host: Annotated[str, typer.Option(help="Another address than loopback needs --token-file.")] = "127.0.0.1",
+    print_env: Annotated[
+        bool, typer.Option("--print-env", help="Start in the background for this shell; print what to eval.")
+    ] = False,
+    pool: Annotated[int, typer.Option(help="Sandboxes made in advance.", min=0)] = 0,
+    isolation: Annotated[str, typer.Option(help="auto, namespaces, bubblewrap, landlock or none.")] = "auto",
+    token_file: Annotated[
+        Path | None, typer.Option(help="A file that holds the API key for clients. Default: a random key.")
+    ] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log lines as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON instead of shell lines.")] = False,
+    while_pid: Annotated[int, typer.Option(hidden=True)] = 0,
+) -> None:
+    """Serve the E2B protocol on this machine: point any E2B SDK at it and keep your code.
+
+    In one terminal (Ctrl+C ends the server and every sandbox):
+
+        ci-integrations serve
+
+    Or for the shell you are in; the server ends with that shell:
+
+        eval "$(ci-integrations serve --print-env)"
+
+    Health is at /health, Prometheus metrics at /metrics.
+    """
+    if print_env:
+        _in_background(_arguments(port, host, pool, isolation, token_file, log_json=log_json, as_json=as_json))
+        return
+    token = _token(token_file)
+    from ci_integrations.local.sandbox.api import EngineError
+    from ci_integrations.local.server import main as server
+
+    if while_pid:
+        threading.Thread(target=_end_with, args=(while_pid,), daemon=True).start()
+    try:
+        server.serve(
+            port=port,
+            pool=pool,
+            log_json=log_json,
+            token=token,
+            host=host,
+            isolation=isolation,
+            on_ready=lambda address: _tell(address, as_json=as_json),
+        )
+    except (server.CannotServe, EngineError) as error:
+        stop(str(error))
+    except OSError as error:
+        stop(f"cannot listen on {host}:{port}: {error.strerror or error}")
+
+
+def _token(token_file: Path | None) -> str | None:
+    if token_file is None:
+        return None
+    try:
+        token = token_file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        stop(f"--token-file {token_file} cannot be read: {getattr(error, 'strerror', None) or 'not ASCII text'}")
+    return token or stop(f"--token-file {token_file} is empty")
+
+
+def _tell(address: Address, *, as_json: bool) -> None:
+    variables = {"E2B_API_URL": address.url, "E2B_SANDBOX_URL": address.url, "E2B_API_KEY": address.token}
+    if as_json:
+        print_json({**variables, "level": address.level, "pid": os.getpid()})
+    else:
+        for name, value in variables.items():
+            typer.echo(f"export {name}={shlex.quote(value)}")
+    sys.stdout.flush()
+    err.print(f"serving at {address.url}, isolation: {address.level}. Ctrl+C ends it.")
+
+
+def _arguments(
+    port: int, host: str, pool: int, isolation: str, token_file: Path | None, *, log_json: bool, as_json: bool
+) -> list[str]:
+    """The call of the server in the background, which ends with the shell that called us."""
+    given = ["--port", port, "--host", host, "--pool", pool, "--isolation", isolation, "--while-pid", os.getppid()]
+    if token_file:
+        given += ["--token-file", token_file.absolute()]
+    flags = [name for name, wanted in (("--log-json", log_json), ("--json", as_json)) if wanted]
+    return [sys.executable, "-m", "ci_integrations.cli", "serve", *map(str, given), *flags]
+
+
+def _in_background(call: list[str]) -> None:
+    descriptor, log = tempfile.mkstemp(prefix="ci-integrations-serve-", suffix=".log")
+    answer = Path(log).with_suffix(".out")
+    with os.fdopen(descriptor, "wb") as log_file, answer.open("wb") as out_file:
+        child = subprocess.Popen(
+            call, stdin=subprocess.DEVNULL, stdout=out_file, stderr=log_file, start_new_session=True
+        )
+    lines = _first_words(child, answer, Path(log))
+    answer.unlink()
+    typer.echo(lines, nl=False)
+    if "--json" not in call:
+        typer.echo(f"export CI_INTEGRATIONS_SERVER_PID={child.pid}")
+    err.print(f"serving in the background (pid {child.pid}), as long as this shell lives; log: {log}")
+
+
+def _first_words(child: subprocess.Popen[bytes], answer: Path, log: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while not _is_whole(lines := answer.read_text()):
+        if child.poll() is not None:
+            last = (log.read_text().strip().splitlines() or ["it gave no reason"])[-1]
+            stop(f"the server did not start: {last.removeprefix('error: ')}")
+        if time.monotonic() > deadline:
+            child.terminate()
+            stop(f"the server did not start within {START_SECONDS:.0f} s; its log: {log}")
+        time.sleep(0.02)
+    return lines
+
+
+def _is_whole(lines: str) -> bool:
+    return "E2B_API_KEY" in lines and lines.endswith("\n")
+
+
+def _end_with(pid: int) -> None:
+    """SIGTERM to ourselves when the process `pid` is gone."""
+    while True:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        except PermissionError:
+            return  # somebody else's: not a shell of ours to follow
+        time.sleep(0.5)

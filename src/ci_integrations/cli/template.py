@@ -1,0 +1,113 @@
+"""`ci-integrations template`: a template definition as an E2B template, printed as code or built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.syntax import Syntax
+from rich.text import Text
+
+from ci_integrations.cli._e2b import e2b_errors, endpoint
+from ci_integrations.cli._template_steps import Step, apply, source, steps
+from ci_integrations.cli._terminal import err, out, print_json, stop
+from ci_integrations.local.definition import DefinitionError, TemplateDefinition, load_definitions
+
+
+def template(
+    name: Annotated[str | None, typer.Argument(help="Which template. Without it they are listed.")] = None,
+    file: Annotated[Path, typer.Option("--file", "-f", help="The TOML file.")] = Path("pyproject.toml"),
+    build: Annotated[bool, typer.Option("--build", help="Build it at E2B; needs E2B_API_KEY.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Be ready after a minute whatever happens; logs go to the journal.")
+    ] = False,
+    skip_cache: Annotated[bool, typer.Option("--skip-cache", help="Build every layer anew.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print definition or template id as JSON.")] = False,
+) -> None:
+    """Turn a definition into an E2B template: the same one that `template=NAME` takes locally.
+
+    Written in pyproject.toml:
+
+        [tool.ci-integrations.templates.analysis]
+        packages = ["polars", "duckdb>=1"]
+        setup = ["mkdir -p /home/user/out"]
+
+    Then, to see it as code, and to build it:
+
+        ci-integrations template analysis
+
+        ci-integrations template analysis --build
+
+    Packages that are baked in cost nothing when a sandbox starts. Use the printed id (template="..."), not the name:
+    a name is moved by the next build.
+    """
+    definitions = _load(file)
+    if name is None:
+        _list(definitions, file, as_json=as_json)
+        return
+    definition = definitions.get(name) or stop(_unknown(name, definitions, file))
+    made = _steps(definition, debug=debug)
+    if build:
+        _build(definition, made, skip_cache=skip_cache or definition.skip_cache, as_json=as_json)
+    elif as_json:
+        print_json({"name": name, "steps": [step.as_json() for step in made], "cpu": definition.cpu})
+    else:
+        out.print(Syntax(source(definition, made), "python", theme="ansi_dark", background_color="default"))
+
+
+def _load(file: Path) -> dict[str, TemplateDefinition]:
+    try:
+        return load_definitions(file)
+    except DefinitionError as error:
+        stop(str(error))
+
+
+def _list(definitions: dict[str, TemplateDefinition], file: Path, *, as_json: bool) -> None:
+    if as_json:
+        print_json(sorted(definitions))
+    elif not definitions:
+        stop(f"{file} defines no template; see ci-integrations template --help")
+    else:
+        for name in sorted(definitions):
+            out.print(Text(name))
+
+
+def _unknown(name: str, definitions: dict[str, TemplateDefinition], file: Path) -> str:
+    known = ", ".join(sorted(definitions)) or "none"
+    return f"{file} defines no template {name!r}; it defines: {known}"
+
+
+def _steps(definition: TemplateDefinition, *, debug: bool) -> list[Step]:
+    try:
+        return steps(definition, debug=debug)
+    except DefinitionError as error:
+        stop(str(error))
+
+
+def _build(definition: TemplateDefinition, made: list[Step], *, skip_cache: bool, as_json: bool) -> None:
+    endpoint("building a template needs E2B")
+    from e2b import Template
+    from e2b.exceptions import BuildException
+
+    sizes: dict[str, Any] = {"cpu_count": definition.cpu, "memory_mb": definition.memory}
+    with e2b_errors():
+        try:
+            info = Template.build(
+                apply(Template(), made),
+                definition.name,
+                skip_cache=skip_cache,
+                on_build_logs=_show_log,
+                **{key: value for key, value in sizes.items() if value is not None},
+            )
+        except BuildException as error:
+            err.print(Text(f"the build failed: {error}", style="red"))
+            raise typer.Exit(1) from error
+    if as_json:
+        print_json({"template_id": info.template_id, "build_id": info.build_id, "name": definition.name})
+    else:
+        out.print(Text(f'built: template="{info.template_id}"'))
+
+
+def _show_log(entry: Any) -> None:
+    err.print(Text(str(entry.message).rstrip()), soft_wrap=True)

@@ -1,0 +1,103 @@
+"""A template as written down: one definition for the local server and for E2B. Read from TOML; pure data.
+
+[tool.ci-integrations.templates.analysis]      # in pyproject.toml; `[templates.analysis]` in a file of its own
+packages = ["polars", "duckdb>=1"]             # installed with uv
+files = { "/home/user/lookup.csv" = "data/lookup.csv" }      # in the sandbox = here, beside the TOML file
+envs = { REGION = "eu" }
+setup = ["mkdir -p /home/user/out"]            # shell commands
+kernels = ["python", "r"]
+base = "code-interpreter-v1"                   # E2B: the template to build on
+cpu = 2                                        # E2B
+memory = 2048                                  # MiB
+skip_cache = false                             # E2B: build every layer anew
+python = ".venv/bin/python"                    # local: the interpreter
+preload = ["numpy", "pandas"]                  # local: imported before a sandbox is forked
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+E2B_KERNELS = ("python", "bash", "deno", "java", "javascript", "r")
+"""What E2B's own code-interpreter template holds."""
+
+
+class DefinitionError(ValueError):
+    """The file or a definition in it is wrong; the message names the place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateDefinition:
+    """See the module. Paths are absolute."""
+
+    name: str
+    base: str = "code-interpreter-v1"
+    packages: tuple[str, ...] = ()
+    kernels: tuple[str, ...] = ("python",)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Path in the sandbox to path here."""
+    envs: Mapping[str, str] = field(default_factory=dict)
+    setup: tuple[str, ...] = ()
+    cpu: int | None = None
+    memory: int | None = None
+    """MiB."""
+    skip_cache: bool = False
+    python: Path | None = None
+    preload: tuple[str, ...] | None = None
+
+
+_KINDS: dict[str, type] = {
+    "base": str, "packages": list, "kernels": list, "files": dict, "envs": dict, "setup": list, "cpu": int,
+    "memory": int, "skip_cache": bool, "python": str, "preload": list,
+}  # fmt: skip
+
+
+def load_definitions(path: Path) -> dict[str, TemplateDefinition]:
+    """All definitions of a TOML file by name. Raises DefinitionError."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DefinitionError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"{path} is not TOML: {error}") from error
+    tables = document.get("tool", {}).get("ci-integrations", document).get("templates", {})
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise DefinitionError(f"{path}: templates must be tables, [templates.NAME]")
+    return {name: _definition(name, table, path) for name, table in tables.items()}
+
+
+def _definition(name: str, table: dict[str, Any], path: Path) -> TemplateDefinition:
+    where = f"{path}, template {name}"
+    for key, value in table.items():
+        _check(where, key, value)
+    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    here = path.absolute().parent
+    if "files" in given:
+        given["files"] = {remote: here / local for remote, local in given["files"].items()}
+        _check_files(where, given["files"])
+    if "python" in given:
+        given["python"] = here / given["python"]
+    return TemplateDefinition(name=name, **given)
+
+
+def _check(where: str, key: str, value: Any) -> None:
+    if key not in _KINDS:
+        known = ", ".join(sorted(set(_KINDS) & {known.name for known in fields(TemplateDefinition)}))
+        raise DefinitionError(f"{where}: there is no setting {key!r}; there are {known}")
+    if type(value) is not _KINDS[key]:
+        raise DefinitionError(f"{where}: {key} must be a {_KINDS[key].__name__}, not {type(value).__name__}")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if not all(isinstance(item, str) for item in inner):
+        raise DefinitionError(f"{where}: {key} holds something else than strings")
+
+
+def _check_files(where: str, files: Mapping[str, Path]) -> None:
+    for remote, local in files.items():
+        if not remote.startswith("/"):
+            raise DefinitionError(f"{where}: {remote!r} must be a whole path in the sandbox, /home/user/...")
+        if not local.exists():
+            raise DefinitionError(f"{where}: there is no file {local}")
