@@ -4,9 +4,9 @@ It is PID 1 of the sandbox's own pid namespace (a subreaper where there is none)
 host over one packet socket (`wire.py`), which none of its children keeps. When that socket closes, it ends.
 
     host → agent   configure {limits, envs, hostname}      spawn {id, kind, cwd, envs, stdin, control, pty} + descriptors
-                   signal {id, number, group}   freeze   thaw   usage
+                   signal {child, number, group}   freeze {id}   thaw {id}   usage {id}
     agent → host   ready   spawned {id, pid} [+ pty master]   failed {id, error}   exited {id, code | signal, reason}
-                   answer {id, ...}
+                   frozen {id}   thawed {id}   usage {id, usage}
 """
 
 from __future__ import annotations
@@ -22,17 +22,20 @@ import socket
 import struct
 import sys
 import termios
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from ci_integrations.local.sandbox import lockdown, syscalls, wire
+from ci_integrations.local.sandbox import lockdown, processes, syscalls, wire
 from ci_integrations.local.sandbox.api import HOME, Limits
+from ci_integrations.local.sandbox.limits import Watchdog
 
 CONTROL_FD: Final = 3
 _CANNOT_START: Final = 127
+_AFTER_A_KILL: Final = 0.05
 
 
 @dataclass
@@ -53,6 +56,9 @@ class Agent:
     limits: Limits = field(default_factory=Limits)
     envs: dict[str, str] = field(default_factory=dict)
     children: dict[int, _Child] = field(default_factory=dict)
+    watchdog: Watchdog = field(default_factory=lambda: Watchdog(Limits()))
+    frozen: bool = False
+    next_look: float = 0.0
 
     def run(self) -> NoReturn:
         """Serve until the host lets go."""
@@ -66,26 +72,54 @@ class Agent:
         poll.register(wakeup, select.POLLIN)
         wire.send(self.channel, {"op": "ready"})
         while True:
-            ready = {fd for fd, _ in poll.poll()}
+            ready = {fd for fd, _ in poll.poll(self._pause())}
             if wakeup.fileno() in ready:
                 wakeup.recv(4096)
                 self._reap()
             if self.channel.fileno() in ready:
                 self._obey()
+            self._watch()
+
+    def _pause(self) -> float | None:
+        """Milliseconds until the next look at the limits."""
+        if self.frozen or not self._has_processes():
+            return None
+        return max(0.0, self.next_look - time.monotonic()) * 1000
+
+    def _has_processes(self) -> bool:
+        return bool(self.children) or bool(processes.all_pids())
+
+    def _watch(self) -> None:
+        if self.frozen or time.monotonic() < self.next_look:
+            return
+        verdict = self.watchdog.look()
+        self.next_look = time.monotonic() + (_AFTER_A_KILL if verdict else self.watchdog.pause)
+        if verdict is None:
+            return
+        if verdict.leader in self.children:
+            self.children[verdict.leader].reason = verdict.reason
+        for pid in verdict.pids:
+            processes.send(pid, signal.SIGKILL)
 
     def _obey(self) -> None:
         received = wire.receive(self.channel)
         if received is None:
-            os._exit(0)
+            self._end()
         message, fds = received
         handler = getattr(self, f"_do_{message['op']}")
         try:
             handler(message, fds)
         except OSError as error:
-            wire.send(self.channel, {"op": "failed", "id": message.get("id"), "error": _words(error)})
+            kind = "cwd" if isinstance(error, NotADirectoryError) else "system"
+            wire.send(self.channel, {"op": "failed", "id": message.get("id"), "kind": kind, "error": _words(error)})
         finally:
             for fd in fds:
                 os.close(fd)
+
+    def _end(self) -> NoReturn:
+        if os.getpid() != 1:  # else the kernel ends all processes of the namespace with us
+            processes.kill_all()
+        os._exit(0)
 
     def _reap(self) -> None:
         while True:
@@ -107,13 +141,35 @@ class Agent:
     def _do_configure(self, message: dict[str, Any], fds: list[int]) -> None:
         self.limits = Limits(**message["limits"])
         self.envs = message["envs"]
+        self.watchdog = Watchdog(self.limits)
         self.reconfigure(message, self.limits)
+
+    def _do_freeze(self, message: dict[str, Any], fds: list[int]) -> None:
+        self.frozen = True
+        processes.stop_all()
+        wire.send(self.channel, {"op": "frozen", "id": message["id"]})
+
+    def _do_thaw(self, message: dict[str, Any], fds: list[int]) -> None:
+        processes.signal_all(signal.SIGCONT)
+        self.frozen = False
+        wire.send(self.channel, {"op": "thawed", "id": message["id"]})
+
+    def _do_usage(self, message: dict[str, Any], fds: list[int]) -> None:
+        known = processes.stats(processes.all_pids())
+        disk = os.statvfs(self.home)
+        answer = {
+            "memory": sum(processes.exact_memory(stat.pid) for stat in known),
+            "cpu_seconds": processes.cpu_seconds(known),
+            "disk_used": (disk.f_blocks - disk.f_bfree) * disk.f_frsize,
+            "disk_total": disk.f_blocks * disk.f_frsize,
+            "processes": len(known),
+        }
+        wire.send(self.channel, {"op": "usage", "id": message["id"], "usage": answer})
 
     def _do_signal(self, message: dict[str, Any], fds: list[int]) -> None:
         for child in self.children.values():
-            if child.id == message["id"]:
-                send = os.killpg if message["group"] else os.kill
-                send(child.pid, message["number"])
+            if child.id == message["child"]:
+                processes.send(-child.pid if message["group"] else child.pid, message["number"])
 
     def _do_spawn(self, message: dict[str, Any], fds: list[int]) -> None:
         order = _Order(message, fds, self.home)
@@ -131,7 +187,7 @@ class Agent:
         try:
             signal.set_wakeup_fd(-1)
             order.take_descriptors()
-            _default_signals()
+            _default_signals(keep_pythons=order.is_entry)
             envs = {**base_environment(self.home), **self.envs, **order.envs}
             os.environ.clear()
             os.environ.update(envs)
@@ -139,7 +195,6 @@ class Agent:
                 self.confinement,
                 self.limits,
                 address_space_limit=order.address_space_limit,
-                processes=self.limits.processes,
             )
             order.go()
         except SystemExit as leaving:
@@ -154,6 +209,7 @@ class _Order:
 
     def __init__(self, message: dict[str, Any], fds: list[int], home: str) -> None:
         self.target: dict[str, Any] = message["target"]
+        self.is_entry = "entry" in self.target
         self.envs: dict[str, str] = message["envs"]
         self.address_space_limit: bool = message["address_space_limit"]
         self.cwd = real_path(message["cwd"], home)
@@ -216,9 +272,13 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _default_signals() -> None:
-    for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM):
+def _default_signals(*, keep_pythons: bool) -> None:
+    """An entry is a Python like any other: SIGINT raises, SIGPIPE and SIGXFSZ are errors of the call."""
+    for number in (signal.SIGCHLD, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler if keep_pythons else signal.SIG_DFL)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN if keep_pythons else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
@@ -237,7 +297,9 @@ def base_environment(home: str) -> dict[str, str]:
     """Of every process in a sandbox; nothing of it comes from the host's environment."""
     path = [f"{home}/.local/bin", str(Path(sys.executable).parent), "/usr/local/sbin", "/usr/local/bin"]
     path += ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+    elsewhere = {} if home == HOME else {"TMPDIR": str(Path(home).parent / "tmp")}
     return {
+        **elsewhere,
         "HOME": home,
         "USER": "user",
         "LOGNAME": "user",

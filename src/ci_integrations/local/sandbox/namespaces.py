@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from ci_integrations.local.sandbox import agent, lockdown, seccomp, syscalls, template
-from ci_integrations.local.sandbox.api import HOME, Limits
+from ci_integrations.local.sandbox.api import HOME, EngineError, Limits
+from ci_integrations.local.sandbox.ids import CAP_SYS_ADMIN, FIRST_HOST_UID, HOST_UIDS, has_capability, may_use_spare_uids
 
 _UID: Final = 1000
-_FIRST_HOST_UID: Final = 100_000
-_HOST_UIDS: Final = 65_000
 _ALL: Final = (
     syscalls.CLONE_NEWUSER
     | syscalls.CLONE_NEWNS
@@ -27,7 +26,6 @@ _ALL: Final = (
     | syscalls.CLONE_NEWCGROUP
 )
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
-_CAP_SETUID, _CAP_SYS_ADMIN = 7, 21
 # One file system, so that the quota holds for all of them together.
 _WRITABLE: Final = {"home": (HOME, 0o700), "tmp": ("/tmp", 0o1777), "vartmp": ("/var/tmp", 0o1777), "shm": ("/dev/shm", 0o1777)}  # noqa: S108
 
@@ -38,17 +36,20 @@ class Namespaces:
     def __init__(self, config: dict[str, Any]) -> None:
         self._own_uid = os.getuid()
         self._own_gid = os.getgid()
-        if _has_capability(_CAP_SYS_ADMIN):
+        if has_capability(CAP_SYS_ADMIN):
             syscalls.unshare(syscalls.CLONE_NEWNS)
+        elif may_use_spare_uids():
+            _unshare_with_all_ids()
         else:
-            self._become_root_of_a_user_namespace()
+            self._unshare_with_one_id()
+        self._uids = may_use_spare_uids()
         self._hidden = template.enter()
-        self._uids = _spare_uids()
-        self._next = random.randrange(_HOST_UIDS)
-        self._confinement = lockdown.Confinement(seccomp.filter_program(sockets=True))
+        self._next = random.randrange(HOST_UIDS)
+        self._confinement = lockdown.Confinement(seccomp=seccomp.filter_program(sockets=True))
         self._mapped = -1
 
-    def _become_root_of_a_user_namespace(self) -> None:
+    def _unshare_with_one_id(self) -> None:
+        """An ordinary user: we become uid 1000 of a user namespace, with its capabilities."""
         syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # or /proc/self belongs to root
         Path("/proc/self/setgroups").write_text("deny")
@@ -56,14 +57,14 @@ class Namespaces:
         Path("/proc/self/gid_map").write_text(f"{_UID} {self._own_gid} 1")
         self._own_uid = self._own_gid = _UID
 
-    def fork(self, message: dict[str, Any]) -> tuple[int, int]:
-        """(0, -1) in the child, which must call `enter`; (pid, pidfd) in the zygote."""
+    def fork(self, message: dict[str, Any]) -> tuple[int, int, str]:
+        """(0, -1, HOME) in the child, which must call `enter`; (pid, pidfd, HOME) in the zygote."""
         mapped, may_go_on = os.pipe()
         pid, pidfd = syscalls.clone(_ALL)
         if pid == 0:
             os.close(may_go_on)
             self._mapped = mapped
-            return 0, -1
+            return 0, -1, HOME
         os.close(mapped)
         try:
             self._map_ids(pid)
@@ -74,24 +75,27 @@ class Namespaces:
             raise
         finally:
             os.close(may_go_on)
-        return pid, pidfd
+        return pid, pidfd, HOME
 
     def _map_ids(self, pid: int) -> None:
         uid, gid = self._own_uid, self._own_gid
         if self._uids:
-            self._next = (self._next + 1) % _HOST_UIDS
-            uid = gid = _FIRST_HOST_UID + self._next
+            self._next = (self._next + 1) % HOST_UIDS
+            uid = gid = FIRST_HOST_UID + self._next
         Path(f"/proc/{pid}/uid_map").write_text(f"{_UID} {uid} 1")
         Path(f"/proc/{pid}/gid_map").write_text(f"{_UID} {gid} 1")
 
-    def reap(self) -> None:
+    def reap(self) -> list[int]:
+        """The agents that are gone; the kernel has ended all else in their pid namespaces before."""
+        gone: list[int] = []
         while True:
             try:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return gone
             if pid == 0:
-                return
+                return gone
+            gone.append(pid)
 
     def enter(self) -> Inside:
         """In the child: become the user, then furnish the sandbox."""
@@ -107,6 +111,35 @@ class Namespaces:
         _furnish(self._hidden)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         return Inside(self._confinement)
+
+
+def _unshare_with_all_ids() -> None:
+    """Root without CAP_SYS_ADMIN: a user namespace that holds all our ids, so that sandboxes get users of their own.
+
+    The maps must be written from outside: a helper stays there for it.
+    """
+    unshared, go = os.pipe()
+    zygote = os.getpid()
+    helper = os.fork()
+    if helper == 0:
+        os.close(go)
+        os.read(unshared, 1)
+        try:
+            for kind in ("uid_map", "gid_map"):
+                Path(f"/proc/{zygote}/{kind}").write_text(f"0 0 1\n{FIRST_HOST_UID} {FIRST_HOST_UID} {HOST_UIDS}\n")
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
+    finally:
+        os.write(go, b"1")
+        failed = os.waitpid(helper, 0)[1]
+        os.close(unshared)
+        os.close(go)
+    if failed:
+        raise EngineError("root may not map its own id into a user namespace here (CAP_SETFCAP is missing)")
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
 
 
 class Inside:
@@ -170,21 +203,4 @@ def _bring_loopback_up() -> None:
 
 
 def _sethostname(name: str) -> None:
-    import socket as sockets
-
-    sockets.sethostname(name)
-
-
-def _has_capability(number: int) -> bool:
-    status = Path("/proc/self/status").read_text()
-    effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
-    return bool(int(effective.split()[1], 16) >> number & 1)
-
-
-def _spare_uids() -> bool:
-    """Whether we may hand every sandbox a user id of its own: we are root, and the ids exist in this user namespace."""
-    if os.geteuid() != 0 or not _has_capability(_CAP_SETUID):
-        return False
-    rows = [[int(word) for word in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
-    last = _FIRST_HOST_UID + _HOST_UIDS
-    return any(first <= _FIRST_HOST_UID and last <= first + count for first, _, count in rows)
+    socket.sethostname(name)

@@ -14,8 +14,8 @@ from typing import Final
 
 from ci_integrations.local.sandbox import syscalls
 
-_SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_ETC: Final = (
+SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+ETC: Final = (
     "alternatives", "ca-certificates", "debian_version", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
     "localtime", "magic", "mime.types", "os-release", "pki/ca-trust", "pki/tls/certs", "protocols", "services",
     "ssl/certs", "ssl/openssl.cnf", "timezone",
@@ -31,7 +31,7 @@ _LINKS: Final = {
     "var/run": "/run",
     "etc/mtab": "/proc/self/mounts",
 }
-_TEXTS: Final = {
+TEXTS: Final = {
     "etc/passwd": "root:x:0:0:root:/root:/usr/sbin/nologin\nuser:x:1000:1000:user:/home/user:/bin/bash\n"
     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
     "etc/group": "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n",
@@ -51,6 +51,7 @@ def interpreter_paths() -> list[str]:
 
     paths = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, sys.executable}
     paths.update(str(Path(folder).resolve()) for folder in ci_integrations.__path__)
+    paths.update(path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"})
     return sorted(path for path in paths if path and Path(path).exists())
 
 
@@ -62,16 +63,21 @@ def enter(extra: Sequence[str] = ()) -> list[str]:
     syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     wanted = [*interpreter_paths(), *extra]
     root = _Root(_workplace(wanted))
-    for path in _SYSTEM:
+    for path in SYSTEM:
         root.show(path)
-    for name in _ETC:
+    for name in ETC:
         root.show(f"/etc/{name}")
     for path in wanted:
         root.show(path)
     root.furnish()
     syscalls.pivot_root(root.top)
     syscalls.restrict_mount("/", _READ_ONLY, recursive=False)
-    return [path for path in root.shown if path.startswith(("/tmp/", "/home/user/", "/var/tmp/"))]  # noqa: S108
+    return [path for path in root.shown if is_hidden(path)]
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a sandbox's own tmpfs would cover it."""
+    return path.startswith(("/tmp/", "/home/user/", "/var/tmp/"))  # noqa: S108
 
 
 def _workplace(wanted: Sequence[str]) -> str:
@@ -127,7 +133,7 @@ class _Root:
     def furnish(self) -> None:
         for name in _EMPTY:
             Path(self.top, name).mkdir(parents=True, exist_ok=True)
-        for name, text in _TEXTS.items():
+        for name, text in TEXTS.items():
             Path(self.top, name).write_text(text)
         for name in _DEVICES:
             Path(self.top, "dev", name).touch()

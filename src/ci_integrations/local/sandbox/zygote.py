@@ -19,10 +19,10 @@ import select
 import signal
 import socket
 import threading
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from ci_integrations.local.sandbox import agent, levels, wire
+from ci_integrations.local.sandbox import wire
+from ci_integrations.local.sandbox.api import EngineError
 
 _KERNEL: Final = "ci_integrations.local.sandbox.kernel"
 
@@ -37,12 +37,36 @@ def main() -> None:
     config, _ = received
     try:
         preload(config["preload"])
-        level = levels.prepare(config)
-    except (OSError, levels.ProbeFailed) as error:
+        level = _level(config)
+    except (OSError, EngineError) as error:
         wire.send(host, {"op": "broken", "error": str(error)})
         return
-    wire.send(host, {"op": "ready", "modules": config["preload"]})
+    wire.send(host, {"op": "ready"})
     _serve(host, level)
+
+
+class Inside(Protocol):
+    """The agent's side of a level."""
+
+    def serve(self, channel: socket.socket) -> None: ...
+
+
+class Level(Protocol):
+    """The zygote's side of a level."""
+
+    def fork(self, message: dict[str, Any]) -> tuple[int, int, str]: ...
+    def enter(self) -> Inside: ...
+    def reap(self) -> list[int]: ...
+
+
+def _level(config: dict[str, Any]) -> Level:
+    if config["level"] == "namespaces":
+        from ci_integrations.local.sandbox.namespaces import Namespaces
+
+        return Namespaces(config)
+    from ci_integrations.local.sandbox.bare import Bare
+
+    return Bare(config)
 
 
 def preload(modules: list[str]) -> None:
@@ -67,7 +91,7 @@ def _installed(name: str) -> bool:
         return False
 
 
-def _serve(host: socket.socket, level: levels.Level) -> None:
+def _serve(host: socket.socket, level: Level) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     wakeup, waker = socket.socketpair()
@@ -81,19 +105,20 @@ def _serve(host: socket.socket, level: levels.Level) -> None:
         ready = {fd for fd, _ in poll.poll()}
         if wakeup.fileno() in ready:
             wakeup.recv(4096)
-            level.reap()
+            for pid in level.reap():
+                wire.send(host, {"op": "gone", "pid": pid})
         if host.fileno() not in ready:
             continue
         received = wire.receive(host)
         if received is None:
-            os._exit(0)
+            os._exit(0)  # the agents end with us: PDEATHSIG
         _create(host, level, *received)
 
 
-def _create(host: socket.socket, level: levels.Level, message: dict[str, Any], fds: list[int]) -> None:
+def _create(host: socket.socket, level: Level, message: dict[str, Any], fds: list[int]) -> None:
     channel = socket.socket(fileno=fds[0])
     try:
-        pid, pidfd = level.fork(message)
+        pid, pidfd, home = level.fork(message)
     except OSError as error:
         wire.send(host, {"op": "failed", "id": message["id"], "error": str(error)})
         channel.close()
@@ -101,11 +126,11 @@ def _create(host: socket.socket, level: levels.Level, message: dict[str, Any], f
     if pid == 0:
         _be_an_agent(host, level, channel)
     channel.close()
-    wire.send(host, {"op": "created", "id": message["id"], "pid": pid}, [pidfd])
+    wire.send(host, {"op": "created", "id": message["id"], "pid": pid, "home": home}, [pidfd])
     os.close(pidfd)
 
 
-def _be_an_agent(host: socket.socket, level: levels.Level, channel: socket.socket) -> None:
+def _be_an_agent(host: socket.socket, level: Level, channel: socket.socket) -> None:
     try:
         host.close()
         random.seed()
