@@ -20,7 +20,13 @@ from ci_integrations import _backend
 from ci_integrations._cell import OutputHandler, status
 from ci_integrations._io import IO
 from ci_integrations._session import Session
-from ci_integrations.errors import ConfigurationError, QuotaError, SandboxBusyError, SandboxUnreachableError
+from ci_integrations.errors import (
+    ConfigurationError,
+    QuotaError,
+    SandboxBusyError,
+    SandboxLostError,
+    SandboxUnreachableError,
+)
 from ci_integrations.recovery import Failure, classify
 
 logger = logging.getLogger("ci_integrations")
@@ -46,7 +52,7 @@ def drive(flow: Flow[T]) -> T:
             return stop.value  # type: ignore[no-any-return]
         try:
             value, resume = step(), flow.send
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - given to the flow, which decides
             value, resume = error, flow.throw
 
 
@@ -63,7 +69,7 @@ async def adrive(flow: Flow[T]) -> T:
             value, resume = step(), flow.send
             if inspect.isawaitable(value):
                 value = await value
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - given to the flow, which decides
             value, resume = error, flow.throw
 
 
@@ -106,14 +112,13 @@ class Life:
         session = self.session
         session.check_usable()
         if session.sandbox_id is None:
-            yield from self.create()
-            yield from self.furnish()
+            yield from self.settle()
         elif self.io.kind not in session.handles:
             yield from self.connect()
 
-    def furnish(self) -> Flow[None]:
-        """Put into a new sandbox what the options ask for (packages, files, setup code); see `_running.py`."""
-        yield from ()
+    def settle(self) -> Flow[None]:
+        """Make the sandbox; `_recovering.py` adds what it is furnished with."""
+        yield from self.create()
 
     def connection(self) -> Flow[dict[str, Any]]:
         """The SDK options that say where the sandbox runs; starts the local server if that is where."""
@@ -128,6 +133,12 @@ class Life:
             logger.info("session %s: code runs %s", session.id, _WHERE[backend])
         return session.connection
 
+    def access(self) -> Flow[dict[str, Any]]:
+        """Options for calls about a sandbox that exists."""
+        given = self.session.options.create_options
+        passed = {name: value for name, value in given.items() if name in _CONNECT_OPTIONS}
+        return {**passed, **(yield from self.connection())}
+
     def create(self) -> Flow[None]:
         """A new sandbox through the policy, with one idempotency key for all attempts."""
         session = self.session
@@ -138,7 +149,8 @@ class Life:
         try:
             yield from self.retrying(create)
         except Exception as error:
-            raise self.explained(error) from error
+            rule = classify(error)
+            raise (error if rule is None else explained(rule.failure, str(error))) from error
         session.template_id = session.template_id or kwargs.get("template")
         logger.info("session %s: sandbox %s started", session.id, session.sandbox_id)
 
@@ -168,7 +180,7 @@ class Life:
             if isinstance(do, DoAttempt):
                 try:
                     state.set_result((yield step))
-                except BaseException:
+                except BaseException:  # noqa: BLE001 - tenacity raises it again
                     state.set_exception(sys.exc_info())  # type: ignore[arg-type]
             elif isinstance(do, DoSleep):
                 state.prepare_for_next_attempt()
@@ -176,25 +188,13 @@ class Life:
             else:
                 return do
 
-    def explained(self, error: Exception) -> Exception:
-        """One of our errors for what a create or a control-plane call raised; unknown ones as they are."""
-        rule = classify(error)
-        if rule is None:
-            return error
-        return _explained(rule.failure, f"{error}")
-
     def connect(self, **options: Any) -> Flow[None]:
         """The SDK object of this face for the session's sandbox; resumes a paused one. Never shortens its life."""
         session = self.session
-        connection = yield from self.connection()
-        passed = {k: v for k, v in session.options.create_options.items() if k in _CONNECT_OPTIONS}
+        access = yield from self.access()
+        connect = self.io.sandbox_class().connect
         sandbox = yield from self.call(
-            self.io.sandbox_class().connect,
-            session.sandbox_id,
-            session.options.sandbox_timeout,
-            **passed,
-            **connection,
-            **options,
+            connect, session.sandbox_id, session.options.sandbox_timeout, **access, **options
         )
         session.handles[self.io.kind] = sandbox
         until = time.monotonic() + session.options.sandbox_timeout
@@ -227,7 +227,7 @@ class Life:
             rule = classify(error)
             if rule is None or rule.failure is not Failure.LIMIT:
                 raise
-            raise _explained(Failure.LIMIT, str(error)) from error
+            raise explained(Failure.LIMIT, str(error)) from error
 
     def close(self) -> Flow[None]:
         """Let go of the sandbox: kill it when it is ours. Safe to call twice."""
@@ -250,15 +250,14 @@ class Life:
         if handle is not None:
             yield from self.call(handle.kill)
             return
-        connection = yield from self.connection()
-        passed = {k: v for k, v in session.options.create_options.items() if k in _CONNECT_OPTIONS}
-        yield from self.call(self.io.sandbox_class().kill, session.sandbox_id, **passed, **connection)
+        yield from self.call(self.io.sandbox_class().kill, session.sandbox_id, **(yield from self.access()))
 
 
 _WHERE = {"e2b": "on E2B", "local": 'in the local sandbox (no E2B_API_KEY; backend="e2b" or a key changes that)'}
 
 _CONNECT_OPTIONS = frozenset(
-    ["request_timeout", "retries", "headers", "api_headers", "api_key", "domain", "api_url", "debug", "proxy", "sandbox_url", "http_version"]
+    {"request_timeout", "retries", "headers", "api_headers", "api_key", "domain"}
+    | {"api_url", "debug", "proxy", "sandbox_url", "http_version"}
 )
 
 
@@ -270,8 +269,8 @@ def tags(session_id: str) -> dict[str, str]:
     return {TAG: "1", f"{TAG}_session": session_id, f"{TAG}_host": host, f"{TAG}_pid": str(os.getpid())}
 
 
-def _explained(failure: Failure, message: str) -> Exception:
-    """Our error for a failure that happened before any cell ran."""
+def explained(failure: Failure, message: str) -> Exception:
+    """Our error for a failure that cannot be mended here."""
     match failure:
         case Failure.REFUSED:
             return _backend.refused(message)
@@ -281,7 +280,14 @@ def _explained(failure: Failure, message: str) -> Exception:
             return SandboxBusyError(f"the service is busy or limits our rate; nothing ran ({message})")
         case Failure.LIMIT:
             return ConfigurationError(f"the account's tier does not allow this sandbox lifetime: {message}")
-        case Failure.CALLER | Failure.GONE:
-            return ConfigurationError(f"the sandbox could not be made: {message}")
+        case Failure.CALLER:
+            return ConfigurationError(f"the sandbox service refused the call: {message}")
+        case Failure.GONE | Failure.NOT_RUNNING:
+            return SandboxLostError(f"the sandbox no longer exists ({message})")
+        case Failure.PORT_CLOSED:
+            return SandboxUnreachableError(
+                "the sandbox runs, but nothing answers on the code interpreter's port; nothing ran. Was its template "
+                f"built without the code interpreter's start command? Build it from code-interpreter-v1 ({message})"
+            )
         case _:
-            return SandboxUnreachableError(f"the sandbox service could not be reached; nothing ran ({message})")
+            return SandboxUnreachableError(f"the sandbox could not be reached ({message})")

@@ -63,7 +63,7 @@ class _Done:
 def _outcome(call: Callable[[], Any]) -> _Done:
     try:
         return _Done(call())
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - raised again where the caller waits
         return _Done(error=error)
 
 

@@ -1,37 +1,288 @@
-"""What is done about a failure: the decisions of `recovery.TABLE`, carried out."""
+"""What is done about a failure: the decisions of `recovery.TABLE`, carried out and told."""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from ci_integrations._cell import Received
-from ci_integrations._flow import Flow, Life
+from ci_integrations._cell import OutputHandler, Received, status
+from ci_integrations._flow import Flow, Life, explained
+from ci_integrations._restore import Restored, install, restore_file, run_setup, send
 from ci_integrations._session import Kernel
-from ci_integrations.errors import SandboxError
-from ci_integrations.recovery import Rule
-from ci_integrations.results import ExecutionResult, SandboxEvent
+from ci_integrations.errors import ConfigurationError, SandboxError, SandboxLostError, SandboxUnreachableError
+from ci_integrations.recovery import Failure, Rule, classify, listed, sentence
+from ci_integrations.results import ExecutionError, ExecutionResult, SandboxEvent
+
+logger = logging.getLogger("ci_integrations")
+
+PROBE = (
+    'print(__import__("os").getpid())\n'
+    '(getattr(__import__("sys").modules.get("_ci_extractor"), "enter", None)'
+    ' or (lambda shell: setattr(shell, "execution_count", shell.execution_count - 1)))(get_ipython())'
+)
+"""A hidden cell: says which process the kernel is, and leaves the count where it was."""
+PROBE_SECONDS = 10
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """One try of one call, and what is known about it."""
+
+    number: int
+    generation: int
+    received: Received
+    give_up: float
+    """On the monotonic clock: when this call stops trying."""
+    sent: bool = False
+    """True once the code itself was on its way, not only what prepares for it."""
+    kernel: Kernel | None = None
+    on_output: OutputHandler | None = None
+    result: Callable[..., ExecutionResult] | None = None
+    """Everything received so far as a result; None for calls that are not cells."""
 
 
 class Recovering(Life):
-    def recover(
-        self,
-        rule: Rule,
-        error: Exception,
-        kernel: Kernel,
-        request: Any,
-        received: Received,
-        partial_result: Callable[..., ExecutionResult],
-    ) -> Flow[ExecutionResult | None]:
-        explained = self.explained(error)
-        if isinstance(explained, SandboxError):
-            explained.result = partial_result()
-        raise explained from error
-        yield
+    """Losses and their repair."""
 
-    def kernel_lost(self, kernel: Kernel, why: str) -> None:
+    def recover(self, rule: Rule, error: Exception, attempt: Attempt) -> Flow[ExecutionResult | None]:
+        """None: run it (again, if that was asked for). A result: it may have run, and is not run again. Or raises."""
+        last = attempt.number >= self._tries or time.monotonic() > attempt.give_up
+        if rule.failure in _LOST and not last:
+            yield from self.revive(attempt, error)
+            return self._after_loss(rule, attempt)
+        if rule.failure is Failure.CONTEXT_GONE and attempt.kernel is not None and not last:
+            self.kernel_lost(attempt.kernel, "its context was removed")
+            attempt.kernel.stale = True
+            return None
+        if rule.failure in _WORTH_WAITING and self._never_started(rule, attempt) and not last:
+            yield partial(self.io.sleep, self._pause(attempt.number))
+            return None
+        if rule.failure in _UNCLEAR:
+            return (yield from self._look(rule, error, attempt))
+        raise self._with_result(explained(rule.failure, str(error)), attempt) from error
+
+    @property
+    def _tries(self) -> int:
+        return self.session.options.recovery.attempts
+
+    def _pause(self, number: int) -> float:
+        """Seconds before the next try: the policy's own waits."""
+        from tenacity import RetryCallState, Retrying
+
+        engine = Retrying(**self.session.options.recovery.arguments())
+        state = RetryCallState(retry_object=engine, fn=None, args=(), kwargs={})
+        state.attempt_number = number
+        return float(engine.wait(state)) if callable(engine.wait) else 0.0
+
+    @staticmethod
+    def _never_started(rule: Rule, attempt: Attempt) -> bool:
+        return not attempt.sent or (rule.never_started and not attempt.received.anything)
+
+    def _after_loss(self, rule: Rule, attempt: Attempt) -> ExecutionResult | None:
+        """None when the call may be made in the new sandbox; else the end of what it was."""
+        if self._never_started(rule, attempt) or (attempt.result and self.session.options.rerun_on_loss):
+            return None
+        if attempt.result is None:
+            raise SandboxLostError("the sandbox was lost during this call; it was replaced, the call was not repeated")
+        lost = "the sandbox was lost while this code ran; it may have run in part, and was not run again"
+        return attempt.result(error=ExecutionError(name="SandboxLost", value=lost))
+
+    def _look(self, rule: Rule, error: Exception, attempt: Attempt) -> Flow[ExecutionResult | None]:
+        """No answer: ask the control plane. Gone is repaired; running is an error that says the code may have run."""
+        where = yield from self.whereabouts()
+        if where != "running" or self.session.options.recovery.on_unreachable == "recreate":
+            yield from self.revive(attempt, error, force=where == "running")
+            return self._after_loss(rule, attempt)
+        ran = "nothing ran" if self._never_started(rule, attempt) else "the code may have run; it was not run again"
+        message = f"the connection to the sandbox was lost: {ran} ({type(error).__name__}: {error})"
+        raise self._with_result(SandboxUnreachableError(message), attempt) from error
+
+    @staticmethod
+    def _with_result(error: Exception, attempt: Attempt) -> Exception:
+        if isinstance(error, SandboxError) and attempt.result is not None:
+            error.result = attempt.result(error=ExecutionError(name=type(error).__name__, value=str(error)))
+        return error
+
+    def whereabouts(self) -> Flow[str]:
+        """`"running"`, `"paused"` or `"gone"`, from the control plane. Raises when that does not answer either."""
+        if self.session.sandbox_id is None:
+            return "gone"
+        look = partial(self.io.sandbox_class().get_info, self.session.sandbox_id, **(yield from self.access()))
+        limit = self.session.options.recovery.deadline
+        try:
+            info = yield from self.retrying(partial(self.io.call, look, timeout=limit))
+        except Exception as error:
+            rule = classify(error)
+            if rule is None:
+                raise
+            if rule.failure is Failure.GONE:
+                return "gone"
+            raise explained(rule.failure, str(error)) from error
+        return str(getattr(info.state, "value", info.state))
+
+    def revive(self, attempt: Attempt, error: Exception, *, force: bool = False) -> Flow[None]:
+        """See to it that there is a running sandbox, once for all calls that lost the same one."""
+
+        def repair() -> Flow[None]:
+            if self.session.generation != attempt.generation:
+                return
+            where = "gone" if force else (yield from self.whereabouts())
+            if where == "gone":
+                yield from self._replace(attempt, error)
+            elif where == "paused":
+                yield from self._resume()
+            else:
+                yield partial(self.io.sleep, self._pause(attempt.number))
+
+        try:
+            yield from self.holding(repair)
+        except Exception as failure:
+            rule = classify(failure)
+            ours = failure if rule is None else explained(rule.failure, str(failure))
+            raise self._with_result(ours, attempt) from failure
+
+    def _replace(self, attempt: Attempt, error: Exception) -> Flow[None]:
+        """A new sandbox in the lost one's place, furnished again as far as the options say."""
+        session = self.session
+        if session.options.on_sandbox_lost == "error" or not session.recreatable:
+            why = "it was handed in, so it is not replaced" if not session.recreatable else 'on_sandbox_lost="error"'
+            lost = SandboxLostError(f"the sandbox {session.sandbox_id} no longer exists ({why})")
+            raise self._with_result(lost, attempt) from error
+        yield partial(self.io.tell, attempt.on_output, status("restoring"))
+        logger.warning("session %s: sandbox %s is gone; replacing it", session.id, session.sandbox_id)
+        session.lost_sandbox = session.sandbox_id
+        session.generation += 1
+        session.moved_out()
+        yield from self.settle()
+
+    def settle(self) -> Flow[None]:
+        """Make the session's sandbox, furnish it, and tell what a lost one took with it."""
+        session = self.session
+        yield from self.create()
+        try:
+            restored = yield from self._furnish()
+        except BaseException:
+            yield from self.quietly(self.kill())
+            session.moved_out()
+            raise
+        if session.lost_sandbox is None:
+            return
+        for kernel in session.kernels.values():
+            event = self._loss(kernel, restored)
+            kernel.forget()
+            kernel.stale = kernel.context is not None
+            kernel.news.append(event)
+        self._announce(restored)
+        session.lost_sandbox = None
+
+    def _announce(self, restored: Restored) -> None:
+        if self.session.options.on_replaced is not None:
+            self.session.options.on_replaced(self._loss(Kernel("python"), restored))
+
+    def _loss(self, kernel: Kernel, restored: Restored) -> SandboxEvent:
+        session = self.session
+        lost = kernel.variables()
+        return SandboxEvent(
+            type="state_lost",
+            message=sentence(lost, restored.done, restored.missing),
+            reason="the sandbox timed out, was killed or failed",
+            old_sandbox_id=session.lost_sandbox,
+            new_sandbox_id=session.sandbox_id,
+            lost=lost,
+            restored=tuple(restored.done),
+            not_restored=tuple(restored.missing),
+        )
+
+    def _furnish(self) -> Flow[Restored]:
+        """Packages, files and setup code. At first what fails is the programmer's error; after a loss it is told."""
+        session, options, restored = self.session, self.session.options, Restored()
+        again = session.lost_sandbox is not None
+        if again and options.on_sandbox_lost == "recreate":
+            restored.missing += [f"file {path}" for path in session.uploads]
+            return restored
+        if options.packages:
+            failed = yield from install(self, options.packages)
+            _note(restored, f"packages {', '.join(options.packages)}", failed, again=again)
+        for upload in list(session.uploads.values()):
+            if again:
+                yield from restore_file(self, upload, restored)
+            else:
+                yield from send(self, upload)
+        if options.setup_code:
+            failed = yield from run_setup(self, options.setup_code, options.execution_timeout)
+            _note(restored, "setup code", failed, again=again)
+        return restored
+
+    def _resume(self) -> Flow[None]:
+        """Wake a paused sandbox, and find out kernel by kernel whether its memory came along."""
+        reboot: dict[str, Any] = {}
+        self.session.handles.clear()
+        try:
+            yield from self.connect()
+        except Exception as error:
+            rule = classify(error)
+            if rule is None or rule.failure is not Failure.GUEST_UNRESPONSIVE:
+                raise
+            reboot = {"on_resume": "reboot"}
+            yield from self.connect(**reboot)
+        for kernel in self.session.kernels.values():
+            if kernel.count is None:
+                continue
+            if not reboot and (yield from self._is_same(kernel)):
+                kernel.news.append(_RESUMED)
+            else:
+                self.kernel_lost(kernel, "the sandbox was paused and came back without its memory", "state_lost")
+
+    def _is_same(self, kernel: Kernel) -> Flow[bool]:
+        """Whether this kernel's process is the one that ran the earlier cells."""
+        code = PROBE if kernel.language == "python" else ""
+        where = {"context": kernel.context} if kernel.context else {"language": kernel.language}
+        probe = partial(self.sandbox.run_code, code, **where, timeout=PROBE_SECONDS)
+        execution = yield from self.retrying(partial(self.io.call, probe, timeout=PROBE_SECONDS))
+        return not self.is_new_process(kernel, execution.execution_count)
+
+    def kernel_lost(self, kernel: Kernel, why: str, kind: str = "context_restarted") -> None:
+        """Its variables are gone; the next result says so."""
+        lost = kernel.variables()
         kernel.forget()
-        kernel.news.append(SandboxEvent(type="state_lost", message=f"Variables are gone: {why}. Files are kept.", reason=why))
+        names = f"Gone: {listed(lost)}. " if lost else "Variables are gone. "
+        message = f"The kernel was restarted: {why}. {names}Files are kept."
+        kernel.news.append(SandboxEvent(type=kind, message=message, reason=why, lost=lost))
 
-    def is_new_process(self, kernel: Kernel, count: int | None) -> bool:
-        return kernel.count is not None and count is not None and count < kernel.count
+    @staticmethod
+    def is_new_process(kernel: Kernel, count: int | None) -> bool:
+        """True when the count says that this kernel is not the one that ran the last cell."""
+        if kernel.count is None or count is None or count > kernel.count:
+            return False
+        return count < kernel.count or not kernel.last_was_blank()
+
+    def quietly(self, flow: Flow[Any]) -> Flow[bool]:
+        """Whether `flow` succeeded, for steps that have a next best thing."""
+        try:
+            yield from flow
+        except Exception as error:  # noqa: BLE001 - that is what this is for
+            logger.debug("session %s: %s", self.session.id, error)
+            return False
+        return True
+
+
+_LOST = {Failure.NOT_RUNNING, Failure.GONE, Failure.GUEST_UNRESPONSIVE}
+_WORTH_WAITING = {Failure.UNREACHABLE, Failure.BUSY, Failure.PORT_CLOSED}
+_UNCLEAR = {Failure.UNREACHABLE, Failure.CUT, Failure.SLOW}
+
+_RESUMED = SandboxEvent(
+    type="sandbox_resumed", message="The sandbox had been paused and was resumed; all variables and files are there."
+)
+
+
+def _note(restored: Restored, what: str, failed: str | None, *, again: bool) -> None:
+    if failed is None:
+        restored.done.append(what)
+    elif again:
+        restored.missing.append(f"{what} ({failed})")
+    else:
+        raise ConfigurationError(f"{what} could not be set up: {failed}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 from ci_integrations._cell import OutputHandler, Received, status
 from ci_integrations._flow import Flow
-from ci_integrations._recovering import Recovering
+from ci_integrations._recovering import PROBE, PROBE_SECONDS, Attempt, Recovering
 from ci_integrations._session import Kernel
 from ci_integrations.errors import ConfigurationError, QueueTimeoutError
 from ci_integrations.recovery import KERNEL_DEATH, classify
@@ -26,9 +27,6 @@ GRACE = 0.4
 """Seconds that an interrupted cell has to end."""
 PATIENCE = 0.8
 """Seconds that one call has while a cell is being stopped."""
-
-PROBE = "import os as _ci_os; print(_ci_os.getpid()); del _ci_os\nget_ipython().execution_count -= 1"
-"""A hidden first cell: learns the kernel's process id and leaves the count where it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,22 +71,32 @@ class Running(Recovering):
 
     def _run(self, kernel: Kernel, request: Request) -> Flow[ExecutionResult]:
         began = time.monotonic()
-        for _ in range(1 + self.session.options.recovery.max_replacements):
+        policy = self.session.options.recovery
+        for number in itertools.count(1):
             received = Received()
+            attempt = Attempt(
+                number=number,
+                generation=self.session.generation,
+                received=received,
+                give_up=began + (request.timeout or 0.0) + policy.deadline,
+                kernel=kernel,
+                on_output=request.on_output,
+                result=partial(self._result, kernel, request, received, incomplete=True),
+            )
             try:
                 yield from self.ready(kernel, request)
+                attempt.sent = True
                 result = yield from self._execute(kernel, request, received)
             except Exception as error:
                 rule = classify(error)
                 if rule is None:
                     raise
-                partial_result = partial(self._result, kernel, request, received, incomplete=True)
-                ended = yield from self.recover(rule, error, kernel, request, received, partial_result)
+                ended = yield from self.recover(rule, error, attempt)
                 if ended is None:
                     continue
                 result = ended
             return result.model_copy(update={"duration": time.monotonic() - began})
-        raise AssertionError("recover() ends the last attempt")
+        raise AssertionError
 
     def ready(self, kernel: Kernel, request: Request) -> Flow[None]:
         """A sandbox that lives long enough, and a kernel that we know."""
@@ -99,12 +107,34 @@ class Running(Recovering):
 
     def prepare(self, kernel: Kernel) -> Flow[None]:
         """Our hidden first cell in a Python kernel: its process id, and in the cloud the chart extractor."""
+        if kernel.stale:
+            context = partial(self.sandbox.create_code_context, kernel.context.cwd, kernel.language)
+            kernel.context, kernel.stale = (yield from self.call(context)), False
         if kernel.language == "python":
-            execution = yield from self.call(
-                self.sandbox.run_code, PROBE, context=kernel.context, timeout=SDK_MARGIN, request_timeout=SDK_MARGIN
-            )
+            execution = yield from self._hidden(kernel, (yield from self._injected()) + PROBE)
+            if execution.error is not None:
+                why = f"{execution.error.name}: {execution.error.value}"
+                logger.warning("session %s: charts come without data: %s", self.session.id, why)
+                execution = yield from self._hidden(kernel, PROBE)
             kernel.pid = _pid("".join(execution.logs.stdout))
         kernel.prepared = self.session.generation
+
+    def _hidden(self, kernel: Kernel, code: str) -> Flow[Any]:
+        run = partial(self.sandbox.run_code, code, context=kernel.context, timeout=PROBE_SECONDS)
+        return self.call(run, timeout=PROBE_SECONDS)
+
+    def _injected(self) -> Flow[str]:
+        """Write the extractor's source into a cloud sandbox, once; the code that loads it into a kernel."""
+        session = self.session
+        if session.backend == "local" or not session.options.inject_extractor:
+            return ""
+        from ci_integrations.charts import extractor
+
+        if session.injected != session.sandbox_id:
+            files = [{"path": path, "data": text} for path, text in extractor.source_files().items()]
+            yield from self.call(self.sandbox.files.write_files, files)
+            session.injected = session.sandbox_id
+        return extractor.bootstrap_code() + "\n"
 
     def _execute(self, kernel: Kernel, request: Request, received: Received) -> Flow[ExecutionResult]:
         """One attempt. Raises what the SDK raises."""
@@ -196,15 +226,6 @@ class Running(Recovering):
     def _default_context(self, language: str) -> Flow[Any]:
         contexts = yield from self.call(self.sandbox.list_code_contexts, timeout=PATIENCE)
         return next(context for context in contexts if context.language == language)
-
-    def quietly(self, flow: Flow[Any]) -> Flow[bool]:
-        """Whether `flow` succeeded, for steps that have a next best thing."""
-        try:
-            yield from flow
-        except Exception as error:
-            logger.debug("session %s: %s", self.session.id, error)
-            return False
-        return True
 
     def _result(self, kernel: Kernel, request: Request, received: Received, **known: Any) -> ExecutionResult:
         session = self.session

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ci_integrations._locks import FairLock
+from ci_integrations._names import is_blank, names_made
+from ci_integrations._restore import Upload, uploads_from
 from ci_integrations.errors import ConfigurationError, ForkedSessionError, SessionClosedError
 from ci_integrations.recovery import RecoveryPolicy
 from ci_integrations.results import ExecutionResult, SandboxEvent
@@ -41,7 +43,7 @@ class InterpreterOptions:
     setup_code: str | None = None
     on_sandbox_lost: Literal["restore", "recreate", "error"] = "restore"
     rerun_on_loss: bool = False
-    recovery: RecoveryPolicy = RecoveryPolicy()
+    recovery: RecoveryPolicy = field(default_factory=RecoveryPolicy)
     inject_extractor: bool = True
     on_replaced: Callable[[SandboxEvent], None] | None = None
     create_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -76,11 +78,29 @@ class Kernel:
     news: list[SandboxEvent] = field(default_factory=list)
     """What the next result must tell."""
     busy: bool = False
+    stale: bool = False
+    """Its context was lost with its sandbox; to be made again."""
+    inherited: tuple[str, ...] = ()
+    """Variables that another process made in it."""
+
+    def variables(self) -> tuple[str, ...]:
+        """Names of the variables that it had, as far as its cells tell."""
+        if self.language != "python":
+            return ()
+        return tuple(dict.fromkeys((*self.inherited, *names_made(self.journal))))
+
+    def last_was_blank(self) -> bool:
+        """True when the last cell had no statement: the kernel did not count it."""
+        return is_blank(self.last_code)
 
     def forget(self) -> None:
         """Its process is a new one."""
         self.prepared, self.pid, self.count, self.last_code = -1, None, None, ""
         self.journal.clear()
+        self.inherited = ()
+
+
+_ALIASES = {"js": "javascript", "ts": "typescript"}
 
 
 class Session:
@@ -109,7 +129,11 @@ class Session:
         self.remembered: OrderedDict[str, ExecutionResult] = OrderedDict()
         self.closed = False
         self.last_used = time.monotonic()
-        self.uploads: OrderedDict[str, Any] = OrderedDict()
+        self.uploads: dict[str, Upload] = {upload.path: upload for upload in uploads_from(options.files)}
+        self.injected: str | None = None
+        """The sandbox that has the extractor's files."""
+        self.lost_sandbox: str | None = None
+        """The sandbox whose loss is still to be told."""
 
     def check_usable(self) -> None:
         """Raise when this session was closed, or was opened before this process forked."""
@@ -126,7 +150,7 @@ class Session:
         if context is not None:
             key = f"context {getattr(context, 'id', context)}"
             return self.kernels.get(key) or self.kernels.setdefault(key, Kernel(context.language, context))
-        key = (language or "python").strip().lower()
+        key = _ALIASES.get(name := (language or "python").strip().lower() or "python", name)
         return self.kernels.get(key) or self.kernels.setdefault(key, Kernel(key))
 
     def moved_in(self, sandbox: Any, kind: str) -> None:

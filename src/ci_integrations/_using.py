@@ -1,9 +1,223 @@
-"""What else a session does with its sandbox: files, commands, contexts. Each is one flow over one SDK call."""
+"""What else a session does with its sandbox: files, commands, contexts, its identity. Each is a flow over SDK calls."""
 
 from __future__ import annotations
 
-from ci_integrations._running import Running
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ci_integrations._cell import OutputEvent, OutputHandler, Received
+from ci_integrations._flow import Flow
+from ci_integrations._recovering import Attempt
+from ci_integrations._restore import keep_bytes, send, upload_from
+from ci_integrations._running import GRACE, Running
+from ci_integrations._session import Kernel
+from ci_integrations.recovery import classify
+
+IDENTITY = "ci_integrations/session@1"
+MAX_NAMES = 200
+"""Variable names that an identity carries."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandOutput:
+    """What a shell command gave. A command that failed is not an exception."""
+
+    stdout: str
+    stderr: str
+    exit_code: int
+    error: str | None = None
+    """Why it ended, when it did not end by itself: `"timed out after 60 s"`."""
+
+    @property
+    def ok(self) -> bool:
+        return self.exit_code == 0 and self.error is None
 
 
 class Using(Running):
     """Files, commands, contexts."""
+
+    def using(self, step: Callable[[Any], Flow[Any]], needed: float | None = None) -> Flow[Any]:
+        """`step(sandbox)` with an open sandbox; a sandbox that was lost before it began is repaired first."""
+        session = self.session
+        began = time.monotonic()
+        for number in itertools.count(1):
+            attempt = Attempt(
+                number=number,
+                generation=session.generation,
+                received=Received(),
+                give_up=began + session.options.recovery.deadline,
+            )
+            try:
+                yield from self.open()
+                yield from self.renew_lease(needed)
+                attempt.sent = True
+                return (yield from step(self.sandbox))
+            except Exception as error:
+                rule = classify(error)
+                if rule is None or type(error).__name__ in _THE_CALLERS:
+                    raise
+                yield from self.recover(rule, error, attempt)
+            finally:
+                session.last_used = time.monotonic()
+        raise AssertionError
+
+    def upload(self, source: str | Path | bytes, path: str) -> Flow[str]:
+        upload = upload_from(source, path)
+
+        def step(_: Any) -> Flow[None]:
+            yield from send(self, upload)
+
+        yield from self.using(step)
+        uploads = self.session.uploads
+        uploads.pop(upload.path, None)
+        uploads[upload.path] = upload
+        keep_bytes(uploads)
+        return upload.path
+
+    def download(self, path: str) -> Flow[bytes]:
+        data = yield from self.using(lambda sandbox: self.call(sandbox.files.read, path, format="bytes"))
+        return bytes(data)
+
+    def list_files(self, path: str) -> Flow[list[Any]]:
+        entries = yield from self.using(lambda sandbox: self.call(sandbox.files.list, path))
+        return list(entries)
+
+    def start_command(self, command: str, **options: Any) -> Flow[Any]:
+        """The SDK's own handle: wait, send_stdin, kill."""
+        run = partial(self.call, timeout=None)
+        return (yield from self.using(lambda sandbox: run(sandbox.commands.run, command, background=True, **options)))
+
+    def run_command(
+        self, command: str, timeout: float | None, on_output: OutputHandler | None, **options: Any
+    ) -> Flow[CommandOutput]:
+        """Run a command to its end, at most `timeout` seconds."""
+        got: dict[str, list[str]] = {"stdout": [], "stderr": []}
+
+        def taker(kind: Any) -> Callable[[str], Any]:
+            def take(text: str) -> Any:
+                got[kind].append(text)
+                return self.io.tell(on_output, OutputEvent(kind=kind, text=text, timestamp=time.time()))
+
+            return take
+
+        def step(sandbox: Any) -> Flow[Any]:
+            run = partial(sandbox.commands.run, command, timeout=timeout or 0, **options)
+            return self.call(run, on_stdout=taker("stdout"), on_stderr=taker("stderr"))
+
+        code, error = 0, None
+        try:
+            yield from self.using(step, timeout)
+        except Exception as failure:  # noqa: BLE001 - _exit raises what it does not know
+            code, error = _exit(failure, timeout)
+        return CommandOutput(stdout="".join(got["stdout"]), stderr="".join(got["stderr"]), exit_code=code, error=error)
+
+    def create_context(self, language: str | None, cwd: str | None) -> Flow[Any]:
+        context = yield from self.using(
+            lambda sandbox: self.call(sandbox.create_code_context, cwd=cwd, language=language)
+        )
+        self.session.kernel(None, context)
+        return context
+
+    def restart_context(self, context: Any) -> Flow[None]:
+        """A fresh kernel: its variables are gone, and nobody needs to be told."""
+        kernel = self.session.kernel("python", None) if context is None else self.session.kernel(None, context)
+        yield from self.using(lambda _: self.restart(kernel))
+        kernel.forget()
+
+    def remove_context(self, context: Any) -> Flow[None]:
+        kernel = self.session.kernel(None, context)
+        yield from self.using(lambda sandbox: self.call(sandbox.remove_code_context, kernel.context))
+        self.session.kernels.pop(f"context {context.id}", None)
+
+    def list_contexts(self) -> Flow[list[Any]]:
+        contexts = yield from self.using(lambda sandbox: self.call(sandbox.list_code_contexts))
+        return list(contexts)
+
+    def interrupt(self) -> Flow[bool]:
+        """Interrupt whatever cells of this session run now. True when there was one and it could be reached."""
+        session = self.session
+        busy = [kernel for kernel in session.kernels.values() if kernel.busy]
+        if not busy or session.sandbox_id is None:
+            return False
+        yield from self.open()
+        for kernel in busy:
+            if not (yield from self._interrupt(kernel)):
+                return False
+        return True
+
+    def _interrupt(self, kernel: Kernel) -> Flow[bool]:
+        if (yield from self.signal(kernel)):
+            for _ in range(10):
+                if not kernel.busy:
+                    return True
+                yield partial(self.io.sleep, GRACE / 10)
+        if (yield from self.quietly(self.restart(kernel))):
+            self.kernel_lost(kernel, "the code did not react to an interrupt")
+            return True
+        return False
+
+    def identity(self) -> dict[str, Any]:
+        """The session as plain JSON: another process goes on with it by `from_identity`."""
+        session = self.session
+        return {
+            "schema": IDENTITY,
+            "session_id": session.id,
+            "sandbox_id": session.sandbox_id,
+            "context_id": None,
+            "backend": session.backend,
+            "template_id": session.template_id,
+            "generation": session.generation,
+            "kernels": [_kernel_identity(kernel) for kernel in session.kernels.values()],
+        }
+
+
+def take_identity(session: Any, identity: Mapping[str, Any]) -> None:
+    """Make `session` the one that `identity` describes. Unknown or malformed parts are left out."""
+    session.sandbox_id = identity.get("sandbox_id") or None
+    session.id = str(identity.get("session_id") or session.id)
+    session.template_id = identity.get("template_id")
+    session.generation = int(identity.get("generation") or 0)
+    session.born = time.monotonic() if session.sandbox_id else 0.0
+    for known in identity.get("kernels") or ():
+        kernel = session.kernel(known.get("language"), _context(known))
+        kernel.count, kernel.last_code = known.get("count"), "" if known.get("blank") else "1"
+        kernel.inherited = tuple(known.get("variables") or ())
+
+
+def _kernel_identity(kernel: Kernel) -> dict[str, Any]:
+    return {
+        "language": kernel.language,
+        "context_id": getattr(kernel.context, "id", None),
+        "cwd": getattr(kernel.context, "cwd", None),
+        "count": kernel.count,
+        "blank": kernel.last_was_blank(),
+        "variables": list(kernel.variables()[:MAX_NAMES]),
+    }
+
+
+def _context(known: Mapping[str, Any]) -> Any:
+    if not known.get("context_id"):
+        return None
+    from e2b_code_interpreter import Context
+
+    return Context(known["context_id"], known.get("language") or "python", known.get("cwd") or "/home/user")
+
+
+_THE_CALLERS = frozenset({"FileNotFoundException", "CommandExitException", "InvalidArgumentException",
+                          "NotEnoughSpaceException"})  # fmt: skip
+"""The SDK's exceptions that say that the call itself was wrong: they reach the caller as they are."""
+
+
+def _exit(failure: Exception, timeout: float | None) -> tuple[int, str | None]:
+    """Exit code and reason of a command that did not end well; other failures are raised."""
+    cause = failure.__cause__ or failure
+    if type(failure).__name__ == "CommandExitException":
+        return int(getattr(failure, "exit_code", 1)), None
+    if "deadline" in str(cause).lower() or "timed out" in str(cause).lower():
+        return -1, f"timed out after {timeout:g} s"
+    raise failure

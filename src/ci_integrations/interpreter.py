@@ -12,12 +12,19 @@ from ci_integrations._flow import adrive, drive
 from ci_integrations._io import AsyncIO, SyncIO
 from ci_integrations._running import Request
 from ci_integrations._session import InterpreterOptions, Session
-from ci_integrations._using import Using
+from ci_integrations._using import CommandOutput, Using, take_identity
 from ci_integrations.errors import ConfigurationError
 from ci_integrations.recovery import RecoveryPolicy
 from ci_integrations.results import ExecutionResult
 
-__all__ = ["AsyncCodeInterpreter", "CodeInterpreter", "InterpreterOptions", "OutputEvent", "OutputHandler"]
+__all__ = [
+    "AsyncCodeInterpreter",
+    "CodeInterpreter",
+    "CommandOutput",
+    "InterpreterOptions",
+    "OutputEvent",
+    "OutputHandler",
+]
 
 _DEFAULT: Any = object()
 
@@ -30,7 +37,7 @@ class _Interpreter:
     def __init__(
         self,
         *,
-        backend: Literal["auto", "e2b", "local"] | str = "auto",
+        backend: Literal["auto", "e2b", "local"] = "auto",
         api_key: str | None = None,
         template: str | None = None,
         sandbox_timeout: int = 300,
@@ -71,8 +78,32 @@ class _Interpreter:
     def _of(cls, session: Session) -> Self:
         """A shell for a session that exists already."""
         made = cls.__new__(cls)
-        made._adopt(session)
+        made._adopt(session)  # noqa: SLF001 - our own class
         return made
+
+    @classmethod
+    def connect(cls, sandbox_id: str, *, owns: bool = False, **options: Any) -> Self:
+        """An interpreter for a sandbox that runs (or is paused) already. Killed by `close` only with `owns=True`."""
+        made = cls(**options)
+        made._session.sandbox_id = sandbox_id
+        made._session.owned = made._session.recreatable = owns
+        return made
+
+    @classmethod
+    def from_identity(cls, identity: Mapping[str, Any], *, owns: bool = True, **options: Any) -> Self:
+        """Go on with a session of another process: the same sandbox, the same kernels. See `identity`."""
+        made = cls(**options)
+        take_identity(made._session, identity)
+        made._session.owned = owns
+        return made
+
+    def identity(self) -> dict[str, Any]:
+        """The session as plain JSON (`{"sandbox_id": ..., ...}`), for `from_identity` in another process."""
+        return self._flow.identity()
+
+    def detach(self) -> None:
+        """Leave the sandbox to its lease or to another process: `close` and process exit do not kill it any more."""
+        self._session.owned = False
 
     @property
     def session_id(self) -> str:
@@ -131,9 +162,69 @@ class CodeInterpreter(_Interpreter):
         """The SDK's own `Sandbox`, the escape hatch. Opens the sandbox if need be."""
         return drive(self._flow.open())
 
+    def upload(self, source: str | Path | bytes, path: str) -> str:
+        """Write a local file (a path) or bytes into the sandbox; gives the full path there.
+
+        Restored after a loss: a file from where it came, bytes from memory (up to 64 MiB per session).
+        """
+        return drive(self._flow.upload(source, path))
+
+    def download(self, path: str) -> bytes:
+        """A file's content. Raises the SDK's `FileNotFoundException` when there is none."""
+        return drive(self._flow.download(path))
+
+    def list_files(self, path: str = "/home/user") -> list[Any]:
+        """The SDK's `EntryInfo` of each entry of a directory."""
+        return drive(self._flow.list_files(path))
+
+    def run_command(
+        self,
+        command: str,
+        *,
+        background: bool = False,
+        timeout: float | None = 60.0,
+        cwd: str | None = None,
+        envs: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stdin: bool = False,
+        on_output: OutputHandler | None = None,
+    ) -> Any:
+        """Run a shell command, at most `timeout` seconds. A failing one is not an exception.
+
+        `background=True` gives the SDK's `CommandHandle` at once: `wait`, `send_stdin` (with `stdin=True`), `kill`.
+        """
+        options: dict[str, Any] = {"cwd": cwd, "envs": dict(envs or {}), "user": user, "stdin": stdin or None}
+        if background:
+            return drive(self._flow.start_command(command, timeout=timeout or 0, **options))
+        return drive(self._flow.run_command(command, timeout, on_output, **options))
+
+    def get_host(self, port: int) -> str:
+        """The host name under which a port of the sandbox is reached from outside."""
+        return str(self.sandbox.get_host(port))
+
+    def create_context(self, language: str | None = None, cwd: str | None = None) -> Any:
+        """A further kernel, with its own variables: the SDK's `Context`, for `run(context=...)`."""
+        return drive(self._flow.create_context(language, cwd))
+
+    def restart_context(self, context: Any = None) -> None:
+        """A fresh kernel in a context (None: the default Python one). Its variables are gone."""
+        drive(self._flow.restart_context(context))
+
+    def remove_context(self, context: Any) -> None:
+        """End a context's kernel."""
+        drive(self._flow.remove_context(context))
+
+    def list_contexts(self) -> list[Any]:
+        """All contexts of the sandbox."""
+        return drive(self._flow.list_contexts())
+
+    def interrupt(self) -> bool:
+        """Stop the cells that run now, from another thread. True when there was one and it was stopped."""
+        return drive(self._flow.interrupt())
+
     def as_async(self) -> AsyncCodeInterpreter:
         """The same session, for `await`."""
-        return AsyncCodeInterpreter._of(self._session)
+        return AsyncCodeInterpreter._of(self._session)  # noqa: SLF001 - its other face
 
     def close(self) -> None:
         """Kill the sandbox if it is ours. Safe to call twice."""
@@ -177,9 +268,69 @@ class AsyncCodeInterpreter(_Interpreter):
         """The SDK's own `AsyncSandbox`, or None before the first use (then `await open()`)."""
         return self._session.handles.get("async")
 
+    async def upload(self, source: str | Path | bytes, path: str) -> str:
+        """Write a local file (a path) or bytes into the sandbox; gives the full path there.
+
+        Restored after a loss: a file from where it came, bytes from memory (up to 64 MiB per session).
+        """
+        return await adrive(self._flow.upload(source, path))
+
+    async def download(self, path: str) -> bytes:
+        """A file's content. Raises the SDK's `FileNotFoundException` when there is none."""
+        return await adrive(self._flow.download(path))
+
+    async def list_files(self, path: str = "/home/user") -> list[Any]:
+        """The SDK's `EntryInfo` of each entry of a directory."""
+        return await adrive(self._flow.list_files(path))
+
+    async def run_command(
+        self,
+        command: str,
+        *,
+        background: bool = False,
+        timeout: float | None = 60.0,
+        cwd: str | None = None,
+        envs: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stdin: bool = False,
+        on_output: OutputHandler | None = None,
+    ) -> Any:
+        """Run a shell command, at most `timeout` seconds. A failing one is not an exception.
+
+        `background=True` gives the SDK's `CommandHandle` at once: `wait`, `send_stdin` (with `stdin=True`), `kill`.
+        """
+        options: dict[str, Any] = {"cwd": cwd, "envs": dict(envs or {}), "user": user, "stdin": stdin or None}
+        if background:
+            return await adrive(self._flow.start_command(command, timeout=timeout or 0, **options))
+        return await adrive(self._flow.run_command(command, timeout, on_output, **options))
+
+    async def get_host(self, port: int) -> str:
+        """The host name under which a port of the sandbox is reached from outside."""
+        return str((await self.open()).get_host(port))
+
+    async def create_context(self, language: str | None = None, cwd: str | None = None) -> Any:
+        """A further kernel, with its own variables: the SDK's `Context`, for `run(context=...)`."""
+        return await adrive(self._flow.create_context(language, cwd))
+
+    async def restart_context(self, context: Any = None) -> None:
+        """A fresh kernel in a context (None: the default Python one). Its variables are gone."""
+        await adrive(self._flow.restart_context(context))
+
+    async def remove_context(self, context: Any) -> None:
+        """End a context's kernel."""
+        await adrive(self._flow.remove_context(context))
+
+    async def list_contexts(self) -> list[Any]:
+        """All contexts of the sandbox."""
+        return await adrive(self._flow.list_contexts())
+
+    async def interrupt(self) -> bool:
+        """Stop the cells that run now, from another task. True when there was one and it was stopped."""
+        return await adrive(self._flow.interrupt())
+
     def as_sync(self) -> CodeInterpreter:
         """The same session, for blocking callers."""
-        return CodeInterpreter._of(self._session)
+        return CodeInterpreter._of(self._session)  # noqa: SLF001 - its other face
 
     async def aclose(self) -> None:
         """Kill the sandbox if it is ours. Safe to call twice."""

@@ -38,11 +38,10 @@ class Failure(StrEnum):
 
 
 class Rule(NamedTuple):
-    """An exception's class name (its own or a base's), words in its message, what that means, and whether the code
-    provably never started.
-    """
+    """One row: an exception, what it means, and whether the code provably never started."""
 
     exception: str
+    """Its class's name, or a base's."""
     words: str
     failure: Failure
     never_started: bool = False
@@ -50,33 +49,34 @@ class Rule(NamedTuple):
 
 TABLE: tuple[Rule, ...] = (
     # Control plane and envd: the SDK's own classes.
-    Rule("AuthenticationException", "", Failure.REFUSED, True),
-    Rule("SandboxNotFoundException", "", Failure.GONE, True),
-    Rule("GuestUnresponsiveException", "", Failure.GUEST_UNRESPONSIVE, True),
-    Rule("SandboxNotRunningException", "", Failure.NOT_RUNNING, True),
-    Rule("RateLimitException", r"quota|credit|billing|payment|spend", Failure.QUOTA, True),
-    Rule("RateLimitException", "", Failure.BUSY, True),
-    Rule("ServiceBusyException", "", Failure.BUSY, True),
-    Rule("SandboxUnreachableException", "port is not open", Failure.PORT_CLOSED, True),
+    Rule("AuthenticationException", "", Failure.REFUSED, never_started=True),
+    Rule("SandboxNotFoundException", "", Failure.GONE, never_started=True),
+    Rule("GuestUnresponsiveException", "", Failure.GUEST_UNRESPONSIVE, never_started=True),
+    Rule("SandboxNotRunningException", "", Failure.NOT_RUNNING, never_started=True),
+    Rule("RateLimitException", r"quota|credit|billing|payment|spend", Failure.QUOTA, never_started=True),
+    Rule("RateLimitException", "", Failure.BUSY, never_started=True),
+    Rule("ServiceBusyException", "", Failure.BUSY, never_started=True),
+    Rule("SandboxUnreachableException", "port is not open", Failure.PORT_CLOSED, never_started=True),
     Rule("SandboxUnreachableException", "", Failure.UNREACHABLE),
     # run_code and contexts: a plain TimeoutException, told apart by its words.
-    Rule("TimeoutException", "was not found", Failure.NOT_RUNNING, True),
+    Rule("TimeoutException", "was not found", Failure.NOT_RUNNING, never_started=True),
     Rule("TimeoutException", "was killed while", Failure.NOT_RUNNING),
-    Rule("TimeoutException", "port is not open", Failure.PORT_CLOSED, True),
+    Rule("TimeoutException", "port is not open", Failure.PORT_CLOSED, never_started=True),
     Rule("TimeoutException", "Execution timed out", Failure.SLOW),
     Rule("TimeoutException", "", Failure.UNREACHABLE),
-    Rule("FileNotFoundException", "", Failure.CALLER, True),
-    Rule("InvalidArgumentException", "", Failure.CALLER, True),
-    Rule("NotFoundException", r"Context .* not found", Failure.CONTEXT_GONE, True),
+    Rule("FileNotFoundException", "", Failure.CALLER, never_started=True),
+    Rule("InvalidArgumentException", "", Failure.CALLER, never_started=True),
+    Rule("NotFoundException", r"Context .* not found", Failure.CONTEXT_GONE, never_started=True),
     # The rest of SandboxException carries a status: read it, and the words.
-    Rule("SandboxException", r"\b40[023]\b.*(quota|credit|billing|payment|spend)", Failure.QUOTA, True),
-    Rule("SandboxException", r"\b400\b.*(timeout|lifetime|hour|length)", Failure.LIMIT, True),
-    Rule("SandboxException", r"\b(429|503)\b", Failure.BUSY, True),
+    Rule("SandboxException", r"\b40[023]\b.*(quota|credit|billing|payment|spend)", Failure.QUOTA, never_started=True),
+    Rule("SandboxException", r"\b400\b.*(timeout|lifetime|hour|length)", Failure.LIMIT, never_started=True),
+    Rule("SandboxException", "Failed to create context", Failure.CALLER, never_started=True),
+    Rule("SandboxException", r"\b(429|503)\b", Failure.BUSY, never_started=True),
     Rule("SandboxException", r"\b(500|502|504)\b", Failure.UNREACHABLE),
     Rule("SandboxException", "", Failure.CALLER),
     # Transport errors that the SDK lets through. A connect error comes before the request was written.
-    Rule("ConnectError", "", Failure.UNREACHABLE, True),
-    Rule("ConnectTimeout", "", Failure.UNREACHABLE, True),
+    Rule("ConnectError", "", Failure.UNREACHABLE, never_started=True),
+    Rule("ConnectTimeout", "", Failure.UNREACHABLE, never_started=True),
     Rule("TransportError", "", Failure.CUT),
     Rule("JSONDecodeError", "", Failure.CUT),
     Rule("TimeoutError", "", Failure.UNREACHABLE),
@@ -93,16 +93,17 @@ def classify(error: BaseException) -> Rule | None:
         return None
     names = {cls.__name__ for cls in type(error).__mro__}
     message = str(error)
-    return next((r for r in TABLE if r.exception in names and re.search(r.words, message, re.IGNORECASE | re.DOTALL)), None)
+    flags = re.IGNORECASE | re.DOTALL
+    return next((r for r in TABLE if r.exception in names and re.search(r.words, message, flags)), None)
 
 
-def retryable_create(error: BaseException) -> bool:
-    """True for a create that may be tried again with its idempotency key: nothing answered.
+def unanswered(error: BaseException) -> bool:
+    """True for a call that changes nothing twice (a create has its idempotency key) and got no answer: try again.
 
     Statuses (429, 503 ...) are not in it: the SDK has retried those itself, honouring Retry-After.
     """
     rule = classify(error)
-    return rule is not None and rule.failure in (Failure.UNREACHABLE, Failure.CUT, Failure.NOT_RUNNING)
+    return rule is not None and rule.failure in (Failure.UNREACHABLE, Failure.CUT, Failure.PORT_CLOSED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,16 +115,15 @@ class RecoveryPolicy:
     """
 
     attempts: int = 4
+    """Tries of one call, the first included."""
     deadline: float = 30.0
     """Seconds that a create or a reconnect may take, retries included."""
     first_wait: float = 0.2
     longest_wait: float = 5.0
     """Seconds."""
-    max_replacements: int = 2
-    """New sandboxes that one call may cost."""
     on_unreachable: Literal["error", "recreate"] = "error"
     """What to do when no answer comes although the control plane says that the sandbox is running."""
-    retry: Callable[[BaseException], bool] = field(default=retryable_create)
+    retry: Callable[[BaseException], bool] = field(default=unanswered)
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments for `tenacity.Retrying` and `tenacity.AsyncRetrying`."""
@@ -135,3 +135,22 @@ class RecoveryPolicy:
             "retry": retry_if_exception(self.retry),
             "reraise": True,
         }
+
+
+def sentence(lost: tuple[str, ...], restored: list[str], missing: list[str]) -> str:
+    """What the model reads about a replaced sandbox."""
+    parts = ["The sandbox was lost and a new one was started."]
+    parts.append(f"Gone: {listed(lost)}." if lost else "Nothing that earlier code defined is there any more.")
+    parts.append("Files that earlier code wrote are gone too.")
+    if restored:
+        parts.append(f"Restored: {', '.join(restored)}.")
+    if missing:
+        parts.append(f"Not restored: {', '.join(missing)}.")
+    return " ".join(parts)
+
+
+def listed(names: tuple[str, ...], most: int = 30) -> str:
+    """`the variables a, b and 3 more`."""
+    shown = ", ".join(names[:most])
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"the variable{'s' if len(names) > 1 else ''} {shown}{more}"

@@ -125,7 +125,7 @@ class FakeE2B:
 
     @property
     def options(self) -> dict[str, Any]:
-        return {"api_key": "e2b_000", "api_url": self.url, "sandbox_url": self.url}
+        return {"api_key": "e2b_000", "api_url": self.url, "sandbox_url": self.url, "inject_extractor": False}
 
     @property
     def alive(self) -> list[FakeSandbox]:
