@@ -16,6 +16,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import struct
@@ -40,6 +41,7 @@ class Refusal(Exception):  # noqa: N818 - an answer
 
 def main(control: socket.socket, _config: dict[str, Any]) -> None:
     """Serve until the server closes the control socket."""
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a request that is given up must not end us
     control.settimeout(None)
     while True:
         _, fds, _, _ = socket.recv_fds(control, 1, 1, socket.MSG_CMSG_CLOEXEC)
@@ -100,6 +102,7 @@ def as_refusal(error: OSError | ValueError, path: str) -> Refusal:
         errno.ELOOP: ("invalid", f"path '{path}': too many symbolic links"),
         errno.ENAMETOOLONG: ("invalid", f"path '{path[:100]}...' is too long"),
         errno.ENOSPC: ("no_space", f"no space left on the sandbox's disk for '{path}'"),
+        errno.EFBIG: ("no_space", f"'{path}' is larger than the sandbox's disk space allows"),
         errno.EDQUOT: ("no_space", f"the sandbox's disk quota is used up: '{path}'"),
         errno.EACCES: ("denied", f"permission denied: '{path}'"),
         errno.EPERM: ("denied", f"operation not permitted: '{path}'"),

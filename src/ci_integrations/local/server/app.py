@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ci_integrations.local.sandbox.api import SandboxDead
@@ -28,10 +29,10 @@ class Target:
     port: int
 
 
-def target_of(exchange: Exchange) -> Target | None:
+def target_of(headers: Mapping[str, str]) -> Target | None:
     """The sandbox and port that a request is for; None for the control plane. HttpError 400 for a broken port."""
-    sandbox_id, port = exchange.headers.get("e2b-sandbox-id"), exchange.headers.get("e2b-sandbox-port")
-    if sandbox_id is None and (found := HOST.match(exchange.headers.get("host", ""))):
+    sandbox_id, port = headers.get("e2b-sandbox-id"), headers.get("e2b-sandbox-port")
+    if sandbox_id is None and (found := HOST.match(headers.get("host", ""))):
         port, sandbox_id = found.groups()
     if sandbox_id is None or port is None:
         return None
@@ -83,7 +84,7 @@ class App:
         await exchange.reply_error(not_found(exchange.headers.get("e2b-sandbox-id", "")))
 
     async def _serve(self, exchange: Exchange) -> None:
-        target = target_of(exchange)
+        target = target_of(exchange.headers)
         if target is not None:
             await self._serve_sandbox(exchange, target)
         elif exchange.path == "/files" and "signature" in exchange.query:
@@ -123,13 +124,22 @@ class App:
         if target.port == ENVD_PORT:
             await _serve_envd(exchange, record)
             return
-        _check_traffic(exchange, record)
+        _check_traffic(exchange.headers, record)
         if target.port == INTERPRETER_PORT:
             if exchange.path == "/execute":
                 _check_token(exchange, record)
             await interpreter.serve(record, exchange)
         elif not await proxy.forward(record, exchange, target.port):
             raise port_closed(target)
+
+    async def find_port(self, headers: Mapping[str, str]) -> tuple[Record, int]:
+        """For a connection that leaves HTTP: where it goes. HttpError when it may not."""
+        target = target_of(headers)
+        if target is None or target.port in (ENVD_PORT, INTERPRETER_PORT):
+            raise HttpError(404, "only ports of programs in a sandbox speak WebSocket here")
+        record = await self._running(target.sandbox_id)
+        _check_traffic(headers, record)
+        return record, target.port
 
     async def _serve_signed(self, exchange: Exchange) -> None:
         """A signed URL names no sandbox: it is the one whose token made the signature."""
@@ -167,10 +177,10 @@ def _check_token(exchange: Exchange, record: Record) -> None:
         raise HttpError(401, "unauthorized access, please provide a valid access token")
 
 
-def _check_traffic(exchange: Exchange, record: Record) -> None:
+def _check_traffic(headers: Mapping[str, str], record: Record) -> None:
     if record.traffic_token is None:
         return
-    given = exchange.headers.get("e2b-traffic-access-token", "").encode()
+    given = headers.get("e2b-traffic-access-token", "").encode()
     if not hmac.compare_digest(given, record.traffic_token.encode()):
         raise HttpError(
             403,

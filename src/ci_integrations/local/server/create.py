@@ -23,8 +23,8 @@ def read_wishes(body: Any, templates: Templates) -> Wishes:
     template_id = body.get("templateID")
     if not isinstance(template_id, str) or not template_id:
         raise HttpError(400, "templateID is needed")
-    template = templates.get(template_id)
     unsupported.check_create(body)
+    template = templates.get(template_id)
     network = _mapping(body, "network")
     return Wishes(
         template_id=template_id,

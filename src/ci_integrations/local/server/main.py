@@ -19,6 +19,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ci_integrations.local.sandbox.api import Engine, Limits
@@ -176,6 +177,7 @@ async def _answering(options: Options, table: Any, listener: socket.socket, toke
     from ci_integrations.local.server.app import App
     from ci_integrations.local.server.control import ControlPlane
     from ci_integrations.local.server.templates import Templates
+    from ci_integrations.local.server.tunnel import Tunnel
 
     port = listener.getsockname()[1]
     shown = f"[{options.host}]" if ":" in options.host else options.host
@@ -183,7 +185,7 @@ async def _answering(options: Options, table: Any, listener: socket.socket, toke
     config = uvicorn.Config(
         app,
         http="httptools",
-        ws="none",
+        ws=partial(Tunnel, app.find_port),  # type: ignore[arg-type]  # it is called, with keywords that we ignore
         lifespan="off",
         access_log=False,
         log_config=None,
@@ -273,4 +275,5 @@ def set_up_logging(*, log_json: bool) -> None:
     handler.setFormatter(_JsonLines() if log_json else logging.Formatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("ci_integrations").setLevel(logging.INFO if log_json else logging.WARNING)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings are about what clients send
     logging.getLogger("uvicorn.error").addFilter(_Incomplete())

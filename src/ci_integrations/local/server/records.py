@@ -9,18 +9,23 @@ import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 from ci_integrations.local.sandbox.api import Limits, Sandbox, Usage
 from ci_integrations.local.sandbox.worker_client import FileWorker
 from ci_integrations.local.server.contexts import ContextTable
-from ci_integrations.local.server.http import Exchange
 from ci_integrations.local.server.processes import ProcessTable
 from ci_integrations.local.server.watchers import WatcherTable
 
 State = Literal["running", "paused"]
 ENVD_VERSION = "0.6.13"
 """The envd whose behaviour this server has; the SDK switches features on it."""
+
+
+class Cuttable(Protocol):
+    """A connection to a sandbox."""
+
+    def cut(self) -> None: ...
 
 
 class Clock:
@@ -76,7 +81,7 @@ class Record:
     traffic_token: str | None = field(default=None, repr=False)
     state: State = "running"
     paused_at: datetime | None = None
-    exchanges: set[Exchange] = field(default_factory=set)
+    exchanges: set[Cuttable] = field(default_factory=set)
     samples: list[tuple[datetime, float, Usage]] = field(default_factory=list)
     running: asyncio.Event = field(default_factory=asyncio.Event)
     """Clear while paused."""

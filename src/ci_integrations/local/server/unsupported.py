@@ -11,7 +11,7 @@ ROOMS = {
     "templates": f"templates are not built here: name local ones in the configuration, {CLOUD}",
     "snapshots": f"snapshots: memory cannot be copied to disk here; pause() keeps a sandbox as it is, {CLOUD}",
     "volumes": f"volumes: sandboxes share no storage here; write files with sandbox.files, {CLOUD}",
-    "secrets": f"secrets: this server stores none; pass envs= to Sandbox.create, {CLOUD}",
+    "secrets": f"secrets: none are stored here; pass envs= to Sandbox.create, {CLOUD}",
 }
 PER_SANDBOX = {
     "snapshots": ROOMS["snapshots"],

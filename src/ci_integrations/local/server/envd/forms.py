@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ci_integrations.local.server.http import HttpError
@@ -47,7 +47,10 @@ class _Form:
             "on_part_end": lambda: self._events.append(("end", b"")),
             "on_end": lambda: self._events.append(("form", b"")),
         }
-        self._parser = MultipartParser(boundary, callbacks)
+        try:
+            self._parser = MultipartParser(boundary, callbacks)
+        except FormParserError as error:
+            raise HttpError(400, f"the form cannot be read: {error}") from None
 
     def _part_begins(self) -> None:
         self._disposition = b""
@@ -75,7 +78,7 @@ class _Form:
     def _feed(self, chunk: bytes) -> None:
         try:
             self._parser.write(chunk)
-        except MultipartParseError as error:
+        except FormParserError as error:
             raise HttpError(400, f"the form cannot be read: {error}") from None
 
     async def next_file(self) -> str | None:
