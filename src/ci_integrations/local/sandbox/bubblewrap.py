@@ -12,7 +12,7 @@ import random
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +56,7 @@ class Bubblewrap:
             _, said = await asyncio.to_thread(process.communicate)
             raise EngineError(said.decode(errors="replace").strip() or f"bwrap ended with {process.returncode}") from None
         sandbox = LocalSandbox(ours, pidfd)
+        sandbox.last_words = lambda: _last_words(process)
         self._sandboxes.add(sandbox)
         sandbox.on_death.append(lambda: self._bury(sandbox, process))
         return sandbox
@@ -98,6 +99,15 @@ class Bubblewrap:
         await asyncio.gather(*(sandbox.kill() for sandbox in list(self._sandboxes)))
 
 
+def _last_words(process: subprocess.Popen[bytes]) -> str | None:
+    """What bwrap or the agent in it complained about. Both are gone, or about to be."""
+    if process.stderr is None:
+        return None
+    os.set_blocking(process.stderr.fileno(), False)
+    said = (process.stderr.read() or b"").decode(errors="replace").strip()
+    return said.splitlines()[-1] if said else None
+
+
 def arguments(limits: Limits, texts: Mapping[str, int]) -> list[str]:
     """bwrap's, without the program: the protection is in these."""
     words = ["--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--as-pid-1", "--cap-drop", "ALL"]
@@ -107,9 +117,8 @@ def arguments(limits: Limits, texts: Mapping[str, int]) -> list[str]:
     words += ["--proc", "/proc", "--dev", "/dev"]
     for place in (HOME, "/tmp", "/var/tmp", "/dev/shm", "/run"):  # noqa: S108
         words += ["--size", str(limits.disk), "--tmpfs", place]
-    for path in template.interpreter_paths():
-        if template.is_hidden(path):
-            words += ["--ro-bind", path, path]
+    for path in _outermost(filter(template.is_hidden, template.interpreter_paths())):
+        words += ["--ro-bind", path, path]
     for name, fd in texts.items():
         words += ["--ro-bind-data", str(fd), f"/{name}"]
     return [*words, "--remount-ro", "/dev", "--remount-ro", "/"]
@@ -132,7 +141,15 @@ def _read_all(fd: int) -> bytes:
         return stream.read()
 
 
-def _shown() -> Iterator[str]:
-    for path in (*template.SYSTEM, *(f"/etc/{name}" for name in template.ETC), *template.interpreter_paths()):
-        if Path(path).exists() and not template.is_hidden(path):
-            yield path
+def _shown() -> list[str]:
+    wanted = (*template.SYSTEM, *(f"/etc/{name}" for name in template.ETC), *template.interpreter_paths())
+    return _outermost(path for path in wanted if Path(path).exists() and not template.is_hidden(path))
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    """Without those that lie below another."""
+    kept: list[str] = []
+    for path in sorted(set(paths)):
+        if not any(path.startswith(f"{above}/") for above in kept):
+            kept.append(path)
+    return kept

@@ -64,9 +64,9 @@ async def _tried(level: Level, preload: Sequence[str]) -> Source:
     source = await start(level, preload)
     try:
         await asyncio.wait_for(_try(source, level), _TRIAL_SECONDS)
-    except SandboxDead:
+    except SandboxDead as death:
         await source.close()
-        raise EngineError("the trial sandbox ended at once") from None
+        raise EngineError(f"the trial sandbox ended: {death}") from None
     except TimeoutError:
         await source.close()
         raise EngineError(f"the trial sandbox did not answer within {_TRIAL_SECONDS:.0f} s") from None

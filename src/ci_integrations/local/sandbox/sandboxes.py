@@ -31,6 +31,7 @@ class LocalSandbox:
         self.home = home
         self.dead: asyncio.Future[Exit] = self._loop.create_future()
         self.on_death: list[Callable[[], None]] = []
+        self.last_words: Callable[[], str | None] = lambda: None
         self._pidfd = pidfd
         self._channel = Packets(channel, self._received, lambda: None)
         self._answers: dict[int, asyncio.Future[Any]] = {}
@@ -176,10 +177,10 @@ class LocalSandbox:
         os.close(self._pidfd)
         self._channel.drain()
         self._channel.close()
-        gone = Exit(signal=signal.SIGKILL, reason=self._failure)
+        gone = Exit(signal=signal.SIGKILL, reason=self._failure or self.last_words())
         self.dead.set_result(gone)
         for number in list(self._answers):
-            self._answer(number, SandboxDead(self.sandbox_id))
+            self._answer(number, SandboxDead(gone.reason or self.sandbox_id))
             self._forget(number)
         for child in self._children.values():
             child.ended(gone)
