@@ -18,8 +18,10 @@ from typing import Any, TypeVar
 
 from ci_integrations import _backend
 from ci_integrations._cell import OutputHandler, status
+from ci_integrations._cleanup import watch
 from ci_integrations._io import IO
 from ci_integrations._session import Session
+from ci_integrations._telemetry import span
 from ci_integrations.errors import (
     ConfigurationError,
     QuotaError,
@@ -146,11 +148,16 @@ class Life:
         kwargs.setdefault("idempotency_key", f"ci-{uuid.uuid4()}")
         keep = partial(session.moved_in, kind=self.io.kind)
         create = partial(self.io.finish, self.io.sandbox_class().create, keep, kwargs)
+        watch(session)
+        session.creating = True
         try:
-            yield from self.retrying(create)
+            with span("create", session=session.id, backend=session.backend, template=kwargs.get("template")):
+                yield from self.retrying(create)
         except Exception as error:
             rule = classify(error)
             raise (error if rule is None else explained(rule.failure, str(error))) from error
+        finally:
+            session.creating = False
         session.template_id = session.template_id or kwargs.get("template")
         logger.info("session %s: sandbox %s started", session.id, session.sandbox_id)
 
@@ -191,6 +198,7 @@ class Life:
     def connect(self, **options: Any) -> Flow[None]:
         """The SDK object of this face for the session's sandbox; resumes a paused one. Never shortens its life."""
         session = self.session
+        watch(session)
         access = yield from self.access()
         connect = self.io.sandbox_class().connect
         sandbox = yield from self.call(
@@ -230,7 +238,7 @@ class Life:
             raise explained(Failure.LIMIT, str(error)) from error
 
     def close(self) -> Flow[None]:
-        """Let go of the sandbox: kill it when it is ours. Safe to call twice."""
+        """Let go of the sandbox: kill it (or as `at_exit` says) when it is ours. Safe to call twice."""
         session = self.session
         if session.closed or session.process != os.getpid():
             session.closed = True
@@ -238,19 +246,30 @@ class Life:
         session.closed = True
         try:
             if session.sandbox_id is not None and session.owned:
-                yield from self.kill()
+                yield from self.let_go(session.at_exit)
         finally:
             session.moved_out()
             logger.info("session %s closed after %.0f sandbox-seconds", session.id, session.seconds_used)
 
-    def kill(self) -> Flow[None]:
-        """Kill the session's sandbox by its id. One that is gone already is fine."""
+    def let_go(self, how: str) -> Flow[None]:
+        """`"kill"`, `"pause"` or `"keep"`. A sandbox that is gone already is fine."""
+        if how != "keep":
+            act = getattr(self.io.sandbox_class(), how)
+            yield from self.call(act, self.session.sandbox_id, **(yield from self.access()))
+
+    def park(self, how: str) -> Flow[None]:
+        """Let go of an idle session's sandbox, but not of the session: its next cell tells what is lost."""
+        yield from self.holding(partial(self._park, how))
+
+    def _park(self, how: str) -> Flow[None]:
         session = self.session
-        handle = session.handles.get(self.io.kind)
-        if handle is not None:
-            yield from self.call(handle.kill)
+        if session.sandbox_id is None or not session.owned or any(k.busy for k in session.kernels.values()):
             return
-        yield from self.call(self.io.sandbox_class().kill, session.sandbox_id, **(yield from self.access()))
+        yield from self.let_go(how)
+        if how == "kill":
+            session.lost_sandbox = session.sandbox_id
+            session.generation += 1
+            session.moved_out()
 
 
 _WHERE = {"e2b": "on E2B", "local": 'in the local sandbox (no E2B_API_KEY; backend="e2b" or a key changes that)'}

@@ -13,6 +13,7 @@ from ci_integrations._cell import OutputHandler, Received, status
 from ci_integrations._flow import Flow, Life, explained
 from ci_integrations._restore import Restored, install, restore_file, run_setup, send
 from ci_integrations._session import Kernel
+from ci_integrations._telemetry import count_loss, span
 from ci_integrations.errors import ConfigurationError, SandboxError, SandboxLostError, SandboxUnreachableError
 from ci_integrations.recovery import Failure, Rule, classify, listed, sentence
 from ci_integrations.results import ExecutionError, ExecutionResult, SandboxEvent
@@ -139,7 +140,8 @@ class Recovering(Life):
                 yield partial(self.io.sleep, self._pause(attempt.number))
 
         try:
-            yield from self.holding(repair)
+            with span("recover", session=self.session.id, cause=type(error).__name__):
+                yield from self.holding(repair)
         except Exception as failure:
             rule = classify(failure)
             ours = failure if rule is None else explained(rule.failure, str(failure))
@@ -154,6 +156,7 @@ class Recovering(Life):
             raise self._with_result(lost, attempt) from error
         yield partial(self.io.tell, attempt.on_output, status("restoring"))
         logger.warning("session %s: sandbox %s is gone; replacing it", session.id, session.sandbox_id)
+        count_loss(session.backend)
         session.lost_sandbox = session.sandbox_id
         session.generation += 1
         session.moved_out()
@@ -166,7 +169,7 @@ class Recovering(Life):
         try:
             restored = yield from self._furnish()
         except BaseException:
-            yield from self.quietly(self.kill())
+            yield from self.quietly(self.let_go("kill"))
             session.moved_out()
             raise
         if session.lost_sandbox is None:
@@ -233,7 +236,7 @@ class Recovering(Life):
             if kernel.count is None:
                 continue
             if not reboot and (yield from self._is_same(kernel)):
-                kernel.news.append(_RESUMED)
+                logger.info("session %s: resumed, nothing lost", self.session.id)
             else:
                 self.kernel_lost(kernel, "the sandbox was paused and came back without its memory", "state_lost")
 
@@ -273,10 +276,6 @@ class Recovering(Life):
 _LOST = {Failure.NOT_RUNNING, Failure.GONE, Failure.GUEST_UNRESPONSIVE}
 _WORTH_WAITING = {Failure.UNREACHABLE, Failure.BUSY, Failure.PORT_CLOSED}
 _UNCLEAR = {Failure.UNREACHABLE, Failure.CUT, Failure.SLOW}
-
-_RESUMED = SandboxEvent(
-    type="sandbox_resumed", message="The sandbox had been paused and was resumed; all variables and files are there."
-)
 
 
 def _note(restored: Restored, what: str, failed: str | None, *, again: bool) -> None:

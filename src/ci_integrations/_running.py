@@ -15,6 +15,7 @@ from ci_integrations._cell import OutputHandler, Received, status
 from ci_integrations._flow import Flow
 from ci_integrations._recovering import PROBE, PROBE_SECONDS, Attempt, Recovering
 from ci_integrations._session import Kernel
+from ci_integrations._telemetry import span
 from ci_integrations.errors import ConfigurationError, QueueTimeoutError
 from ci_integrations.recovery import KERNEL_DEATH, classify
 from ci_integrations.results import ExecutionError, ExecutionResult, SandboxEvent
@@ -65,7 +66,11 @@ class Running(Recovering):
         known = self.session.remembered.get(request.tool_call_id or "")
         if known is not None:
             return known
-        result = yield from self._run(kernel, request)
+        with span("run", session=self.session.id, language=kernel.language) as said:
+            result = yield from self._run(kernel, request)
+            said["outcome"] = result.error.name if result.error else "ok"
+            said["recovered"] = any(event.type == "state_lost" for event in result.events)
+            said["bytes"] = len(result.stdout) + len(result.stderr)
         self.session.remember(request.tool_call_id, result)
         return result
 

@@ -120,12 +120,17 @@ class Session:
         self.backend: Literal["e2b", "local"] | None = None
         self.connection: dict[str, Any] | None = None
         self.owned = True
+        self.at_exit: Literal["kill", "pause", "keep"] = "kill"
+        """What `close` does with a sandbox of ours."""
+        self.creating = False
         self.recreatable = True
         self.generation = 0
         self.lease_until: float | None = None
         """On the monotonic clock; None when not known."""
         self.born = 0.0
         self.seconds_used = 0.0
+        self.created = 0
+        """Sandboxes made for this session."""
         self.remembered: OrderedDict[str, ExecutionResult] = OrderedDict()
         self.closed = False
         self.last_used = time.monotonic()
@@ -157,6 +162,7 @@ class Session:
         """A new sandbox was made: it is ours from here on."""
         self.handles = {kind: sandbox}
         self.sandbox_id = sandbox.sandbox_id
+        self.created += 1
         self.born = time.monotonic()
         self.lease_until = self.born + self.options.sandbox_timeout
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from ci_integrations import _backend
 from ci_integrations._cell import OutputEvent, OutputHandler
+from ci_integrations._cleanup import watch
 from ci_integrations._flow import adrive, drive
 from ci_integrations._io import AsyncIO, SyncIO
 from ci_integrations._running import Request
@@ -122,7 +123,18 @@ class _Interpreter:
 
     @property
     def closed(self) -> bool:
+        """True after `close`."""
         return self._session.closed
+
+    @property
+    def busy(self) -> bool:
+        """True while a cell runs."""
+        return any(kernel.busy for kernel in self._session.kernels.values())
+
+    @property
+    def state(self) -> Session:
+        """What the session knows; for `sessions.py`."""
+        return self._session
 
     def _request(self, code: str, timeout: Any, **rest: Any) -> Request:
         if timeout is _DEFAULT:
@@ -351,6 +363,7 @@ def _take_in(session: Session, sandbox: Any, *, owns: bool) -> None:
 
     kind = "async" if inspect.iscoroutinefunction(type(sandbox).run_code) else "sync"
     session.moved_in(sandbox, kind)
+    session.created = 0
     session.lease_until, session.owned, session.recreatable = None, owns, owns
     session.connection = {
         name: value
@@ -358,3 +371,5 @@ def _take_in(session: Session, sandbox: Any, *, owns: bool) -> None:
         if name not in ("validate_api_key", "logger")
     }
     session.backend = "e2b"
+    if owns:
+        watch(session)

@@ -1,53 +1,120 @@
-"""Which interpreter belongs to which conversation: key -> session, made once, shared by sync and async callers."""
+"""Which interpreter belongs to which conversation: key -> session, made once, shared by sync and async callers.
+
+The registry also decides what happens to sandboxes that nobody uses: how many there may be, and what becomes of the
+one used least recently. A session outlives its sandbox: its next cell gets a new one and says what was lost.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
-from typing import Any, Self
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Literal, Self
 
+from ci_integrations._flow import TAG, Life, drive
+from ci_integrations._io import SyncIO, in_worker
+from ci_integrations.errors import ConfigurationError, SandboxBusyError
 from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter
+
+logger = logging.getLogger("ci_integrations")
+
+Idle = Literal["kill", "pause", "keep"]
 
 
 class SessionRegistry:
-    """Hands out one session per key."""
+    """Hands out one session per key.
 
-    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+    `options`: what `CodeInterpreter` takes. `max_sessions`: how many sandboxes may be open at once; the least recently
+    used idle one gives way (None: no limit). `max_created`: how many sandboxes this registry may make in all.
+    `idle`: what giving way, `close` and process exit do to a sandbox: `"kill"` it, `"pause"` it (it also pauses
+    instead of dying when its lifetime is over), or `"keep"` it to its lifetime for another process to go on with.
+    `idle_ttl`: seconds without a cell after which that happens; looked at when the registry is used, while the
+    sandbox's own lifetime (`sandbox_timeout`) ends it whatever happens to this process.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Any] | None = None,
+        *,
+        max_sessions: int | None = None,
+        max_created: int | None = None,
+        idle: Idle = "kill",
+        idle_ttl: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if idle not in ("kill", "pause", "keep"):
+            raise ConfigurationError(f'idle must be "kill", "pause" or "keep", not {idle!r}')
         self._options = dict(options or {})
-        self._mutex = threading.Lock()
+        if "sandbox" in self._options:
+            raise ConfigurationError("a registry makes one sandbox per key: hand a sandbox to CodeInterpreter instead")
+        if idle == "pause":
+            self._options.setdefault("lifecycle", {"on_timeout": "pause"})
+        self._max, self._max_created = max_sessions, max_created
+        self._idle, self._ttl, self._clock = idle, idle_ttl, clock
+        self._mutex = Lock()
         self._sessions: dict[str, CodeInterpreter] = {}
+        self._used: dict[str, float] = {}
+        self._gone_seconds = 0.0
+        self._gone_created = 0
 
     def session(self, key: str) -> CodeInterpreter:
-        """The interpreter of `key`, made (but not opened) on first use."""
-        with self._mutex:
-            if key not in self._sessions:
-                self._sessions[key] = CodeInterpreter(**self._options)
-            return self._sessions[key]
+        """The interpreter of `key`, made on first use; its sandbox is made when its first cell runs."""
+        return self._entry(key, self._new)
 
     def asession(self, key: str) -> AsyncCodeInterpreter:
-        """The same session for `await`."""
+        """The same session for `await`: same sandbox, same kernel."""
         return self.session(key).as_async()
 
+    def adopt(self, key: str, identity: Mapping[str, Any], *, owns: bool = True) -> CodeInterpreter:
+        """Go on with another process's session under `key`. One that `key` has already stays."""
+        return self._entry(key, lambda: CodeInterpreter.from_identity(identity, owns=owns, **self._options))
+
+    def identity(self, key: str) -> dict[str, Any]:
+        """`key`'s session as plain JSON, for `adopt` in another process."""
+        return self.session(key).identity()
+
     def keys(self) -> list[str]:
+        """The keys that have a session, most recently used last."""
         with self._mutex:
-            return list(self._sessions)
+            return list(self._used)
+
+    def prewarm(self, key: str) -> None:
+        """Make `key`'s sandbox in the background. A failure shows itself at the first cell, which tries again."""
+        session = self.session(key)
+        in_worker(lambda: _quietly(lambda: session.sandbox))
+
+    def sandbox_seconds(self) -> float:
+        """How long sandboxes of this registry have lived, all together."""
+        with self._mutex:
+            sessions = [session.state for session in self._sessions.values()]
+        running = sum(time.monotonic() - state.born for state in sessions if state.born)
+        return self._gone_seconds + running + sum(state.seconds_used for state in sessions)
 
     def close_session(self, key: str) -> None:
-        with self._mutex:
-            session = self._sessions.pop(key, None)
+        """Close one session; a key that has none is fine."""
+        session = self._pop(key)
         if session is not None:
             session.close()
+            self._bury(session)
+
+    async def aclose_session(self, key: str) -> None:
+        """The same for `await`."""
+        session = self._pop(key)
+        if session is not None:
+            await session.as_async().aclose()
+            self._bury(session)
 
     def close(self) -> None:
+        """Close all sessions. The registry can be used again."""
         for key in self.keys():
             self.close_session(key)
 
     async def aclose(self) -> None:
+        """The same for `await`."""
         for key in self.keys():
-            with self._mutex:
-                session = self._sessions.pop(key, None)
-            if session is not None:
-                await session.as_async().aclose()
+            await self.aclose_session(key)
 
     def __enter__(self) -> Self:
         return self
@@ -60,3 +127,108 @@ class SessionRegistry:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    def _new(self) -> CodeInterpreter:
+        return CodeInterpreter(**self._options)
+
+    def _entry(self, key: str, make: Callable[[], CodeInterpreter]) -> CodeInterpreter:
+        with self._mutex:
+            if key not in self._sessions:
+                self._check_created()
+                session = make()
+                session.state.at_exit = self._idle
+                self._sessions[key] = session
+            self._used.pop(key, None)
+            self._used[key] = self._clock()
+            leaving = list(self._leaving(key))
+            session = self._sessions[key]
+        for other in leaving:
+            self._park(other)
+        return session
+
+    def _check_created(self) -> None:
+        made = self._gone_created + sum(s.state.created for s in self._sessions.values())
+        if self._max_created is not None and made >= self._max_created:
+            raise SandboxBusyError(f"this registry may make {self._max_created} sandboxes and has made them all")
+
+    def _leaving(self, key: str) -> Iterator[CodeInterpreter]:
+        """Sessions whose sandbox has to give way, the least recently used first."""
+        now = self._clock()
+        resting = [
+            session
+            for name, session in ((name, self._sessions[name]) for name in self._used if name != key)
+            if session.sandbox_id is not None and not session.busy
+        ]
+        open_now = sum(session.sandbox_id is not None for session in self._sessions.values())
+        wanted = open_now + (self._sessions[key].sandbox_id is None)
+        excess = 0 if self._max is None else wanted - self._max
+        for position, session in enumerate(resting):
+            too_long = self._ttl is not None and now - session.state.last_used >= self._ttl
+            if position < excess or too_long:
+                yield session
+
+    def _park(self, session: CodeInterpreter) -> None:
+        """In the background: asking for a session must not wait for another's end."""
+        life = Life(session.state, SyncIO())
+        in_worker(lambda: _quietly(lambda: drive(life.park(self._idle))))
+
+    def _pop(self, key: str) -> CodeInterpreter | None:
+        with self._mutex:
+            self._used.pop(key, None)
+            return self._sessions.pop(key, None)
+
+    def _bury(self, session: CodeInterpreter) -> None:
+        with self._mutex:
+            self._gone_seconds += session.state.seconds_used
+            self._gone_created += session.state.created
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leftover:
+    """A sandbox of this library that still exists."""
+
+    sandbox_id: str
+    state: str
+    session_id: str | None
+    host: str | None
+    pid: int | None
+
+
+def list_leftovers(session_id: str | None = None, **access: Any) -> list[Leftover]:
+    """Sandboxes that carry this library's tags, at the service that `access` (`api_key=`, `api_url=` ...) reaches."""
+    from e2b import SandboxQuery
+    from e2b_code_interpreter import Sandbox
+
+    wanted = {TAG: "1"} | ({f"{TAG}_session": session_id} if session_id else {})
+    pages = Sandbox.list(query=SandboxQuery(metadata=wanted), **access)
+    found: list[Leftover] = []
+    while pages.has_next:
+        found += [_leftover(info) for info in pages.next_items()]
+    return found
+
+
+def reap(session_id: str | None = None, **access: Any) -> list[Leftover]:
+    """Kill what `list_leftovers` finds, living owners' sandboxes included; gives those that were killed."""
+    from e2b_code_interpreter import Sandbox
+
+    found = list_leftovers(session_id, **access)
+    return [leftover for leftover in found if Sandbox.kill(leftover.sandbox_id, **access)]
+
+
+def _leftover(info: Any) -> Leftover:
+    tags = info.metadata or {}
+    pid = str(tags.get(f"{TAG}_pid", ""))
+    return Leftover(
+        sandbox_id=info.sandbox_id,
+        state=str(getattr(info.state, "value", info.state)),
+        session_id=tags.get(f"{TAG}_session"),
+        host=tags.get(f"{TAG}_host"),
+        pid=int(pid) if pid.isdecimal() else None,
+    )
+
+
+def _quietly(action: Callable[[], Any]) -> None:
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001 - the session's next cell meets it again and tells
+        logger.info("in the background: %s", error)
