@@ -64,7 +64,8 @@ class _Server:
 
     def _read(self, answer: bytes) -> Endpoint:
         if not answer:
-            code = self._process.wait()
+            self.stop()
+            code = self._process.returncode
             raise LocalServerError(f"the local server ended with code {code}; its own words are on stderr")
         value = json.loads(answer)
         if "error" in value:
@@ -116,7 +117,10 @@ def local_endpoint(**options: Any) -> Endpoint:
     key = json.dumps(options, sort_keys=True)
     with _state.lock:
         server = _state.servers.get(key)
-        if server is None or not server.alive:
+        if server is not None and not server.alive:
+            _state.servers.pop(key).stop()
+            server = None
+        if server is None:
             server = _state.servers[key] = _Server(options)
         return server.endpoint
 
