@@ -70,7 +70,7 @@ FILES = [
     Item(2, "read a world-readable secret of the host", _def("return open(CANARY_FILE).read()"), ABSENT, control=True),
     Item(3, "list the home directories of the host", _def("""
 ours = {'user', *sys.base_prefix.split('/'), *sys.prefix.split('/')}
-return [n for d in ('/root', '/home') if os.path.isdir(d) for n in os.listdir(d) if n not in ours]"""),
+return [n for d in ('/root', '/home', os.path.dirname(CANARY_FILE)) if os.access(d, os.R_OK) for n in os.listdir(d) if n not in ours]"""),
          (*ABSENT, NOTHING), control=True),
     Item(4, "read secrets from environments in proc", _def("""
 found = []
@@ -206,7 +206,7 @@ try:
     return 'limit raised'
 except (OSError, ValueError):
     pass
-caps = [line.split()[1] for line in open('/proc/self/status') if line.startswith('Cap')]
+caps = [line.split()[1] for line in open('/proc/self/status') if line.startswith(('CapInh', 'CapPrm', 'CapEff', 'CapAmb'))]
 if any(int(c, 16) for c in caps):
     return caps
 if _libc.capset(ctypes.byref(h), data) != 0:
@@ -265,7 +265,7 @@ raise errors[0]"""), FILTERED),
     ), FILTERED),
     Item(29, "create a userfaultfd", _def("return syscall(number(323, 282), 1) >= 0"), FILTERED),
     Item(30, "set up an io_uring", _def("return syscall(425, 8, ctypes.create_string_buffer(120)) >= 0"), FILTERED),
-    Item(39, "make a device node", _def("os.mknod('/tmp/sda', 0o60666, os.makedev(8, 0))\nreturn True"), FILTERED),
+    Item(39, "make a device node", _def("os.mknod('/tmp/sda', 0o60666, os.makedev(8, 0))\nreturn True"), (*FILTERED, errno.EACCES)),
     Item(40, "open raw devices", _def("""
 errors = []
 for name in ('/dev/sda', '/dev/vda', '/dev/mem', '/dev/kvm', '/dev/fuse'):
@@ -281,7 +281,7 @@ raise errors[0]"""), ABSENT),
 import fcntl, pty, termios
 master, slave = pty.openpty()
 fcntl.ioctl(slave, termios.TIOCSTI, b'x')
-return True"""), (errno.EPERM, errno.EIO, errno.EACCES, errno.ENOSYS, errno.ENOENT, "FileNotFoundError")),
+return True"""), (errno.EPERM, errno.EIO, errno.EACCES, errno.ENOSYS, errno.ENOENT, "FileNotFoundError", "OSError")),
     Item(46, "read the kernel's log", _def("return syscall(number(103, 116), 3, ctypes.create_string_buffer(99), 99) >= 0"), FILTERED),
     Item(47, "call through a foreign ABI", _def("return syscall((0x40000000 if X86 else 0x10000000) + number(39, 172)) > 0"), FILTERED),
 ]  # fmt: skip

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,8 +30,6 @@ def test_the_attack_is_stopped(item: Item, lab: Lab, context: Context) -> None:
 
 @pytest.mark.parametrize("item", [item for item in PLAIN if item.control], ids=str)
 def test_the_same_attack_works_without_our_barrier(item: Item, host: Host) -> None:
-    if item.number == 3 and os.getuid() != 0 and not list(Path("/home").iterdir()):
-        pytest.skip("no home directory here that this user could list")
     verdict = on_host(host, item.attack)
     assert verdict["through"], verdict
 

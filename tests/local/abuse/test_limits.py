@@ -73,7 +73,7 @@ except OSError as e:
 """
     words = stdout_of(lab.run(context, code)).split()
     assert words[:2] == ["stopped", "11"]
-    assert int(words[2]) < SMALL.processes
+    assert int(words[2]) <= SMALL.processes
     lab.assert_neighbour_unharmed()
 
 
@@ -102,7 +102,7 @@ def test_52_53_memory_that_rlimits_do_not_see_is_bounded_too(lab: Lab, context: 
 
 
 def test_54_the_disk_is_full_at_its_limit(lab: Lab, context: Context) -> None:
-    code = "f = open('/home/user/big', 'wb')\nfor _ in range(512): f.write(b'x' * (1 << 20))"
+    code = "f = open('big', 'wb')\nfor _ in range(512): f.write(b'x' * (1 << 20))"
     events = lab.run(context, code)
     assert error_of(events) == "OSError"
     message = next(event["value"] for event in events if event["type"] == "error")
@@ -110,11 +110,11 @@ def test_54_the_disk_is_full_at_its_limit(lab: Lab, context: Context) -> None:
 
 
 def test_55_inodes_are_bounded_except_at_the_landlock_level(lab: Lab, context: Context) -> None:
-    code = "for n in range(10_000): open(f'/home/user/{n}', 'w').close()"
+    code = "for n in range(10_000): open(f'{n}', 'w').close()"
     events = lab.run(context, code)
     if lab.level == "landlock":
         assert error_of(events) is None, "known as open: nothing bounds inodes at this level"
-        lab.run(context, "for n in range(10_000): __import__('os').remove(f'/home/user/{n}')")
+        lab.run(context, "for n in range(10_000): __import__('os').remove(f'{n}')")
         return
     assert error_of(events) == "OSError"
 
@@ -308,7 +308,9 @@ def test_76_a_shell_command_has_no_inherited_descriptors_no_capabilities_and_a_f
     fds = [line for line in out.splitlines() if line.isdigit()]
     assert set(fds) <= {"0", "1", "2", "3", "255"}
     status = dict(line.split(":\t") for line in out.splitlines() if ":" in line)
-    assert {status[name] for name in ("CapEff", "CapBnd", "CapPrm")} == {"0" * 16}
+    if lab.level != "landlock":  # an ordinary user cannot drop a bounding set; it gives nothing under no_new_privs
+        assert status["CapBnd"] == "0" * 16
+    assert {status[name] for name in ("CapEff", "CapPrm")} == {"0" * 16}
     assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
 
 
@@ -350,4 +352,6 @@ time.sleep(8)
 
 
 def test_the_paths_of_a_sandbox_are_its_own(lab: Lab, context: Context) -> None:
+    if lab.level == "landlock":
+        pytest.skip("known as open: no paths of its own at this level")
     assert text_of(lab.run(context, "import os; os.getcwd()")) == f"'{HOME}'"

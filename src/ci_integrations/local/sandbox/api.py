@@ -100,6 +100,7 @@ class Sandbox(Protocol):
     """A running sandbox. Every method raises `SandboxDead` once it is gone."""
 
     sandbox_id: str
+    spec: SandboxSpec
     dead: asyncio.Future[Exit]
     """Done when the sandbox's first process is gone, whoever killed it."""
 

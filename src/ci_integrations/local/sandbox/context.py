@@ -25,6 +25,7 @@ _READ = 1 << 18
 MAX_RESULTS = 10_000
 """Displays and errors of one cell; what comes after is counted and dropped."""
 _CLOSE_GRACE = 0.5
+_MORTAL = "ended by the interrupt: this language's kernel does not survive one"
 
 
 async def open_context(
@@ -39,7 +40,7 @@ async def open_context(
 
     Raises `languages.LanguageError` (its message names the package to install), `SandboxDead`, `EngineError`.
     """
-    limits = limits or getattr(getattr(sandbox, "spec", None), "limits", None) or Limits()
+    limits = limits or sandbox.spec.limits
     language = languages.normalise(language)
     entry = languages.entry(language, cwd=cwd, envs=dict(envs or {}), limits=limits)
     child = await sandbox.spawn(entry, envs=dict(envs or {}))
@@ -70,6 +71,7 @@ class Context:
         self._output = Output(child.stdout, child.stderr, limits.output, self._wake.set)
         self._results = self._shown = self._dropped = 0
         self._reason: str | None = None
+        self._interrupted = False
         self._loop.add_reader(self._control, self._on_control)
         child.exited.add_done_callback(lambda done: self._on_exit(done.result()))
 
@@ -100,14 +102,14 @@ class Context:
 
     async def interrupt(self, grace: float = 2.0) -> str:
         """Stop the running cell: SIGINT, and after `grace` seconds SIGKILL. Says which of them it took."""
-        over = self._over
+        over, self._interrupted = self._over, True
         if self._running is None or not self.alive:
             return "interrupted" if self.alive else "killed"
         self._output.resume()
         await self._signal(signal.SIGINT)
         await asyncio.wait({over}, timeout=grace)
-        if over.done() and self.alive:
-            return "interrupted"
+        if over.done():
+            return "interrupted" if self.alive else "killed"
         await self.kill(f"killed: it did not stop within {grace:g} s of being interrupted")
         return "killed"
 
@@ -131,6 +133,7 @@ class Context:
         self._over = self._loop.create_future()
         self._events.clear()
         self._output.begin()
+        self._interrupted = False
         self._results = self._shown = self._dropped = 0
 
     async def _ask(self, message: dict[str, Any]) -> None:
@@ -260,7 +263,8 @@ class Context:
         if not self.alive:
             return
         self._output.drain()
-        self._die(exit.reason or self._reason or _describe(exit))
+        by_interrupt = self._interrupted and exit.signal == signal.SIGINT
+        self._die(exit.reason or self._reason or (_MORTAL if by_interrupt else _describe(exit)))
 
     def _die(self, reason: str) -> None:
         if not self.alive:

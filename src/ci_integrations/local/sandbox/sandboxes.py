@@ -28,6 +28,7 @@ class LocalSandbox:
         """`swept`: somebody else calls `ended()`, when the last process is gone; else the first one's end is it."""
         self._loop = asyncio.get_running_loop()
         self.sandbox_id = ""
+        self.spec = SandboxSpec(sandbox_id="")
         self.home = home
         self.dead: asyncio.Future[Exit] = self._loop.create_future()
         self.on_death: list[Callable[[], None]] = []
@@ -44,7 +45,7 @@ class LocalSandbox:
 
     async def configure(self, spec: SandboxSpec) -> None:
         """Make it the sandbox that `spec` describes. Its processes start after that, in order."""
-        self.sandbox_id = spec.sandbox_id
+        self.spec, self.sandbox_id = spec, spec.sandbox_id
         hostname = spec.sandbox_id[:_NAME_MAX] or "sandbox"
         order = {"op": "configure", "limits": dataclasses.asdict(spec.limits), "envs": dict(spec.envs)}
         await self._send({**order, "hostname": hostname})
