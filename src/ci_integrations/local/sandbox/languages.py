@@ -1,15 +1,42 @@
-"""Which language runs by what inside a sandbox. `context` asks here; nothing is started."""
+"""Which language runs by what inside a sandbox. `context` and the doctor ask here; nothing is started."""
 
 from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from ci_integrations.local.sandbox.api import EngineError, Entry, Limits
 
 _ALIASES = {"js": "javascript", "ts": "typescript", "": "python", "python3": "python", "sh": "bash"}
 _PACKAGE = "ci_integrations.local.sandbox"
+_INSTALL = {
+    "javascript": 'pip install "ci-integrations[deno]", or an ijavascript kernelspec: npm install -g ijavascript',
+    "typescript": 'pip install "ci-integrations[deno]"',
+    "r": "IRkernel in R: install.packages('IRkernel'); IRkernel::installspec(user = FALSE)",
+    "java": "the IJava or rapaio-jupyter kernel of the JDK that is installed",
+}
+_DENO_ENV = {"NO_COLOR": "1", "DENO_NO_UPDATE_CHECK": "1", "DENO_NO_PROMPT": "1"}
 
 
 class LanguageError(EngineError):
     """Nothing installed here runs this language; the message names what to install."""
+
+
+@dataclass(frozen=True)
+class JupyterKernel:
+    """How a language's Jupyter kernel is run inside a sandbox."""
+
+    name: str
+    language: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    interrupt: str = "signal"
+    dialect: str = ""
 
 
 def normalise(language: str | None) -> str:
@@ -25,4 +52,51 @@ def entry(language: str, *, cwd: str, envs: dict[str, str], limits: Limits) -> E
         return Entry(f"{_PACKAGE}.kernel:main", config)
     if language == "bash":
         return Entry(f"{_PACKAGE}.kernel_bash:main", config)
-    raise LanguageError(f"no kernel for {language!r}")
+    kernel = find(language)
+    config |= {"argv": list(kernel.argv), "env": dict(kernel.env), "interrupt": kernel.interrupt}
+    return Entry(f"{_PACKAGE}.kernel_jupyter:main", config | {"language": kernel.dialect})
+
+
+def find(language: str) -> JupyterKernel:
+    """The kernel that runs `language`: an installed kernelspec, else Deno's own. Raises LanguageError."""
+    for kernel in installed():
+        if language in (kernel.language, kernel.name):
+            return kernel
+    deno = Path(sys.executable).with_name("deno")
+    if language in ("javascript", "typescript") and deno.exists():
+        argv = (str(deno), "jupyter", "--quiet", "--kernel", "--conn", "{connection_file}")
+        return JupyterKernel("deno", language, argv, _DENO_ENV, "signal", "deno")
+    install = _INSTALL.get(language, f"a Jupyter kernel for it (its kernelspec below one of {', '.join(folders())})")
+    raise LanguageError(f"No kernel for {language!r} is installed. Install {install}.")
+
+
+def installed() -> list[JupyterKernel]:
+    """Every kernelspec of another language that sandboxes can see."""
+    found = [_read(file) for folder in folders() for file in sorted(Path(folder).glob("*/kernel.json"))]
+    return [kernel for kernel in found if kernel is not None and kernel.language not in ("python", "bash", "")]
+
+
+def folders() -> list[str]:
+    """Where kernelspecs are looked for: only places that a sandbox sees too."""
+    extra = [path for path in os.environ.get("JUPYTER_PATH", "").split(os.pathsep) if path]
+    roots = [*extra, f"{sys.prefix}/share/jupyter", "/usr/local/share/jupyter", "/usr/share/jupyter"]
+    return [f"{root}/kernels" for root in roots]
+
+
+def _read(file: Path) -> JupyterKernel | None:
+    """A kernelspec; None for one that is broken, as Jupyter itself does."""
+    try:
+        spec: Any = json.loads(file.read_text("utf-8"))
+        argv = tuple(str(part).replace("{resource_dir}", str(file.parent)) for part in spec["argv"])
+        env = {str(name): str(value) for name, value in (spec.get("env") or {}).items()}
+        language = normalise(str(spec.get("language", "")))
+        interrupt = str(spec.get("interrupt_mode", "signal"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return JupyterKernel(file.parent.name, language, argv, env, interrupt, _dialect_of(language, argv))
+
+
+def _dialect_of(language: str, argv: tuple[str, ...]) -> str:
+    if argv and Path(argv[0]).name == "deno":
+        return "deno"
+    return {"javascript": "node", "r": "r"}.get(language, "")
