@@ -61,6 +61,7 @@ class Lab:
 
     def __init__(self, level: str, host: Host) -> None:
         self.level, self.host = level, host
+        self._contexts: dict[str, list[Context]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -75,7 +76,15 @@ class Lab:
         return self.call(self.engine.create(SandboxSpec(sandbox_id=secrets.token_hex(6), limits=limits)))
 
     def context(self, sandbox: Sandbox) -> Context:
-        return self.call(open_context(sandbox))
+        context = self.call(open_context(sandbox))
+        self._contexts.setdefault(sandbox.sandbox_id, []).append(context)
+        return context
+
+    def discard(self, sandbox: Sandbox) -> None:
+        for context in self._contexts.pop(sandbox.sandbox_id, []):
+            self.call(context.close())
+        if not sandbox.dead.done():
+            self.call(sandbox.kill())
 
     def run(self, context: Context, code: str, timeout: float = 60) -> list[dict[str, Any]]:
         return self.call(_events(context, code), timeout)
@@ -91,9 +100,10 @@ class Lab:
     def assert_still_creates(self) -> None:
         sandbox = self.sandbox()
         assert text_of(self.run(self.context(sandbox), "1 + 1")) == "2"
-        self.call(sandbox.kill())
+        self.discard(sandbox)
 
     def close(self) -> None:
+        self.discard(self.neighbour)
         self.call(self.engine.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
@@ -196,8 +206,7 @@ def sandbox(lab: Lab) -> Iterator[Sandbox]:
     """Fresh for each attack; afterwards the neighbour answers and the engine still creates (items 77 and 78)."""
     sandbox = lab.sandbox()
     yield sandbox
-    if not sandbox.dead.done():
-        lab.call(sandbox.kill())
+    lab.discard(sandbox)
     lab.assert_neighbour_unharmed()
 
 
