@@ -1,22 +1,221 @@
-"""The figure as data: `Chart`, its panels and series (schema `ci.chart/1`). Pydantic, frozen, JSON-safe."""
+"""The figure as data: `Chart`, its panels, axes and series (schema `ci.chart/1`). Pydantic, frozen, JSON-safe, bounded.
+
+x and y stand as drawn: a lying bar has numbers in x and categories in y. Histograms and boxes are told by bins and
+groups in x, whichever way they lie (`orientation` "h"). Nothing is rounded unless a note says so. `complete` is False
+when something is drawn that is not in the data; the notes say what.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ci_integrations._json import plain, text
+from ci_integrations.charts import columns
+
+MAX_TEXT = 2000
+"""Characters of one label, name or note; longer ones are cut."""
+MAX_PLAIN = 200_000
+"""Values in one column that is not packed."""
+MAX_DEPTH = 5
+"""Nesting below `extra`."""
 
 
-class Chart(BaseModel):
-    """One figure. Filled in by the charts room; the fields below are the contract that other rooms may lean on."""
+def _words(value: Any) -> Any:
+    if value is None:
+        return None
+    return text(value if isinstance(value, str) else str(value))[:MAX_TEXT]
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True, extra="ignore")
+
+def _column(value: Any) -> Any:
+    """A list of scalars, a list of lists, or a packed column; anything else is refused."""
+    if value is None:
+        return None
+    if columns.is_packed(value):
+        wrong = columns.problem(value)
+        if wrong is not None:
+            raise ValueError(f"packed column: {wrong}")
+        return {key: value[key] for key in _PACKED if key in value}
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("a column is a list or packed numbers")  # noqa: TRY004 - pydantic turns ValueError into its own
+    if len(value) > MAX_PLAIN:
+        raise ValueError(f"a plain column of {len(value)} values")
+    return [_cell(item, 2) for item in value]
+
+
+_PACKED = ("b64", "dtype", "n", "offset", "shape", "time", "rounded", "start", "step")
+
+
+def _cell(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return text(value)[:MAX_TEXT]
+    if isinstance(value, (list, tuple)):
+        if depth <= 0 or len(value) > MAX_PLAIN:
+            raise ValueError("nested too deeply, or too long")
+        return [_cell(item, depth - 1) for item in value]
+    if isinstance(value, dict):
+        raise ValueError("an object among the values")  # noqa: TRY004
+    return plain(value)
+
+
+def _extra(value: Any) -> Any:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or len(value) > 50:
+        raise ValueError("extra is a small object")
+    return {_words(key)[:100]: _extra_value(item) for key, item in value.items()}
+
+
+def _extra_value(value: Any) -> Any:
+    if isinstance(value, (list, tuple)) or columns.is_packed(value):
+        return _column(value)
+    return _cell(value, 0)
+
+
+Words = Annotated[str, BeforeValidator(_words)]
+Column = Annotated[Any, BeforeValidator(_column)]
+Extra = Annotated[dict[str, Any], BeforeValidator(_extra)]
+Limits = Annotated[list[Any] | None, BeforeValidator(_column)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, populate_by_name=True, serialize_by_alias=True, extra="ignore", ser_json_inf_nan="null"
+    )
+
+
+class Axis(_Part):
+    label: Words | None = None
+    scale: Words | None = None
+    """linear, log, symlog, logit, datetime or categorical."""
+    unit: Words | None = None
+    categories: Annotated[list[Any] | None, BeforeValidator(_column)] = None
+    """In the order in which they stand."""
+    limits: Limits = None
+    inverted: bool = False
+
+
+class Series(_Part):
+    """One line, one set of bars ...; `values("x")` gives a column as a plain list."""
+
+    name: Words | None = None
+    kind: Words = "line"
+    axis: Literal["y2", "x2"] | None = None
+    """Its own second axis, if it stands on one."""
+    x: Column = None
+    y: Column = None
+    extra: Extra = Field(default_factory=dict)
+    orientation: Literal["v", "h"] | None = None
+
+    @property
+    def n(self) -> int:
+        """How many marks it has."""
+        first = self.x if self.x is not None else self.y
+        return columns.length(first) if first is not None else columns.length(next(_lists(self.extra), None))
+
+    def values(self, name: str) -> Any:
+        """Column `"x"`, `"y"` or one of `extra`, decoded; None when there is none."""
+        raw = getattr(self, name) if name in ("x", "y") else self.extra.get(name)
+        return columns.decode(raw)
+
+
+def _lists(extra: dict[str, Any]) -> Any:
+    return (value for value in extra.values() if isinstance(value, list) or columns.is_packed(value))
+
+
+class Panel(_Part):
+    """One coordinate system with all its series; twin axes are one panel."""
+
+    kind: Words = "mixed"
+    title: Words | None = None
+    x: Axis | None = None
+    y: Axis | None = None
+    y2: Axis | None = None
+    x2: Axis | None = None
+    z: Axis | None = None
+    color_label: Words | None = None
+    barmode: Words | None = None
+    annotations: tuple[Words, ...] = Field((), max_length=1000)
+    position: Extra = Field(default_factory=dict)
+    series: tuple[Series, ...] = Field((), max_length=2000)
+    complete: bool = True
+    """False: not all that is drawn is in the data, or its shape cannot be trusted; `notes` say why."""
+    notes: tuple[Words, ...] = Field((), max_length=100)
+
+
+class Source(_Part):
+    library: Words = "unknown"
+    version: Words = ""
+    cell: int | None = None
+    """Execution count of the cell that showed it."""
+    how: Words = "shown"
+    """shown, returned, saved or closed."""
+
+
+class Chart(_Part):
+    """One figure.
+
+    `to_vega_lite()`, `to_plotly()`, `to_dataframe()`, `to_markdown()` and `describe()` say the same in other forms.
+    """
 
     schema_: Literal["ci.chart/1"] = Field("ci.chart/1", alias="schema")
-    figure_id: str = ""
-    title: str | None = None
-    panels: tuple[dict[str, Any], ...] = ()
+    figure_id: Words = ""
+    title: Words | None = None
+    """The overall title; a panel has its own."""
+    source: Source = Source()
+    panels: tuple[Panel, ...] = Field((), max_length=500)
+    native: dict[str, Any] | None = None
+    """The library's own specification: `{"mime": ..., "spec": ...}`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_native(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("native") is not None:
+            return {**data, "native": plain(data["native"])}
+        return data
+
+    @property
+    def complete(self) -> bool:
+        """True when every panel is."""
+        return bool(self.panels) and all(panel.complete for panel in self.panels)
 
     def describe(self) -> str:
-        """One sentence for a reader who cannot see: kind, title, axes, ranges, n."""
-        return f"chart {self.title or self.figure_id}"
+        """What a reader who cannot see needs: kind, title, axes, ranges, extremes and counts, panel by panel."""
+        from ci_integrations.charts.words import describe
+
+        return describe(self)
+
+    def to_markdown(self, max_rows: int = 20) -> str:
+        """Each panel as a table with at most `max_rows` rows; long series keep their extremes. Text is escaped."""
+        from ci_integrations.charts.words import to_markdown
+
+        return to_markdown(self, max_rows)
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame in long form: panel, series, kind, axis, x, y and the extra columns. Needs pandas."""
+        from ci_integrations.charts.words import to_dataframe
+
+        return to_dataframe(self)
+
+    def to_vega_lite(self) -> dict[str, Any] | None:
+        """A Vega-Lite specification, or None when that grammar has no way to say it (surfaces, Sankey, polar ...)."""
+        from ci_integrations.charts.vega_lite import to_vega_lite
+
+        return to_vega_lite(self)
+
+    def to_plotly(self) -> dict[str, Any]:
+        """A plotly figure as a dict (`data`, `layout`); plotly itself is not needed."""
+        from ci_integrations.charts.plotly_form import to_plotly
+
+        return to_plotly(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """In a notebook: the interactive form, and the description for everybody else."""
+        bundle: dict[str, Any] = {"text/plain": self.describe()}
+        spec = self.to_vega_lite()
+        if spec is not None:
+            bundle["application/vnd.vegalite.v6+json"] = spec
+        else:
+            bundle["application/vnd.plotly.v1+json"] = self.to_plotly()
+        return bundle

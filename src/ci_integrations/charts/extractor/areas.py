@@ -148,7 +148,7 @@ def _pie(found: Found, wedges: list[Any], values: Any, labels: list[str] | None,
     if labels is None:
         found.lack("the slices have no labels")
         labels = [f"slice {n + 1}" for n in range(len(wedges))]
-    raw = Raw("donut" if hollow else "pie", None, labels, list(map(float, values)), artists=list(wedges), ready=True)
+    raw = Raw("pie", None, labels, list(map(float, values)), artists=list(wedges), ready=True, flags={"hollow": hollow})
     found.add(raw)
 
 

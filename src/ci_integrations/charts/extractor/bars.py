@@ -117,6 +117,8 @@ def _loose(found: Found) -> None:
             _span(found, patch, note.data)
         elif kind == "StepPatch":
             _stairs(found, patch)
+        elif kind == "Rectangle" and patch.get_width() == 0 == patch.get_height():
+            found.take([patch])  # a proxy for the legend
         elif kind == "Rectangle" and in_data(patch, found.ax):
             rectangles.append(patch)
     for group in _by_color(rectangles):

@@ -86,19 +86,16 @@ def _same_place(one: Any, two: Any) -> bool:
 
 
 def read(ax: Any) -> Found:
-    """All series of one Axes, positions still as drawn."""
+    """All series of one Axes, positions still as drawn. A family that cannot be read is noted; the others stand."""
     found = Found(ax)
     found.order = {id(artist): n for n, artist in enumerate(getattr(ax, "_children", ax.get_children()))}
-    if ax.name != "3d":
-        boxes.read(found)
-        bars.read(found)
-        lines.read(found)
-        areas.read(found)
-    grids.read(found)
-    if ax.name != "3d":
-        names.attach_errors(found)
-        bars.finish(found)
-        grids.leftovers(found)
+    flat = (boxes.read, bars.read, lines.read, areas.read)
+    rest = (names.attach_errors, bars.finish, grids.leftovers)
+    for step in (grids.read,) if ax.name == "3d" else (*flat, grids.read, *rest):
+        try:
+            step(found)
+        except Exception as error:  # noqa: BLE001 - said in the notes; the cell must not fail for its data
+            found.lack(f"{step.__module__.rpartition('.')[2]}: {type(error).__name__}")
     found.series.sort(key=lambda raw: raw.order)
     return found
 
@@ -142,7 +139,7 @@ def _add(panel: dict[str, Any], found: Found, second: str) -> None:
         if second:
             entry["axis"] = second
         panel["series"].append(entry)
-    if found.ax.name == "polar" or all(raw.kind in ("pie", "donut", "treemap") for raw in found.series):
+    if found.ax.name == "polar" or all(raw.kind in ("pie", "treemap") for raw in found.series):
         return
     if second:
         panel[second] = plane[second[0]].describe()

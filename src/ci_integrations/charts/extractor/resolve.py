@@ -72,6 +72,8 @@ def finish(raw: Raw, plane: dict[str, Axis]) -> dict[str, Any]:
     x, y = raw.x, raw.y
     if not raw.ready:
         x, y = _columns(raw, plane)
+    if plane["x"].ax.name == "polar" and isinstance(x, list) and _closed(x, y):
+        x, y = x[:-1], y[:-1]
     extra = {key: _extra(value, plane) for key, value in raw.extra.items()}
     entry: dict[str, Any] = {"name": raw.name, "kind": raw.kind, "x": x, "y": y}
     if extra:
@@ -79,6 +81,11 @@ def finish(raw: Raw, plane: dict[str, Axis]) -> dict[str, Any]:
     if raw.orientation and raw.kind in ("bar", "box", "violin", "histogram", "gantt", "stem", "band", "area"):
         entry["orientation"] = raw.orientation
     return entry
+
+
+def _closed(x: list[Any], y: Any) -> bool:
+    """A radar's polygon over categories repeats its first corner."""
+    return len(x) > 2 and isinstance(x[0], str) and x[0] == x[-1] and isinstance(y, list) and y[0] == y[-1]
 
 
 def _columns(raw: Raw, plane: dict[str, Axis]) -> tuple[Any, Any]:
@@ -131,6 +138,8 @@ def panel_kind(ax: Any, founds: list[Found]) -> str:
         return "radar" if any(isinstance(_first(raw), str) for raw in raws) or _labelled(ax) else "polar"
     if ax.name == "3d":
         return "scatter3d" if set(kinds) <= {"scatter3d", "line"} else kinds[0]
+    if set(kinds) == {"pie"}:
+        return "donut" if any(raw.flags.get("hollow") for raw in raws) else "pie"
     if _is_gantt(ax, raws):
         return "gantt"
     for leader in ("candlestick", "histogram", "box", "violin", "heatmap", "contour", "hexbin"):

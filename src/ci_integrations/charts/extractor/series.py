@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-@dataclass
+@dataclass(eq=False)
 class Raw:
     """One series. `x`, `y`: float arrays, or None. `extra` values: plain JSON, or `("x"|"y"|"n", array)` to convert."""
 
@@ -30,7 +30,7 @@ class Raw:
     flags: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(eq=False)
 class Found:
     """What one Axes holds: series, notes on what could not be read, and the artists already dealt with."""
 

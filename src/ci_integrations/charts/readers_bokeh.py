@@ -1,0 +1,394 @@
+"""A bokeh document (as the extractor sends it) as a `Chart`: figures become panels, glyph renderers become series."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ci_integrations.charts import columns
+from ci_integrations.charts.model import Chart
+
+MIME = "application/vnd.ci-bokeh.v1+json"
+_KINDS = {
+    "Line": "line", "Step": "step", "Scatter": "scatter", "Circle": "scatter", "Marker": "scatter", "VBar": "bar",
+    "HBar": "bar", "Quad": "histogram", "Wedge": "pie", "AnnularWedge": "donut", "Rect": "heatmap", "VArea": "area",
+    "HArea": "area", "Patch": "area", "Segment": "rule", "MultiLine": "line", "Text": "", "HexTile": "hexbin",
+    "VAreaStep": "area", "Square": "scatter", "Triangle": "scatter", "Diamond": "scatter", "Cross": "scatter",
+}  # fmt: skip
+MAX_MODELS = 200_000
+
+
+class Document:
+    """All models of a document by id; a model is `{"name", "id", "attributes"}`."""
+
+    def __init__(self, doc: dict[str, Any]) -> None:
+        self.models: dict[str, dict[str, Any]] = {}
+        stack: list[Any] = [doc.get("roots")]
+        while stack and len(self.models) < MAX_MODELS:
+            item = stack.pop()
+            if isinstance(item, dict):
+                if item.get("type") == "object" and "id" in item:
+                    self.models[str(item["id"])] = item
+                stack.extend(item.values())
+            elif isinstance(item, list) and not _numbers_only(item):
+                stack.extend(item)
+
+    def model(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            return {}
+        return value if "attributes" in value else self.models.get(str(value.get("id")), value)
+
+    def get(self, value: Any, name: str) -> Any:
+        found = self.model(value).get("attributes") or {}
+        return found.get(name)
+
+
+def _numbers_only(items: list[Any]) -> bool:
+    return bool(items) and all(isinstance(item, (int, float)) for item in items[:50])
+
+
+def chart(payload: dict[str, Any]) -> Chart | None:
+    """The figures of the document, or None when there is none. Raises on nonsense: the caller catches."""
+    doc = Document(payload["doc"])
+    figures = [m for m in doc.models.values() if m.get("name") in ("Figure", "figure", "Plot", "GMap")]
+    panels = [panel for figure in reversed(figures) if (panel := _panel(doc, figure)) is not None]
+    if not panels:
+        return None
+    panels = _in_order(doc, payload["doc"], figures, panels)
+    return Chart.model_validate({"source": {"library": "bokeh"}, "panels": panels, "native": {"mime": MIME, "spec": payload}})
+
+
+def _in_order(doc: Document, raw: dict[str, Any], figures: list[Any], panels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As they stand in the layout: by where each figure's id comes first in the document."""
+    order: list[str] = []
+
+    def visit(item: Any, depth: int) -> None:
+        if depth > 60:
+            return
+        if isinstance(item, dict):
+            if item.get("name") in ("Figure", "figure", "Plot", "GMap"):
+                order.append(str(item.get("id")))
+                return
+            for child in item.values():
+                visit(child, depth + 1)
+        elif isinstance(item, list) and not _numbers_only(item):
+            for child in item:
+                visit(child, depth + 1)
+
+    visit(raw.get("roots"), 0)
+    return sorted(panels, key=lambda panel: order.index(panel["_id"]) if panel["_id"] in order else len(order))
+
+
+def _panel(doc: Document, figure: dict[str, Any]) -> dict[str, Any] | None:
+    panel: dict[str, Any] = {"kind": "", "series": [], "complete": True, "notes": [], "_id": str(figure.get("id"))}
+    legend = _legend(doc, figure)
+    for raw in doc.get(figure, "renderers") or []:
+        renderer = doc.model(raw)
+        if renderer.get("name") != "GlyphRenderer" or doc.get(renderer, "visible") is False:
+            continue
+        _glyph(doc, renderer, legend, panel)
+    _rules(doc, figure, panel)
+    if not panel["series"]:
+        return None
+    panel["title"] = _words(doc, doc.get(figure, "title"))
+    stacked = _unstack(panel["series"])
+    kinds = [entry["kind"] for entry in panel["series"]]
+    panel["kind"] = _kind(kinds)
+    if panel["kind"] not in ("pie", "donut"):
+        panel["x"], panel["y"] = _axis(doc, figure, "x"), _axis(doc, figure, "y")
+        _second(doc, figure, panel)
+    if sum(kind == "bar" for kind in kinds) > 1:
+        panel["barmode"] = "stack" if stacked else "group"
+    bar = [m for m in (doc.model(v) for v in [*(doc.get(figure, "right") or []), *(doc.get(figure, "left") or [])])
+           if m.get("name") == "ColorBar"]  # fmt: skip
+    if bar:
+        panel["color_label"] = _words(doc, doc.get(bar[0], "title"))
+    return panel
+
+
+def _words(doc: Document, value: Any) -> str | None:
+    if isinstance(value, dict):
+        value = doc.get(value, "text")
+    return str(value) if value not in (None, "") else None
+
+
+def _kind(kinds: list[str]) -> str:
+    distinct = [kind for kind in dict.fromkeys(kinds) if kind != "rule"] or ["rule"]
+    if len(distinct) == 1:
+        return distinct[0]
+    if "bar" in distinct:
+        return "mixed"
+    for leader in ("histogram", "box", "heatmap", "scatter", "line", "area"):
+        if leader in distinct:
+            return leader
+    return "mixed"
+
+
+def _axis(doc: Document, figure: dict[str, Any], which: str) -> dict[str, Any]:
+    sides = ("below", "above") if which == "x" else ("left", "right")
+    axes = [doc.model(v) for side in sides for v in doc.get(figure, side) or []]
+    axes = [axis for axis in axes if str(axis.get("name", "")).endswith("Axis")]
+    plot_range, plot_scale = doc.model(doc.get(figure, f"{which}_range")), doc.model(doc.get(figure, f"{which}_scale"))
+    found: dict[str, Any] = {"label": _words(doc, doc.get(axes[0], "axis_label")) if axes else None, "scale": "linear"}
+    if plot_range.get("name") == "FactorRange":
+        found["scale"] = "categorical"
+        found["categories"] = [_factor(f) for f in _values(doc.get(plot_range, "factors"))]
+    elif plot_scale.get("name") == "LogScale":
+        found["scale"] = "log"
+    elif axes and axes[0].get("name") == "DatetimeAxis":
+        found["scale"] = "datetime"
+    return found
+
+
+def _second(doc: Document, figure: dict[str, Any], panel: dict[str, Any]) -> None:
+    """An extra y range with its own axis on the right is y2."""
+    if not any(entry.get("axis") == "y2" for entry in panel["series"]):
+        return
+    right = [doc.model(v) for v in doc.get(figure, "right") or []]
+    axes = [axis for axis in right if str(axis.get("name", "")).endswith("Axis")]
+    panel["y2"] = {"label": _words(doc, doc.get(axes[0], "axis_label")) if axes else None, "scale": "linear"}
+
+
+def _legend(doc: Document, figure: dict[str, Any]) -> dict[str, Any]:
+    """Renderer id to its legend label: a text, or `{"field": name}` for one entry per value."""
+    found: dict[str, Any] = {}
+    places = [v for side in ("center", "left", "right", "above", "below") for v in doc.get(figure, side) or []]
+    for legend in [doc.model(v) for v in places if doc.model(v).get("name") == "Legend"]:
+        for item in doc.get(legend, "items") or []:
+            label = doc.get(item, "label")
+            label = label if isinstance(label, dict) else {"value": label}
+            for renderer in doc.get(item, "renderers") or []:
+                found[str(renderer.get("id"))] = {"field": label["field"]} if "field" in label else label.get("value")
+    return found
+
+
+def _values(raw: Any) -> list[Any]:
+    """A column: a list, or an ndarray with base64 bytes inside."""
+    if isinstance(raw, dict) and raw.get("type") == "ndarray":
+        return _ndarray(raw)
+    if isinstance(raw, dict) and raw.get("type") == "map":
+        return []
+    return [_scalar(v) for v in raw] if isinstance(raw, list) else []
+
+
+def _scalar(value: Any) -> Any:
+    return None if isinstance(value, dict) and value.get("type") == "number" else value
+
+
+_TYPES = {"float64": "f8", "float32": "f4", "int32": "i4", "uint32": "u4", "int16": "i2", "uint16": "u2", "int8": "i1",
+          "uint8": "u1", "bool": "u1"}  # fmt: skip
+
+
+def _ndarray(raw: dict[str, Any]) -> list[Any]:
+    inner = raw.get("array")
+    if isinstance(inner, list):
+        return [_scalar(v) for v in inner]
+    shape, code = raw.get("shape") or [], _TYPES.get(str(raw.get("dtype")))
+    text = inner.get("data") if isinstance(inner, dict) else None
+    if code is None or not isinstance(text, str):
+        raise ValueError("an array of unknown type")
+    packed = {"b64": text, "dtype": code, "n": math.prod(shape)} | ({"shape": shape} if len(shape) == 2 else {})
+    wrong = columns.problem(packed)
+    if wrong is not None:
+        raise ValueError(wrong)
+    found: list[Any] = columns.decode(packed)
+    return [int(v) if isinstance(v, float) and code[0] != "f" else v for v in found] if len(shape) != 2 else found
+
+
+def _factor(value: Any) -> Any:
+    return "/".join(str(part) for part in value) if isinstance(value, list) else value
+
+
+class _Columns:
+    """A glyph's properties resolved against its data source."""
+
+    def __init__(self, doc: Document, renderer: dict[str, Any]) -> None:
+        self._doc, self.glyph = doc, doc.model(doc.get(renderer, "glyph"))
+        source = doc.model(doc.get(renderer, "data_source"))
+        data = doc.get(source, "data")
+        entries = data.get("entries") if isinstance(data, dict) else None
+        pairs = entries if isinstance(entries, list) else (data.items() if isinstance(data, dict) else ())
+        self.data = {str(key): value for key, value in pairs}
+        self.n = max((len(_values(value)) for value in self.data.values()), default=1)
+
+    def raw(self, name: str) -> Any:
+        return self._doc.get(self.glyph, name)
+
+    def column(self, name: str) -> list[Any] | None:
+        spec = self.raw(name)
+        if isinstance(spec, str):
+            spec = {"field": spec}
+        if isinstance(spec, dict) and "field" in spec:
+            return [_factor(v) for v in _values(self.data.get(str(spec["field"])))]
+        if isinstance(spec, dict) and spec.get("type") == "expr":
+            return self.expression(self._doc.model(spec.get("expr")))
+        value = spec.get("value") if isinstance(spec, dict) else spec
+        return None if value is None else [value] * self.n
+
+    def expression(self, model: dict[str, Any]) -> list[Any] | None:
+        """The expressions of stacks and of wedges: sums of columns, and running sums."""
+        if model.get("name") == "Stack":
+            fields = [[v or 0 for v in _values(self.data.get(str(f)))] for f in self._doc.get(model, "fields") or []]
+            return [sum(parts) for parts in zip(*fields, strict=False)] if fields else [0] * self.n
+        if model.get("name") == "CumSum":
+            values = _values(self.data.get(str(self._doc.get(model, "field"))))
+            total, found = 0.0, []
+            for value in values:
+                before, total = total, total + value
+                found.append(before if self._doc.get(model, "include_zero") else total)
+            return found
+        return None
+
+    def dodge(self, name: str) -> bool:
+        spec = self.raw(name)
+        return isinstance(spec, dict) and self._doc.model(spec.get("transform")).get("name") in ("Dodge", "Jitter")
+
+
+def _glyph(doc: Document, renderer: dict[str, Any], legend: dict[str, Any], panel: dict[str, Any]) -> None:
+    cols = _Columns(doc, renderer)
+    kind = _KINDS.get(str(cols.glyph.get("name")))
+    if kind is None:
+        panel["complete"] = False
+        panel["notes"].append(f"a {cols.glyph.get('name')} glyph is not read")
+        return
+    if not kind:
+        return
+    label = legend.get(str(renderer.get("id")))
+    entries = _series(cols, kind, label)
+    names = label if isinstance(label, dict) else None
+    for entry in entries:
+        entry.setdefault("name", None if names else label)
+        if doc.get(renderer, "y_range_name") not in (None, "default"):
+            entry["axis"] = "y2"
+    if names and kind not in ("pie", "donut"):
+        entries = [part for entry in entries for part in _by_field(entry, _values(cols.data.get(str(names["field"]))))]
+    panel["series"] += entries
+
+
+def _by_field(entry: dict[str, Any], values: list[Any]) -> list[dict[str, Any]]:
+    """`legend_field`: one series per value, unless every mark has its own."""
+    names = list(dict.fromkeys(str(v) for v in values))
+    if len(names) < 2 or len(names) == len(values) or len(entry.get("x") or ()) != len(values):
+        return [entry]
+    found = []
+    for name in names:
+        chosen = [n for n, v in enumerate(values) if str(v) == name]
+        part = {**entry, "name": name}
+        for key in ("x", "y"):
+            part[key] = [entry[key][n] for n in chosen] if entry.get(key) is not None else None
+        part["extra"] = {k: [v[n] for n in chosen] if isinstance(v, list) and len(v) == len(values) else v
+                         for k, v in (entry.get("extra") or {}).items()}  # fmt: skip
+        found.append(part)
+    return found
+
+
+def _series(cols: _Columns, kind: str, label: Any) -> list[dict[str, Any]]:
+    name = str(cols.glyph.get("name"))
+    if name == "VBar":
+        return [_bar(cols, "x", "top", "bottom", "v")]
+    if name == "HBar":
+        return [_bar(cols, "y", "right", "left", "h")]
+    if name == "Quad":
+        return [_quad(cols)]
+    if kind in ("pie", "donut"):
+        return [_wedges(cols, kind, label)]
+    if name == "Rect":
+        return [_rects(cols)]
+    if name in ("VArea", "HArea", "VAreaStep"):
+        return [_area(cols, name)]
+    if name == "MultiLine":
+        xs, ys = _values_of_lists(cols, "xs"), _values_of_lists(cols, "ys")
+        return [{"kind": "line", "x": x, "y": y} for x, y in zip(xs, ys, strict=False)]
+    if name == "Segment":
+        ends = {key: cols.column(key) for key in ("x0", "y0", "x1", "y1")}
+        return [{"kind": "rule", "extra": {k: v for k, v in ends.items() if v is not None}}]
+    entry: dict[str, Any] = {"kind": kind, "x": cols.column("x"), "y": cols.column("y"), "extra": {}}
+    size = cols.raw("size")
+    if kind == "scatter" and isinstance(size, dict) and "field" in size:
+        entry["extra"]["size"] = cols.column("size")
+    return [entry]
+
+
+def _values_of_lists(cols: _Columns, name: str) -> list[list[Any]]:
+    spec = cols.raw(name)
+    held = cols.data.get(str(spec.get("field"))) if isinstance(spec, dict) else None
+    return [_values(item) for item in held] if isinstance(held, list) else []
+
+
+def _bar(cols: _Columns, at: str, end: str, base: str, orientation: str) -> dict[str, Any]:
+    places, ends, bases = cols.column(at) or [], cols.column(end) or [], cols.column(base)
+    values, extra = ends, {}
+    if bases is not None and any(bases):
+        values = [None if a is None or b is None else a - b for a, b in zip(ends, bases, strict=False)]
+        extra["base"] = bases
+    value_axis = "x" if orientation == "h" else "y"
+    entry: dict[str, Any] = {"kind": "bar", "orientation": orientation, "extra": extra}
+    entry |= {value_axis: values, ("y" if orientation == "h" else "x"): places}
+    stack = cols.raw(end)
+    if isinstance(stack, dict) and stack.get("type") == "expr":
+        entry["_stack"] = True
+    return entry
+
+
+def _unstack(entries: list[dict[str, Any]]) -> bool:
+    return any([entry.pop("_stack", False) for entry in entries])
+
+
+def _quad(cols: _Columns) -> dict[str, Any]:
+    left, right, top, bottom = (cols.column(key) or [] for key in ("left", "right", "top", "bottom"))
+    values = [t - (b or 0) for t, b in zip(top, bottom or [0] * len(top), strict=False)]
+    centres = [(a + b) / 2 for a, b in zip(left, right, strict=True)]
+    return {"kind": "histogram", "x": centres, "y": values, "extra": {"edges": [*left, *right[-1:]]}}
+
+
+def _wedges(cols: _Columns, kind: str, label: Any) -> dict[str, Any]:
+    """Slices by their angles; the legend's column has the names, and a column of the same proportions the values."""
+    start, end = cols.column("start_angle") or [], cols.column("end_angle") or []
+    angles = [b - a for a, b in zip(start, end, strict=False)]
+    field = label.get("field") if isinstance(label, dict) else None
+    names = [str(v) for v in _values(cols.data.get(str(field)))] if field else [f"slice {n + 1}" for n in range(len(angles))]
+    for key, raw in cols.data.items():
+        values = _values(raw)
+        if key != field and len(values) == len(angles) and all(columns.numbers_of([v]) for v in values):
+            ratio = sum(values) / sum(angles) if sum(angles) else 0
+            if ratio and "angle" not in key and all(abs(v - a * ratio) <= 1e-9 * abs(v) for v, a in zip(values, angles, strict=True)):
+                return {"kind": kind, "x": names, "y": values, "name": None}
+    return {"kind": kind, "x": names, "y": angles, "name": None, "extra": {"values_are": "radians"}}
+
+
+def _rects(cols: _Columns) -> dict[str, Any]:
+    """Rectangles coloured by a column are a heat map over their places."""
+    x, y = cols.column("x") or [], cols.column("y") or []
+    values = cols.column("fill_color")
+    if values is None or not any(isinstance(v, (int, float)) for v in values):
+        return {"kind": "scatter", "x": x, "y": y, "extra": {}}
+    columns_, rows = list(dict.fromkeys(x)), list(dict.fromkeys(y))
+    if len(columns_) * len(rows) > 1_000_000:
+        raise ValueError("too many cells")
+    cells = {(a, b): v for a, b, v in zip(x, y, values, strict=False)}
+    z = [[cells.get((a, b)) for a in columns_] for b in rows]
+    return {"kind": "heatmap", "x": columns_, "y": rows, "extra": {"z": z}}
+
+
+def _area(cols: _Columns, name: str) -> dict[str, Any]:
+    lying = name == "HArea"
+    at = cols.column("y" if lying else "x")
+    one, two = (cols.column(key) for key in (("x1", "x2") if lying else ("y1", "y2")))
+    one, two = one or [0] * len(two or ()), two or [0] * len(one or ())
+    stacked = any(isinstance(cols.raw(k), dict) and cols.raw(k).get("type") == "expr" for k in ("y1", "y2", "x1", "x2"))
+    if stacked or not any(one) or not any(two):
+        values = [max(a, b) - (min(a, b) if stacked else 0) for a, b in zip(one, two, strict=True)]
+        entry: dict[str, Any] = {"kind": "area", "extra": {}}
+    else:
+        values = [max(a, b) for a, b in zip(one, two, strict=True)]
+        low = [min(a, b) for a, b in zip(one, two, strict=True)]
+        entry = {"kind": "band", "extra": {"x0" if lying else "y0": low}}
+    return entry | ({"x": values, "y": at, "orientation": "h"} if lying else {"x": at, "y": values})
+
+
+def _rules(doc: Document, figure: dict[str, Any], panel: dict[str, Any]) -> None:
+    for raw in [*(doc.get(figure, "center") or []), *(doc.get(figure, "renderers") or [])]:
+        model = doc.model(raw)
+        if model.get("name") == "Span":
+            axis = "y" if doc.get(model, "dimension") in (None, "width") else "x"
+            panel["series"].append({"name": None, "kind": "rule", "extra": {"axis": axis, "value": doc.get(model, "location")}})

@@ -1,0 +1,157 @@
+"""plotly's JSON figure as a `Chart`. The traces say what they are; axes, subplots and facets come from the layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ci_integrations.charts import columns, tags_plotly
+from ci_integrations.charts.model import Chart
+
+MIME = "application/vnd.plotly.v1+json"
+
+
+def chart(payload: dict[str, Any]) -> Chart | None:
+    """The figure, or None when it has no trace. Raises on nonsense: the caller catches."""
+    figure = unpack(payload)
+    layout = figure.get("layout") or {}
+    traces = [trace for trace in figure.get("data") or [] if isinstance(trace, dict)]
+    if not traces:
+        return None
+    panels: dict[Any, dict[str, Any]] = {}
+    for n, trace in enumerate(traces[:2000]):
+        if trace.get("visible") is False:
+            continue
+        key = _place(trace, layout, n)
+        panel = panels.setdefault(key, {"kind": "", "series": [], "notes": [], "complete": True, "_key": key})
+        _add(panel, trace, layout)
+    titled = _titles(list(panels.values()), layout)
+    for panel in panels.values():
+        _finish(panel, layout, traces)
+    title = tags_plotly.words(layout.get("title"))
+    single = len(panels) == 1 and not titled
+    if single:
+        next(iter(panels.values()))["title"] = title
+    return Chart.model_validate({
+        "title": None if single else title,
+        "source": {"library": "plotly"},
+        "panels": list(panels.values()),
+        "native": {"mime": MIME, "spec": {key: payload[key] for key in ("data", "layout") if key in payload}},
+    })  # fmt: skip
+
+
+def unpack(value: Any) -> Any:
+    """plotly sends arrays as `{"dtype", "bdata", "shape"}`; here they become lists."""
+    if isinstance(value, dict):
+        if "bdata" in value and "dtype" in value:
+            return _array(value)
+        return {key: unpack(item) for key, item in value.items() if key != "template"}
+    return [unpack(item) for item in value] if isinstance(value, list) else value
+
+
+def _array(value: dict[str, Any]) -> Any:
+    text, code = str(value["bdata"]), str(value["dtype"])
+    width = int(code[1:])
+    n = (len(text) * 3 // 4 - text[-2:].count("=")) // width
+    shape = [int(v) for v in str(value.get("shape") or "").split(",") if v.strip()]
+    packed: dict[str, Any] = {"b64": text, "dtype": code, "n": n}
+    if len(shape) == 2:
+        packed["shape"] = shape
+    wrong = columns.problem(packed)
+    if wrong is not None:
+        raise ValueError(wrong)
+    found = columns.decode(packed)
+    return [int(v) for v in found] if code[0] in "iu" and len(shape) != 2 else found
+
+
+def _place(trace: dict[str, Any], layout: dict[str, Any], n: int) -> Any:
+    """Traces on the same x and y axes, or on axes that overlay them, are one panel."""
+    if trace.get("type") in tags_plotly.WITHOUT_AXES:
+        return _domain(trace, n)
+    for name in ("scene", "geo", "polar", "subplot"):
+        if name in trace or trace.get("type", "").startswith(("scatterpolar", "barpolar")):
+            return ("scene", trace.get(name) or trace.get("subplot") or "polar")
+    if tags_plotly.is_space(trace):
+        return ("scene", "scene")
+    if trace.get("type") in tags_plotly.GEO:
+        return ("geo", "geo")
+    x, y = axis_name(trace, "x"), axis_name(trace, "y")
+    base = tags_plotly.axis(layout, y).get("overlaying")
+    base_x = tags_plotly.axis(layout, x).get("overlaying")
+    return ("xy", base_x if isinstance(base_x, str) and base_x != "free" else x,
+            base if isinstance(base, str) and base != "free" else y)  # fmt: skip
+
+
+def _domain(trace: dict[str, Any], n: int) -> Any:
+    domain = trace.get("domain") or {}
+    return ("domain", str(domain.get("x")), str(domain.get("y")), str(domain.get("row")), str(domain.get("column")))
+
+
+def axis_name(trace: dict[str, Any], which: str) -> str:
+    return str(trace.get(f"{which}axis") or which)
+
+
+def _add(panel: dict[str, Any], trace: dict[str, Any], layout: dict[str, Any]) -> None:
+    reader: Callable[..., dict[str, Any]] | None = tags_plotly.READERS.get(str(trace.get("type") or "scatter"))
+    if reader is None:
+        panel["complete"] = False
+        panel["notes"].append(f"a {trace.get('type')} trace is not read")
+        return
+    series = reader(trace, layout)
+    series.setdefault("name", _name(trace))
+    if panel["_key"][0] == "xy":
+        if axis_name(trace, "y") != panel["_key"][2]:
+            series["axis"] = "y2"
+            panel["_y2"] = axis_name(trace, "y")
+        if axis_name(trace, "x") != panel["_key"][1]:
+            series["axis"] = "x2"
+            panel["_x2"] = axis_name(trace, "x")
+    bar = tags_plotly.color_title(trace, layout)
+    if bar:
+        panel.setdefault("color_label", bar)
+    panel["series"].append(series)
+
+
+def _name(trace: dict[str, Any]) -> str | None:
+    """plotly express gives empty names to traces that stand alone, and shows no legend for them."""
+    name = tags_plotly.words(trace.get("name"))
+    return name or None
+
+
+def _titles(panels: list[dict[str, Any]], layout: dict[str, Any]) -> bool:
+    """Subplot and facet titles are annotations above each domain. True when any was found."""
+    if len(panels) < 2:
+        return False
+    notes = [a for a in layout.get("annotations") or [] if isinstance(a, dict) and a.get("xref") == "paper"]
+    for panel in panels:
+        x, y = tags_plotly.domain_of(panel["_key"], layout)
+        for note in notes:
+            at = (tags_plotly.number(note.get("x")), tags_plotly.number(note.get("y")))
+            if at[0] is None or at[1] is None or note.get("showarrow"):
+                continue
+            if x[0] - 0.01 <= at[0] <= x[1] + 0.01 and abs(at[1] - y[1]) < 0.02 and abs(at[0] - sum(x) / 2) < 0.02:
+                panel["title"] = tags_plotly.words(note.get("text"))
+    return True
+
+
+def _finish(panel: dict[str, Any], layout: dict[str, Any], traces: list[Any]) -> None:
+    key = panel.pop("_key")
+    second = {"y2": panel.pop("_y2", None), "x2": panel.pop("_x2", None)}
+    kinds = [series["kind"] for series in panel["series"]]
+    panel["kind"] = tags_plotly.panel_kind(kinds, panel["series"])
+    bars = [series for series in panel["series"] if series["kind"] in ("bar", "histogram")]
+    if len(bars) > 1:
+        panel["barmode"] = {"relative": "stack"}.get(layout.get("barmode"), layout.get("barmode") or "group")
+    if key[0] == "xy":
+        panel["x"] = tags_plotly.axis_of(key[1], layout, panel["series"], "x")
+        panel["y"] = tags_plotly.axis_of(key[2], layout, panel["series"], "y")
+        for name, where in second.items():
+            if where:
+                panel[name] = tags_plotly.axis_of(where, layout, panel["series"], name[0], own=name)
+    elif key[0] == "scene":
+        scene = layout.get(str(key[1])) or {}
+        for which in "xyz":
+            label = tags_plotly.words((scene.get(f"{which}axis") or {}).get("title"))
+            if label:
+                panel[which] = {"label": label}
+    tags_plotly.clear_lonely_names(panel, layout, traces)

@@ -1,0 +1,264 @@
+"""Vega's expression language, the part that filters and calculations use, evaluated safely in Python.
+
+A small precedence parser; no `eval`, no attribute access, a fixed list of functions. What it does not know raises
+`Unknown`, and the chart is then said to be incomplete.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+MAX_LENGTH = 5000
+MAX_DEPTH = 100
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|(?P<string>'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")"
+    r"|(?P<name>[A-Za-z_$][\w$]*)|(?P<op>===|!==|==|!=|<=|>=|&&|\|\||[-+*/%<>!?:().,\[\]]))"
+)
+_BINARY = {
+    "||": 1, "&&": 2, "==": 3, "!=": 3, "===": 3, "!==": 3, "<": 4, ">": 4, "<=": 4, ">=": 4, "+": 5, "-": 5,
+    "*": 6, "/": 6, "%": 6,
+}  # fmt: skip
+
+
+class Unknown(Exception):
+    """Something in the expression, or the whole transform, is not known here."""
+
+
+def evaluate(text: str, datum: Mapping[str, Any]) -> Any:
+    """The value of `text` for one row. Raises `Unknown`."""
+    if len(text) > MAX_LENGTH:
+        raise Unknown("too long")
+    parser = _Parser(_tokens(text), datum)
+    value = parser.ternary(0)
+    if parser.peek() is not None:
+        raise Unknown(str(parser.peek()))
+    return value
+
+
+def _tokens(text: str) -> list[tuple[str, str]]:
+    found, at = [], 0
+    while at < len(text.rstrip()):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise Unknown(text[at : at + 20])
+        found.append((str(match.lastgroup), match.group(str(match.lastgroup))))
+        at = match.end()
+    return found
+
+
+class _Parser:
+    def __init__(self, tokens: list[tuple[str, str]], datum: Mapping[str, Any]) -> None:
+        self._tokens, self._datum, self._at = tokens, datum, 0
+
+    def peek(self) -> str | None:
+        return self._tokens[self._at][1] if self._at < len(self._tokens) else None
+
+    def _next(self) -> tuple[str, str]:
+        if self._at >= len(self._tokens):
+            raise Unknown("it ends too early")
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+    def _expect(self, op: str) -> None:
+        if self._next()[1] != op:
+            raise Unknown(f"no {op}")
+
+    def ternary(self, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            raise Unknown("too deep")
+        test = self._binary(0, depth)
+        if self.peek() != "?":
+            return test
+        self._next()
+        yes = self.ternary(depth + 1)
+        self._expect(":")
+        no = self.ternary(depth + 1)
+        return yes if truthy(test) else no
+
+    def _binary(self, level: int, depth: int) -> Any:
+        left = self._unary(depth)
+        while (op := self.peek()) in _BINARY and _BINARY[str(op)] > level:
+            self._next()
+            left = _apply(str(op), left, self._binary(_BINARY[str(op)], depth + 1))
+        return left
+
+    def _unary(self, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            raise Unknown("too deep")
+        op = self.peek()
+        if op in ("-", "+", "!"):
+            self._next()
+            value = self._unary(depth + 1)
+            return not truthy(value) if op == "!" else (-_number(value) if op == "-" else _number(value))
+        return self._postfix(self._primary(depth), depth)
+
+    def _primary(self, depth: int) -> Any:
+        kind, word = self._next()
+        if kind == "number":
+            return float(word)
+        if kind == "string":
+            return re.sub(r"\\(.)", r"\1", word[1:-1])
+        if word == "(":
+            value = self.ternary(depth + 1)
+            self._expect(")")
+            return value
+        if word == "[":
+            return self._list("]", depth)
+        if kind == "name" and self.peek() == "(" and word != "datum":
+            self._next()
+            return _call(word, self._list(")", depth))
+        if word == "datum":
+            return self._datum
+        if word in _CONSTANTS:
+            return _CONSTANTS[word]
+        raise Unknown(word)
+
+    def _list(self, end: str, depth: int) -> list[Any]:
+        found = []
+        while self.peek() != end:
+            found.append(self.ternary(depth + 1))
+            if self.peek() == ",":
+                self._next()
+        self._next()
+        return found
+
+    def _postfix(self, value: Any, depth: int) -> Any:
+        while self.peek() in (".", "["):
+            if self._next()[1] == ".":
+                key: Any = self._next()[1]
+            else:
+                key = self.ternary(depth + 1)
+                self._expect("]")
+            value = _member(value, key)
+        return value
+
+
+_CONSTANTS: dict[str, Any] = {
+    "true": True, "false": False, "null": None, "undefined": None, "PI": math.pi, "E": math.e, "NaN": math.nan,
+    "Infinity": math.inf,
+}  # fmt: skip
+
+
+def _member(value: Any, key: Any) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(str(key))
+    if isinstance(value, (list, str)) and key == "length":
+        return float(len(value))
+    if isinstance(value, list) and isinstance(key, float) and 0 <= key < len(value):
+        return value[int(key)]
+    return None
+
+
+def truthy(value: Any) -> bool:
+    """JavaScript's idea of truth."""
+    return not (value is None or value is False or value == 0 or value == "" or value != value)  # noqa: PLR0124 - NaN
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or value is None:
+        return float(bool(value))
+    if isinstance(value, datetime):
+        return value.timestamp() * 1000
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _apply(op: str, a: Any, b: Any) -> Any:
+    if op == "&&":
+        return b if truthy(a) else a
+    if op == "||":
+        return a if truthy(a) else b
+    if op in ("==", "==="):
+        return _plain(a) == _plain(b)
+    if op in ("!=", "!=="):
+        return _plain(a) != _plain(b)
+    if op == "+" and (isinstance(a, str) or isinstance(b, str)):
+        return _text(a) + _text(b)
+    if op in ("<", ">", "<=", ">="):
+        return _compare(op, _plain(a), _plain(b))
+    return _arithmetic(op, _number(a), _number(b))
+
+
+def _compare(op: str, a: Any, b: Any) -> bool:
+    if not (isinstance(a, str) and isinstance(b, str)):
+        a, b = _number(a), _number(b)
+    return {"<": a < b, ">": a > b, "<=": a <= b, ">=": a >= b}[op]
+
+
+def _plain(value: Any) -> Any:
+    return _number(value) if isinstance(value, datetime) else value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return {True: "true", False: "false", None: "null"}.get(value, str(value)) if not isinstance(value, list) else str(value)
+
+
+def _arithmetic(op: str, a: float, b: float) -> float:
+    if op in ("+", "-", "*"):
+        return {"+": a + b, "-": a - b, "*": a * b}[op]
+    if b == 0:
+        return math.nan if op == "%" or a == 0 else math.copysign(math.inf, a)
+    return a / b if op == "/" else math.fmod(a, b)
+
+
+def moment(value: Any) -> datetime:
+    """A row's date: ISO text or milliseconds. Raises `Unknown`."""
+    try:
+        if isinstance(value, datetime):
+            return value
+        if isinstance(value, str):
+            return datetime.fromisoformat(value)
+        return datetime.fromtimestamp(float(value) / 1000)  # noqa: DTZ006 - Vega's local time; sandboxes run in UTC
+    except (TypeError, ValueError, OverflowError, OSError) as error:
+        raise Unknown(f"date {value!r}") from error
+
+
+def _round(value: float) -> float:
+    return math.floor(value + 0.5)
+
+
+def _safe(function: Callable[..., float]) -> Callable[..., float]:
+    def call(*args: Any) -> float:
+        try:
+            return function(*map(_number, args))
+        except (ValueError, OverflowError, ZeroDivisionError):
+            return math.nan
+
+    return call
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **{name: _safe(getattr(math, name)) for name in ("sqrt", "exp", "sin", "cos", "tan", "floor", "ceil", "atan2", "log")},
+    "abs": _safe(abs), "pow": _safe(math.pow), "round": _safe(_round), "min": _safe(min), "max": _safe(max),
+    "toNumber": _number, "parseFloat": _number, "toString": _text, "length": lambda v: float(len(v)),
+    "lower": lambda v: str(v).lower(), "upper": lambda v: str(v).upper(), "trim": lambda v: str(v).strip(),
+    "isValid": lambda v: v is not None and v == v, "isNaN": lambda v: _number(v) != _number(v),
+    "isDefined": lambda v: v is not None, "if": lambda t, a, b: a if truthy(t) else b,
+    "indexof": lambda v, item: float(v.index(item) if item in v else -1),
+    "inrange": lambda v, ends: min(ends) <= _number(v) <= max(ends),
+    "year": lambda v: float(moment(v).year), "month": lambda v: float(moment(v).month - 1),
+    "quarter": lambda v: float((moment(v).month + 2) // 3), "date": lambda v: float(moment(v).day),
+    "day": lambda v: float((moment(v).weekday() + 1) % 7), "hours": lambda v: float(moment(v).hour),
+    "minutes": lambda v: float(moment(v).minute), "seconds": lambda v: float(moment(v).second),
+    "toDate": moment, "datetime": lambda *a: moment(a[0]) if len(a) == 1 else datetime(int(a[0]), int(a[1]) + 1, *map(int, a[2:])),
+    "time": lambda v: moment(v).timestamp() * 1000,
+}  # fmt: skip
+
+
+def _call(name: str, args: list[Any]) -> Any:
+    function = _FUNCTIONS.get(name)
+    if function is None:
+        raise Unknown(f"{name}()")
+    try:
+        return function(*args)
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise Unknown(f"{name}()") from error

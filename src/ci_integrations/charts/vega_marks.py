@@ -1,0 +1,383 @@
+"""Vega-Lite marks with their encodings as series: aggregation, binning, colour groups, and the axes' default titles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ci_integrations.charts.vega_data import Row, aggregate, bin_of, bin_start, groups, quantile, time_unit, unit_parts
+from ci_integrations.charts.vega_expr import Unknown
+
+_SPLITS = ("color", "fill", "stroke", "shape", "strokeDash", "detail", "xOffset", "yOffset")
+_KINDS = {
+    "bar": "bar", "line": "line", "trail": "line", "area": "area", "point": "scatter", "circle": "scatter",
+    "square": "scatter", "tick": "scatter", "rect": "heatmap", "arc": "pie", "boxplot": "box", "rule": "rule",
+    "errorband": "band", "errorbar": "errorbar", "geoshape": "choropleth", "image": "scatter",
+}  # fmt: skip
+
+
+@dataclass
+class Unit:
+    mark: dict[str, Any]
+    rows: list[Row]
+    encoding: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    resolve: dict[str, Any] = field(default_factory=dict)
+
+    def channel(self, name: str) -> dict[str, Any]:
+        found = self.encoding.get(name)
+        if isinstance(found, list):
+            found = found[0] if found else {}
+        return found if isinstance(found, dict) else {}
+
+
+def title_of(value: Any) -> str | None:
+    if isinstance(value, dict):
+        value = value.get("text")
+    if isinstance(value, list):
+        value = " ".join(str(part) for part in value)
+    return str(value) if value not in (None, "") else None
+
+
+def ordered(parts: dict[tuple[Any, ...], Any], channels: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Group keys as Vega-Lite orders them: by `sort` when it is a list, else ascending."""
+    def rank(key: tuple[Any, ...]) -> list[Any]:
+        found = []
+        for value, channel in zip(key, channels, strict=True):
+            listed = channel.get("sort") if isinstance(channel.get("sort"), list) else None
+            listed = listed or (channel.get("scale") or {}).get("domain")
+            place = listed.index(value) if isinstance(listed, list) and value in listed else 10**6
+            found.append((place, value is None, isinstance(value, str), value if value is not None else 0))
+        return found
+
+    try:
+        return sorted(parts, key=rank)
+    except TypeError:
+        return list(parts)
+
+
+def panel(units: list[Unit], title: str | None) -> dict[str, Any]:
+    """All units of one coordinate system."""
+    found: dict[str, Any] = {"kind": "", "title": title, "series": [], "complete": True, "notes": []}
+    for unit in units:
+        found["notes"] += list(unit.notes)
+        try:
+            found["series"] += series(unit)
+        except Unknown as unknown:
+            found["notes"].append(f"not evaluated: {unknown}")
+            found["complete"] = False
+    if any(unit.notes for unit in units):
+        found["complete"] = False
+    found["notes"] = list(dict.fromkeys(found["notes"]))
+    found["kind"] = _panel_kind([entry["kind"] for entry in found["series"]])
+    _second_axis(found, units)
+    if found["kind"] not in ("pie", "donut", "choropleth"):
+        found["x"], found["y"] = _axis(units, "x"), _axis(units, "y")
+    colors = [unit.channel("color") for unit in units if unit.channel("color").get("type") == "quantitative"]
+    if colors:
+        found["color_label"] = channel_title(colors[0])
+    bars = [entry for entry in found["series"] if entry["kind"] == "bar"]
+    if len(bars) > 1:
+        offset = any("xOffset" in unit.encoding or "yOffset" in unit.encoding for unit in units)
+        found["barmode"] = "group" if offset else "stack"
+    return found
+
+
+def _second_axis(found: dict[str, Any], units: list[Unit]) -> None:
+    """Layers with independent y scales: the second one is y2."""
+    drawn = [unit for unit in units if "y" in unit.encoding]
+    titles = list(dict.fromkeys(channel_title(unit.channel("y")) for unit in drawn))
+    right = [u for u in drawn if (u.channel("y").get("axis") or {}).get("orient") == "right"]
+    if len(titles) == 2 and right:
+        found["y2"] = _axis(right, "y")
+
+
+def _panel_kind(kinds: list[str]) -> str:
+    distinct = [kind for kind in dict.fromkeys(kinds) if kind != "rule"] or kinds or ["mixed"]
+    if len(distinct) == 1:
+        return distinct[0]
+    if "bar" in distinct and set(distinct) - {"bar", "errorbar"}:
+        return "mixed"
+    for leader in ("histogram", "candlestick", "box", "heatmap", "bar", "scatter", "line", "area"):
+        if leader in distinct:
+            return leader
+    return "mixed"
+
+
+def _axis(units: list[Unit], which: str) -> dict[str, Any]:
+    channels = [unit.channel(which) for unit in units if which in unit.encoding]
+    channels += [unit.channel(f"{which}2") for unit in units if f"{which}2" in unit.encoding and not channels]
+    if not channels:
+        return {"label": None, "scale": "linear"}
+    titles = list(dict.fromkeys(t for c in channels if (t := channel_title(c)) is not None))
+    if any(c.get("axis", ()) is None for c in channels):
+        titles = []
+    first = next((c for c in channels if "type" in c), channels[0])
+    scale = first.get("scale") or {}
+    found: dict[str, Any] = {"label": ", ".join(titles) or None, "scale": _scale(first)}
+    if isinstance(scale.get("domain"), list):
+        found["categories" if found["scale"] == "categorical" else "limits"] = scale["domain"]
+    if scale.get("reverse") is True:
+        found["inverted"] = True
+    return found
+
+
+def _scale(channel: dict[str, Any]) -> str:
+    named = str((channel.get("scale") or {}).get("type") or "")
+    if named in ("log", "symlog", "linear"):
+        return named
+    if channel.get("bin") and channel.get("type") != "ordinal":
+        return "linear"
+    kind = channel.get("type", "quantitative")
+    return {"temporal": "datetime", "ordinal": "categorical", "nominal": "categorical"}.get(str(kind), "linear")
+
+
+def channel_title(channel: dict[str, Any]) -> str | None:
+    """The axis title: given, or made as Vega-Lite makes it."""
+    for holder in (channel.get("axis"), channel, channel.get("legend"), channel.get("header")):
+        if isinstance(holder, dict) and "title" in holder:
+            return title_of(holder["title"])
+    name, op = channel.get("field"), channel.get("aggregate")
+    if op == "count":
+        return "Count of Records"
+    if name is None:
+        return None
+    if isinstance(op, str):
+        return f"{op[0].upper()}{op[1:]} of {name}"
+    if channel.get("bin"):
+        return f"{name} (binned)"
+    if channel.get("timeUnit"):
+        try:
+            return f"{name} ({'-'.join(unit_parts(channel['timeUnit']))})"
+        except Unknown:
+            return str(name)
+    return str(name)
+
+
+def records(unit: Unit) -> list[Row]:
+    """One record per mark with the value of each channel; aggregated when any channel asks for it."""
+    channels = {name: unit.channel(name) for name in unit.encoding if unit.channel(name)}
+    channels = {name: c for name, c in channels.items() if name not in ("tooltip", "order", "key", "href", "text")}
+    bins = {name: bin_of(unit.rows, str(c["field"]), c["bin"]) for name, c in channels.items() if _bins(c)}
+    wide = [{name: _value(row, c, bins.get(name)) for name, c in channels.items()} | {"_row": row} for row in unit.rows]
+    measured = {name: c for name, c in channels.items() if isinstance(c.get("aggregate"), str)}
+    if not measured:
+        return wide
+    keys = [name for name in channels if name not in measured]
+    found = []
+    for key, part in groups(wide, keys).items():
+        rows = [record["_row"] for record in part]
+        sums = {name: aggregate(str(c["aggregate"]), c.get("field"), rows) for name, c in measured.items()}
+        found.append({**dict(zip(keys, key, strict=True)), **sums, "_row": rows[0]})
+    return found
+
+
+def _bins(channel: dict[str, Any]) -> bool:
+    return bool(channel.get("bin")) and channel.get("bin") != "binned" and "field" in channel
+
+
+def _value(row: Row, channel: dict[str, Any], bins: tuple[float, float, float] | None) -> Any:
+    if "datum" in channel or "value" in channel:
+        return channel.get("datum", channel.get("value"))
+    value = _field(row, channel.get("field"))
+    if bins is not None:
+        low = bin_start(value, *bins)
+        return None if low is None else low + bins[2] / 2
+    if channel.get("timeUnit"):
+        return time_unit(value, channel["timeUnit"], words=channel.get("type") in ("ordinal", "nominal"))
+    if channel.get("type") in ("ordinal", "nominal") and value is not None:
+        return _label(value)
+    return value
+
+
+def _field(row: Row, name: Any) -> Any:
+    if name is None:
+        return None
+    name = str(name)
+    return row.get(name, row.get(name.replace("\\", "")))
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def series(unit: Unit) -> list[dict[str, Any]]:
+    """The unit's series, one per colour group."""
+    kind = _KINDS.get(str(unit.mark.get("type")))
+    if kind is None:
+        if unit.mark.get("type") == "text":
+            return []
+        raise Unknown(f"mark {unit.mark.get('type')}")
+    if kind == "heatmap" and unit.channel("color").get("type") == "quantitative" and "x2" not in unit.encoding:
+        return [_grid(unit)]
+    if kind == "pie":
+        return [_slices(unit)]
+    if kind == "rule" and not ({"x", "y"} <= set(unit.encoding)):
+        return _rules(unit)
+    if kind in ("band", "errorbar") and "y2" not in unit.encoding and "x2" not in unit.encoding:
+        return _spreads(unit, kind)
+    rows = records(unit)
+    splits = [n for n in _SPLITS if n in unit.encoding and _splits(unit.channel(n), unit)]
+    parts = groups(rows, splits)
+    keys = ordered(parts, [unit.channel(name) for name in splits])
+    return [_one(unit, kind, parts[key], _name(key, splits)) for key in keys]
+
+
+def _splits(channel: dict[str, Any], unit: Unit) -> bool:
+    """Discrete channels make groups; a condition or a constant does not, nor does a colour that repeats x or y."""
+    if "field" not in channel or channel.get("type") in ("quantitative", "temporal"):
+        return False
+    same = [unit.channel(name).get("field") for name in ("x", "y") if unit.channel(name).get("type") in ("nominal", "ordinal")]
+    return channel["field"] not in same
+
+
+def _name(key: tuple[Any, ...], splits: list[str]) -> str | None:
+    words = list(dict.fromkeys(str(value) for value in key if value is not None))
+    return " / ".join(words) if words and splits else None
+
+
+def _one(unit: Unit, kind: str, rows: list[Row], name: str | None) -> dict[str, Any]:
+    x, y = unit.channel("x"), unit.channel("y")
+    if kind in ("line", "area") and "order" not in unit.encoding:
+        rows = _along(rows, "y" if kind == "area" and _lying(unit) else "x")
+    found: dict[str, Any] = {"name": name, "kind": kind, "extra": {}}
+    found["x"] = [row.get("x") for row in rows] if "x" in unit.encoding else None
+    found["y"] = [row.get("y") for row in rows] if "y" in unit.encoding else None
+    for extra in ("size", "text", "opacity"):
+        if "field" in unit.channel(extra):
+            found["extra"][extra] = [row.get(extra) for row in rows]
+    if unit.channel("color").get("type") == "quantitative":
+        found["extra"]["color"] = [row.get("color") for row in rows]
+    if kind == "line" and str(unit.mark.get("interpolate", "")).startswith("step"):
+        found["kind"] = "step"
+    if kind == "bar":
+        _bar(unit, found, rows, x, y)
+    elif kind == "box" and _lying(unit):
+        found["orientation"] = "h"
+    elif kind in ("area", "band", "errorbar") and ("y2" in unit.encoding or "x2" in unit.encoding):
+        _between(found, rows, "y" if "y2" in unit.encoding else "x")
+    elif kind == "rule":
+        _segments(unit, found, rows)
+    return found
+
+
+def _along(rows: list[Row], which: str) -> list[Row]:
+    try:
+        return sorted(rows, key=lambda row: (row.get(which) is None, row.get(which)))
+    except TypeError:
+        return rows
+
+
+def _lying(unit: Unit) -> bool:
+    x, y = unit.channel("x"), unit.channel("y")
+    if x.get("type") == "quantitative" and not x.get("bin"):
+        return y.get("type") != "quantitative" or bool(y.get("bin"))
+    return False
+
+
+def _bar(unit: Unit, found: dict[str, Any], rows: list[Row], x: dict[str, Any], y: dict[str, Any]) -> None:
+    found["orientation"] = "h" if _lying(unit) or ("x2" in unit.encoding and "y" in unit.encoding) else "v"
+    binned = x if _bins(x) else y if _bins(y) else None
+    if "x2" in unit.encoding or "y2" in unit.encoding:
+        which = "x" if "x2" in unit.encoding else "y"
+        ends = {"start": [row.get(which) for row in rows], "end": [row.get(f"{which}2") for row in rows]}
+        found["extra"] |= ends
+        if unit.channel(which).get("type") == "temporal":
+            found["kind"], found[which] = "gantt", None
+    elif binned is not None:
+        found["kind"] = "histogram"
+        _all_bins(unit, found, "x" if binned is x else "y")
+
+
+def _all_bins(unit: Unit, found: dict[str, Any], which: str) -> None:
+    """Bins in order; an empty one between others has no bar, that is a count of zero. x bins, y counts, as everywhere."""
+    other = "y" if which == "x" else "x"
+    start, stop, size = bin_of(unit.rows, str(unit.channel(which)["field"]), unit.channel(which)["bin"])
+    have = {round((v - start) / size - 0.5): c for v, c in zip(found[which], found[other], strict=True) if v is not None}
+    places = range(min(have), max(have) + 1) if have else range(0)
+    if unit.channel(other).get("aggregate") == "count" and len(places) < 10_000:
+        found["x"] = [start + (n + 0.5) * size for n in places]
+        found["y"] = [have.get(n, 0) for n in places]
+        found["extra"]["edges"] = [start + n * size for n in (*places, places[-1] + 1)] if places else []
+
+
+def _between(found: dict[str, Any], rows: list[Row], which: str) -> None:
+    ends = [[row.get(which), row.get(f"{which}2")] for row in rows]
+    low, high = ([None if None in pair else pick(pair) for pair in ends] for pick in (min, max))
+    if found["kind"] == "errorbar":
+        found["extra"] |= {"err_low": low, "err_high": high}
+        found[which] = [None if a is None or b is None else (a + b) / 2 for a, b in zip(low, high, strict=True)]
+        return
+    found["kind"], found[which] = "band", high
+    found["extra"][f"{which}0"] = low
+
+
+def _segments(unit: Unit, found: dict[str, Any], rows: list[Row]) -> None:
+    """Rules between two ends, as under error bars and candles."""
+    for which in ("x", "y"):
+        if f"{which}2" in unit.encoding:
+            axis = "x" if which == "y" else "y"
+            found["extra"] |= {"axis": axis, "value": found[axis], "low": [row.get(which) for row in rows],
+                               "high": [row.get(f"{which}2") for row in rows]}  # fmt: skip
+            found["x"] = found["y"] = None
+
+
+def _rules(unit: Unit) -> list[dict[str, Any]]:
+    which = "x" if "x" in unit.encoding else "y"
+    channel = unit.channel(which)
+    rows = records(unit) if unit.rows else [{which: channel.get("datum", channel.get("value"))}]
+    values = list(dict.fromkeys(row.get(which) for row in rows))
+    return [{"name": None, "kind": "rule", "extra": {"axis": which, "value": value}} for value in values[:200]]
+
+
+def _grid(unit: Unit) -> dict[str, Any]:
+    rows = records(unit)
+    axes = {}
+    for which in ("x", "y"):
+        parts = {(row.get(which),): None for row in rows if row.get(which) is not None}
+        axes[which] = [key[0] for key in ordered(parts, [unit.channel(which)])]
+    cells = {(row.get("x"), row.get("y")): row.get("color") for row in rows}
+    if len(axes["x"]) * len(axes["y"]) > 1_000_000:
+        raise Unknown("too many cells")
+    z = [[cells.get((x, y)) for x in axes["x"]] for y in axes["y"]]
+    return {"name": None, "kind": "heatmap", "x": axes["x"], "y": axes["y"], "extra": {"z": z}}
+
+
+def _slices(unit: Unit) -> dict[str, Any]:
+    rows = records(unit)
+    label = next((name for name in ("color", "fill", "detail") if "field" in unit.channel(name)), None)
+    names = [str(row.get(label)) if label else f"slice {n + 1}" for n, row in enumerate(rows)]
+    kind = "donut" if unit.mark.get("innerRadius") else "pie"
+    return {"name": None, "kind": kind, "x": names, "y": [row.get("theta") for row in rows]}
+
+
+def _spreads(unit: Unit, kind: str) -> list[dict[str, Any]]:
+    """Error bands and bars over raw rows: mean and standard deviation or error, or quartiles. Others are not known."""
+    extent = str(unit.mark.get("extent") or "stderr" if kind == "errorbar" else unit.mark.get("extent") or "stderr")
+    value = "x" if _lying(unit) else "y"
+    at = "y" if value == "x" else "x"
+    if extent == "ci":
+        raise Unknown("bootstrapped confidence intervals")
+    parts = groups(records(unit), [at, *[n for n in _SPLITS if n in unit.encoding and _splits(unit.channel(n), unit)]])
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for key, rows in parts.items():
+        numbers = [float(v) for row in rows if isinstance(v := row.get(value), (int, float))]
+        if not numbers:
+            continue
+        low, middle, high = _spread(numbers, extent)
+        entry = found.setdefault(key[1:], {"name": _name(key[1:], ["color"]), "kind": kind, at: [], value: [], "extra": {}})
+        entry[at].append(key[0])
+        entry[value].append(high if kind == "band" else middle)
+        for name, end in (("y0", low),) if kind == "band" else (("err_low", low), ("err_high", high)):
+            entry["extra"].setdefault(name, []).append(end)
+    return list(found.values())
+
+
+def _spread(numbers: list[float], extent: str) -> tuple[float, float, float]:
+    if extent == "iqr":
+        return quantile(numbers, 0.25), quantile(numbers, 0.5), quantile(numbers, 0.75)
+    mean = sum(numbers) / len(numbers)
+    half = float(aggregate("stdev" if extent == "stdev" else "stderr", "v", [{"v": v} for v in numbers]))
+    return mean - half, mean, mean + half
