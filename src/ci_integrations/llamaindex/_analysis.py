@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +90,9 @@ class Analysis:
     """The prompts and limits of one engine. Prompts may be replaced at any time."""
 
     dataset: Dataset
-    code_prompt: BasePromptTemplate = CODE_PROMPT
-    repair_prompt: BasePromptTemplate = REPAIR_PROMPT
-    response_synthesis_prompt: BasePromptTemplate = RESPONSE_SYNTHESIS_PROMPT
+    code_prompt: BasePromptTemplate = field(default_factory=lambda: CODE_PROMPT)
+    repair_prompt: BasePromptTemplate = field(default_factory=lambda: REPAIR_PROMPT)
+    response_synthesis_prompt: BasePromptTemplate = field(default_factory=lambda: RESPONSE_SYNTHESIS_PROMPT)
     instruction_str: str = INSTRUCTIONS
     synthesize_response: bool = True
     max_repairs: int = 2

@@ -16,6 +16,8 @@ def extract_code(said: str) -> str | None:
     blocks = _fenced(said) or [match[1] for match in _TAG.findall(said)]
     if blocks:
         return _unprompted("\n\n".join(block.strip("\n") for block in blocks)).strip() or None
+    if _FENCE.search(said):  # fenced, but in another language
+        return None
     return _bare(_unprompted(said.strip().strip("`").strip()))
 
 
@@ -53,14 +55,15 @@ def _bare(text: str) -> str | None:
 
 
 def is_program(text: str) -> bool:
-    """True when `text` parses and does something; a lone word or a sentence does not."""
+    """True when `text` parses and does something; prose does not, even where it parses ("this is not code, really")."""
     plain = "\n".join("pass" if line.lstrip().startswith(("!", "%")) else line for line in text.split("\n"))
     try:
         body = ast.parse(plain).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return any(not _is_word(statement) for statement in body)
+    return any(not isinstance(statement, ast.Expr) or _does_something(statement) for statement in body)
 
 
-def _is_word(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Name)
+def _does_something(statement: ast.Expr) -> bool:
+    doing = (ast.Call, ast.Attribute, ast.Subscript, ast.BinOp, ast.Constant, ast.Await, ast.ListComp)
+    return any(isinstance(node, doing) for node in ast.walk(statement.value))

@@ -157,8 +157,9 @@ async def _keep(ctx: Any, answer: Answer) -> None:
 def code_interpreter_resource(**options: Any) -> Any:
     """An interpreter for the steps of a workflow.
 
-    `interpreter: Annotated[AsyncCodeInterpreter, code_interpreter_resource(backend="local")]`. One interpreter per workflow object; `options` are those of `CodeInterpreter`. It closes at the process's end, or
-    when you close it.
+    `interpreter: Annotated[AsyncCodeInterpreter, code_interpreter_resource(backend="local")]` in a step's signature.
+    One interpreter per workflow object; `options` are those of `CodeInterpreter`. It closes when you close it, or at
+    the end of the process.
     """
 
     def interpreter() -> Any:
