@@ -143,11 +143,12 @@ def test_auto_pause_and_auto_resume(endpoint: Endpoint) -> None:
 
 
 def test_metrics_are_measured(sandbox: Sandbox) -> None:
+    sandbox.files.write("block", b"x" * 5_000_000)
     sandbox.run_code("block = bytearray(50_000_000); [i * i for i in range(3_000_000)]; None")
     [sample] = sandbox.get_metrics()
     assert sample.mem_total >= sample.mem_used > 50_000_000
     assert sample.cpu_used_pct > 1
-    assert 0 < sample.disk_used < sample.disk_total
+    assert 5_000_000 <= sample.disk_used < sample.disk_total
     assert sample.cpu_count >= 1
 
 
@@ -161,19 +162,19 @@ def test_metrics_are_measured(sandbox: Sandbox) -> None:
     ],
 )
 def test_what_is_not_done_here_says_so(endpoint: Endpoint, options: dict[str, object], words: str) -> None:
-    with pytest.raises(SandboxException, match=f"501.*{words}"):
+    with pytest.raises(SandboxException, match=rf"501.*{words}"):
         Sandbox.create(**options, **endpoint.sdk_options())
 
 
 def test_an_unknown_template_lists_the_known_ones(endpoint: Endpoint) -> None:
-    with pytest.raises(SandboxException, match="404.*'nope'.*base, code-interpreter-v1"):
+    with pytest.raises(SandboxException, match=r"404.*'nope'.*base, code-interpreter-v1"):
         Sandbox.create("nope", **endpoint.sdk_options())
 
 
 def test_snapshots_and_forks_say_what_works_instead(sandbox: Sandbox) -> None:
     with pytest.raises(SandboxException, match=r"501.*pause\(\)"):
         sandbox.create_snapshot()
-    with pytest.raises(SandboxException, match="501.*second one"):
+    with pytest.raises(SandboxException, match=r"501.*second one"):
         sandbox.fork()
 
 
@@ -192,9 +193,19 @@ def test_a_path_that_nobody_has_is_a_404_in_json(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"{not json", b"[]", b"{}", b'{"templateID": 5}', b'{"templateID":"base","timeout":-1}', b"[" * 100_000]
-    + [b'{"templateID":"base","timeout":true}', b'{"templateID":"base","envVars":{"A=B":"c"}}', b"\xff\xfe"]
-    + [b'{"templateID":"base","timeout":999999999}', b'{"templateID":"base","metadata":{"a":1}}'],
+    [
+        b"{not json",
+        b"[]",
+        b"{}",
+        b'{"templateID": 5}',
+        b'{"templateID":"base","timeout":-1}',
+        b"[" * 100000,
+        b'{"templateID":"base","timeout":true}',
+        b'{"templateID":"base","envVars":{"A=B":"c"}}',
+        b"\xff\xfe",
+        b'{"templateID":"base","timeout":999999999}',
+        b'{"templateID":"base","metadata":{"a":1}}',
+    ],
 )
 def test_a_broken_create_is_a_400(endpoint: Endpoint, body: bytes) -> None:
     answer = httpx.post(endpoint.url + "/v2/sandboxes", content=body, headers={"X-API-KEY": endpoint.token})
@@ -209,6 +220,6 @@ def test_the_old_paths_still_work(endpoint: Endpoint) -> None:
         assert client.post(f"/sandboxes/{sandbox_id}/refreshes", json={"duration": 60}).status_code == 204
         assert sandbox_id in [info["sandboxID"] for info in client.get("/sandboxes").json()]
         metrics = client.get("/sandboxes/metrics", params={"sandbox_ids": sandbox_id}).json()
-        assert metrics["sandboxes"][sandbox_id]["memUsed"] > 0
+        assert metrics["sandboxes"][sandbox_id]["memTotal"] > 0
         assert client.post(f"/sandboxes/{sandbox_id}/resume", json={}).status_code == 409
         assert client.delete(f"/sandboxes/{sandbox_id}").status_code == 204

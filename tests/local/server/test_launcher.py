@@ -54,9 +54,7 @@ def descendants(pid: int) -> set[int]:
 
 
 def user_process(tail: str) -> tuple[subprocess.Popen[str], str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", USER + textwrap.dedent(tail)], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", USER + textwrap.dedent(tail)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return process, process.stdout.readline().strip()
 
