@@ -73,6 +73,7 @@ class PlainSandbox:
         envs: Mapping[str, str] | None = None,
         stdin: bool = False,
         pty: Pty | None = None,
+        address_space_limit: bool = True,
     ) -> Child:
         assert isinstance(target, Entry)
         mine, its = socket.socketpair()

@@ -43,7 +43,9 @@ async def open_context(
     limits = limits or sandbox.spec.limits
     language = languages.normalise(language)
     entry = languages.entry(language, cwd=cwd, envs=dict(envs or {}), limits=limits)
-    child = await sandbox.spawn(entry, envs=dict(envs or {}))
+    child = await sandbox.spawn(
+        entry, envs=dict(envs or {}), address_space_limit=not languages.reserves_address_space(language)
+    )
     return Context(child, language=language, cwd=cwd, limits=limits)
 
 

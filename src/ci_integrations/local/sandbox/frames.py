@@ -47,7 +47,7 @@ def shallow(value: Any, depth: int, *, brackets: int | None = None) -> bool:
     if brackets is not None and brackets <= depth:
         return True
     level = [value]
-    for _ in range(depth + 1):
+    for _ in range(depth):
         level = [child for item in level for child in _children(item)]
         if not level:
             return True

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,9 +36,9 @@ def main(control: socket.socket, config: dict[str, Any]) -> None:
     os.environ.update({**(config.get("env") or {}), **(config.get("envs") or {})})
     with contextlib.suppress(OSError):
         os.chdir(str(config.get("cwd", "")))
+    warnings.simplefilter("ignore")  # jupyter_client's, about network interfaces that a sandbox does not have
     driver = Driver(Channel(control), dialect(str(config["language"])))
-    driver.start([str(part) for part in config["argv"]], by_message=config.get("interrupt") == "message")
-    driver.serve()
+    driver.run([str(part) for part in config["argv"]], by_message=config.get("interrupt") == "message")
 
 
 class KernelEndedError(Exception):
@@ -49,9 +50,19 @@ class Driver:
         self._channel = channel
         self._dialect = dialect
         self._count = 0
-        self._interrupts = 0
 
-    def start(self, argv: list[str], *, by_message: bool) -> None:
+    def run(self, argv: list[str], *, by_message: bool) -> None:
+        """The kernel's end is ours: the host is told by our exit."""
+        try:
+            self._start(argv, by_message=by_message)
+            while (request := self._channel.receive()) is not None:
+                self._run(request)
+        except KernelEndedError:
+            _end_as(self._kernel.wait())
+        finally:
+            self._kernel.kill()
+
+    def _start(self, argv: list[str], *, by_message: bool) -> None:
         """Run the kernel and wait until it answers."""
         from jupyter_client.blocking.client import BlockingKernelClient
         from jupyter_client.connect import write_connection_file
@@ -69,16 +80,6 @@ class Driver:
         self._wait_for_the_kernel()
         self._silently(self._dialect.setup)
 
-    def serve(self) -> None:
-        """One cell after another. The kernel's end is ours: the host is told by our exit."""
-        try:
-            while (request := self._channel.receive()) is not None:
-                self._run(request)
-        except KernelEndedError:
-            _end_as(self._kernel.wait())
-        finally:
-            self._kernel.kill()
-
     def _run(self, request: Mapping[str, Any]) -> None:
         self._count += 1
         code, envs = str(request.get("code", "")), request.get("envs") or {}
@@ -88,7 +89,6 @@ class Driver:
 
         send({"type": "started", "execution_count": self._count})
         self._silently(self._dialect.set_envs(envs))
-        self._interrupts = 0
         error = self._execute(self._dialect.prepare(code), send)
         if error is not None:
             send({"type": "error", **self._explained(error, code)})

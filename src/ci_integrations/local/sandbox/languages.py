@@ -57,6 +57,11 @@ def entry(language: str, *, cwd: str, envs: dict[str, str], limits: Limits) -> E
     return Entry(f"{_PACKAGE}.kernel_jupyter:main", config | {"language": kernel.dialect})
 
 
+def reserves_address_space(language: str) -> bool:
+    """Whether it may be V8 or the JVM, which reserve far more address space than they ever use."""
+    return language not in ("python", "bash")
+
+
 def find(language: str) -> JupyterKernel:
     """The kernel that runs `language`: an installed kernelspec, else Deno's own. Raises LanguageError."""
     for kernel in installed():

@@ -1,0 +1,135 @@
+"""A kernel whose code attacks the host's side of its context: bounded, told, never a hung or dead server."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ci_integrations.local.sandbox.api import Limits
+
+SOCKET = "sock = get_ipython().send.__self__._channel.socket\n"
+SMALL = Limits(output=10_000, results=50_000)
+
+
+@pytest.mark.parametrize(
+    ("attack", "reason"),
+    [
+        ("sock.sendall(b'\\xff\\xff\\xff\\xff')", "longer than the limit"),
+        ("sock.sendall((9).to_bytes(4, 'big') + b'not json!')", "not JSON"),
+        ("b = b'[' * 100_000 + b']' * 100_000; sock.sendall(len(b).to_bytes(4, 'big') + b)", "not JSON"),
+        ("b = b'{\"a\":' + b'[' * 300 + b']' * 300 + b'}'; sock.sendall(len(b).to_bytes(4, 'big') + b)", "deeper"),
+        ("b = b'[1]'; sock.sendall(len(b).to_bytes(4, 'big') + b)", "not an object"),
+        ("sock.close(); import time; time.sleep(30)", "closed its control socket"),
+    ],
+)
+async def test_a_broken_protocol_kills_the_context_and_says_why(opener, collect, attack, reason):
+    context = await opener()
+    cell = await collect(context, SOCKET + attack + "\nimport time; time.sleep(30)")
+    assert cell.types[-2:] == ["died", "done"]
+    assert reason in cell.died
+    assert not context.alive
+
+
+async def test_forged_fields_of_any_type_are_harmless(run):
+    forged = [
+        "{'type': 'display', 'data': 5}",
+        "{'type': 'display', 'data': {}}",
+        "{'type': 'error', 'name': None, 'value': [], 'traceback': {}}",
+        "{'type': 'started', 'execution_count': 'x'}",
+        "{'type': 'started', 'execution_count': -1}",
+        "{'type': [], 'data': {}}",
+        "{}",
+        "{'id': 10**30, 'type': 'done'}",
+        "{'id': [], 'type': 'done'}",
+    ]
+    code = "k = get_ipython().send.__self__\nfrom ci_integrations.local.sandbox.frames import encode\n"
+    code += "".join(f"k._channel.send_bytes(encode({{'id': k._request, **{each}}}))\n" for each in forged)
+    cell = await run(code + "'alive'")
+    assert cell.value == "'alive'"
+    assert cell.errors == [{"type": "error", "name": "None", "value": "[]", "traceback": "{}"}]
+
+
+async def test_a_forged_end_hurts_only_its_own_cell(run):
+    cell = await run(
+        "k = get_ipython().send.__self__\nfrom ci_integrations.local.sandbox.frames import encode\n"
+        "k._channel.send_bytes(encode({'id': k._request, 'type': 'done'}))\nimport time; time.sleep(0.2); 'late'"
+    )
+    assert cell.types == ["started", "done"]
+    assert (await run("1 + 1")).value == "2"
+
+
+async def test_output_that_looks_like_frames_is_output(run):
+    cell = await run("import os\nos.write(1, b'\\x00\\x00\\x00\\x02{}' + b'\\xff\\xff\\xff\\xff')\n2")
+    assert cell.stdout == "\x00\x00\x00\x02{}" + "\ufffd" * 4
+    assert cell.value == "2"
+
+
+async def test_output_beyond_the_limit_is_counted_dropped_and_announced(opener, collect):
+    context = await opener(limits=SMALL)
+    cell = await collect(context, "import sys\nfor i in range(50_000): print(i % 10)\nprint('err', file=sys.stderr)")
+    assert len(cell.stdout) <= 10_000
+    assert cell.stderr.endswith("output truncated after 10000 bytes: 90004 bytes left out\n")
+    assert (await collect(context, "print('again')")).stdout == "again\n"
+
+
+async def test_results_beyond_the_limit_are_counted_dropped_and_announced(opener, collect):
+    context = await opener(limits=SMALL)
+    cell = await collect(context, "for i in range(100): display('x' * 1000)\n'value'")
+    assert 40 <= len(cell.displays) <= 50
+    assert "results truncated after 50000 bytes: " in cell.stderr
+    one = await collect(context, "'y' * 100_000")
+    assert (one.displays, one.error) == ([], None)
+    assert one.stderr == "results truncated after 50000 bytes: 1 left out\n"
+    assert (await collect(context, "'small'")).value == "'small'"
+
+
+async def test_endless_displays_do_not_fill_the_host(opener, collect):
+    context = await opener(limits=SMALL)
+    cell = await collect(context, "while True: display('x' * 10_000)", timeout=0.5)
+    assert len(cell.displays) <= 5
+    assert "results truncated" in cell.stderr
+
+
+async def test_a_value_nested_too_deeply_keeps_its_text(run):
+    cell = await run("x = []\nfor _ in range(150): x = [x]\nx")
+    assert cell.value.startswith("[[[[")
+    assert set(cell.displays[0]["data"]) == {"text/plain"}
+
+
+async def test_an_endless_writer_in_the_background_does_not_hold_the_cell(run):
+    cell = await run("import subprocess; p = subprocess.Popen(['yes']); 'value'")
+    assert cell.value == "'value'"
+    assert (await run("p.kill()")).error is None
+
+
+async def test_a_slow_reader_slows_the_cell_down_instead_of_filling_memory(opener):
+    context = await opener(limits=Limits(output=1 << 30))
+    read = 0
+    async for event in context.execute("import os\nchunk = b'x' * 1_000_000\nfor _ in range(64): os.write(1, chunk)"):
+        read += len(event.get("text", ""))
+        await asyncio.sleep(0.02)
+        assert context._output._pending < 32 << 20
+    assert read == 64_000_000
+
+
+async def test_an_abandoned_cell_is_interrupted_by_the_next(opener, collect):
+    context = await opener()
+    await collect(context, "state = 1")
+    events = context.execute("while True: print('x' * 1000)")
+    async for event in events:
+        if event["type"] == "stdout":
+            break
+    await events.aclose()
+    cell = await collect(context, "state")
+    assert (cell.value, cell.stdout) == ("1", "")
+
+
+async def test_a_killed_interpreter_is_told_and_nothing_stays_open(opener, collect):
+    context = await opener()
+    cell = await collect(context, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert cell.died == "killed by SIGKILL"
+    again = await collect(context, "1")
+    assert (again.types, again.died) == (["died", "done"], "killed by SIGKILL")
+    await context.close()
+    await context.close()
