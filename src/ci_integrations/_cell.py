@@ -45,7 +45,12 @@ class Received:
     @property
     def anything(self) -> bool:
         """True when the cell gave a sign of life: it has certainly started."""
-        return bool(self.results or self.stdout or self.stderr or self.error)
+        return bool(self.output or self.error)
+
+    @property
+    def output(self) -> bool:
+        """True when the code itself gave something."""
+        return bool(self.results or self.stdout or self.stderr)
 
     def take(self, kind: EventKind, item: Any) -> None:
         """Keep what one callback brought."""

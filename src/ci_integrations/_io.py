@@ -102,6 +102,10 @@ class SyncCell:
         if self._on_output is not None:
             self._on_output(output_event(kind, item))
 
+    def mute(self) -> None:
+        """Tell the caller no more; he has left."""
+        self._on_output = None
+
     def close(self) -> None:
         """Cannot be done here; the SDK's own timeout closes the stream later."""
 
@@ -135,6 +139,10 @@ class AsyncCell:
         if not self._task.done():
             await asyncio.wait({self._task}, timeout=timeout)
         return self._task.done()
+
+    def mute(self) -> None:
+        """Tell the caller no more; he has left."""
+        self._on_output = None
 
     async def close(self) -> None:
         """Close the stream: the server interrupts the kernel when it sees that."""

@@ -17,7 +17,7 @@ from ci_integrations._recovering import PROBE, PROBE_SECONDS, Attempt, Recoverin
 from ci_integrations._session import Kernel
 from ci_integrations._telemetry import span
 from ci_integrations.errors import ConfigurationError, QueueTimeoutError
-from ci_integrations.recovery import KERNEL_DEATH, classify
+from ci_integrations.recovery import BEFORE_THE_START, KERNEL_DEATH, KernelWasDeadError, StreamEndedError, classify
 from ci_integrations.results import ExecutionError, ExecutionResult, SandboxEvent
 
 logger = logging.getLogger("ci_integrations")
@@ -121,7 +121,7 @@ class Running(Recovering):
                 why = f"{execution.error.name}: {execution.error.value}"
                 logger.warning("session %s: charts come without data: %s", self.session.id, why)
                 execution = yield from self._hidden(kernel, PROBE)
-            kernel.pid = _pid("".join(execution.logs.stdout))
+            kernel.process = _process("".join(execution.logs.stdout))
         kernel.prepared = self.session.generation
 
     def _hidden(self, kernel: Kernel, code: str) -> Flow[Any]:
@@ -152,12 +152,15 @@ class Running(Recovering):
         except GeneratorExit:
             raise
         except BaseException:
+            cell.mute()
             yield from self.stop(cell, kernel)
             raise
         finally:
             kernel.busy = False
         execution = cell.execution()
         received.execution_count = execution.execution_count
+        if received.execution_count is None and not received.output:
+            raise _without_a_start(received)
         return self._finished(kernel, request, received)
 
     def _sdk_call(self, kernel: Kernel, request: Request) -> Callable[..., Any]:
@@ -212,10 +215,11 @@ class Running(Recovering):
 
     def signal(self, kernel: Kernel) -> Flow[bool]:
         """SIGINT to the kernel's process. False when its process id is not known or the call failed."""
-        if kernel.pid is None:
+        if kernel.process is None:
             return False
-        user = "root" if self.session.backend == "e2b" else None
-        send = partial(self.sandbox.commands.run, f"kill -INT {kernel.pid}", user=user, timeout=PATIENCE)
+        pid, uid = kernel.process
+        user = "root" if uid == 0 else None
+        send = partial(self.sandbox.commands.run, f"kill -INT {pid}", user=user, timeout=PATIENCE)
         return (yield from self.quietly(self.call(send, timeout=PATIENCE)))
 
     def answers(self, kernel: Kernel) -> Flow[bool]:
@@ -252,10 +256,18 @@ _INTERRUPTED = SandboxEvent(
 )
 
 
-def _pid(text: str) -> int | None:
-    """The process id in what the hidden cell printed. It comes from a sandbox: anything else is ignored."""
+def _without_a_start(received: Received) -> Exception:
+    """The stream ended, but the kernel never said that it had taken the cell."""
+    if received.error is not None and received.error.name in BEFORE_THE_START:
+        return KernelWasDeadError(received.error.value)
+    return StreamEndedError("the answer ended before it began")
+
+
+def _process(text: str) -> tuple[int, int] | None:
+    """Process and user id in what the hidden cell printed. It comes from a sandbox: anything else is ignored."""
     try:
-        value = json.loads(text.strip() or "null")
-    except ValueError:
+        pid, uid = json.loads(text.strip() or "null")
+    except (ValueError, TypeError):
         return None
-    return value if isinstance(value, int) and 1 < value < 2**31 else None
+    fine = isinstance(pid, int) and isinstance(uid, int) and 1 < pid < 2**31
+    return (pid, uid) if fine else None

@@ -69,7 +69,8 @@ class Kernel:
     lock: FairLock = field(default_factory=FairLock)
     prepared: int = -1
     """The generation in which our hidden first cell ran."""
-    pid: int | None = None
+    process: tuple[int, int] | None = None
+    """Its process id and user id in the sandbox."""
     count: int | None = None
     """The last execution count seen."""
     last_code: str = ""
@@ -95,7 +96,7 @@ class Kernel:
 
     def forget(self) -> None:
         """Its process is a new one."""
-        self.prepared, self.pid, self.count, self.last_code = -1, None, None, ""
+        self.prepared, self.process, self.count, self.last_code = -1, None, None, ""
         self.journal.clear()
         self.inherited = ()
 

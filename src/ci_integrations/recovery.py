@@ -74,6 +74,9 @@ TABLE: tuple[Rule, ...] = (
     Rule("SandboxException", r"\b(429|503)\b", Failure.BUSY, never_started=True),
     Rule("SandboxException", r"\b(500|502|504)\b", Failure.UNREACHABLE),
     Rule("SandboxException", "", Failure.CALLER),
+    # Ours, for streams that end without saying why.
+    Rule("KernelWasDeadError", "", Failure.KERNEL_DIED, never_started=True),
+    Rule("StreamEndedError", "", Failure.CUT),
     # Transport errors that the SDK lets through. A connect error comes before the request was written.
     Rule("ConnectError", "", Failure.UNREACHABLE, never_started=True),
     Rule("ConnectTimeout", "", Failure.UNREACHABLE, never_started=True),
@@ -85,6 +88,18 @@ TABLE: tuple[Rule, ...] = (
 
 KERNEL_DEATH = frozenset({"ContextRestarting", "WebSocketError", "UnexpectedEndOfExecution", "ExecutionAborted"})
 """Names of errors that the server writes into a cell's output in the kernel's place."""
+
+
+BEFORE_THE_START = frozenset({"ContextRestarting", "ExecutionAborted"})
+"""Those of them that mean, when no execution count came before them, that the kernel never took the cell."""
+
+
+class KernelWasDeadError(Exception):
+    """The kernel had died before the cell came to it."""
+
+
+class StreamEndedError(Exception):
+    """An answer ended, without an error, before it had begun."""
 
 
 def classify(error: BaseException) -> Rule | None:

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from .faces import FACES
 from .fake_e2b import FakeE2B
 
 
 @pytest.fixture
 def service() -> Iterator[FakeE2B]:
+    """A stand-in for E2B in this process; every test leaves it without a sandbox."""
     with FakeE2B() as fake:
         yield fake
+
+
+@pytest.fixture(params=sorted(FACES))
+def face(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def interpreter(service: FakeE2B, face: str) -> Iterator[Callable[..., Any]]:
+    """Makes interpreters of either face for the service, and closes them."""
+    made: list[Any] = []
+
+    def make(**options: Any) -> Any:
+        made.append(FACES[face](**{**service.options, **options}))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture(autouse=True)

@@ -291,7 +291,13 @@ class _Handler(BaseHTTPRequestHandler):
         code, out = self._command(box, command)
         if out:
             self._frame({"event": {"data": {"stdout": base64.b64encode(out).decode()}}})
-        self._frame({"event": {"end": {"exited": True, "status": f"exit status {code}", **({"exitCode": code} if code else {})}}})
+        self._frame(
+            {
+                "event": {
+                    "end": {"exited": True, "status": f"exit status {code}", **({"exitCode": code} if code else {})}
+                }
+            }
+        )
         self._frame({}, 2)
         self._chunk(b"")
 

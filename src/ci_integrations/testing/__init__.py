@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "Fault": "faults",
+    "FaultProxy": "faults",
     "ScriptedChatModel": "scripted_chat_model",
     "ScriptEndedError": "scripted_llm",
     "ScriptedLLM": "scripted_llm",
