@@ -101,6 +101,8 @@ class Sandbox(Protocol):
 
     sandbox_id: str
     spec: SandboxSpec
+    home: str
+    """Where HOME really is: `/home/user`, except at the levels without a mount namespace (landlock, none)."""
     dead: asyncio.Future[Exit]
     """Done when the sandbox's first process is gone, whoever killed it."""
 

@@ -15,13 +15,15 @@ from ci_integrations.local.sandbox.api import Limits, MiB
 
 _SOON, _LATER = 0.25, 1.0
 """Seconds between two looks: with memory above half the limit, and else."""
+_US: Final = 2
+"""This process and the agent: counted among the others where the host's user is, and in the limit where he is not."""
 _SHARED_MAPPINGS: Final = 512 * MiB
 
 
 def set_resource_limits(limits: Limits, *, address_space_limit: bool, count_others: bool) -> None:
     """Of this process and its children. `count_others` where the kernel counts all processes of our host user."""
     size, data = _own_sizes()
-    others = _processes_of_user(os.getuid()) if count_others else 0
+    others = _processes_of_user(os.getuid()) - _US if count_others else 0
     wanted = {
         resource.RLIMIT_NPROC: (limits.processes + others,) * 2,
         resource.RLIMIT_NOFILE: (limits.open_files,) * 2,
