@@ -5,7 +5,8 @@ A tool's work is a flow (see `_flow.py`): written once, driven blocking by `_run
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.runnables import RunnableConfig
@@ -16,14 +17,21 @@ from ci_integrations._flow import Flow, adrive, drive
 from ci_integrations.errors import QueueTimeoutError, SandboxError
 from ci_integrations.langchain._call import Call, ImagePolicy, Injected, call_id, called_as, genuine
 from ci_integrations.langchain._live import Live
-from ci_integrations.langchain._redaction import Redactor
+from ci_integrations.langchain._redaction import Redactor, Rule
 from ci_integrations.langchain._sessions import Sessions
 from ci_integrations.langchain.messages import Presentation, failed, tool_message
 from ci_integrations.rendering import MAX_CHARS
 from ci_integrations.results import ExecutionResult
 
-FAILURES = (SandboxError, QueueTimeoutError)
-"""What happens at run time and becomes an error message; everything else is the programmer's and is raised."""
+
+def is_run_time_failure(error: Exception) -> bool:
+    """What becomes an error message for the model. Everything else is the programmer's and is raised."""
+    if isinstance(error, (SandboxError, QueueTimeoutError)):
+        return True
+    from e2b import AuthenticationException, SandboxException
+
+    # Such as FileNotFoundException: what a file or a command itself went wrong with.
+    return isinstance(error, SandboxException) and not isinstance(error, AuthenticationException)
 
 
 class SandboxTool(BaseTool):
@@ -48,9 +56,25 @@ class SandboxTool(BaseTool):
         """What the tool does, as steps on `session`."""
         raise NotImplementedError
 
-    def _share(self, other: SandboxTool) -> None:
+    def join(self, other: SandboxTool) -> None:
         """Work in the same sandboxes as `other`, by the same rules."""
         self._sessions, self._store, self._redactor = other._sessions, other._store, other._redactor
+
+    def for_agent(self, redact: Sequence[Rule] = ()) -> Self:
+        """A copy in the same sandboxes that shows no pictures: the middleware does, which knows the model."""
+        copy = self.model_copy(update={"images": "never"})
+        copy._redactor = self._redactor.also(redact)  # noqa: SLF001 - of our own class
+        return copy
+
+    @property
+    def sessions(self) -> Sessions:
+        """Who hands out this tool's interpreters."""
+        return self._sessions
+
+    @property
+    def store(self) -> Any:
+        """The `ArtifactStore` for large payloads, or None."""
+        return self._store
 
     def run(self, tool_input: str | dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """LangChain's entry: see `BaseTool.run`."""
@@ -103,7 +127,9 @@ class SandboxTool(BaseTool):
     def _attempt(self, session: Any, call: Call, arguments: dict[str, Any]) -> Flow[ExecutionResult]:
         try:
             return (yield from self._work(session, call, **arguments))
-        except FAILURES as error:
+        except Exception as error:
+            if not is_run_time_failure(error):
+                raise
             return failed(str(arguments.get("code") or self.name), error)
 
     def _live(self, runtime: Any, run_manager: Any) -> Live:

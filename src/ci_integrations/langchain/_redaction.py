@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from ci_integrations.errors import ConfigurationError
 from ci_integrations.results import ExecutionResult
 
 MASK = "[redacted]"
@@ -16,15 +17,15 @@ _SHORTEST = 6
 _KEPT = frozenset({"schema", "kind", "id", "ref", "sha256", "mime", "image", "type"})
 """Fields that hold no words of the user's code. Base64 is left alone by `_is_bytes`."""
 
-Rule = str | re.Pattern[str] | Callable[[str], str]
-"""A literal, a pattern, or a function from text to text."""
+Rule = Any
+"""A literal, a compiled pattern, a function from text to text, or LangChain's `RedactionRule`."""
 
 
 class Redactor:
     """Applies rules to every text of a result. Literals are also found when live output splits them."""
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
-        rules = list(rules)
+        self._given = rules = [_plain(rule) for rule in rules]
         literals = sorted({rule for rule in rules if isinstance(rule, str)}, key=len, reverse=True)
         self._literals = literals
         self._rules = [rule for rule in rules if not isinstance(rule, str)]
@@ -32,6 +33,10 @@ class Redactor:
 
     def __bool__(self) -> bool:
         return bool(self._literals or self._rules)
+
+    def also(self, rules: Iterable[Rule]) -> Redactor:
+        """One with more rules."""
+        return Redactor([*self._given, *rules])
 
     def text(self, value: str) -> str:
         for literal in self._literals:
@@ -78,3 +83,22 @@ def secrets_in(value: Any) -> Iterable[str]:
 
 def _is_bytes(value: Mapping[str, Any]) -> bool:
     return value.get("kind") in ("image", "pdf")
+
+
+def _plain(rule: Rule) -> Any:
+    if isinstance(rule, SecretStr):
+        return rule.get_secret_value()
+    if isinstance(rule, (str, re.Pattern)):
+        return rule
+    if hasattr(rule, "resolve"):
+        return _langchain_rule(rule)
+    if callable(rule):
+        return rule
+    raise ConfigurationError(f"redact: no rule for text: {type(rule).__name__}")
+
+
+def _langchain_rule(rule: Any) -> Callable[[str], str]:
+    resolved = rule.resolve()
+    if resolved.strategy == "block":
+        raise ConfigurationError("redact: the strategy 'block' would raise in the middle of a run; use 'redact'")
+    return lambda text: str(resolved.apply(text)[0])

@@ -6,16 +6,19 @@ last part names a single call and is dropped. So a sub-agent's sandbox lives as 
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
 from pydantic import SecretStr
 
+from ci_integrations._flow import Flow
 from ci_integrations.errors import ConfigurationError
 from ci_integrations.interpreter import CodeInterpreter
 from ci_integrations.sessions import SessionRegistry
@@ -54,6 +57,7 @@ class Sessions:
         self._registry = self._given if hasattr(self._given, "asession") else None
         self._runs: dict[object, int] = {}
         self._warned = False
+        self._tasks: set[asyncio.Future[None]] = set()
 
     @property
     def registry(self) -> Any:
@@ -103,6 +107,41 @@ class Sessions:
     def ends_with_call(self) -> bool:
         return self._scope == "call" and not self.shares_interpreter
 
+    def knows(self, key: str) -> bool:
+        """True when `key` has a session in this process."""
+        return self.shares_interpreter or key in self.registry.keys()  # noqa: SIM118 - a method of the registry
+
+    def identity(self, key: str) -> dict[str, Any] | None:
+        """What another process needs to go on in this session; None before its sandbox exists."""
+        if self.shares_interpreter or not self.knows(key) or self.session(key).sandbox_id is None:
+            return None
+        identity: dict[str, Any] = self.registry.identity(key)
+        return identity
+
+    def prewarm(self, key: str) -> None:
+        """Open the sandbox in the background. A failure shows itself at the first call, which tries again."""
+        session = self.session(key)
+        if session.sandbox_id is None:
+            threading.Thread(target=_quietly, args=(lambda: session.sandbox,), daemon=True).start()
+
+    def aprewarm(self, key: str) -> None:
+        session = self.asession(key)
+        if session.sandbox_id is None:
+            task = asyncio.ensure_future(_aquietly(session.open))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def pause(self, session: Any) -> Flow[None]:
+        """Pause the session's sandbox, if it has one: the next call resumes it, variables and all."""
+        if session.sandbox_id is not None:
+            sandbox = yield opened(session)
+            yield sandbox.pause
+
+    def end(self, session: Any, key: str) -> Any:
+        """Close one session. Awaitable when `session` is an asynchronous one."""
+        registry = self.registry
+        return registry.aclose_session(key) if inspect.iscoroutinefunction(session.run) else registry.close_session(key)
+
     def close(self) -> None:
         """Close the sessions made here; a registry that was handed in is its owner's to close."""
         if self._given is None and self._registry is not None:
@@ -135,6 +174,25 @@ class Sessions:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._start()
+
+
+def opened(session: Any) -> Callable[[], Any]:
+    """A step that gives the SDK's own sandbox object."""
+    return session.open if hasattr(session, "open") else lambda: session.sandbox
+
+
+def _quietly(open_: Callable[[], Any]) -> None:
+    try:
+        open_()
+    except Exception as error:  # noqa: BLE001 - the first call will meet it again and tell
+        _log.debug("prewarming failed: %s", error)
+
+
+async def _aquietly(open_: Callable[[], Awaitable[Any]]) -> None:
+    try:
+        await open_()
+    except Exception as error:  # noqa: BLE001 - the first call will meet it again and tell
+        _log.debug("prewarming failed: %s", error)
 
 
 def thread_key(config: RunnableConfig | None) -> str | None:

@@ -115,10 +115,21 @@ class CodeInterpreterTool(SandboxTool):
     ) -> Flow[ExecutionResult]:
         language = language or self.languages[0]
         if restart:
-            yield partial(session.restart_context, language)
+            yield from _restarted(session, language)
         run = partial(session.run, language=language, on_output=call.on_output, tool_call_id=call.once_id(code))
         result: ExecutionResult = yield partial(run, code)
         return result
+
+
+def _restarted(session: Any, language: str) -> Flow[None]:
+    """A fresh kernel for `language`; without one there is nothing to restart."""
+    if language == "python":
+        yield session.restart_context
+        return
+    contexts = yield session.list_contexts
+    for context in contexts:
+        if context.language == language:
+            yield partial(session.restart_context, context)
 
 
 def _schema(languages: Sequence[str], *, allow_restart: bool) -> type[BaseModel]:

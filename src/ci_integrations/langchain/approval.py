@@ -1,0 +1,106 @@
+"""A person says yes before code runs: what LangChain's `HumanInTheLoopMiddleware` needs from us.
+
+    HumanInTheLoopMiddleware(interrupt_on={"code_interpreter": code_approval(when=is_risky)})
+
+Code that the person edits is what runs, and what the artifact records as `code`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+_MAX_SHOWN = 20_000
+"""Characters of code in a description."""
+_MODULES = frozenset({
+    "aiohttp", "boto3", "ctypes", "ftplib", "http", "httpx", "importlib", "multiprocessing", "paramiko", "pickle",
+    "pty", "requests", "shutil", "signal", "smtplib", "socket", "subprocess", "urllib", "urllib3",
+})  # fmt: skip
+_CALLS = frozenset({
+    "__import__", "compile", "eval", "exec", "fork", "kill", "popen", "remove", "rmdir", "rmtree", "system", "unlink",
+})  # fmt: skip
+_WRITING = re.compile(r"[wax+]")
+_ESCAPES = re.compile(r"^\s*(?:!|%{1,2}(?:pip|conda|sh|bash|script|system|sx|run|load_ext)\b)", re.MULTILINE)
+
+
+def code_approval(
+    when: Callable[[str], bool] | None = None,
+    allowed_decisions: Sequence[str] = ("approve", "edit", "reject"),
+) -> dict[str, Any]:
+    """An `InterruptOnConfig` for a tool that takes `code`: the code is shown readably.
+
+    `when` is given the code and says whether it needs a yes (`is_risky`, or your own); without it all code does.
+    """
+    config: dict[str, Any] = {"allowed_decisions": list(allowed_decisions), "description": describe_code}
+    if when is not None:
+        config["when"] = lambda request: when(code_of(request.tool_call))
+    return config
+
+
+def describe_code(tool_call: Any, *_: Any) -> str:
+    """The code of a tool call as a fenced Markdown block, with what is risky about it. Takes what LangChain gives a
+    `description` factory: the call, the state and the runtime.
+    """
+    args = tool_call["args"]
+    code = code_of(tool_call)
+    shown = code if len(code) <= _MAX_SHOWN else f"{code[:_MAX_SHOWN]}\n[... {len(code) - _MAX_SHOWN:,} more ...]"
+    fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall(r"`+", code)), default=0))
+    language = args.get("language") or ("bash" if "command" in args else "python")
+    lines = [f"The agent wants to run this with `{tool_call['name']}`:", "", f"{fence}{language}", shown, fence]
+    found = risks(code) if language == "python" else []
+    return "\n".join([*lines, "", f"Note: {'; '.join(found)}."] if found else lines)
+
+
+def code_of(tool_call: Any) -> str:
+    """What a tool call would run: its `code`, else its `command`."""
+    args = tool_call["args"]
+    return str(args.get("code") or args.get("command") or "")
+
+
+def is_risky(code: str) -> bool:
+    """True when `risks` finds something. A help for people, not a wall: the wall is the sandbox."""
+    return bool(risks(code))
+
+
+def risks(code: str) -> list[str]:
+    """What in Python `code` reaches out of plain computing, in words: network, processes, files, dynamic code."""
+    found = ["it runs shell or magic commands"] if _ESCAPES.search(code) else []
+    try:
+        tree = ast.parse(_ESCAPES.sub("#", code))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return [*found, "it could not be read as Python"]
+    return list(dict.fromkeys([*found, *_found_in(tree)]))
+
+
+def _found_in(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (_imports(alias.name) for alias in node.names if _is_risky_module(alias.name))
+        elif isinstance(node, ast.ImportFrom) and _is_risky_module(node.module or ""):
+            yield _imports(node.module or "")
+        elif isinstance(node, ast.Call):
+            yield from _call(node)
+
+
+def _is_risky_module(name: str) -> bool:
+    return name.partition(".")[0] in _MODULES
+
+
+def _imports(name: str) -> str:
+    return f"it imports {name.partition('.')[0]}"
+
+
+def _call(node: ast.Call) -> Iterator[str]:
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if name in _CALLS:
+        yield f"it calls {name}()"
+    elif name == "open" and _opens_for_writing(node):
+        yield "it opens a file for writing"
+
+
+def _opens_for_writing(node: ast.Call) -> bool:
+    """A mode that is computed counts as writing."""
+    modes = [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "mode")]
+    return any(not isinstance(mode, ast.Constant) or bool(_WRITING.search(str(mode.value))) for mode in modes)

@@ -1,0 +1,185 @@
+"""What a conversation produced, taken out of it: artifacts, files on this machine, a notebook that runs again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+
+from ci_integrations.results import (
+    Artifact,
+    ExecutionResult,
+    ImageArtifact,
+    JsonArtifact,
+    OtherArtifact,
+    PdfArtifact,
+    TableArtifact,
+    TextArtifact,
+)
+
+if TYPE_CHECKING:
+    from ci_integrations.store import ArtifactStore
+
+_TEXT_MIMES = {
+    "html": "text/html",
+    "markdown": "text/markdown",
+    "latex": "text/latex",
+    "svg": "image/svg+xml",
+    "javascript": "application/javascript",
+}
+
+
+def results_from(source: Any) -> list[ExecutionResult]:
+    """Every run in `source`, in order: a state, its messages, one message, a result. Other messages are passed over."""
+    return [_joined(result, message) for result, message in _found(source)]
+
+
+def artifacts_from(source: Any) -> list[Artifact]:
+    """Every artifact in `source` (a state, messages, one message or a result), in order."""
+    return [artifact for result in results_from(source) for artifact in result.artifacts]
+
+
+def save_artifacts(source: Any, directory: str | Path, *, store: ArtifactStore | None = None) -> list[Path]:
+    """Write every artifact of `source` into `directory` (made when missing); returns the paths, in order.
+
+    A file that stayed in the sandbox is fetched from its signed address, where it has one, and passed over where not.
+    Raises `ArtifactError` when bytes lie in a store that was not given.
+    """
+    results = results_from(source)
+    reachable = [
+        artifact.model_copy(update={"id": f"run{number}-{artifact.id}"}) if len(results) > 1 else artifact
+        for number, result in enumerate(results, start=1)
+        for artifact in result.artifacts
+        if artifact.kind != "file" or artifact.url
+    ]
+    return ExecutionResult().model_copy(update={"artifacts": tuple(reachable)}).save_all(directory, store)
+
+
+def to_notebook(source: Any, path: str | Path | None = None, *, title: str | None = None) -> dict[str, Any]:
+    """The conversation as a Jupyter notebook (nbformat 4.5) that runs again: words as Markdown, code with its outputs.
+
+    `source` is a state or its messages. With `path` the notebook is also written there.
+    """
+    cells = [_markdown(f"# {title}")] if title else []
+    for message in _messages(source):
+        cells.extend(_cells(message))
+    notebook = {
+        "cells": [{**cell, "id": f"cell-{number}"} for number, cell in enumerate(cells)],
+        "metadata": {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    if path is not None:
+        Path(path).write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return notebook
+
+
+def _found(source: Any) -> Iterator[tuple[ExecutionResult, Any]]:
+    if isinstance(source, ExecutionResult):
+        yield source, None
+        return
+    for message in _messages(source):
+        artifact = getattr(message, "artifact", None)
+        if isinstance(artifact, Mapping) and artifact.get("schema") == "ci_integrations/execution@1":
+            yield ExecutionResult.model_validate(dict(artifact)), message
+
+
+def _messages(source: Any) -> list[Any]:
+    """The messages of a state, a StateSnapshot, a list of messages, or one message."""
+    if isinstance(source, BaseMessage):
+        return [source]
+    source = getattr(source, "values", source) if not isinstance(source, Mapping) else source
+    if isinstance(source, Mapping):
+        source = source.get("messages", [])
+    return list(source) if isinstance(source, Iterable) else []
+
+
+def _joined(result: ExecutionResult, message: Any) -> ExecutionResult:
+    """Pictures whose bytes are in the message's content get them back."""
+    blocks = message.content if message is not None and isinstance(message.content, list) else []
+    data = {f"content:{block.get('id')}": block.get("base64") for block in blocks if isinstance(block, dict)}
+    if not data:
+        return result
+    artifacts = tuple(
+        a.model_copy(update={"data": data[a.ref], "ref": None}) if isinstance(a, ImageArtifact) and a.ref in data else a
+        for a in result.artifacts
+    )
+    return result.model_copy(update={"artifacts": artifacts})
+
+
+def _cells(message: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(message, HumanMessage):
+        quoted = "\n".join(f"> {line}" for line in message.text.splitlines())
+        yield _markdown(f"**User**\n\n{quoted}")
+    elif isinstance(message, AIMessage) and message.text.strip():
+        yield _markdown(message.text)
+    elif isinstance(message, ToolMessage):
+        for result in results_from(message):
+            if result.language == "python":
+                yield _code(result, result.code)
+            elif result.language == "bash":
+                yield _code(result, f"%%bash\n{result.code}")
+
+
+def _markdown(text: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "metadata": {}, "source": text}
+
+
+def _code(result: ExecutionResult, source: str) -> dict[str, Any]:
+    return {
+        "cell_type": "code",
+        "execution_count": result.execution_count,
+        "metadata": {},
+        "outputs": list(_outputs(result)),
+        "source": source,
+    }
+
+
+def _outputs(result: ExecutionResult) -> Iterator[dict[str, Any]]:
+    for name in ("stdout", "stderr"):
+        if getattr(result, name):
+            yield {"output_type": "stream", "name": name, "text": getattr(result, name)}
+    displays = {a.display: a.main for a in result.artifacts}
+    for display, main in displays.items():
+        data = _bundle(result, display, main=main)
+        if data:
+            yield _displayed(data, result.execution_count if main else None, main=main)
+    if result.text is not None and not any(displays.values()):
+        yield _displayed({"text/plain": result.text}, result.execution_count, main=True)
+    if result.error is not None:
+        trace = result.error.traceback.splitlines() or [f"{result.error.name}: {result.error.value}"]
+        yield {"output_type": "error", "ename": result.error.name, "evalue": result.error.value, "traceback": trace}
+
+
+def _displayed(data: dict[str, Any], count: int | None, *, main: bool) -> dict[str, Any]:
+    if main:
+        return {"output_type": "execute_result", "execution_count": count, "data": data, "metadata": {}}
+    return {"output_type": "display_data", "data": data, "metadata": {}}
+
+
+def _bundle(result: ExecutionResult, display: int, *, main: bool) -> dict[str, Any]:
+    """One displayed object in all its forms, by MIME type."""
+    forms = [a for a in result.artifacts if a.display == display]
+    data = dict(pair for a in forms for pair in _form(a))
+    alt = result.text if main else next((a.alt for a in forms if a.alt), None)
+    return {**data, "text/plain": alt} if alt and "text/plain" not in data and forms else data
+
+
+def _form(artifact: Artifact) -> Iterator[tuple[str, Any]]:
+    match artifact:
+        case ImageArtifact() | PdfArtifact() if artifact.data:
+            yield artifact.mime, artifact.data
+        case TextArtifact():
+            yield _TEXT_MIMES[artifact.kind], artifact.text
+        case TableArtifact() if artifact.markdown:
+            yield "text/markdown", artifact.markdown
+        case JsonArtifact():
+            yield "application/json", artifact.data
+        case OtherArtifact():
+            yield artifact.mime, artifact.data

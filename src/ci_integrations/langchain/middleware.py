@@ -1,0 +1,234 @@
+"""`CodeInterpreterMiddleware`: the code interpreter as part of an agent, with its life's cares taken care of.
+
+    agent = create_agent(model, middleware=[CodeInterpreterMiddleware()], checkpointer=...)
+
+It brings the tools and a short system prompt, opens the sandbox beside the first model call, puts attached files into
+it, shows the model the last pictures, keeps the session's identity in the graph's state so that another process goes
+on in the same kernel, and cleans up at the end of a run as it is told.
+
+(langchain_quickjs has a middleware of the same name, for JavaScript without a sandbox; this is another one.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Annotated, Any, Literal, NotRequired, cast
+
+from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
+
+from ci_integrations._flow import Flow, adrive, drive
+from ci_integrations.errors import ConfigurationError, MissingDependencyError
+from ci_integrations.langchain._attachments import attachments, named_instead
+from ci_integrations.langchain._base import SandboxTool, is_run_time_failure
+from ci_integrations.langchain._images import place_for, with_images
+from ci_integrations.langchain._redaction import Rule
+from ci_integrations.langchain.tool import CodeInterpreterTool
+from ci_integrations.langchain.toolkit import CodeInterpreterToolkit
+
+try:
+    from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse, ToolCallRequest
+    from langchain.agents.middleware.types import PrivateStateAttr
+    from langgraph.config import get_config
+    from langgraph.runtime import Runtime
+    from langgraph.types import Command
+except ImportError as missing:
+    raise MissingDependencyError("CodeInterpreterMiddleware", "langchain") from missing
+
+PROMPT = """\
+You can run code with the tool `code_interpreter`. Use it to compute, to read files and to draw; do not guess what \
+code can tell. Its variables and files stay between calls. The user sees the charts, tables and files that it gives: \
+refer to them instead of repeating them. Say so when code failed or was stopped."""
+
+EndOfRun = Literal["keep", "pause", "kill"]
+
+
+def merged(held: dict[str, Any] | None, update: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Reducer: parallel calls write the same identity; None forgets the session."""
+    return None if update is None else {**(held or {}), **update}
+
+
+class CodeInterpreterState(AgentState[Any]):
+    """The session's identity and the attachments already staged: plain JSON, unseen by callers and the model."""
+
+    code_interpreter: NotRequired[Annotated[dict[str, Any] | None, PrivateStateAttr, merged]]
+
+
+class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any]):
+    """See the module. `tool` is a `CodeInterpreterTool` or a `CodeInterpreterToolkit`; without one a
+    `CodeInterpreterTool` is made from `options`.
+
+    `last_images` pictures are shown in a request, 0 for none, and none to a model whose profile says it is blind.
+    `end_of_run` is not reached when a tool or the model raises: the sandbox's own lifetime is the safety net.
+    """
+
+    state_schema = CodeInterpreterState
+
+    def __init__(
+        self,
+        tool: CodeInterpreterTool | CodeInterpreterToolkit | None = None,
+        *,
+        prewarm: bool = True,
+        stage_attachments: bool = True,
+        last_images: int = 2,
+        persist_session: bool = True,
+        end_of_run: EndOfRun = "keep",
+        system_prompt: str | None = PROMPT,
+        redact: Sequence[Rule | Any] = (),
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        if tool is not None and options:
+            raise ConfigurationError(f"{sorted(options)} belong to the tool that is handed in: set them there")
+        self.tools = [tool.for_agent(redact) for tool in _tools(tool, options)]
+        self._first = cast("SandboxTool", self.tools[0])
+        self._sessions = self._first.sessions
+        self._prewarm, self._stage_attachments = prewarm, stage_attachments
+        self._last_images, self._system_prompt = last_images, system_prompt
+        self._persist, self._end = persist_session, end_of_run
+
+    @property
+    def sessions(self) -> Any:
+        """The `SessionRegistry` behind the tools."""
+        return self._sessions.registry
+
+    def close(self) -> None:
+        """Close every session made here."""
+        self._sessions.close()
+
+    async def aclose(self) -> None:
+        await self._sessions.aclose()
+
+    def before_agent(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+        key = self._arrive(state)
+        if self._prewarm:
+            self._sessions.prewarm(key)
+        return None
+
+    async def abefore_agent(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+        key = self._arrive(state)
+        if self._prewarm:
+            self._sessions.aprewarm(key)
+        return None
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        return handler(self._prepared(request))
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        return await handler(self._prepared(request))
+
+    def after_model(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+        waiting = self._waiting(state)
+        return drive(self._stage(self._sessions.session(self._key()), waiting, state)) if waiting else None
+
+    async def aafter_model(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+        waiting = self._waiting(state)
+        return await adrive(self._stage(self._sessions.asession(self._key()), waiting, state)) if waiting else None
+
+    def wrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
+    ) -> ToolMessage | Command[Any]:
+        return self._recorded(request, handler(request))
+
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
+    ) -> ToolMessage | Command[Any]:
+        return self._recorded(request, await handler(request))
+
+    def after_agent(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+        if self._end == "keep":
+            return None
+        return drive(self._leave(self._sessions.session))
+
+    async def aafter_agent(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+        if self._end == "keep":
+            return None
+        return await adrive(self._leave(self._sessions.asession))
+
+    def _key(self) -> str:
+        return self._sessions.key(get_config())
+
+    def _arrive(self, state: CodeInterpreterState) -> str:
+        """The session's key; a session that another process left in the state is taken over."""
+        key = self._key()
+        identity = _held(state).get("identity")
+        if identity and not self._sessions.knows(key):
+            self._sessions.registry.adopt(key, identity)
+        return key
+
+    def _prepared(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        """The request as the model should see it; the state stays as it is."""
+        messages = request.messages
+        if self._stage_attachments:
+            messages = named_instead(messages, attachments(messages), _held(request.state).get("failed") or {})
+        place = place_for(request.model)
+        messages = with_images(
+            messages, place, last=self._last_images, max_px=self._first.image_max_px, store=self._first.store
+        )
+        return request.override(messages=messages, system_message=self._prompted(request.system_message))
+
+    def _prompted(self, message: SystemMessage | None) -> SystemMessage | None:
+        if not self._system_prompt:
+            return message
+        before = message.content_blocks if message is not None else []
+        text = f"\n\n{self._system_prompt}" if before else self._system_prompt
+        return SystemMessage(content=[*map(dict, before), {"type": "text", "text": text}])
+
+    def _waiting(self, state: CodeInterpreterState) -> list[Any]:
+        """Attachments that the sandbox has not got, when the model is about to use it."""
+        last = state["messages"][-1] if state["messages"] else None
+        names = {tool.name for tool in self.tools}
+        if not self._stage_attachments or not isinstance(last, AIMessage):
+            return []
+        if not any(call["name"] in names for call in last.tool_calls):
+            return []
+        staged = set(_held(state).get("staged") or ())
+        return [file for file in attachments(state["messages"]) if file.digest not in staged]
+
+    def _stage(self, session: Any, waiting: list[Any], state: CodeInterpreterState) -> Flow[dict[str, Any]]:
+        """Upload; what could not be uploaded is told to the model in its next request, and tried again."""
+        staged, failed = list(_held(state).get("staged") or ()), {}
+        for file in waiting:
+            try:
+                yield partial(session.upload, file.data, file.path)
+                staged.append(file.digest)
+            except Exception as error:
+                if not is_run_time_failure(error):
+                    raise
+                failed[file.path] = str(error)[:300]
+        return {"code_interpreter": {"staged": staged, "failed": failed}}
+
+    def _recorded(self, request: ToolCallRequest, answer: ToolMessage | Command[Any]) -> ToolMessage | Command[Any]:
+        """The answer, with the session's identity for the state when it is news."""
+        if not self._persist or not isinstance(answer, ToolMessage):
+            return answer
+        if request.tool_call["name"] not in {tool.name for tool in self.tools}:
+            return answer
+        identity = self._sessions.identity(self._sessions.key(request.runtime.config))
+        if not identity or identity == _held(request.state).get("identity"):
+            return answer
+        return Command(update={"messages": [answer], "code_interpreter": {"identity": identity}})
+
+    def _leave(self, session_of: Callable[[str], Any]) -> Flow[dict[str, Any] | None]:
+        key = self._key()
+        if not self._sessions.knows(key):
+            return None
+        if self._end == "kill":
+            yield partial(self._sessions.end, session_of(key), key)
+            return {"code_interpreter": None}
+        yield from self._sessions.pause(session_of(key))
+        return None
+
+
+def _held(state: Any) -> dict[str, Any]:
+    return state.get("code_interpreter") or {}
+
+
+def _tools(tool: Any, options: dict[str, Any]) -> list[Any]:
+    if isinstance(tool, CodeInterpreterToolkit):
+        return list(tool.get_tools())
+    return [tool if tool is not None else CodeInterpreterTool(**options)]
