@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["pytester"]
-
 ENVD_TOKEN = "tok-0123456789abcdef"
 API_KEY = "e2b_" + "5ec2e7" * 6
 

@@ -14,9 +14,9 @@ import vcr
 from e2b_code_interpreter import AsyncSandbox, Sandbox
 
 from ci_integrations.testing.cassettes import (
+    CassetteMismatchError,
     CassetteMissError,
     TrafficBlockedError,
-    UnplayedError,
     block_traffic,
     use_cassette,
 )
@@ -134,7 +134,7 @@ def test_a_miss_is_loud_names_the_closest_and_reaches_nobody(
 
 def test_a_miss_that_somebody_swallows_is_raised_again_at_the_end(tmp_path: Path, elsewhere: dict[str, Any]) -> None:
     with (
-        pytest.raises(CassetteMissError, match="POST /v2/sandboxes"),
+        pytest.raises(CassetteMismatchError, match="POST /v2/sandboxes"),
         use_cassette(tmp_path / "missing.yaml"),
         contextlib.suppress(BaseException),
     ):
@@ -163,7 +163,7 @@ async def test_an_async_miss_comes_through_as_it_is(server: Any, tmp_path: Path)
 def test_what_was_not_asked_for_fails(server: Any, elsewhere: dict[str, Any], tmp_path: Path) -> None:
     with use_cassette(tmp_path / "c.yaml", record_mode="once"):
         Sandbox.create(**server.options()).run_code("a")
-    with pytest.raises(UnplayedError, match=r"1 of 2 .*POST /execute"), use_cassette(tmp_path / "c.yaml"):
+    with pytest.raises(CassetteMismatchError, match=r"1 of 2 .*POST /execute"), use_cassette(tmp_path / "c.yaml"):
         Sandbox.create(**elsewhere)
 
 

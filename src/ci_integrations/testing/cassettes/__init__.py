@@ -17,21 +17,21 @@ errors, and gives a two-way stream as one answer. Test those against the local s
 from __future__ import annotations
 
 from ci_integrations.testing.cassettes._tape import (
+    CassetteMismatchError,
     CassetteMissError,
     RecordMode,
     Tape,
     TrafficBlockedError,
-    UnplayedError,
     block_traffic,
     use_cassette,
 )
 
 __all__ = [
+    "CassetteMismatchError",
     "CassetteMissError",
     "RecordMode",
     "Tape",
     "TrafficBlockedError",
-    "UnplayedError",
     "block_traffic",
     "use_cassette",
 ]

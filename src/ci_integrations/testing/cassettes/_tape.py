@@ -42,8 +42,8 @@ class CassetteMissError(BaseException):
     """The cassette holds no answer to a request. No `Exception`, so that no retry policy and no SDK can swallow it."""
 
 
-class UnplayedError(AssertionError):
-    """The block ended without asking for everything that the cassette holds."""
+class CassetteMismatchError(AssertionError):
+    """The block is over, and it missed something on the cassette or did not ask for everything that it holds."""
 
 
 class TrafficBlockedError(BaseException):
@@ -112,11 +112,11 @@ class Tape:
     def finish(self) -> None:
         """Hand the takes to vcrpy; complain about what was missed or not played."""
         if self._misses:
-            raise self._misses[0]
+            raise CassetteMismatchError(str(self._misses[0])) from self._misses[0]
         for take in self._takes:
             self._cassette.append(take.request, take.response())
         if not self._takes and not self._cassette.all_played:
-            raise UnplayedError(_describe_unplayed(self._cassette))
+            raise CassetteMismatchError(_describe_unplayed(self._cassette))
 
 
 @contextmanager
@@ -126,8 +126,8 @@ def use_cassette(
     """Play the E2B SDK's traffic from the cassette at `path`, or record it there.
 
     `secrets` are texts that must not be written, besides the keys, tokens and passwords that are left out anyway.
-    Raises `CassetteMissError` for a request that is not there (at once, and again at the end if somebody caught it)
-    and `UnplayedError` when an interaction was not asked for. Nothing is written when the block raises.
+    Raises `CassetteMissError` at once for a request that is not there. Raises `CassetteMismatchError` at the end if
+    somebody caught that, or when an interaction was not asked for. Nothing is written when the block raises.
     """
     rules = _scrub.Rules.with_environment(secrets)
     recorder = vcr.VCR(
