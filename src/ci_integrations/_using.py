@@ -89,8 +89,12 @@ class Using(Running):
 
     def start_command(self, command: str, **options: Any) -> Flow[Any]:
         """The SDK's own handle: wait, send_stdin, kill."""
-        run = partial(self.call, timeout=None)
-        return (yield from self.using(lambda sandbox: run(sandbox.commands.run, command, background=True, **options)))
+
+        def step(sandbox: Any) -> Flow[Any]:
+            # `timeout` of the options is the command's, not the call's
+            return self.call(partial(sandbox.commands.run, command, background=True, **options), timeout=None)
+
+        return (yield from self.using(step))
 
     def run_command(
         self, command: str, timeout: float | None, on_output: OutputHandler | None, **options: Any
