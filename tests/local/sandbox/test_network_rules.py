@@ -50,7 +50,7 @@ async def through_proxy(rules: Rules, request: bytes) -> bytes:
     writer.write(request)
     answer = await asyncio.wait_for(reader.read(), 10)
     writer.close()
-    await proxy.close()
+    proxy.close()
     return answer
 
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ci_integrations.local.sandbox import kernel_formats, kernel_streams
+from ci_integrations.local.sandbox import kernel_formats, kernel_pip, kernel_streams
 from ci_integrations.local.sandbox.frames import Channel, encode
 from ci_integrations.local.sandbox.kernel_shell import KernelShell, make_shell
 
@@ -63,6 +63,7 @@ class Kernel:
         kernel_streams.install()
         _change_directory(str(config.get("cwd", "")))
         _let_cwd_be_imported()
+        kernel_pip.use_packages()
         _reseed()
         asyncio.set_event_loop(self._loop)
         self._shell.send = self._send  # type: ignore[method-assign]

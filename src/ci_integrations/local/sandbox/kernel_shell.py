@@ -14,14 +14,17 @@ from typing import Any, cast
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
+from IPython.core.formatters import DisplayFormatter
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.profiledir import ProfileDir
 from IPython.utils.text import LSString, SList
 from traitlets.config import Config
 
 from ci_integrations.local.sandbox.kernel_formats import Bundle, add_formatters
+from ci_integrations.local.sandbox.kernel_pip import install_magic
 
 Send = Callable[[dict[str, Any]], None]
+_SIMPLE = frozenset({int, str, bool, float, complex, bytes})
 _HASH_SEED = 0xC70F6907
 
 
@@ -54,6 +57,17 @@ class Hook(DisplayHook):
 
     def finish_displayhook(self) -> None:
         self._is_active = False
+
+
+class Formatter(DisplayFormatter):
+    """Plain numbers and texts go straight to their text form: asking all the formatters costs half of a small cell."""
+
+    def format(self, obj: Any, include: Any = None, exclude: Any = None) -> tuple[Bundle, Bundle]:
+        kind = type(obj)
+        if kind not in _SIMPLE or include or exclude or any(kind in f.type_printers for f in self.formatters.values()):
+            return cast("tuple[Bundle, Bundle]", super().format(obj, include, exclude))
+        text = self.formatters["text/plain"](obj)
+        return ({} if text is None else {"text/plain": text}), {}
 
 
 class Compiler(CachingCompiler):
@@ -97,6 +111,10 @@ class KernelShell(InteractiveShell):
 
     def send(self, message: dict[str, Any]) -> None:
         raise RuntimeError("the kernel is not connected")
+
+    def init_display_formatter(self) -> None:
+        self.display_formatter = Formatter(parent=self)
+        self.configurables.append(self.display_formatter)
 
     def ask_exit(self) -> None:
         self.exiting = True
@@ -147,6 +165,7 @@ def make_shell() -> KernelShell:
     config.PlainTextFormatter.max_seq_length = 0  # long lists in full, as the reference shows them
     shell: Any = KernelShell.instance(config=config, display_pub_class=Publisher, displayhook_class=Hook)
     add_formatters(shell)
+    install_magic(shell)
     _warm_up(shell)
     shell.push({"os": os, "sys": sys}, interactive=False)
     return cast("KernelShell", shell)

@@ -108,7 +108,7 @@ def proxy_envs() -> dict[str, str]:
     """What every process of a sandbox with a network needs in its environment."""
     url = f"http://127.0.0.1:{PORT}"
     both = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), url)
-    return both | dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1,::1")
+    return both | {"PIP_PROXY": url} | dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1,::1")
 
 
 class Network:
@@ -123,12 +123,12 @@ class Network:
         listener = await _listener(sandbox)
         self._server = await asyncio.start_server(self._serve, sock=listener, limit=MAX_HEAD)
 
-    async def update(self, rules: Rules) -> None:
+    def update(self, rules: Rules) -> None:
         """From now on; connections that the new rules would refuse are cut with all others."""
         self._rules = rules
         self._cut()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         if self._server is not None:
             self._server.close()
         self._cut()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from ci_integrations.local.sandbox.api import Limits, Sandbox, Usage
+from ci_integrations.local.sandbox.network import Network
 from ci_integrations.local.sandbox.worker_client import FileWorker
 from ci_integrations.local.server.contexts import ContextTable
 from ci_integrations.local.server.processes import ProcessTable
@@ -79,6 +80,8 @@ class Record:
     """On the monotonic clock. Means nothing while paused."""
     access_token: str = field(default_factory=lambda: new_token("ea_"), repr=False)
     traffic_token: str | None = field(default=None, repr=False)
+    network: Network | None = None
+    """Its way out; None when it has none."""
     state: State = "running"
     paused_at: datetime | None = None
     exchanges: set[Cuttable] = field(default_factory=set)
@@ -107,3 +110,5 @@ class Record:
         self.processes.close()
         self.contexts.close()
         self.files.close()
+        if self.network is not None:
+            self.network.close()

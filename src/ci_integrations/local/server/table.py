@@ -11,7 +11,9 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
+from ci_integrations.local.sandbox import packages
 from ci_integrations.local.sandbox.api import Engine, Exit, Limits, Sandbox, SandboxDead, SandboxSpec, Usage
+from ci_integrations.local.sandbox.network import Rules, open_network, proxy_envs
 from ci_integrations.local.sandbox.worker_client import FileWorker
 from ci_integrations.local.server.contexts import ContextTable, OpenKernel, open_real_kernel
 from ci_integrations.local.server.http import HttpError
@@ -87,7 +89,9 @@ class SandboxTable:
 
     async def _make(self, wishes: Wishes) -> Record:
         sandbox_id = new_sandbox_id()
-        sandbox = await self.engine.create(self._spec(sandbox_id, wishes))
+        spec = self._spec(sandbox_id, wishes)
+        sandbox = await self.engine.create(spec)
+        rules = Rules(allow=wishes.allow_out, trusted=packages.trusted_index())
         files = FileWorker(sandbox)
         record = Record(
             sandbox_id=sandbox_id,
@@ -101,17 +105,20 @@ class SandboxTable:
             started_at=self.clock.now(),
             ends=self.clock.monotonic() + wishes.timeout,
             traffic_token=new_token("ta_") if wishes.private_traffic else None,
+            network=await open_network(sandbox, rules) if spec.allow_internet else None,
         )
         record.running.set()
         return record
 
     def _spec(self, sandbox_id: str, wishes: Wishes) -> SandboxSpec:
         own = {"E2B_SANDBOX": "true", "E2B_SANDBOX_ID": sandbox_id, "E2B_TEMPLATE_ID": wishes.template_id}
+        opened = bool(wishes.allow_internet) or bool(wishes.allow_out)
+        ways = {**proxy_envs(), **packages.pip_envs()} if opened else {}
         return SandboxSpec(
             sandbox_id=sandbox_id,
             limits=self._limits,
-            envs={**own, **wishes.envs},
-            allow_internet=bool(wishes.allow_internet) or bool(wishes.allow_out),
+            envs={**own, **ways, **wishes.envs},
+            allow_internet=opened,
             allow_hosts=wishes.allow_out,
             template=wishes.template_id,
         )
