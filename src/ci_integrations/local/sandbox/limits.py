@@ -87,6 +87,9 @@ class Watchdog:
         if spent is not None and processes.cpu_seconds(known) > spent:
             cost = {stat.pid: int(stat.cpu_seconds * 1000) for stat in known}
             return _blame(known, cost, f"CPU time used up (limit {spent} s)")
+        if sum(stat.threads for stat in known) > self._limits.processes:  # the kernel exempts the host's uid 0
+            tasks = {stat.pid: stat.threads for stat in known}
+            return _blame(known, tasks, f"too many processes (limit {self._limits.processes})")
         return self._look_at_memory(known)
 
     def _look_at_memory(self, known: list[processes.Stat]) -> Verdict | None:

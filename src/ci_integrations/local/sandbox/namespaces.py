@@ -13,7 +13,13 @@ from typing import Any, Final
 
 from ci_integrations.local.sandbox import agent, lockdown, seccomp, syscalls, template
 from ci_integrations.local.sandbox.api import HOME, EngineError, Limits
-from ci_integrations.local.sandbox.ids import CAP_SYS_ADMIN, FIRST_HOST_UID, HOST_UIDS, has_capability, may_use_spare_uids
+from ci_integrations.local.sandbox.ids import (
+    CAP_SYS_ADMIN,
+    FIRST_HOST_UID,
+    HOST_UIDS,
+    has_capability,
+    may_use_spare_uids,
+)
 
 _UID: Final = 1000
 _ALL: Final = (
@@ -27,7 +33,12 @@ _ALL: Final = (
 )
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 # One file system, so that the quota holds for all of them together.
-_WRITABLE: Final = {"home": (HOME, 0o700), "tmp": ("/tmp", 0o1777), "vartmp": ("/var/tmp", 0o1777), "shm": ("/dev/shm", 0o1777)}  # noqa: S108
+_WRITABLE: Final = {
+    "home": (HOME, 0o700),
+    "tmp": ("/tmp", 0o1777),
+    "vartmp": ("/var/tmp", 0o1777),
+    "shm": ("/dev/shm", 0o1777),
+}  # noqa: S108
 
 
 class Namespaces:
@@ -177,10 +188,22 @@ def _furnish(hidden: list[str]) -> None:
     for path, fd in kept:
         _show_again(path, fd)
     syscalls.unmount(staging)
-    syscalls.mount("devpts", "/dev/pts", "devpts", syscalls.MS_NOSUID | syscalls.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+    syscalls.mount(
+        "devpts", "/dev/pts", "devpts", syscalls.MS_NOSUID | syscalls.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620"
+    )
     syscalls.mount("proc", "/proc", "proc", _QUIET | syscalls.MS_NOEXEC)
     Path("/proc/sys/user/max_user_namespaces").write_text("0")
+    _protect_proc()
     _bring_loopback_up()
+
+
+def _protect_proc() -> None:
+    """The kernel lets the host's uid 0 write sysctls without any capability, and `unshare -r` may have given us that."""
+    for name in ("sys", "sysrq-trigger", "irq", "bus", "fs"):
+        place = f"/proc/{name}"
+        if Path(place).exists():
+            syscalls.bind(place, place)
+            syscalls.restrict_mount(place, syscalls.MOUNT_ATTR_RDONLY)
 
 
 def _show_again(path: str, fd: int) -> None:

@@ -24,6 +24,7 @@ class Stat:
     parent: int
     state: str
     cpu_seconds: float
+    threads: int
 
 
 def all_pids() -> list[int]:
@@ -61,7 +62,7 @@ def _stat(pid: int) -> Stat | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text.rpartition(")")[2].split()
-    return Stat(pid, int(fields[1]), fields[0], (int(fields[11]) + int(fields[12])) / _TICKS)
+    return Stat(pid, int(fields[1]), fields[0], (int(fields[11]) + int(fields[12])) / _TICKS, int(fields[17]))
 
 
 def quick_memory(pid: int) -> int:
