@@ -182,3 +182,9 @@ async def test_two_kernels_draw_different_random_numbers_and_run_as_different_pr
 
 async def _value(context, code):
     return [e async for e in context.execute(code)][1]["data"]["text/plain"]
+
+
+async def test_a_printer_for_numbers_of_the_users_own_is_used(run):
+    await run("f = get_ipython().display_formatter.formatters['text/html']\nf.for_type(int, lambda i: f'<b>{i}</b>')")
+    assert (await run("7")).displays[0]["data"] == {"text/plain": "7", "text/html": "<b>7</b>"}
+    assert (await run("%precision 2\n3.14159")).value == "3.14"

@@ -17,6 +17,8 @@ MAX_DEPTH = 200
 """Of nested lists and objects in a frame. The kernel leaves out JSON results deeper than `MAX_JSON_DEPTH`."""
 MAX_JSON_DEPTH = 128
 _HEADER = 4
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 
 
 class FrameError(Exception):
@@ -25,14 +27,14 @@ class FrameError(Exception):
 
 def encode(message: dict[str, Any]) -> bytes:
     """Raises TypeError, ValueError or RecursionError when `message` is not JSON. NaN may pass; `decode` reads null."""
-    body = json.dumps(message, separators=(",", ":")).encode("ascii")
+    body = _ENCODER.encode(message).encode("ascii")
     return len(body).to_bytes(_HEADER, "big") + body
 
 
 def decode(body: bytes | bytearray) -> dict[str, Any]:
     """One frame's object; NaN and infinities become null. Raises FrameError."""
     try:
-        message = json.loads(body, parse_constant=lambda _: None)
+        message = _DECODER.decode(body.decode("ascii"))
     except (ValueError, RecursionError) as error:
         raise FrameError(f"a frame is not JSON ({type(error).__name__})") from None
     if not isinstance(message, dict):

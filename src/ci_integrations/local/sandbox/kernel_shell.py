@@ -63,11 +63,14 @@ class Formatter(DisplayFormatter):
     """Plain numbers and texts go straight to their text form: asking all the formatters costs half of a small cell."""
 
     def format(self, obj: Any, include: Any = None, exclude: Any = None) -> tuple[Bundle, Bundle]:
-        kind = type(obj)
-        if kind not in _SIMPLE or include or exclude or any(kind in f.type_printers for f in self.formatters.values()):
+        if type(obj) not in _SIMPLE or include or exclude or self._has_other_forms(type(obj)):
             return cast("tuple[Bundle, Bundle]", super().format(obj, include, exclude))
         text = self.formatters["text/plain"](obj)
         return ({} if text is None else {"text/plain": text}), {}
+
+    def _has_other_forms(self, kind: type) -> bool:
+        """Whether the user has registered a printer for a builtin type."""
+        return any(kind in form.type_printers for mime, form in self.formatters.items() if mime != "text/plain")
 
 
 class Compiler(CachingCompiler):
