@@ -114,7 +114,9 @@ def test_a_frame_arrives_as_it_is(engine: Make) -> None:
             "text": ["007", "", None, "NA"],
             "whole": pd.array([1, None, 2**60, 4], dtype="Int64"),
             "float": [0.1, np.nan, 1e300, -0.0],
-            "when": pd.to_datetime(["2024-03-31 01:30", None, "2024-10-27 12:00", "2025-01-01 00:00"]).tz_localize("Europe/Berlin"),
+            "when": pd.to_datetime(["2024-03-31 01:30", None, "2024-10-27 12:00", "2025-01-01 00:00"]).tz_localize(
+                "Europe/Berlin"
+            ),
             "kind": pd.Categorical(["b", "a", None, "b"], categories=["b", "a"], ordered=True),
             "yes": [True, False, True, True],
             "took": pd.to_timedelta([1, None, 3, 4], unit="h"),
@@ -215,14 +217,16 @@ async def test_parallel_questions_do_not_mix(engine: Make) -> None:
     assert [str(answer) for answer in answers] == ["3"] * 4
 
 
-PLOT = "import matplotlib.pyplot as plt\nplt.bar(df.city, df.population)\nplt.title('Sizes')\nplt.show()\nprint('drawn')"
+PLOT = (
+    "import matplotlib.pyplot as plt\nplt.bar(df.city, df.population)\nplt.title('Sizes')\nplt.show()\nprint('drawn')"
+)
 CITIES = pd.DataFrame({"city": ["Toronto", "Tokyo"], "population": [2.93, 13.96]})
 
 
 def test_charts_are_in_metadata_and_source_nodes_but_not_in_prompts(engine: Make) -> None:
     response = engine(PLOT, df=CITIES).query("Draw it")
     (chart,) = response.metadata["charts"]
-    assert chart["chart"]["title"] == "Sizes"
+    assert chart["chart"]["panels"][0]["title"] == "Sizes"
     json.dumps(response.metadata, allow_nan=False)
     (picture,) = [node.node for node in response.source_nodes if isinstance(node.node, ImageNode)]
     assert picture.image_mimetype == "image/png"

@@ -64,7 +64,7 @@ async def test_the_model_gets_text_and_picture(registry: Any) -> None:
 
 async def test_an_error_is_said_and_keeps_the_variables(registry: Any) -> None:
     tool = CodeInterpreterTool(registry)
-    worker = agent(tool, tool_call(NAME, code="x = 41\n1/0"), tool_call(NAME, tool_id="2", code="print(x + 1)"), "42")
+    worker = agent(tool, tool_call(NAME, code="x = 41\n1/0"), tool_call(NAME, code="print(x + 1)"), "42")
     _, events = await run(worker)
     first, second = [event.tool_output for event in events if isinstance(event, ToolCallResult)]
     assert first.is_error
@@ -131,9 +131,7 @@ async def test_return_direct_keeps_the_chart(registry: Any) -> None:
 
 async def test_nothing_runs_before_the_user_says_yes(registry: Any) -> None:
     tool = CodeInterpreterTool(registry, approval="always")
-    worker = agent(
-        tool, tool_call(NAME, code="print('one')"), tool_call(NAME, tool_id="2", code="print('two')"), "done"
-    )
+    worker = agent(tool, tool_call(NAME, code="print('one')"), tool_call(NAME, code="print('two')"), "done")
     handler = worker.run(user_msg="go")
     asked = []
     async for event in handler.stream_events():

@@ -6,7 +6,6 @@ A table of contents: every name is loaded on first use. Imports no LangChain. Ne
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from ci_integrations.errors import MissingDependencyError
@@ -51,11 +50,19 @@ __all__ = sorted(_HOME)  # noqa: PLE0605 - the table is the truth
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
-        raise MissingDependencyError(f"ci_integrations.llamaindex.{name}", "llamaindex")
-    if name == "CodeInterpreterComponent" and find_spec("llama_index.core.query_pipeline") is None:
-        raise ImportError(_NO_PIPELINES)
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    try:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    except ModuleNotFoundError as missing:
+        raise _explained(name, missing) from missing
+
+
+def _explained(name: str, missing: ModuleNotFoundError) -> ImportError:
+    module = missing.name or ""
+    if module.startswith("llama_index.core.query_pipeline"):
+        return ImportError(_NO_PIPELINES)
+    if module.split(".")[0] in ("llama_index", "workflows"):
+        return MissingDependencyError(f"ci_integrations.llamaindex.{name}", "llamaindex")
+    return missing
 
 
 def __dir__() -> list[str]:

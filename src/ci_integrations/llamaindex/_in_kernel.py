@@ -119,7 +119,7 @@ class CiDataset:
         parts = [self._describe(name) for name in own]
         parts += [f"`{name}` is {origin}" for name, origin in self.origins.items() if name not in own]
         parts += self._joins(own) + self.problems
-        text = "\n\n".join(parts)
+        text = "\n\n".join(parts) or "There are no tables."
         return text if len(text) <= MAX_PROFILE else text[:MAX_PROFILE] + "\n[the description was cut here]"
 
     def _describe(self, name: str) -> str:

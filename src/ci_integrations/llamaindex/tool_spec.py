@@ -210,7 +210,7 @@ class CodeInterpreterToolSpec(BaseToolSpec):
     def _noted(self, result: ExecutionResult) -> ExecutionResult:
         self._results.append(result)
         if self._save_path:
-            result.save_all(self._save_path)
+            result.model_copy(update={"artifacts": result.images}).save_all(self._save_path)
         return result
 
 

@@ -5,6 +5,7 @@ For every supported llama-index-core (0.12.52 to 0.14); core's own scripted fake
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any
@@ -24,25 +25,24 @@ Turn = str | ChatMessage | Callable[[list[ChatMessage]], "str | ChatMessage"]
 """What the model says: text, a whole message (`tool_call` makes one), or a function of the messages it is shown."""
 
 
+_ids = itertools.count(1)
+
+
 class ScriptEndedError(AssertionError):
     """The model was asked once more than the script has turns."""
 
 
-def tool_call(name: str, /, *, tool_id: str | None = None, text: str = "", **arguments: Any) -> ChatMessage:
+def tool_call(name: str, /, **arguments: Any) -> ChatMessage:
     """The message of a model that calls the tool `name` with `arguments`."""
-    return tool_calls((name, arguments), text=text, tool_ids=[tool_id] if tool_id else None)
+    return tool_calls((name, arguments))
 
 
-def tool_calls(
-    *calls: tuple[str, dict[str, Any]], text: str = "", tool_ids: Sequence[str] | None = None
-) -> ChatMessage:
-    """The message of a model that calls several tools at once."""
-    ids = tool_ids or [f"call_{number}_{name}" for number, (name, _) in enumerate(calls)]
+def tool_calls(*calls: tuple[str, dict[str, Any]]) -> ChatMessage:
+    """The message of a model that calls several tools at once: `tool_calls(("a", {"x": 1}), ("b", {}))`."""
     selections = [
-        ToolSelection(tool_id=tool_id, tool_name=name, tool_kwargs=arguments)
-        for tool_id, (name, arguments) in zip(ids, calls, strict=True)
+        ToolSelection(tool_id=f"call_{next(_ids)}", tool_name=name, tool_kwargs=arguments) for name, arguments in calls
     ]
-    return ChatMessage(role=MessageRole.ASSISTANT, content=text, additional_kwargs={"tool_calls": selections})
+    return ChatMessage(role=MessageRole.ASSISTANT, content="", additional_kwargs={"tool_calls": selections})
 
 
 class ScriptedLLM(FunctionCallingLLM):

@@ -1,0 +1,85 @@
+"""Query pipelines: the engine and the component on core 0.12, and an honest message on later versions."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+from llama_index.core.prompts import PromptTemplate
+
+from ci_integrations.llamaindex import CodeInterpreterQueryEngine
+from ci_integrations.testing import ScriptedLLM
+
+HAS_PIPELINES = importlib.util.find_spec("llama_index.core.query_pipeline") is not None
+only_012 = pytest.mark.skipif(not HAS_PIPELINES, reason="QueryPipeline exists in core 0.12 only")
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated:DeprecationWarning")
+
+FRAME = pd.DataFrame({"x": [1, 2, 3]})
+
+
+@pytest.mark.skipif(HAS_PIPELINES, reason="core 0.12 has it")
+def test_later_versions_say_what_replaced_it() -> None:
+    with pytest.raises(ImportError, match="CodeInterpreterWorkflow"):
+        from ci_integrations.llamaindex import CodeInterpreterComponent  # noqa: F401
+
+
+@only_012
+def test_chain_with_the_engine(local: str) -> None:
+    from llama_index.core.query_pipeline import QueryPipeline
+
+    with CodeInterpreterQueryEngine.from_dataframe(
+        FRAME, llm=ScriptedLLM(["print(df.x.sum())"]), backend=local
+    ) as asked:
+        pipeline = QueryPipeline(chain=[PromptTemplate("Sum of {what}?"), asked])
+        response = pipeline.run(what="x")
+    assert str(response) == "6"
+    assert response.metadata["attempts"]
+
+
+@only_012
+async def test_chain_and_graph_with_the_component(local: str) -> None:
+    from llama_index.core.query_pipeline import InputComponent, QueryPipeline
+
+    from ci_integrations.llamaindex import CodeInterpreterComponent
+
+    component = CodeInterpreterComponent(backend=local)
+    llm = ScriptedLLM(
+        ["```python\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nprint(6 * 7)\n```"] * 4
+    )
+    chain = QueryPipeline(chain=[PromptTemplate("Compute {what}"), llm, component])
+    output = chain.run(what="it")
+    assert output == "42"
+    assert output.result.images
+    assert await chain.arun(what="it") == "42"
+
+    graph = QueryPipeline(verbose=False)
+    graph.add_modules({"in": InputComponent(), "prompt": PromptTemplate("Compute {what}"), "llm": llm, "run": component,
+                       "say": PromptTemplate("{what} gave {output}")})  # fmt: skip
+    graph.add_link("in", "prompt", src_key="what", dest_key="what")
+    graph.add_link("prompt", "llm")
+    graph.add_link("llm", "run")
+    graph.add_link("in", "say", src_key="what", dest_key="what")
+    graph.add_link("run", "say", dest_key="output")
+    assert graph.run(what="it") == "it gave 42"
+    assert await graph.arun(what="it") == "it gave 42"
+    failed = QueryPipeline(chain=[component]).run(code="1/0")
+    assert "ZeroDivisionError" in failed
+    await component.aclose()
+
+
+@only_012
+async def test_graph_with_the_engine_async(local: str) -> None:
+    from llama_index.core.query_pipeline import InputComponent, QueryPipeline
+
+    turns = [json.dumps(1), "print(df.x.max())"]
+    asked = CodeInterpreterQueryEngine.from_dataframe(FRAME, llm=ScriptedLLM(turns), backend=local)
+    graph = QueryPipeline()
+    graph.add_modules({"in": InputComponent(), "ask": asked})
+    graph.add_link("in", "ask", src_key="question", dest_key="input")
+    first: Any = await graph.arun(question="?")
+    second: Any = graph.run(question="?")
+    await asked.aclose()
+    assert (str(first), str(second)) == ("1", "3")
