@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 20
 MAX_POINTS = 12
 """Rows of a table and points of a series that the page shows; all of them are in the files."""
+MAX_SERIES = 12
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -112,19 +113,16 @@ def _figure(image: ImageArtifact | None, chart: ChartArtifact | None) -> Iterato
     yield "</figure>"
 
 
-def _numbers(chart: ChartArtifact) -> Iterator[str]:
+def _numbers(artifact: ChartArtifact) -> Iterator[str]:
     """The first points of each series, as they are in the chart's JSON."""
-    for panel in chart.chart.model_dump(mode="json")["panels"]:
-        for series in panel.get("series", []):
-            xs, ys = _values(series.get("x")), _values(series.get("y"))
-            rows = [[x, y] for x, y in zip(xs[:MAX_POINTS], ys[:MAX_POINTS], strict=False)]
-            cut_at = f": the first {MAX_POINTS} of {len(ys)} points" if len(ys) > MAX_POINTS else ""
-            yield f'<p class="note">{escape(str(series.get("name") or series.get("kind") or "series"))}{cut_at}</p>'
-            yield from _grid(["x", "y"], rows, 0)
-
-
-def _values(values: Any) -> list[Any]:
-    return values if isinstance(values, list) else []
+    for panel in artifact.chart.panels:
+        names = [axis.label if axis and axis.label else name for axis, name in ((panel.x, "x"), (panel.y, "y"))]
+        for series in panel.series[:MAX_SERIES]:
+            xs, ys = series.values("x") or [], series.values("y") or []
+            shown = [[x, y] for x, y in zip(xs[:MAX_POINTS], ys[:MAX_POINTS], strict=False)]
+            more = f": the first {MAX_POINTS} of {len(ys)} points" if len(ys) > MAX_POINTS else ""
+            yield f'<p class="note">{escape(series.name or series.kind)}{more}</p>'
+            yield from _grid(names, shown, 0)
 
 
 def _table(table: TableArtifact) -> Iterator[str]:

@@ -37,7 +37,7 @@ def save_result(interpreter: CodeInterpreter, result: ExecutionResult, directory
 
 def _named(result: ExecutionResult, prefix: str) -> Iterator[tuple[Artifact, str]]:
     """A chart and its picture share a name."""
-    titles = {chart.image: _slug(chart.chart.title) or f"chart-{n}" for n, chart in enumerate(result.charts, 1)}
+    titles = {chart.image: _slug(_title(chart)) or f"chart-{n}" for n, chart in enumerate(result.charts, 1)}
     for number, artifact in enumerate(result.artifacts, 1):
         match artifact:
             case ImageArtifact():
@@ -47,6 +47,11 @@ def _named(result: ExecutionResult, prefix: str) -> Iterator[tuple[Artifact, str
                 yield artifact, f"{prefix}{titles[artifact.image]}.json"
             case FileArtifact():
                 yield artifact, _file_name(artifact.path)
+
+
+def _title(artifact: ChartArtifact) -> str | None:
+    """The figure's title, else that of its first panel."""
+    return next((title for title in (artifact.chart.title, *(p.title for p in artifact.chart.panels)) if title), None)
 
 
 def _bytes(interpreter: CodeInterpreter, artifact: Artifact) -> bytes | None:

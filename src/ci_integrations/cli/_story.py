@@ -165,7 +165,8 @@ def _scatter(x: Column, y: Column, category: Column | None) -> Step:
         ax.set_xlabel({x.label!r})
         ax.set_ylabel({y.label!r})
         plt.show()
-        print(f"r = {{points[{x.name!r}].corr(points[{y.name!r}]):.2f}} over {{len(points)}} rows")
+        r = points[{x.name!r}].corr(points[{y.name!r}])
+        print(f"r = {{r:.2f}} over {{len(points)}} rows")
         """,
     )
 

@@ -42,7 +42,8 @@ def steps(definition: TemplateDefinition, *, debug: bool = False) -> list[Step]:
         made.append(Step("run_cmd", (f"pip install -q uv && uv pip install --system {wanted}",), {"user": "root"}))
     if definition.envs:
         made.append(Step("set_envs", (dict(definition.envs),)))
-    made += [Step("copy", (str(local), remote)) for remote, local in definition.files.items()]
+    for remote, local in definition.files.items():
+        made.append(Step("copy", (str(local.relative_to(definition.directory)), remote)))
     made += [Step("run_cmd", (command,)) for command in definition.setup]
     if debug:
         made.append(Step("set_ready_cmd", (f"sleep {DEBUG_READY_MS // 1000}",)))
@@ -67,7 +68,7 @@ def source(definition: TemplateDefinition, made: list[Step]) -> str:
         "from e2b import Template",
         "",
         "template = (",
-        "    Template()",
+        f"    Template(file_context_path={str(definition.directory)!r})",
         *(f"    {step.source}" for step in made),
         ")",
         f"built = Template.build(template, {definition.name!r}{sizes})",

@@ -94,7 +94,7 @@ def _build(definition: TemplateDefinition, made: list[Step], *, skip_cache: bool
     with e2b_errors():
         try:
             info = Template.build(
-                apply(Template(), made),
+                apply(Template(file_context_path=definition.directory), made),
                 definition.name,
                 skip_cache=skip_cache,
                 on_build_logs=_show_log,

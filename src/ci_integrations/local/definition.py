@@ -35,6 +35,8 @@ class TemplateDefinition:
     """See the module. Paths are absolute."""
 
     name: str
+    directory: Path
+    """Where its file lies; `files` are below it."""
     base: str = "code-interpreter-v1"
     packages: tuple[str, ...] = ()
     kernels: tuple[str, ...] = ("python",)
@@ -78,10 +80,10 @@ def _definition(name: str, table: dict[str, Any], path: Path) -> TemplateDefinit
     here = path.absolute().parent
     if "files" in given:
         given["files"] = {remote: here / local for remote, local in given["files"].items()}
-        _check_files(where, given["files"])
+        _check_files(where, given["files"], here)
     if "python" in given:
         given["python"] = here / given["python"]
-    return TemplateDefinition(name=name, **given)
+    return TemplateDefinition(name=name, directory=here, **given)
 
 
 def _check(where: str, key: str, value: Any) -> None:
@@ -95,9 +97,11 @@ def _check(where: str, key: str, value: Any) -> None:
         raise DefinitionError(f"{where}: {key} holds something else than strings")
 
 
-def _check_files(where: str, files: Mapping[str, Path]) -> None:
+def _check_files(where: str, files: Mapping[str, Path], here: Path) -> None:
     for remote, local in files.items():
         if not remote.startswith("/"):
             raise DefinitionError(f"{where}: {remote!r} must be a whole path in the sandbox, /home/user/...")
         if not local.exists():
             raise DefinitionError(f"{where}: there is no file {local}")
+        if not local.resolve().is_relative_to(here.resolve()):
+            raise DefinitionError(f"{where}: {local} lies outside of {here}")
