@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import json
+import logging
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ from ci_integrations.results import (
     TextArtifact,
     Truncation,
 )
+
+log = logging.getLogger(__name__)
 
 CHART_MIME = "application/vnd.ci-chart.v1+json"
 TABLE_MIME = "application/vnd.ci-table.v1+json"
@@ -114,6 +117,23 @@ def _artifacts(results: Sequence[Any]) -> Iterator[Artifact]:
 
 
 def _forms(result: Any, display: int) -> Iterator[Artifact]:
+    """As `_read_forms`; a payload that breaks its reader is our fault: logged, but never the caller's exception."""
+    try:
+        yield from list(_read_forms(result, display))
+    except Exception as error:
+        log.exception("display %d could not be read", display)
+        note = f"could not be read ({type(error).__name__})"
+        yield OtherArtifact(
+            id="",
+            display=display,
+            main=bool(result.is_main_result),
+            mime="text/plain",
+            data=str(result.text)[:1000],
+            note=note,
+        )
+
+
+def _read_forms(result: Any, display: int) -> Iterator[Artifact]:
     """One displayed object in all the forms it came in. The picture comes first, then the data behind it."""
     extra = dict(result.extra) if isinstance(result.extra, Mapping) else {}
     common: dict[str, Any] = {"id": "", "display": display, "main": bool(result.is_main_result)}

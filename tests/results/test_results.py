@@ -93,6 +93,14 @@ def test_a_broken_picture_is_kept_with_a_note_and_never_raises() -> None:
     assert "not valid base64" in other.note
 
 
+def test_a_payload_that_breaks_its_reader_is_kept_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ci_integrations.charts import readers
+
+    monkeypatch.setattr(readers, "table_from_mime", lambda payload: {"columns": "nonsense"})
+    [other] = run_of(Result(text="t", extra={"application/vnd.ci-table.v1+json": {}})).artifacts
+    assert (other.kind, other.note) == ("other", "could not be read (ValidationError)")
+
+
 def test_more_artifacts_than_allowed_are_counted() -> None:
     result = run_of(*(Result(html=str(n)) for n in range(300)))
     assert len(result.artifacts) == 256
