@@ -169,14 +169,18 @@ class Agent:
     def _do_signal(self, message: dict[str, Any], fds: list[int]) -> None:
         for child in self.children.values():
             if child.id == message["child"]:
-                processes.send(-child.pid if message["group"] else child.pid, message["number"])
+                leads = os.getpgid(child.pid) == child.pid  # not yet, right after the fork
+                processes.send(-child.pid if message["group"] and leads else child.pid, message["number"])
 
     def _do_spawn(self, message: dict[str, Any], fds: list[int]) -> None:
         order = _Order(message, fds, self.home)
         master = order.open_terminal()
+        # A signal for the child waits until it stands on its own feet.
+        before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
         pid = os.fork()
         if pid == 0:
             self._become(order)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.children[pid] = _Child(message["id"], pid)
         wire.send(self.channel, {"op": "spawned", "id": message["id"], "pid": pid}, master)
         for fd in (*master, *order.terminal):
