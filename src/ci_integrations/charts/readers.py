@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import posixpath
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,8 @@ MAX_NODES = 3_000_000
 MAX_DEPTH = 40
 MAX_CHARACTERS = 64_000_000
 
-_TROUBLE = (ValidationError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
+_TROUBLE = (ValidationError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError,
+            ArithmeticError, zlib.error)  # fmt: skip
 
 
 def bounded(value: Any) -> bool:
