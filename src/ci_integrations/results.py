@@ -99,7 +99,8 @@ class ArtifactBase(Value):
     note: str | None = None
     """Why it is not complete, or not what it seems."""
     ref: str | None = None
-    """Where the payload is when it is not here: `sha256:<hex>` in an `ArtifactStore`."""
+    """Where the payload is when it is not here: `sha256:<hex>` in an `ArtifactStore`; `content:<id>`, in the content of
+    the message that this came with."""
 
     def read(self, store: ArtifactStore | None = None) -> bytes:
         """The artifact as bytes: the picture, the text as UTF-8, data as JSON.
@@ -287,5 +288,16 @@ class ExecutionResult(Value):
             if isinstance(candidate, cls):
                 return candidate
             if isinstance(candidate, dict) and candidate.get("schema") == SCHEMA:
-                return cls.model_validate(candidate)
+                return cls.model_validate(_with_shown_pictures(candidate, getattr(message, "content", None)))
         raise ValueError(f"no {SCHEMA} in this {type(message).__name__}: was it made by a CodeInterpreterTool?")
+
+
+def _with_shown_pictures(execution: dict[str, Any], content: Any) -> dict[str, Any]:
+    """A picture that a message shows to the model has its bytes in the message's content only: put back from there."""
+    blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    shown = {f"content:{block.get('id')}": block.get("base64") for block in blocks}
+    artifacts = [
+        artifact | {"data": shown[artifact["ref"]], "ref": None} if artifact.get("ref") in shown else artifact
+        for artifact in execution.get("artifacts") or []
+    ]
+    return execution | {"artifacts": artifacts}

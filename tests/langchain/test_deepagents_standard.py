@@ -12,7 +12,9 @@ from ci_integrations.langchain import E2BSandboxBackend
 
 pytestmark = [
     # the suite's own fixtures
-    pytest.mark.filterwarnings("ignore:Class-scoped fixtures defined as instance methods:pytest.PytestRemovedIn10Warning"),
+    pytest.mark.filterwarnings(
+        "ignore:Class-scoped fixtures defined as instance methods:pytest.PytestRemovedIn10Warning"
+    ),
 ]
 
 CONTRADICTED = {

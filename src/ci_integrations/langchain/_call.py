@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import InjectedToolArg
-from pydantic import BaseModel, Field
+from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 Injected = Annotated[Any, InjectedToolArg(), SkipJsonSchema()]
@@ -23,10 +23,9 @@ ImagePolicy = Literal["auto", "always", "never"]
 _tool_call_id: ContextVar[str | None] = ContextVar("ci_integrations_tool_call_id", default=None)
 
 
-class ToolInput(BaseModel):
-    """The base of every args_schema here. `exclude`: else the graph's whole state would be copied on each call."""
-
-    runtime: Injected = Field(default=None, exclude=True)
+RUNTIME: Any = Field(default=None, exclude=True)
+"""The field `runtime: Injected = RUNTIME` that stands last in every args_schema here. Without `exclude` the graph's
+whole state would be copied on each call."""
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from ci_integrations._flow import Flow
 from ci_integrations.langchain._base import SandboxTool
-from ci_integrations.langchain._call import Call, ToolInput
+from ci_integrations.langchain._call import RUNTIME, Call, Injected
 from ci_integrations.langchain._sessions import opened
 from ci_integrations.results import ExecutionError, ExecutionResult, FileArtifact
 
@@ -31,9 +31,10 @@ INSTALL_SECONDS = 300.0
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-\[\],<>=!~+:/@ ]{0,200}")
 
 
-class ShellInput(ToolInput):
+class ShellInput(BaseModel):
     command: str = Field(description="The command, for bash.")
     background: bool = Field(default=False, description="True: start it, for example a server, and do not wait.")
+    runtime: Injected = RUNTIME
 
 
 class RunShellCommand(SandboxTool):
@@ -64,8 +65,9 @@ class RunShellCommand(SandboxTool):
         return answer(command, f"started as process {pid}; its output: {folder}/{pid}.log", language="bash")
 
 
-class StopInput(ToolInput):
+class StopInput(BaseModel):
     pid: int = Field(gt=1, description="The process id that run_shell_command gave.")
+    runtime: Injected = RUNTIME
 
 
 class StopShellCommand(SandboxTool):
@@ -79,8 +81,9 @@ class StopShellCommand(SandboxTool):
         return answer(stop, f"process {pid} was told to stop") if output.ok else of_command(stop, output)
 
 
-class ListInput(ToolInput):
+class ListInput(BaseModel):
     path: str = Field(default=HOME, description="A directory.")
+    runtime: Injected = RUNTIME
 
 
 class ListFiles(SandboxTool):
@@ -99,10 +102,11 @@ class ListFiles(SandboxTool):
         return answer(f"list_files({path!r})", "\n".join(lines), artifacts=artifacts)
 
 
-class ReadInput(ToolInput):
+class ReadInput(BaseModel):
     path: str = Field(description="A text file.")
     start_line: int = Field(default=1, ge=1, description="The first line to read, counted from 1.")
     max_lines: int = Field(default=500, ge=1, le=10_000, description="How many lines at most.")
+    runtime: Injected = RUNTIME
 
 
 class ReadFile(SandboxTool):
@@ -125,9 +129,10 @@ class ReadFile(SandboxTool):
         return answer(title, f"{text or '(no such lines)'}\n[{path}, {size.strip()} bytes, from line {start_line}]")
 
 
-class WriteInput(ToolInput):
+class WriteInput(BaseModel):
     path: str = Field(description="Where to write, for example /home/user/notes.md. Folders are made.")
     content: str = Field(description="The whole new content.")
+    runtime: Injected = RUNTIME
 
 
 class WriteFile(SandboxTool):
@@ -142,8 +147,9 @@ class WriteFile(SandboxTool):
         return answer(f"write_file({path!r})", f"wrote {len(data):,} bytes", artifacts=(file,))
 
 
-class InstallInput(ToolInput):
+class InstallInput(BaseModel):
     packages: list[str] = Field(min_length=1, max_length=50, description='Names, as for pip: ["polars", "scipy>=1.14"]')
+    runtime: Injected = RUNTIME
 
 
 class InstallPackages(SandboxTool):
@@ -165,8 +171,9 @@ class InstallPackages(SandboxTool):
         return answer(title, f"installed {', '.join(packages)}") if output.ok else of_command(title, output)
 
 
-class LinkInput(ToolInput):
+class LinkInput(BaseModel):
     path: str = Field(description="A file in the sandbox.")
+    runtime: Injected = RUNTIME
 
 
 class DownloadLink(SandboxTool):
@@ -186,8 +193,9 @@ class DownloadLink(SandboxTool):
         return answer(title, url, artifacts=(file,))
 
 
-class PortInput(ToolInput):
+class PortInput(BaseModel):
     port: int = Field(ge=1, le=65535, description="The port that a server in the sandbox listens on.")
+    runtime: Injected = RUNTIME
 
 
 class PortUrl(SandboxTool):

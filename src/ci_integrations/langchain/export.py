@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from ci_integrations.results import (
+    SCHEMA,
     Artifact,
     ExecutionResult,
     ImageArtifact,
@@ -34,7 +35,7 @@ _TEXT_MIMES = {
 
 def results_from(source: Any) -> list[ExecutionResult]:
     """Every run in `source`, in order: a state, its messages, one message, a result. Other messages are passed over."""
-    return [_joined(result, message) for result, message in _found(source)]
+    return list(_found(source))
 
 
 def artifacts_from(source: Any) -> list[Artifact]:
@@ -80,14 +81,14 @@ def to_notebook(source: Any, path: str | Path | None = None, *, title: str | Non
     return notebook
 
 
-def _found(source: Any) -> Iterator[tuple[ExecutionResult, Any]]:
+def _found(source: Any) -> Iterator[ExecutionResult]:
     if isinstance(source, ExecutionResult):
-        yield source, None
+        yield source
         return
     for message in _messages(source):
         artifact = getattr(message, "artifact", None)
-        if isinstance(artifact, Mapping) and artifact.get("schema") == "ci_integrations/execution@1":
-            yield ExecutionResult.model_validate(dict(artifact)), message
+        if isinstance(artifact, Mapping) and artifact.get("schema") == SCHEMA:
+            yield ExecutionResult.from_message(message)
 
 
 def _messages(source: Any) -> list[Any]:
@@ -98,19 +99,6 @@ def _messages(source: Any) -> list[Any]:
     if isinstance(source, Mapping):
         source = source.get("messages", [])
     return list(source) if isinstance(source, Iterable) else []
-
-
-def _joined(result: ExecutionResult, message: Any) -> ExecutionResult:
-    """Pictures whose bytes are in the message's content get them back."""
-    blocks = message.content if message is not None and isinstance(message.content, list) else []
-    data = {f"content:{block.get('id')}": block.get("base64") for block in blocks if isinstance(block, dict)}
-    if not data:
-        return result
-    artifacts = tuple(
-        a.model_copy(update={"data": data[a.ref], "ref": None}) if isinstance(a, ImageArtifact) and a.ref in data else a
-        for a in result.artifacts
-    )
-    return result.model_copy(update={"artifacts": artifacts})
 
 
 def _cells(message: Any) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, SecretStr, create_model
 
 from ci_integrations._flow import Flow
 from ci_integrations.langchain._base import SandboxTool
-from ci_integrations.langchain._call import Call, ToolInput
+from ci_integrations.langchain._call import RUNTIME, Call, Injected
 from ci_integrations.langchain._redaction import Redactor, Rule, secrets_in
 from ci_integrations.langchain._sessions import Scope, Sessions
 from ci_integrations.results import ExecutionResult
@@ -36,10 +36,11 @@ errors, charts, tables and files.
 After an error read the traceback, correct the code and run only what is needed again."""
 
 
-class CodeInterpreterInput(ToolInput):
+class CodeInterpreterInput(BaseModel):
     """What the model fills in."""
 
     code: str = Field(description="The code to run. The value of its last expression is returned.")
+    runtime: Injected = RUNTIME
 
 
 class CodeInterpreterTool(SandboxTool):
