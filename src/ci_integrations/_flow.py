@@ -116,11 +116,15 @@ class Life:
         if session.sandbox_id is None:
             yield from self.settle()
         elif self.io.kind not in session.handles:
-            yield from self.connect()
+            yield from self.rejoin()
 
     def settle(self) -> Flow[None]:
         """Make the sandbox; `_recovering.py` adds what it is furnished with."""
         yield from self.create()
+
+    def rejoin(self) -> Flow[None]:
+        """This face's handle on the session's sandbox; `_recovering.py` adds what a pause may have cost."""
+        yield from self.connect()
 
     def connection(self) -> Flow[dict[str, Any]]:
         """The SDK options that say where the sandbox runs; starts the local server if that is where."""
@@ -181,6 +185,7 @@ class Life:
         from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying
 
         engine = Retrying(**self.session.options.recovery.arguments())
+        engine.begin()
         state = RetryCallState(retry_object=engine, fn=None, args=(), kwargs={})
         while True:
             do = engine.iter(retry_state=state)
@@ -254,8 +259,8 @@ class Life:
     def let_go(self, how: str) -> Flow[None]:
         """`"kill"`, `"pause"` or `"keep"`. A sandbox that is gone already is fine."""
         if how != "keep":
-            act = getattr(self.io.sandbox_class(), how)
-            yield from self.call(act, self.session.sandbox_id, **(yield from self.access()))
+            act = partial(getattr(self.io.sandbox_class(), how), self.session.sandbox_id, **(yield from self.access()))
+            yield from self.retrying(partial(self.io.call, act))
 
     def park(self, how: str) -> Flow[None]:
         """Let go of an idle session's sandbox, but not of the session: its next cell tells what is lost."""

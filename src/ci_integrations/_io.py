@@ -70,9 +70,6 @@ def _outcome(call: Callable[[], Any]) -> _Done:
 class SyncCell:
     """A cell under way in a worker thread. Its events are delivered in the thread that waits."""
 
-    closable = False
-    """The SDK's sync stream cannot be closed from outside."""
-
     def __init__(self, run: Callable[..., Any], received: Received, on_output: OutputHandler | None) -> None:
         self._events: SimpleQueue[tuple[EventKind, Any] | _Done] = SimpleQueue()
         self._received, self._on_output = received, on_output
@@ -107,7 +104,7 @@ class SyncCell:
         self._on_output = None
 
     def close(self) -> None:
-        """Cannot be done here; the SDK's own timeout closes the stream later."""
+        """The SDK's sync stream cannot be closed from outside; its own timeout does that later."""
 
     def execution(self) -> Any:
         """The SDK's Execution, or its exception raised."""
@@ -116,8 +113,6 @@ class SyncCell:
 
 class AsyncCell:
     """A cell under way in a task."""
-
-    closable = True
 
     def __init__(self, run: Callable[..., Any], received: Received, on_output: OutputHandler | None) -> None:
         self._received, self._on_output = received, on_output

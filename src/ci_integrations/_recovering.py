@@ -53,8 +53,8 @@ class Recovering(Life):
         """None: run it (again, if that was asked for). A result: it may have run, and is not run again. Or raises."""
         last = attempt.number >= self._tries or time.monotonic() > attempt.give_up
         if rule.failure in _LOST and not last:
-            yield from self.revive(attempt, error)
-            return self._after_loss(rule, attempt)
+            was = yield from self.revive(attempt, error)
+            return self._after_loss(rule, attempt, was)
         if rule.failure is Failure.CONTEXT_GONE and attempt.kernel is not None and not last:
             self.kernel_lost(attempt.kernel, "its context was removed")
             attempt.kernel.stale = True
@@ -67,7 +67,7 @@ class Recovering(Life):
             return None
         if rule.failure in _UNCLEAR:
             return (yield from self._look(rule, error, attempt))
-        raise self._with_result(explained(rule.failure, str(error)), attempt) from error
+        raise self.with_result(explained(rule.failure, str(error)), attempt) from error
 
     @property
     def _tries(self) -> int:
@@ -86,28 +86,30 @@ class Recovering(Life):
     def _never_started(rule: Rule, attempt: Attempt) -> bool:
         return not attempt.sent or (rule.never_started and not attempt.received.anything)
 
-    def _after_loss(self, rule: Rule, attempt: Attempt) -> ExecutionResult | None:
+    def _after_loss(self, rule: Rule, attempt: Attempt, was: str) -> ExecutionResult | None:
         """None when the call may be made in the new sandbox; else the end of what it was."""
         if self._never_started(rule, attempt) or (attempt.result and self.session.options.rerun_on_loss):
             return None
         if attempt.result is None:
             raise SandboxLostError("the sandbox was lost during this call; it was replaced, the call was not repeated")
-        lost = "the sandbox was lost while this code ran; it may have run in part, and was not run again"
-        return attempt.result(error=ExecutionError(name="SandboxLost", value=lost))
+        happened = "paused" if was == "paused" else "lost"
+        words = f"the sandbox was {happened} while this code ran; it may have run in part, and was not run again"
+        return attempt.result(error=ExecutionError(name=f"Sandbox{happened.title()}", value=words))
 
     def _look(self, rule: Rule, error: Exception, attempt: Attempt) -> Flow[ExecutionResult | None]:
         """No answer: ask the control plane. Gone is repaired; running is an error that says the code may have run."""
         where = yield from self.whereabouts()
         if where != "running" or self.session.options.recovery.on_unreachable == "recreate":
             yield from self.revive(attempt, error, force=where == "running")
-            return self._after_loss(rule, attempt)
+            return self._after_loss(rule, attempt, where)
         ran = "nothing ran" if self._never_started(rule, attempt) else "the code may have run; it was not run again"
         message = f"the connection to the sandbox was lost: {ran} ({type(error).__name__}: {error})"
-        raise self._with_result(SandboxUnreachableError(message), attempt) from error
+        raise self.with_result(SandboxUnreachableError(message), attempt) from error
 
     @staticmethod
-    def _with_result(error: Exception, attempt: Attempt) -> Exception:
-        if isinstance(error, SandboxError) and attempt.result is not None:
+    def with_result(error: Exception, attempt: Attempt) -> Exception:
+        """An error for the model, with everything received before it."""
+        if isinstance(error, SandboxError) and error.result is None and attempt.result is not None:
             error.result = attempt.result(error=ExecutionError(name=type(error).__name__, value=str(error)))
         return error
 
@@ -128,12 +130,12 @@ class Recovering(Life):
             raise explained(rule.failure, str(error)) from error
         return str(getattr(info.state, "value", info.state))
 
-    def revive(self, attempt: Attempt, error: Exception, *, force: bool = False) -> Flow[None]:
-        """See to it that there is a running sandbox, once for all calls that lost the same one."""
+    def revive(self, attempt: Attempt, error: Exception, *, force: bool = False) -> Flow[str]:
+        """See to it that there is a running sandbox, once for all calls that lost the same one. What it was before."""
 
-        def repair() -> Flow[None]:
+        def repair() -> Flow[str]:
             if self.session.generation != attempt.generation:
-                return
+                return "gone"
             where = "gone" if force else (yield from self.whereabouts())
             if where == "gone":
                 yield from self._replace(attempt, error)
@@ -141,14 +143,15 @@ class Recovering(Life):
                 yield from self._resume()
             else:
                 yield partial(self.io.sleep, self._pause(attempt.number))
+            return where
 
         try:
             with span("recover", session=self.session.id, cause=type(error).__name__):
-                yield from self.holding(repair)
+                return (yield from self.holding(repair))
         except Exception as failure:
             rule = classify(failure)
             ours = failure if rule is None else explained(rule.failure, str(failure))
-            raise self._with_result(ours, attempt) from failure
+            raise self.with_result(ours, attempt) from failure
 
     def _replace(self, attempt: Attempt, error: Exception) -> Flow[None]:
         """A new sandbox in the lost one's place, furnished again as far as the options say."""
@@ -156,7 +159,7 @@ class Recovering(Life):
         if session.options.on_sandbox_lost == "error" or not session.recreatable:
             why = "it was handed in, so it is not replaced" if not session.recreatable else 'on_sandbox_lost="error"'
             lost = SandboxLostError(f"the sandbox {session.sandbox_id} no longer exists ({why})")
-            raise self._with_result(lost, attempt) from error
+            raise self.with_result(lost, attempt) from error
         yield partial(self.io.tell, attempt.on_output, status("restoring"))
         logger.warning("session %s: sandbox %s is gone; replacing it", session.id, session.sandbox_id)
         count_loss(session.backend)
@@ -222,6 +225,13 @@ class Recovering(Life):
             failed = yield from run_setup(self, options.setup_code, options.execution_timeout)
             _note(restored, "setup code", failed, again=again)
         return restored
+
+    def rejoin(self) -> Flow[None]:
+        """The other face's handle, or another process's sandbox: it may have been paused meanwhile."""
+        if (yield from self.whereabouts()) == "paused":
+            yield from self._resume()
+        else:
+            yield from self.connect()
 
     def _resume(self) -> Flow[None]:
         """Wake a paused sandbox, and find out kernel by kernel whether its memory came along."""

@@ -83,7 +83,7 @@ def hash_of(path: Path) -> str:
 def keep_bytes(uploads: Mapping[str, Upload]) -> None:
     """Forget the oldest bytes beyond what a session keeps; their loss is then told, not hidden."""
     total = 0
-    for upload in reversed(uploads.values()):
+    for upload in reversed(list(uploads.values())):
         total += len(upload.data or b"")
         if total > KEPT_BYTES:
             upload.data = None

@@ -95,7 +95,7 @@ class Running(Recovering):
             except Exception as error:
                 rule = classify(error)
                 if rule is None:
-                    raise
+                    raise self.with_result(error, attempt) from error.__cause__
                 ended = yield from self.recover(rule, error, attempt)
                 if ended is None:
                     continue
@@ -205,10 +205,9 @@ class Running(Recovering):
         """End a running cell. True when the kernel and its variables are still there."""
         if (yield from self.signal(kernel)) and (yield partial(cell.wait, GRACE)):
             return True
-        if cell.closable:
-            yield cell.close
-            if (yield from self.answers(kernel)):
-                return True
+        yield cell.close
+        if (yield from self.answers(kernel)):
+            return True
         yield from self.quietly(self.restart(kernel))
         yield partial(cell.wait, GRACE)
         return False

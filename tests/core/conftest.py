@@ -41,3 +41,24 @@ def interpreter(service: FakeE2B, face: str) -> Iterator[Callable[..., Any]]:
 def no_ambient_e2b(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("E2B_API_KEY", "E2B_API_URL", "E2B_DOMAIN", "E2B_SANDBOX_URL", "E2B_DEBUG", "CI_INTEGRATIONS_BACKEND"):
         monkeypatch.delenv(name, raising=False)
+
+
+_ROWS: list[tuple[str, ...]] = []
+
+
+@pytest.fixture
+def matrix() -> list[tuple[str, ...]]:
+    """Where the matrix test writes its rows."""
+    return _ROWS
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not _ROWS:
+        return
+    head = ("failure", "moment", "door", "the caller gets", "ran", "sandboxes made")
+    widths = [max(len(row[column]) for row in [head, *_ROWS]) for column in range(len(head))]
+    terminalreporter.section("recovery matrix")
+    for row in [head, *_ROWS]:
+        terminalreporter.write_line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
+    twice = sum(int(row[4]) > 1 for row in _ROWS if "rerun" not in row[0])
+    terminalreporter.write_line(f"{len(_ROWS)} cells; code run twice without being asked to: {twice}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import contextlib
 import ctypes
 import itertools
 import json
@@ -18,7 +19,7 @@ import uuid
 from collections import Counter
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 pids = itertools.count(1000)
@@ -46,15 +47,17 @@ class FakeKernel:
         self.shell = shell
         self.names: dict[str, Any] = {"get_ipython": lambda: shell}
 
-    def raise_in_cell(self, error: type[BaseException]) -> None:
-        thread = self.thread
-        if thread is not None and thread.ident:
+    def raise_in_cell(self, error: type[BaseException], thread: threading.Thread | None = None) -> None:
+        thread = thread or self.thread
+        if thread is not None and thread.ident and thread.is_alive():
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(error))
 
-    def restart(self, error: type[BaseException] = Killed) -> None:
-        self.dead.set()
-        self.raise_in_cell(error)
+    def restart(self) -> None:
+        thread, dead = self.thread, self.dead
         self.fresh()
+        dead.set()
+        if thread is not None:
+            self.raise_in_cell(Killed, thread)
 
     def describe(self) -> dict[str, str]:
         return {"id": self.id, "language": self.language, "cwd": self.cwd}
@@ -145,7 +148,7 @@ class FakeE2B:
         self.server.shutdown()
         self.server.server_close()
 
-    def __enter__(self) -> FakeE2B:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -161,10 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def handle(self) -> None:
-        try:
+        with contextlib.suppress(OSError, ValueError):
             super().handle()
-        except (ConnectionError, ValueError):
-            pass
 
     def _route(self) -> None:
         size = int(self.headers.get("Content-Length") or 0)
@@ -352,14 +353,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(404, f"Context {wanted} not found".encode(), "text/plain")
         self._stream_head()
         with kernel.lock:
-            self._cell(kernel, body)
+            self._cell(box, kernel, body)
         self._chunk(b"")
         return None
 
     def _line(self, **message: Any) -> None:
         self._chunk((json.dumps(message) + "\n").encode())
 
-    def _cell(self, kernel: FakeKernel, body: dict[str, Any]) -> None:
+    def _cell(self, box: FakeSandbox, kernel: FakeKernel, body: dict[str, Any]) -> None:
         code, dead = body["code"], kernel.dead
         tree = ast.parse(code)
         if not tree.body:
@@ -376,7 +377,7 @@ class _Handler(BaseHTTPRequestHandler):
             thread.join(0.02)
             self._check_client(kernel)
         if dead.is_set():
-            if kernel.language == "python" and self.e2b.alive:
+            if box.state == "running":
                 self._line(type="error", name="ContextRestarting", value="Context was restarted", traceback="")
             else:
                 self.connection.close()
@@ -407,5 +408,5 @@ class _Handler(BaseHTTPRequestHandler):
         except Killed:
             pass
         except BaseException as error:
-            if not kernel.dead.is_set():
+            with contextlib.suppress(OSError, ValueError):  # nobody may be listening any more
                 self._line(type="error", name=type(error).__name__, value=str(error), traceback=traceback.format_exc())

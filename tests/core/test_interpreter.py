@@ -135,7 +135,7 @@ def test_a_tool_call_that_is_replayed_gets_its_old_answer(interpreter: Make, ser
 def test_contexts_have_variables_of_their_own(interpreter: Make) -> None:
     it = interpreter()
     it.run("x = 1")
-    context = it.create_context(cwd="/tmp")  # noqa: S108
+    context = it.create_context(cwd="/tmp")
     assert it.run("x", context=context).error.name == "NameError"
     it.run("x = 2", context=context)
     assert it.run("x", context=context).context_id == context.id

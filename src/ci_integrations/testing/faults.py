@@ -123,8 +123,8 @@ class FaultProxy:
             request = _Request.read(client)
             if request is not None:
                 self._handle(client, request)
-        except OSError:
-            pass  # a side that hangs up is what this proxy is made for
+        except (OSError, ValueError):
+            pass  # a side that hangs up, or was closed here, is what this proxy is made for
         finally:
             with self._mutex:
                 self._open.discard(client)
@@ -179,35 +179,42 @@ class FaultProxy:
             server.settimeout(None)
             server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             server.sendall(request.raw)
-            seen = b""
-            while True:
-                readable, _, _ = select.select([server, client], [], [])
-                if client in readable and not client.recv(1):
+            self._pass_back(client, server, request, fault)
+
+    def _pass_back(self, client: socket.socket, server: socket.socket, request: _Request, fault: Fault | None) -> None:
+        seen = _head(server)
+        held = fault is not None and fault.moment == "after"
+        if not held:
+            client.sendall(seen)
+        while True:
+            if fault is not None and not held and fault.marker in seen.partition(b"\r\n\r\n")[2]:
+                self._strike(fault, request)
+                if fault.kind == "drop":
+                    _cut(client)
                     return
-                if server not in readable:
-                    continue
-                data = server.recv(_CHUNK)
-                if fault is not None and fault.moment == "after":
-                    seen += data
-                    if not data:
-                        return self._finish(client, request, fault, seen)
-                    continue
+                fault = None
+            readable, _, _ = select.select([server, client], [], [])
+            if client in readable and not client.recv(1):
+                return  # the server sees it too, as soon as this connection is closed
+            if server not in readable:
+                continue
+            data = server.recv(_CHUNK)
+            if not data:
+                break
+            if fault is not None:
+                seen += data
+            if not held:
                 client.sendall(data)
-                if not data:
-                    return None
-                if fault is not None and (seen := (seen + data)[-_CHUNK:]) and fault.marker in _body(seen):
-                    self._strike(fault, request)
-                    if fault.kind == "drop":
-                        return _cut(client)
-                    fault = None
+        if held and fault is not None:
+            self._finish(client, request, fault, seen)
 
     def _finish(self, client: socket.socket, request: _Request, fault: Fault, answer: bytes) -> None:
         """The server has done it all; the client has heard nothing yet."""
         self._strike(fault, request)
         if fault.kind == "drop":
-            return _cut(client)
-        client.sendall(answer)
-        return None
+            _cut(client)
+        else:
+            client.sendall(answer)
 
 
 @dataclass
@@ -255,8 +262,17 @@ def _name(method: str, target: str, headers: dict[str, str]) -> str:
     return "other"
 
 
-def _body(answer: bytes) -> bytes:
-    return answer.partition(b"\r\n\r\n")[2] or answer
+def _head(server: socket.socket) -> bytes:
+    """The head of an answer and what came with it, with word that the connection ends with it."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = server.recv(_CHUNK)
+        if not more:
+            raise ConnectionError("the server hung up")
+        data += more
+    head, _, rest = data.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"connection:")]
+    return b"\r\n".join([*lines, b"Connection: close", b"", b""]) + rest
 
 
 def _answer(client: socket.socket, status: int, message: str) -> None:

@@ -1,0 +1,203 @@
+"""The matrix: what goes wrong x when x through which door. Each cell of it says what the caller gets, what the model
+reads, how often the code ran (counted inside the sandbox), how many sandboxes were made, and that none is left.
+
+`pytest tests/core/test_matrix.py` prints it as a table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ci_integrations import CodeInterpreter
+from ci_integrations.errors import SandboxError
+from ci_integrations.recovery import RecoveryPolicy
+from ci_integrations.rendering import render_text
+from ci_integrations.results import ExecutionResult
+from ci_integrations.testing import Fault, FaultProxy
+
+from .fake_e2b import FakeE2B
+
+CODE = "print('start')\nimport time\ntime.sleep(0.2)\n6 * 7"
+DIES = "print('start')\ndie()\n6 * 7"
+SLOW = "print('start')\nwhile True: pass"
+PRINTED = b'"stdout"'
+POLICY = RecoveryPolicy(first_wait=0.01, longest_wait=0.05, deadline=5.0)
+NOT_OPEN = "The sandbox is running but port is not open"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One row: what is done, and what must come of it."""
+
+    failure: str
+    moment: str
+    faults: tuple[Fault, ...] = ()
+    do: Callable[[FakeE2B], Any] | None = None
+    """Done to the service right before the cell."""
+    code: str = CODE
+    timeout: float = 5.0
+    options: tuple[tuple[str, Any], ...] = ()
+    first: bool = False
+    """The cell is the session's first one."""
+    gets: str = "42"
+    """The result's text, or the name of its error; `!Name` for an exception of ours."""
+    reads: tuple[str, ...] = ()
+    """Words that must be in what the model reads."""
+    never: tuple[str, ...] = ()
+    """Words that must not."""
+    ran: int = 1
+    made: int = 1
+    keeps_x: bool = True
+    """Whether the variable from before is there afterwards."""
+
+
+def box_kernels_die(service: FakeE2B) -> None:
+    for kernel in service.only.kernels.values():
+        kernel.restart()
+
+
+def kill_and_refuse(service: FakeE2B) -> None:
+    service.only.stop()
+    service.create_status += [503] * 8
+
+
+LOST = ("new one was started", "the variable x", "file /home/user/a.txt")
+MAYBE = ("not run again",)
+
+CASES = [
+    Case(failure="nothing", moment="-", never=("lost", "gone", "restarted")),
+    Case(failure="gone", moment="before", do=lambda s: s.only.stop(), reads=("42", *LOST), made=2, keeps_x=False),
+    Case(failure="gone", moment="during", faults=(Fault("kill", moment="during", marker=PRINTED),), gets="SandboxLost",
+         reads=("start", *LOST, *MAYBE), made=2, keeps_x=False),
+    Case(failure="gone, rerun asked for", moment="during", faults=(Fault("kill", moment="during", marker=PRINTED),),
+         options=(("rerun_on_loss", True),), reads=("42", *LOST), ran=2, made=2, keeps_x=False),
+    Case(failure="gone, policy error", moment="before", do=lambda s: s.only.stop(),
+         options=(("on_sandbox_lost", "error"),), gets="!SandboxLostError", reads=("no longer exists",), ran=0),
+    Case(failure="gone, policy recreate", moment="before", do=lambda s: s.only.stop(),
+         options=(("on_sandbox_lost", "recreate"),), reads=("42", "Not restored: file /home/user/a.txt"), made=2,
+         keeps_x=False),
+    Case(failure="gone, no new one to be had", moment="before", do=kill_and_refuse, gets="!SandboxBusyError",
+         reads=("busy",), ran=0, keeps_x=False, made=2),
+    Case(failure="paused", moment="before", do=lambda s: s.only.pause(), never=("lost", "gone", "paused")),
+    Case(failure="paused", moment="during", faults=(Fault("pause", moment="during", marker=PRINTED),),
+         gets="SandboxPaused", reads=("start", "paused", *MAYBE)),
+    Case(failure="paused without memory", moment="before", do=lambda s: s.only.pause(memory=False),
+         reads=("42", "without its memory", "the variable x", "Files are kept"), keeps_x=False),
+    Case(failure="kernel died", moment="before", do=box_kernels_die, reads=("42", "restarted", "the variable x"),
+         keeps_x=False),
+    Case(failure="kernel died", moment="during", code=DIES, gets="ContextRestarting",
+         reads=("start", "the kernel died", "the variable x", "Files are kept"), keeps_x=False),
+    Case(failure="too slow", moment="during", code=SLOW, timeout=0.5, gets="ExecutionTimeout",
+         reads=("start", "0.5 s", "kept")),
+    Case(failure="connection dropped", moment="before", faults=(Fault("drop"),), gets="!SandboxUnreachableError",
+         reads=("may have run",), ran=0),
+    Case(failure="connection dropped", moment="during", faults=(Fault("drop", moment="during", marker=PRINTED),),
+         gets="!SandboxUnreachableError", reads=("start", "may have run")),
+    Case(failure="connection dropped", moment="after", faults=(Fault("drop", moment="after"),),
+         gets="!SandboxUnreachableError", reads=("may have run",)),
+    Case(failure="delayed", moment="before", faults=(Fault("delay", seconds=0.3),), never=("lost",)),
+    Case(failure="no answer", moment="before", faults=(Fault("hang"),), timeout=0.5, gets="ExecutionTimeout",
+         reads=("0.5 s",), ran=0),
+    Case(failure="503 once", moment="before", faults=(Fault("status", status=503),), never=("busy",)),
+    Case(failure="429 once", moment="before", faults=(Fault("status", status=429),), never=("rate",)),
+    Case(failure="503 for ever", moment="before", faults=(Fault("status", status=503, times=99),),
+         gets="!SandboxBusyError", reads=("nothing ran",), ran=0),
+    Case(failure="502 without a reason", moment="before", faults=(Fault("status", status=502),),
+         gets="!SandboxUnreachableError", reads=("may have run",), ran=0),
+    Case(failure="port not open, then open", moment="before",
+         faults=(Fault("status", status=502, message=NOT_OPEN),)),
+    Case(failure="port never open", moment="before", faults=(Fault("status", status=502, message=NOT_OPEN, times=99),),
+         gets="!SandboxUnreachableError", reads=("template", "nothing ran"), ran=0),
+    Case(failure="create cut off", moment="after", first=True, faults=(Fault("drop", on="create", moment="after"),)),
+    Case(failure="create cut off", moment="before", first=True, faults=(Fault("drop", on="create"),)),
+    Case(failure="create busy", moment="before", first=True, faults=(Fault("status", on="create", status=503),),
+         gets="!SandboxBusyError", reads=("nothing ran",), ran=0),
+    Case(failure="quota used up", moment="before", first=True, gets="!QuotaError", reads=("quota", "nothing ran"), ran=0,
+         faults=(Fault("status", on="create", status=429, message="team quota exceeded"),)),
+    Case(failure="gone", moment="control plane slow", do=lambda s: s.only.stop(),
+         faults=(Fault("delay", on="get_info", seconds=0.3),), reads=("42", *LOST), made=2, keeps_x=False),
+]  # fmt: skip
+
+DOORS = ["sync", "async", "tool", "async tool"]
+
+
+@dataclass
+class Told:
+    """What came out of a door."""
+
+    gets: str
+    text: str
+    result: ExecutionResult | None
+
+
+def through(door: str, it: CodeInterpreter, case: Case) -> Told:
+    """Run the case's cell through one of the doors."""
+    if door.endswith("tool"):
+        return through_tool(door, it, case)
+    try:
+        if door == "sync":
+            result = it.run(case.code)
+        else:
+            result = asyncio.run(it.as_async().run(case.code))
+    except SandboxError as error:
+        assert error.result is not None, "the error carries what was received"
+        return Told(f"!{type(error).__name__}", f"{error}\n{render_text(error.result)}", error.result)
+    return Told(result.error.name if result.error else str(result.text), render_text(result), result)
+
+
+def through_tool(door: str, it: CodeInterpreter, case: Case) -> Told:
+    from ci_integrations.langchain import CodeInterpreterTool
+
+    tool = CodeInterpreterTool(interpreter=it)
+    call = {"name": tool.name, "args": {"code": case.code}, "id": "call_1", "type": "tool_call"}
+    message: Any = tool.invoke(call) if door == "tool" else asyncio.run(tool.ainvoke(call))
+    result = ExecutionResult.from_message(message)
+    failed = case.gets.startswith("!") or not case.gets.isdigit()
+    assert message.status == ("error" if failed else "success")
+    text = message.content if isinstance(message.content, str) else str(message.content)
+    return Told(result.error.name if result.error else str(result.text), text, result)
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.failure} {case.moment}".replace(" ", "-"))
+def test_matrix(case: Case, door: str, matrix: list[tuple[str, ...]]) -> None:
+    with FakeE2B() as service, FaultProxy(service.url) as proxy:
+        options: dict[str, Any] = {
+            **service.options, "api_url": proxy.url, "sandbox_url": proxy.url, "retries": 0, "recovery": POLICY,
+            "execution_timeout": case.timeout,
+            **dict(case.options),
+        }  # fmt: skip
+        it = CodeInterpreter(**options)
+        if not case.first:
+            it.run("x = 5")
+            it.upload(b"hello", "a.txt")
+        proxy.inject(*case.faults)
+        if case.do is not None:
+            case.do(service)
+        told = through(door, it, case)
+        proxy.clear()
+        service.create_status.clear()
+        ran = service.runs[case.code]
+        matrix.append((case.failure, case.moment, door, told.gets, str(ran), str(len(service.sandboxes))))
+
+        assert told.gets.lstrip("!") == case.gets.lstrip("!")
+        for words in case.reads:
+            assert words in told.text
+        for words in case.never:
+            assert words not in told.text
+        assert ran == case.ran
+        if told.result is not None and case.gets != "42":
+            assert told.result.error is not None
+        if case.gets not in ("42", "ContextRestarting") and told.result is not None:
+            assert told.result.incomplete
+        if not case.first and dict(case.options).get("on_sandbox_lost") != "error":
+            after = it.run("x")
+            assert (after.text == "5") == case.keeps_x
+        assert len(service.sandboxes) == case.made or (case.first and case.ran == 0)
+        it.close()
+        assert service.alive == []
