@@ -136,20 +136,27 @@ def _grid(names: list[str], rows: Any, headings: int) -> Iterator[str]:
     """A table whose first `headings` columns are headings."""
     numeric = [all(isinstance(row[n], (int, float)) or row[n] is None for row in rows) for n in range(len(names))]
     classes = [' class="number"' if number else "" for number in numeric]
+    decimals = [_decimals([row[n] for row in rows]) for n in range(len(names))]
     head = "".join(f"<th{classes[n]}>{escape(name)}</th>" for n, name in enumerate(names))
     yield f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>'
     for row in rows:
         tags = ["th" if n < headings else "td" for n in range(len(names))]
-        cells = (f"<{tag}{classes[n]}>{escape(_cell(row[n]))}</{tag}>" for n, tag in enumerate(tags))
+        cells = (f"<{tag}{classes[n]}>{escape(_cell(row[n], decimals[n]))}</{tag}>" for n, tag in enumerate(tags))
         yield f"<tr>{''.join(cells)}</tr>"
     yield "</tbody></table></div>"
 
 
-def _cell(value: Any) -> str:
+def _decimals(values: list[Any]) -> int:
+    """As many as the most exact of them shows in six digits, so that a column stands straight."""
+    digits = [f"{value:.6g}".partition(".")[2] for value in values if isinstance(value, float)]
+    return max((len(text) for text in digits if "e" not in text), default=0)
+
+
+def _cell(value: Any, decimals: int) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:,.6g}"
+        return f"{value:.{decimals}f}" if abs(value) < 1e9 else f"{value:.6g}"
     return cut(clean_output(str(value)), 120)
 
 

@@ -73,5 +73,12 @@ def _cell(value: object) -> str:
 
 
 def _error(error: ExecutionError) -> RenderableType:
-    body = cut(clean_output(error.traceback or error.value), MAX_CHARS)
+    body = cut(clean_output(_brief(error.traceback) or error.value), MAX_CHARS)
     return Panel(Text(body), title=Text(f"{error.name}: {error.value}"[:200]), title_align="left", border_style="red")
+
+
+def _brief(traceback: str) -> str:
+    """The frame of the cell and the last line; what the libraries did in between is in the artifact."""
+    lines = traceback.strip().splitlines()
+    inner = next((n for n, line in enumerate(lines) if line.startswith("File ")), len(lines) - 1)
+    return "\n".join([*lines[:inner], *lines[-1:]])

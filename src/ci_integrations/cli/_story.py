@@ -13,6 +13,8 @@ from typing import Any
 
 from ci_integrations.cli._profile import Column, Profile
 
+_STATISTICS = "rows.agg(['count', 'mean', 'std', 'min', 'max']).round(1)"
+
 
 @dataclass(frozen=True)
 class Step:
@@ -189,15 +191,16 @@ def _course(measure: Column) -> Step:
 def _summary(profile: Profile) -> Step:
     measure, category = _measure(profile), profile.categories[0] if profile.categories else None
     if measure and category:
-        code = f"data.groupby({category.name!r})[{measure.name!r}].agg(['count', 'mean', 'std', 'min', 'max']).round(1)"
+        rows, summary = f"data.groupby({category.name!r})[{measure.name!r}]", _STATISTICS
     elif measure:
-        code = f"data[[{measure.name!r}]].describe().round(2)"
+        rows, summary = f"data[[{measure.name!r}]]", "rows.describe().round(2)"
     else:
-        code = f"data[{(category or profile.columns[0]).name!r}].value_counts().to_frame('rows')"
+        rows, summary = f"data[{(category or profile.columns[0]).name!r}]", "rows.value_counts().to_frame('rows')"
     return Step(
         "Last, the numbers in a table, also as summary.csv.",
         f"""
-        summary = {code}
+        rows = {rows}
+        summary = {summary}
         summary.to_csv("summary.csv")
         summary
         """,

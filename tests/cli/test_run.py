@@ -1,0 +1,77 @@
+"""`run`: scripts in the local sandbox, with output as it comes, results, files, and exit codes to build on."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def script(tmp_path: Path, code: str, name: str = "x.py") -> Path:
+    path = tmp_path / name
+    path.write_text(code)
+    return path
+
+
+def test_output_and_the_last_value(cli: Callable[..., Any], tmp_path: Path) -> None:
+    outcome = cli("run", script(tmp_path, "import sys\nprint('out')\nprint('err', file=sys.stderr)\n6 * 7"))
+    assert outcome.code == 0
+    assert outcome.out.split() == ["out", "42"]
+    assert "err" in outcome.err
+
+
+def test_from_standard_input(cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("21 * 2"))
+    assert cli("run", "-").out == "42\n"
+
+
+def test_an_error_in_the_script_is_exit_code_one(cli: Callable[..., Any], tmp_path: Path) -> None:
+    outcome = cli("run", script(tmp_path, "print('before')\n1 / 0"))
+    assert outcome.code == 1
+    assert "before" in outcome.out
+    assert "ZeroDivisionError" in outcome.out
+    assert "site-packages" not in outcome.out
+
+
+def test_too_slow_is_exit_code_one(cli: Callable[..., Any], tmp_path: Path) -> None:
+    outcome = cli("run", script(tmp_path, "import time; time.sleep(60)"), "--timeout", "0.5")
+    assert outcome.code == 1
+    assert "ExecutionTimeout" in outcome.out
+
+
+def test_files_in_and_artifacts_out(cli: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("a\n1\n2\n")
+    code = """
+        import pandas as pd, matplotlib.pyplot as plt
+        data = pd.read_csv("in.csv")
+        data.plot(title="my plot"); plt.show()
+        data.to_csv("../user/out.csv")
+        data
+    """
+    path = script(tmp_path, "\n".join(line.strip() for line in code.splitlines()))
+    outcome = cli("run", path, "-u", tmp_path / "in.csv", "--save", tmp_path / "made")
+    assert outcome.code == 0
+    assert {made.name for made in (tmp_path / "made").iterdir()} == {"my-plot.png", "my-plot.json", "out.csv"}
+    assert "a" in outcome.out
+
+
+def test_json_is_the_whole_result_and_nothing_else(cli: Callable[..., Any], tmp_path: Path) -> None:
+    result = cli("run", script(tmp_path, "print('hello')\n{'a': float('nan')}"), "--json").json
+    assert result["schema"] == "ci_integrations/execution@1"
+    assert result["stdout"] == "hello\n"
+    assert result["backend"] == "local"
+
+
+def test_bash_by_its_ending(cli: Callable[..., Any], tmp_path: Path) -> None:
+    assert "hi from bash 5" in cli("run", script(tmp_path, "echo hi from bash ${BASH_VERSINFO[0]}", "x.sh")).out
+
+
+def test_the_console_script_is_there() -> None:
+    command = [str(Path(sys.executable).with_name("ci-integrations")), "run", "-"]
+    done = subprocess.run(command, check=False, input="1 + 1", capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "2\n")
