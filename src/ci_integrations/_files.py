@@ -71,14 +71,20 @@ def save_artifact(artifact: ArtifactBase, path: Path, store: ArtifactStore | Non
 
 
 def save_artifacts(artifacts: Iterable[ArtifactBase], directory: Path, store: ArtifactStore | None) -> list[Path]:
-    """See `ExecutionResult.save_all`. Two artifacts of one name get different files."""
+    """See `ExecutionResult.save_all`. Two artifacts of one name get different files; one that fails stops no other."""
     directory.mkdir(parents=True, exist_ok=True)
     saved: list[Path] = []
+    failed: list[str] = []
     for artifact in artifacts:
         path = directory / file_name(artifact)
         if path in saved:
             path = directory / f"{artifact.id}-{path.name}"
-        saved.append(save_artifact(artifact, path, store))
+        try:
+            saved.append(save_artifact(artifact, path, store))
+        except ArtifactError as error:
+            failed.append(str(error))
+    if failed:
+        raise ArtifactError(f"saved {len(saved)} artifacts, but not: {'; '.join(failed)}")
     return saved
 
 

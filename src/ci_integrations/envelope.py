@@ -50,6 +50,8 @@ _ANSI = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 )
 _HEADING = re.compile(r"^(-{20,})(?=\S)", re.MULTILINE)
+_JOINED = "Traceback (most recent call last)"
+"""Followed by the first frame without a line break in what the wire brings."""
 _TEXT_KINDS: tuple[Literal["html", "markdown", "svg", "latex", "javascript"], ...] = (
     "html", "markdown", "svg", "latex", "javascript",
 )  # fmt: skip
@@ -92,7 +94,8 @@ def strip_ansi(value: str) -> str:
 
 def clean_traceback(trace: str) -> str:
     """Without colours; the line of dashes on a line of its own; the middle cut beyond `MAX_TRACEBACK` characters."""
-    trace = _HEADING.sub(r"\1\n", strip_ansi(trace))
+    trace = _HEADING.sub(r"\1\n", strip_ansi(trace)).replace(_JOINED, f"{_JOINED}\n", 1)
+    trace = trace.replace(f"{_JOINED}\n\n", f"{_JOINED}\n", 1)
     if len(trace) <= MAX_TRACEBACK:
         return trace
     half = MAX_TRACEBACK // 2

@@ -34,7 +34,8 @@ MODEL_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 _MIN_SHARE = 400
 _MAX_ARTIFACT_LINES = 40
-_FRAME = re.compile(r"^(?:Cell In|File |  File |Input In|<ipython)", re.MULTILINE)
+_FRAME = re.compile(r"^(?:Cell In|File |Input In)|(?<=\(most recent call last\))(?:Cell In|File )", re.MULTILINE)
+_OWN_FRAME = re.compile(r"Cell In|Input In|File (?:/home/user|~)/")
 _OBJECT_REPR = re.compile(r"<.*object.*>")
 
 
@@ -139,9 +140,22 @@ def _error(error: ExecutionError | None) -> str:
     if error is None:
         return ""
     headline = f"Error: {error.name}: {error.value}".rstrip(": ")
-    trace = cut(error.traceback.strip(), 4000)
+    trace = cut(user_frames(error.traceback).strip(), 4000)
     hint = _hint(error)
     return "\n".join(part for part in (cut(headline, 2000), trace, hint) if part)
+
+
+def user_frames(trace: str) -> str:
+    """An IPython traceback with the frames of libraries left out, when there are frames of the user's own."""
+    starts = [match.start() for match in _FRAME.finditer(trace)]
+    frames = [trace[start:end] for start, end in zip(starts, [*starts[1:], len(trace)], strict=True)]
+    own = [frame for frame in frames if _OWN_FRAME.match(frame)]
+    if not own or len(own) == len(frames):
+        return trace
+    last_line = trace.rstrip().rpartition("\n")[2]
+    kept = "\n".join(frame.strip() for frame in own)
+    told = f"[{len(frames) - len(own)} frames of libraries left out]"
+    return f"{trace[: starts[0]]}{kept}\n{told}" + ("" if kept.endswith(last_line) else f"\n{last_line}")
 
 
 def _hint(error: ExecutionError) -> str:

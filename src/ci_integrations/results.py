@@ -260,7 +260,10 @@ class ExecutionResult(Value):
         return tuple(dict.fromkeys(self._kinds()))
 
     def save_all(self, directory: str | Path, store: ArtifactStore | None = None) -> list[Path]:
-        """Write every artifact into `directory` (made when missing); returns the paths, in order."""
+        """Write every artifact into `directory` (made when missing); returns the paths, in order.
+
+        Raises `ArtifactError`, after the others were written, when the bytes of some cannot be had any more.
+        """
         from ci_integrations._files import save_artifacts
 
         return save_artifacts(self.artifacts, Path(directory), store)

@@ -130,6 +130,19 @@ def test_an_error_is_named_with_its_failing_line() -> None:
     assert "----> 2 1/0" in text
 
 
+def test_a_traceback_shows_the_users_frames_and_not_those_of_libraries() -> None:
+    trace = (
+        "-" * 75 + "KeyError   Traceback (most recent call last)Cell In[4], line 1\n----> 1 f()\n"
+        "Cell In[3], line 2, in f()\n      1 def f():\n----> 2     df['x']\n"
+        "File /usr/lib/pandas/frame.py:4336, in DataFrame.__getitem__(self, key)\n   4332 indexer\n"
+        "File /usr/lib/pandas/base.py:1, in _raise(self)\n----> 1 raise KeyError\nKeyError: 'x'"
+    )
+    text = render_text(run_of(error=ExecutionError("KeyError", "'x'", trace)))
+    assert "----> 2     df['x']" in text
+    assert "pandas" not in text
+    assert text.endswith("[2 frames of libraries left out]\nKeyError: 'x'")
+
+
 def test_a_silent_cell_says_so() -> None:
     assert render_text(run_of()) == "(no output)"
 
