@@ -33,12 +33,35 @@ class FakeInterpreter:
         self.fail: Exception | None = None
         self.restarts = 0
         self.artifacts: list[Any] = []
+        self.files: dict[str, bytes] = {}
+        self.uploads: list[str] = []
+        self.fail_upload: Exception | None = None
+        self.sandbox_id: str | None = None
+        self.pauses = 0
+
+    @property
+    def sandbox(self) -> Any:
+        return self
+
+    def pause(self) -> None:
+        self.pauses += 1
+
+    def identity(self) -> dict[str, Any]:
+        return {"sandbox_id": self.sandbox_id}
+
+    def upload(self, data: bytes, path: str) -> str:
+        if self.fail_upload is not None:
+            raise self.fail_upload
+        self.files[path] = data
+        self.uploads.append(path)
+        return path
 
     def _given(self, *artifacts: Any) -> None:
         self.artifacts.extend(artifacts)
 
     def run(self, code: str, *, language: str | None = None, on_output: Any = None, **options: Any) -> ExecutionResult:
         self.ran.append({"code": code, "language": language, **options})
+        self.sandbox_id = f"sandbox-of-{id(self)}"
         if self.fail is not None:
             raise self.fail
         self.artifacts = []
@@ -84,11 +107,26 @@ class FakeAsyncInterpreter:
     async def restart_context(self) -> None:
         self._blocking.restart_context()
 
+    async def upload(self, data: bytes, path: str) -> str:
+        return self._blocking.upload(data, path)
+
+    async def open(self) -> Any:
+        return self
+
+    async def pause(self) -> None:
+        self._blocking.pause()
+
+    @property
+    def sandbox_id(self) -> str | None:
+        return self._blocking.sandbox_id
+
 
 class FakeRegistry:
     def __init__(self) -> None:
         self.sessions: dict[str, FakeInterpreter] = {}
         self.closed: list[str] = []
+        self.prewarmed: list[str] = []
+        self.adopted: dict[str, Any] = {}
         self._lock = threading.Lock()
 
     def session(self, key: str) -> FakeInterpreter:
@@ -97,6 +135,18 @@ class FakeRegistry:
 
     def asession(self, key: str) -> FakeAsyncInterpreter:
         return FakeAsyncInterpreter(self.session(key))
+
+    def keys(self) -> list[str]:
+        return list(self.sessions)
+
+    def identity(self, key: str) -> dict[str, Any]:
+        return self.session(key).identity()
+
+    def adopt(self, key: str, identity: Any) -> None:
+        self.adopted[key] = identity
+
+    def prewarm(self, key: str) -> None:
+        self.prewarmed.append(key)
 
     def close_session(self, key: str) -> None:
         self.closed.append(key)

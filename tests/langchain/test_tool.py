@@ -180,7 +180,7 @@ def picture(registry, *, images, message_metadata=None, **options):
 
 
 @pytest.mark.parametrize(
-    "metadata, shown",
+    ("metadata", "shown"),
     [
         ({"model_provider": "anthropic"}, True),
         ({"model_provider": "google_genai"}, True),

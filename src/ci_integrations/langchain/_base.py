@@ -5,7 +5,8 @@ A tool's work is a flow (see `_flow.py`): written once, driven blocking by `_run
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
@@ -98,7 +99,7 @@ class SandboxTool(BaseTool):
         call = self._call(runtime, config, live.tell)
         key = self._sessions.key(config)
         with self._sessions.turn(key, call.run):
-            session = self._sessions.session(key)
+            session = partial(self._sessions.session, key)
             result = drive(self._attempt(session, call, self._named(values, arguments)))
             if self._sessions.ends_with_call:
                 self._sessions.registry.close_session(key)
@@ -117,16 +118,16 @@ class SandboxTool(BaseTool):
         call = self._call(runtime, config, live.atell)
         key = self._sessions.key(config)
         with self._sessions.turn(key, call.run):
-            session = self._sessions.asession(key)
+            session = partial(self._sessions.asession, key)
             result = await adrive(self._attempt(session, call, self._named(values, arguments)))
             if self._sessions.ends_with_call:
                 await self._sessions.registry.aclose_session(key)
         await live.aend()
         return self._answer(result, call)
 
-    def _attempt(self, session: Any, call: Call, arguments: dict[str, Any]) -> Flow[ExecutionResult]:
+    def _attempt(self, session: Callable[[], Any], call: Call, arguments: dict[str, Any]) -> Flow[ExecutionResult]:
         try:
-            return (yield from self._work(session, call, **arguments))
+            return (yield from self._work(session(), call, **arguments))
         except Exception as error:
             if not is_run_time_failure(error):
                 raise

@@ -6,12 +6,11 @@ last part names a single call and is dropped. So a sub-agent's sandbox lives as 
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import threading
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -57,7 +56,6 @@ class Sessions:
         self._registry = self._given if hasattr(self._given, "asession") else None
         self._runs: dict[object, int] = {}
         self._warned = False
-        self._tasks: set[asyncio.Future[None]] = set()
 
     @property
     def registry(self) -> Any:
@@ -120,16 +118,8 @@ class Sessions:
 
     def prewarm(self, key: str) -> None:
         """Open the sandbox in the background. A failure shows itself at the first call, which tries again."""
-        session = self.session(key)
-        if session.sandbox_id is None:
-            threading.Thread(target=_quietly, args=(lambda: session.sandbox,), daemon=True).start()
-
-    def aprewarm(self, key: str) -> None:
-        session = self.asession(key)
-        if session.sandbox_id is None:
-            task = asyncio.ensure_future(_aquietly(session.open))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if not self.shares_interpreter and self.session(key).sandbox_id is None:
+            self.registry.prewarm(key)
 
     def pause(self, session: Any) -> Flow[None]:
         """Pause the session's sandbox, if it has one: the next call resumes it, variables and all."""
@@ -179,20 +169,6 @@ class Sessions:
 def opened(session: Any) -> Callable[[], Any]:
     """A step that gives the SDK's own sandbox object."""
     return session.open if hasattr(session, "open") else lambda: session.sandbox
-
-
-def _quietly(open_: Callable[[], Any]) -> None:
-    try:
-        open_()
-    except Exception as error:  # noqa: BLE001 - the first call will meet it again and tell
-        _log.debug("prewarming failed: %s", error)
-
-
-async def _aquietly(open_: Callable[[], Awaitable[Any]]) -> None:
-    try:
-        await open_()
-    except Exception as error:  # noqa: BLE001 - the first call will meet it again and tell
-        _log.debug("prewarming failed: %s", error)
 
 
 def thread_key(config: RunnableConfig | None) -> str | None:

@@ -100,16 +100,17 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         await self._sessions.aclose()
 
     def before_agent(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        key = self._arrive(state)
+        """Takes over a session that another process left in the state; opens the sandbox in the background."""
+        key = self._key()
+        identity = _held(state).get("identity")
+        if identity and not self._sessions.knows(key):
+            self._sessions.registry.adopt(key, identity)
         if self._prewarm:
             self._sessions.prewarm(key)
         return None
 
     async def abefore_agent(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        key = self._arrive(state)
-        if self._prewarm:
-            self._sessions.aprewarm(key)
-        return None
+        return self.before_agent(state, runtime)
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -151,14 +152,6 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
 
     def _key(self) -> str:
         return self._sessions.key(get_config())
-
-    def _arrive(self, state: CodeInterpreterState) -> str:
-        """The session's key; a session that another process left in the state is taken over."""
-        key = self._key()
-        identity = _held(state).get("identity")
-        if identity and not self._sessions.knows(key):
-            self._sessions.registry.adopt(key, identity)
-        return key
 
     def _prepared(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         """The request as the model should see it; the state stays as it is."""
