@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ci_integrations.cli._e2b import e2b_errors, endpoint
@@ -99,7 +99,7 @@ def _show(found: list[dict[str, Any]]) -> None:
     if not found:
         out.print("no sandbox of this library is running")
         return
-    table = Table("sandbox", "state", "age", "ends in", "session", "made by", "owner", "")
+    table = Table(Column("sandbox", no_wrap=True), "state", "age", "ends in", "session", "made by", "owner", "")
     for entry in found:
         made_by = f"{entry['host'] or '?'}:{entry['pid'] or '?'}"
         ages = (_minutes(entry["started_at"], past=True), _minutes(entry["end_at"], past=False))
