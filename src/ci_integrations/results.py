@@ -117,6 +117,12 @@ class ArtifactBase(Value):
 
         return save_artifact(self, Path(path), store)
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        """In a notebook: the picture, the chart in its interactive form, the table."""
+        from ci_integrations._notebook import mimebundle
+
+        return mimebundle(self)  # type: ignore[arg-type]  # every artifact is one of the union
+
 
 class _Bytes(ArtifactBase):
     mime: str
@@ -267,6 +273,11 @@ class ExecutionResult(Value):
         from ci_integrations._files import save_artifacts
 
         return save_artifacts(self.artifacts, Path(directory), store)
+
+    def _ipython_display_(self) -> None:
+        from ci_integrations._notebook import show
+
+        show(self)
 
     def _kinds(self) -> Iterator[str]:
         if self.text is not None:
