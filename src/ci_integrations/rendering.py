@@ -148,7 +148,7 @@ def _error(error: ExecutionError | None) -> str:
 def user_frames(trace: str) -> str:
     """An IPython traceback with the frames of libraries left out, when there are frames of the user's own."""
     starts = [match.start() for match in _FRAME.finditer(trace)]
-    frames = [trace[start:end] for start, end in zip(starts, [*starts[1:], len(trace)], strict=True)]
+    frames = [trace[start:end] for start, end in zip(starts, [*starts[1:], len(trace)], strict=False)]
     own = [frame for frame in frames if _OWN_FRAME.match(frame)]
     if not own or len(own) == len(frames):
         return trace
