@@ -100,6 +100,11 @@ async def test_a_busy_loop_can_be_interrupted_and_the_state_lives(run):
     assert (await run("kept")).value == "7"
 
 
+async def test_an_interrupt_before_the_kernel_is_ready_does_not_kill_it(run):
+    cell = await run("import time; time.sleep(60)", timeout=0.001)
+    assert (cell.error, cell.died) == (("KeyboardInterrupt", ""), None)
+
+
 async def test_waiting_can_be_interrupted(run):
     for code in ("import time; time.sleep(60)", "import asyncio; await asyncio.sleep(60)", "!sleep 60; echo no"):
         cell = await run(code, timeout=0.3)
@@ -188,3 +193,9 @@ async def test_a_printer_for_numbers_of_the_users_own_is_used(run):
     await run("f = get_ipython().display_formatter.formatters['text/html']\nf.for_type(int, lambda i: f'<b>{i}</b>')")
     assert (await run("7")).displays[0]["data"] == {"text/plain": "7", "text/html": "<b>7</b>"}
     assert (await run("%precision 2\n3.14159")).value == "3.14"
+
+
+async def test_modules_beside_the_user_can_be_imported_but_do_not_hide_the_standard_library(run):
+    await run("open('mine.py', 'w').write('x = 5'); open('statistics.py', 'w').write('x = 6')")
+    assert (await run("import mine; mine.x")).value == "5"
+    assert (await run("import statistics; hasattr(statistics, 'x')")).value == "False"

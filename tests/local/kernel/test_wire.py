@@ -18,7 +18,6 @@ DIFFERENT = {
     "expr_in_out_history": "the reference puts code that sets variables before the first cell; we set them out of band",
     "sys_stdout_isatty_fileno": "the number of its descriptor",
     "cwd_ctx_tmp": "CPython 3.11 is python311.zip",
-    "exc_incomplete": "CPython 3.13's name for it; 3.11 says what was never closed",
     "exc_system_exit_0": "the line number inside IPython",
     "exc_exception_group": "line numbers and 3.13's carets",
     "syntax_warning": "3.13 words it differently, and the reference compiles a cell three times",

@@ -68,6 +68,7 @@ class Context:
         self._running: int | None = None
         self._over: asyncio.Future[None] = self._loop.create_future()
         """Of the running cell: done when it is."""
+        self._started = asyncio.Event()
         self._events: deque[Event] = deque()
         self._wake = asyncio.Event()
         self._output = Output(child.stdout, child.stderr, limits.output, self._wake.set)
@@ -108,6 +109,10 @@ class Context:
         if self._running is None or not self.alive:
             return "interrupted" if self.alive else "killed"
         self._output.resume()
+        with contextlib.suppress(
+            TimeoutError
+        ):  # before that a signal would hit an interpreter that is not ready for it
+            await asyncio.wait_for(self._started.wait(), grace)
         await self._signal(signal.SIGINT)
         await asyncio.wait({over}, timeout=grace)
         if over.done():
@@ -133,6 +138,7 @@ class Context:
     def _begin(self) -> None:
         self._running = next(self._ids)
         self._over = self._loop.create_future()
+        self._started.clear()
         self._events.clear()
         self._output.begin()
         self._interrupted = False
@@ -211,6 +217,7 @@ class Context:
             return
         kind = frame.get("type")
         if kind == "started":
+            self._started.set()
             self._push({"type": "started", "execution_count": _integer(frame.get("execution_count"))})
         elif kind == "done":
             self._finish()
@@ -256,6 +263,7 @@ class Context:
         self._end_cell()
 
     def _end_cell(self) -> None:
+        self._started.set()
         self._push({"type": "done"})
         self._running = None
         self._over.set_result(None)

@@ -62,7 +62,7 @@ class Kernel:
         os.environ.setdefault("MPLBACKEND", INLINE)
         kernel_streams.install()
         _change_directory(str(config.get("cwd", "")))
-        _let_cwd_be_imported()
+        _order_import_path()
         kernel_pip.use_packages()
         _reseed()
         asyncio.set_event_loop(self._loop)
@@ -94,7 +94,7 @@ class Kernel:
 
     def _run(self, request: dict[str, Any]) -> None:
         self._request = request.get("id")
-        self._shell.interrupted = self._shell.showed_error = False
+        self._shell.interrupted = self._shell.showed_error = self._deferred = False
         self._send({"type": "started", "execution_count": self._shell.execution_count})
         with _environment(request.get("envs") or {}):
             self._run_cell(str(request.get("code", "")))
@@ -119,6 +119,7 @@ class Kernel:
         except Exception:  # noqa: BLE001 - a transformer's fault is shown as the cell's error
             transformed, broken = code, sys.exc_info()
         try:
+            self._raise_deferred()
             result = await shell.run_cell_async(
                 code, store_history=True, transformed_cell=transformed, preprocessing_exc_tuple=broken
             )
@@ -152,7 +153,7 @@ class Kernel:
 
     def _on_sigint(self, signum: int, frame: object) -> None:
         """Raise in whatever user code runs; cancel a cell that only waits."""
-        if self._channel.sending:
+        if self._channel.sending or (self._cell is None and self._request is not None):
             self._deferred = True
         elif asyncio.current_task(self._loop) is not None:
             raise KeyboardInterrupt
@@ -173,10 +174,12 @@ class Kernel:
         if len(frame) > self._max:
             frame = encode({"type": "truncated", "bytes": len(frame), "id": self._request})
         self._channel.send_bytes(frame)
-        if self._deferred:
+        self._raise_deferred()
+
+    def _raise_deferred(self) -> None:
+        if self._deferred and self._cell is not None:
             self._deferred = False
-            if self._cell is not None:
-                raise KeyboardInterrupt
+            raise KeyboardInterrupt
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
@@ -204,11 +207,13 @@ def _change_directory(path: str) -> None:
             return
 
 
-def _let_cwd_be_imported() -> None:
-    """Modules beside the user's files can be imported, but never hide the standard library."""
-    if "" not in sys.path:
-        places = [i for i, path in enumerate(sys.path) if path.endswith(("site-packages", "dist-packages"))]
-        sys.path.insert(places[0] if places else len(sys.path), "")
+def _order_import_path() -> None:
+    """The standard library, then modules beside the user's files, which cannot hide it, then packages."""
+    library = f"{sys.base_prefix}/"
+    own = [
+        path for path in sys.path if path.startswith(library) and not path.endswith(("site-packages", "dist-packages"))
+    ]
+    sys.path[:] = [*own, "", *(path for path in sys.path if path and path not in own)]
 
 
 def _reseed() -> None:

@@ -64,7 +64,8 @@ class Formatter(DisplayFormatter):
 
     def format(self, obj: Any, include: Any = None, exclude: Any = None) -> tuple[Bundle, Bundle]:
         if type(obj) not in _SIMPLE or include or exclude or self._has_other_forms(type(obj)):
-            return cast("tuple[Bundle, Bundle]", super().format(obj, include, exclude))
+            found: tuple[Bundle, Bundle] = super().format(obj, include, exclude)  # type: ignore[no-untyped-call]
+            return found
         text = self.formatters["text/plain"](obj)
         return ({} if text is None else {"text/plain": text}), {}
 
@@ -73,8 +74,20 @@ class Formatter(DisplayFormatter):
         return any(kind in form.type_printers for mime, form in self.formatters.items() if mime != "text/plain")
 
 
+class _IncompleteInputError(SyntaxError):
+    """A cell that ends too early, by CPython 3.13's name; older ones have the words but not the class."""
+
+
 class Compiler(CachingCompiler):
     """Names a cell's file as Jupyter does, so that messages which show it read the same."""
+
+    def ast_parse(self, source: str, filename: str = "<unknown>", symbol: str = "exec") -> Any:
+        try:
+            return super().ast_parse(source, filename, symbol)
+        except SyntaxError as error:
+            if type(error) is SyntaxError and error.msg == "incomplete input":
+                raise _IncompleteInputError(*error.args) from None
+            raise
 
     def get_code_name(self, raw_code: str, code: str, number: int) -> str:
         return f"/tmp/ipykernel_{os.getpid()}/{murmur2(raw_code.encode('utf-8', 'replace'))}.py"  # noqa: S108 - a name
@@ -117,7 +130,7 @@ class KernelShell(InteractiveShell):
 
     def init_display_formatter(self) -> None:
         self.display_formatter = Formatter(parent=self)
-        self.configurables.append(self.display_formatter)
+        self.configurables.append(self.display_formatter)  # type: ignore[arg-type]  # as IPython does itself
 
     def ask_exit(self) -> None:
         self.exiting = True

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ci_integrations.local.sandbox.api import EngineError, Entry, Limits
+from ci_integrations.local.sandbox.api import EngineError, Entry, Limits, MiB
 
 _ALIASES = {"js": "javascript", "ts": "typescript", "": "python", "python3": "python", "sh": "bash"}
 _PACKAGE = "ci_integrations.local.sandbox"
@@ -53,7 +53,10 @@ def entry(language: str, *, cwd: str, envs: dict[str, str], limits: Limits) -> E
     if language == "bash":
         return Entry(f"{_PACKAGE}.kernel_bash:main", config)
     kernel = find(language)
-    config |= {"argv": list(kernel.argv), "env": dict(kernel.env), "interrupt": kernel.interrupt}
+    heap = (
+        {"DENO_V8_FLAGS": f"--max-old-space-size={limits.memory // MiB * 3 // 4}"} if kernel.dialect == "deno" else {}
+    )
+    config |= {"argv": list(kernel.argv), "env": {**kernel.env, **heap}, "interrupt": kernel.interrupt}
     return Entry(f"{_PACKAGE}.kernel_jupyter:main", config | {"language": kernel.dialect})
 
 

@@ -31,10 +31,11 @@ def set_resource_limits(limits: Limits, *, address_space_limit: bool, count_othe
         resource.RLIMIT_CORE: (0, 0),
         resource.RLIMIT_MEMLOCK: (64 * 1024,) * 2,
         resource.RLIMIT_MSGQUEUE: (0, 0),
-        resource.RLIMIT_DATA: (data + limits.memory,) * 2,
     }
     if address_space_limit:
-        # RLIMIT_DATA does not see shared mappings; this one does. V8 and the JVM reserve tens of GiB and go without.
+        # V8 and the JVM reserve tens of GiB, of it one in writable private mappings: they go without both.
+        wanted[resource.RLIMIT_DATA] = (data + limits.memory,) * 2
+        # RLIMIT_DATA does not see shared mappings; this one does.
         wanted[resource.RLIMIT_AS] = (size + limits.memory * 3 // 2 + _SHARED_MAPPINGS,) * 2
     if limits.cpu_seconds is not None:
         wanted[resource.RLIMIT_CPU] = (limits.cpu_seconds, limits.cpu_seconds + 1)
