@@ -29,6 +29,7 @@ class FakeSandbox:
     def __init__(self, spec: SandboxSpec) -> None:
         self.spec = spec
         self.sandbox_id = spec.sandbox_id
+        self.home = "/home/user"
         self.dead: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self.done: list[str] = []
 

@@ -191,22 +191,22 @@ def test_a_path_that_nobody_has_is_a_404_in_json(endpoint: Endpoint) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, 404)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"{not json",
-        b"[]",
-        b"{}",
-        b'{"templateID": 5}',
-        b'{"templateID":"base","timeout":-1}',
-        b"[" * 100000,
-        b'{"templateID":"base","timeout":true}',
-        b'{"templateID":"base","envVars":{"A=B":"c"}}',
-        b"\xff\xfe",
-        b'{"templateID":"base","timeout":999999999}',
-        b'{"templateID":"base","metadata":{"a":1}}',
-    ],
-)
+BROKEN = [
+    b"{not json",
+    b"[]",
+    b"{}",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"templateID": 5}',
+    b'{"templateID": "base", "timeout": -1}',
+    b'{"templateID": "base", "timeout": true}',
+    b'{"templateID": "base", "timeout": 999999999}',
+    b'{"templateID": "base", "metadata": {"a": 1}}',
+    b'{"templateID": "base", "envVars": {"A=B": "c"}}',
+]
+
+
+@pytest.mark.parametrize("body", BROKEN)
 def test_a_broken_create_is_a_400(endpoint: Endpoint, body: bytes) -> None:
     answer = httpx.post(endpoint.url + "/v2/sandboxes", content=body, headers={"X-API-KEY": endpoint.token})
     assert (answer.status_code, answer.json()["code"]) == (400, 400)

@@ -148,9 +148,7 @@ def listens(pid: int, port: int) -> bool:
     wanted = f":{port:04X} 00000000:0000 0A"
     lines = Path("/proc/net/tcp").read_text().splitlines()
     inodes = {line.split()[9] for line in lines if wanted in line}
-    links = []
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        links.append(os.readlink(link) if link.is_symlink() else "")
+    links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
     return any(f"socket:[{inode}]" in links for inode in inodes)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ci_integrations.local.sandbox.api import Exit
+from ci_integrations.local.sandbox.api import EngineError, Exit
 from ci_integrations.local.server.http import HttpError
 from ci_integrations.local.server.records import Record, Wishes
 from ci_integrations.local.server.table import SandboxTable
@@ -139,7 +139,7 @@ async def test_closing_ends_all(house: House) -> None:
 
 
 async def test_the_spec_tells_the_engine_what_was_wished(house: House) -> None:
-    record = await house.create(envs={"A": "b"}, allow_out=("pypi.org",))
+    record = await house.create(envs={"A": "b"})
     spec = house.engine.made[0].spec
     assert spec.envs == {
         "E2B_SANDBOX": "true",
@@ -147,4 +147,13 @@ async def test_the_spec_tells_the_engine_what_was_wished(house: House) -> None:
         "E2B_TEMPLATE_ID": "base",
         "A": "b",
     }
-    assert (spec.allow_internet, spec.allow_hosts) == (True, ("pypi.org",))
+    assert spec.allow_internet is False
+
+
+async def test_a_sandbox_whose_network_fails_is_not_left_behind(house: House) -> None:
+    with pytest.raises(EngineError):  # a fake cannot listen inside
+        await house.create(allow_out=("pypi.org",))
+    [sandbox] = house.engine.made
+    assert (sandbox.spec.allow_internet, sandbox.spec.allow_hosts) == (True, ("pypi.org",))
+    assert sandbox.done == ["kill"]
+    assert house.table.all() == []

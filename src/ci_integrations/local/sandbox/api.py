@@ -92,6 +92,9 @@ class Child(Protocol):
 
     async def signal(self, number: int, *, group: bool = True) -> None: ...
     async def resize(self, pty: Pty) -> None: ...
+    def close_stdin(self) -> None:
+        """The process reads the end of its input. Not for a pty."""
+
     def close(self) -> None:
         """Close the host's file descriptors. Does not kill."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -147,8 +146,7 @@ class Process:
     async def close_stdin(self) -> None:
         async with self._writing:
             if self.child.stdin is not None and self.command.pty is None:
-                fd, self.child.stdin = self.child.stdin, None
-                os.close(fd)
+                self.child.close_stdin()
 
     async def run(self) -> None:
         """Passes on what it writes until it has ended."""

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from ci_integrations.local.sandbox import packages
 from ci_integrations.local.sandbox.api import Engine, Exit, Limits, Sandbox, SandboxDead, SandboxSpec, Usage
-from ci_integrations.local.sandbox.network import Rules, open_network, proxy_envs
+from ci_integrations.local.sandbox.network import Network, Rules, open_network, proxy_envs
 from ci_integrations.local.sandbox.worker_client import FileWorker
 from ci_integrations.local.server.contexts import ContextTable, OpenKernel, open_real_kernel
 from ci_integrations.local.server.http import HttpError
@@ -91,7 +91,6 @@ class SandboxTable:
         sandbox_id = new_sandbox_id()
         spec = self._spec(sandbox_id, wishes)
         sandbox = await self.engine.create(spec)
-        rules = Rules(allow=wishes.allow_out, trusted=packages.trusted_index())
         files = FileWorker(sandbox)
         record = Record(
             sandbox_id=sandbox_id,
@@ -105,10 +104,20 @@ class SandboxTable:
             started_at=self.clock.now(),
             ends=self.clock.monotonic() + wishes.timeout,
             traffic_token=new_token("ta_") if wishes.private_traffic else None,
-            network=await open_network(sandbox, rules) if spec.allow_internet else None,
+            network=await self._network(sandbox, spec),
         )
         record.running.set()
         return record
+
+    async def _network(self, sandbox: Sandbox, spec: SandboxSpec) -> Network | None:
+        if not spec.allow_internet:
+            return None
+        rules = Rules(allow=tuple(spec.allow_hosts), trusted=packages.trusted_index())
+        try:
+            return await open_network(sandbox, rules)
+        except BaseException:
+            await _kill(sandbox)
+            raise
 
     def _spec(self, sandbox_id: str, wishes: Wishes) -> SandboxSpec:
         own = {"E2B_SANDBOX": "true", "E2B_SANDBOX_ID": sandbox_id, "E2B_TEMPLATE_ID": wishes.template_id}

@@ -16,8 +16,7 @@ from connectrpc.request import RequestContext
 from e2b.envd.process import process_pb as pb
 from protobuf import Oneof
 
-from ci_integrations.local.sandbox.api import HOME, EngineError, Pty, SandboxDead
-from ci_integrations.local.sandbox.worker_client import FileError
+from ci_integrations.local.sandbox.api import EngineError, Pty, SandboxDead
 from ci_integrations.local.server.envd.rpc import CALL, one_of
 from ci_integrations.local.server.envd.users import WrongUser, user_of
 from ci_integrations.local.server.processes import Command, Ended, Event, Listener, Output, Process, events
@@ -34,9 +33,11 @@ class ProcessService:
         return pb.ListResponse(processes=[_info(p) for p in CALL.get().record.processes.running()])
 
     async def start(self, request: pb.StartRequest, ctx: Context) -> AsyncIterator[pb.StartResponse]:
-        command = await _command(request, ctx)
+        command = _command(request, ctx)
         try:
             process = await CALL.get().record.processes.start(command)
+        except NotADirectoryError:
+            raise ConnectError(Code.INVALID_ARGUMENT, f"cwd '{command.cwd}' does not exist") from None
         except (EngineError, OSError) as error:
             raise ConnectError(Code.INVALID_ARGUMENT, f"cannot start {command.argv[0]!r}: {error}") from None
         listener = process.listen()
@@ -97,7 +98,7 @@ class ProcessService:
 # -- from the wire
 
 
-async def _command(request: pb.StartRequest, ctx: Context) -> Command:
+def _command(request: pb.StartRequest, ctx: Context) -> Command:
     if request.process is None or not request.process.cmd:
         raise ConnectError(Code.INVALID_ARGUMENT, "a command is needed")
     try:
@@ -111,7 +112,7 @@ async def _command(request: pb.StartRequest, ctx: Context) -> Command:
         raise ConnectError(Code.INVALID_ARGUMENT, "a command, argument or variable cannot hold a NUL")
     return Command(
         argv=argv,
-        cwd=await _directory(config.cwd),
+        cwd=_absolute(config.cwd),
         envs=dict(config.envs),
         tag=request.tag if request.has_field("tag") else None,
         stdin=request.stdin if request.has_field("stdin") else True,
@@ -119,22 +120,11 @@ async def _command(request: pb.StartRequest, ctx: Context) -> Command:
     )
 
 
-async def _directory(cwd: str) -> str:
-    path = _absolute(cwd)
-    if path == HOME:
-        return path
-    try:
-        if (await CALL.get().record.files.stat(path)).type == "directory":
-            return path
-    except FileError:
-        pass
-    raise ConnectError(Code.INVALID_ARGUMENT, f"cwd '{path}' does not exist")
-
-
 def _absolute(path: str) -> str:
+    home = CALL.get().record.sandbox.home
     if path == "~" or path.startswith("~/"):
-        path = HOME + path[1:]
-    return posixpath.normpath(posixpath.join(HOME, path))
+        path = home + path[1:]
+    return posixpath.normpath(posixpath.join(home, path))
 
 
 def _pty(pty: pb.PTY) -> Pty:
