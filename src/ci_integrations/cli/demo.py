@@ -133,7 +133,8 @@ def _scripted_model(profile: Profile, name: str) -> BaseChatModel:
 
     steps = _story.steps(profile, name)
     says = [ScriptedChatModel.call("code_interpreter", text=step.text, code=step.code) for step in steps]
-    return ScriptedChatModel([*says, conclude])
+    scripted: BaseChatModel = ScriptedChatModel([*says, conclude])
+    return scripted
 
 
 def _last_table(messages: list[Any]) -> tuple[list[str], list[Any]]:
