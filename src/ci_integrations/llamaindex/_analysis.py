@@ -6,8 +6,11 @@ steps with blocking or asynchronous parts. The query engine and the workflow liv
 
 from __future__ import annotations
 
+import asyncio
 import textwrap
+import threading
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +84,14 @@ class Upload:
     remote: str
 
 
-Step = Predict | Execute | Upload
+@dataclass(frozen=True)
+class Acquire:
+    """Wait for `lock`; the rules release it."""
+
+    lock: threading.Lock
+
+
+Step = Predict | Execute | Upload | Acquire
 Flow = Generator[Step, Any, Any]
 
 
@@ -97,6 +107,8 @@ class Analysis:
     synthesize_response: bool = True
     max_repairs: int = 2
     max_output_chars: int = 20_000
+    preparing: threading.Lock = field(default_factory=threading.Lock)
+    """Held while data is loaded: nobody reads a file that somebody else is uploading."""
 
 
 class Answer(BaseModel):
@@ -147,12 +159,20 @@ def repaired_code(analysis: Analysis, answer: Answer) -> Generator[Step, Any, st
 
 def prepared(analysis: Analysis, answer: Answer) -> Generator[Step, Any, ExecutionResult | None]:
     """Make sure that the data is in the kernel; what went wrong, or None."""
+    yield Acquire(analysis.preparing)
+    try:
+        return (yield from _prepared(analysis, answer))
+    finally:
+        analysis.preparing.release()
+
+
+def _prepared(analysis: Analysis, answer: Answer) -> Generator[Step, Any, ExecutionResult | None]:
     for _ in range(2):
-        result = yield Execute(analysis.dataset.prepare_cell(), quiet=True)
+        result: ExecutionResult = yield Execute(analysis.dataset.prepare_cell(), quiet=True)
         said = read_prepared(result)
         if said is None:
             error = result.error or ExecutionError(name="NotPrepared", value=result.stdout[-500:])
-            return result.model_copy(update={"error": error, "code": ""})  # type: ignore[no-any-return]
+            return result.model_copy(update={"error": error, "code": ""})
         if "profile" in said:
             answer.profile = str(said["profile"])
             return None
@@ -250,32 +270,45 @@ class Host:
 def drive(flow: Generator[Step, Any, Any], host: Host) -> Any:
     """Take every step of `flow`, blocking; returns what it returns."""
     outcome: Any = None
-    while True:
-        try:
-            step = flow.send(outcome)
-        except StopIteration as end:
-            return end.value
-        match step:
-            case Predict(prompt, values):
-                outcome = host.llm.predict(prompt, **values)
-            case Execute(code):
-                outcome = _run.run(host.session, code, **host.run_options)
-            case Upload(content, remote):
-                outcome = host.session.interpreter.upload(content, remote)
+    with closing(flow):
+        while True:
+            try:
+                step = flow.send(outcome)
+            except StopIteration as end:
+                return end.value
+            match step:
+                case Predict(prompt, values):
+                    outcome = host.llm.predict(prompt, **values)
+                case Execute(code):
+                    outcome = _run.run(host.session, code, **host.run_options)
+                case Upload(content, remote):
+                    outcome = host.session.interpreter.upload(content, remote)
+                case Acquire(lock):
+                    outcome = lock.acquire()
 
 
 async def adrive(flow: Generator[Step, Any, Any], host: Host, ctx: Any = None) -> Any:
     """The same, awaited; the model's programs are told to `ctx` while they run."""
     outcome: Any = None
-    while True:
-        try:
-            step = flow.send(outcome)
-        except StopIteration as end:
-            return end.value
-        match step:
-            case Predict(prompt, values):
-                outcome = await host.llm.apredict(prompt, **values)
-            case Execute(code, quiet):
-                outcome = await _run.arun(host.session, code, ctx=None if quiet else ctx, **host.run_options)
-            case Upload(content, remote):
-                outcome = await host.session.interpreter.upload(content, remote)
+    with closing(flow):
+        while True:
+            try:
+                step = flow.send(outcome)
+            except StopIteration as end:
+                return end.value
+            match step:
+                case Predict(prompt, values):
+                    outcome = await host.llm.apredict(prompt, **values)
+                case Execute(code, quiet):
+                    outcome = await _run.arun(host.session, code, ctx=None if quiet else ctx, **host.run_options)
+                case Upload(content, remote):
+                    outcome = await host.session.interpreter.upload(content, remote)
+                case Acquire(lock):
+                    await _acquired(lock)
+                    outcome = None
+
+
+async def _acquired(lock: threading.Lock) -> None:
+    """A lock that threads and several event loops share cannot be awaited; it is held for moments only."""
+    while not lock.acquire(blocking=False):  # noqa: ASYNC110
+        await asyncio.sleep(0.005)

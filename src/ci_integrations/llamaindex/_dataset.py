@@ -6,6 +6,7 @@ kernel is asked what it lacks, so a replaced sandbox is filled again without a s
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import keyword
@@ -74,8 +75,8 @@ class Dataset:
         local = self._remote_files().get(remote)
         if local is not None:
             return Path(local)
-        name = Path(remote).stem
-        return _csv(self.frames[name]).encode()
+        (name,) = [item["name"] for item in self.recipe["frames"] if item["path"] == remote]
+        return _csv(self.frames[name])
 
     def _remote_files(self) -> dict[str, str | Path]:
         """By remote path; two files of one name do not overwrite each other."""
@@ -107,9 +108,12 @@ def _identifier(stem: str) -> str:
 def _frame_recipe(name: str, frame: Any) -> dict[str, Any]:
     """How to read the frame's CSV back with the dtypes it has here."""
     flat, depth = _flat(frame)
+    content = _csv(frame)
+    # Named by content: two engines that share a sandbox may both have a `df`.
     return {
         "name": name,
-        "path": f"{REMOTE}/frames/{name}.csv",
+        "path": f"{REMOTE}/frames/{name}-{hashlib.sha256(content).hexdigest()[:8]}.csv",
+        "size": len(content),
         "na": _NA,
         "read": {column: _read_as(flat[column]) for column in flat.columns},
         "then": {column: _then(flat[column]) for column in flat.columns if _CONVERTED.match(str(flat[column].dtype))},
@@ -135,14 +139,14 @@ def _then(column: Any) -> dict[str, Any]:
     return {"dtype": dtype, "categories": categories, "ordered": bool(column.cat.ordered)}
 
 
-def _csv(frame: Any) -> str:
+def _csv(frame: Any) -> bytes:
     flat, _ = _flat(frame)
     for column in flat.columns:
         if str(flat[column].dtype) == "category":
             flat[column] = flat[column].cat.codes
     out = io.StringIO()
     flat.to_csv(out, index=False, na_rep=_NA)
-    return out.getvalue()
+    return out.getvalue().encode()
 
 
 def _flat(frame: Any) -> tuple[Any, int]:

@@ -29,8 +29,8 @@ class CiDataset:
 
     @staticmethod
     def _there(item: dict[str, Any]) -> bool:
-        size, path = item.get("size"), Path(item["path"])
-        return path.is_file() and size in (None, path.stat().st_size)
+        path = Path(item["path"])
+        return path.is_file() and path.stat().st_size == item["size"]
 
     def load(self) -> None:
         for item in self.recipe["frames"]:

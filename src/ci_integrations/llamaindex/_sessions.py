@@ -19,6 +19,8 @@ from ci_integrations.errors import ConfigurationError
 STATE_KEY = "code_interpreter"
 """Where a Context's store keeps the session."""
 
+_REGISTRY_OPTIONS = frozenset({"max_sessions", "max_created", "idle", "idle_ttl"})
+
 Scope = Literal["context", "tool"]
 
 
@@ -32,6 +34,8 @@ class Session:
 
 class Sessions:
     """Hands out sessions. Makes a `SessionRegistry` on first use, unless an interpreter or a registry was handed in.
+
+    `options` are those of `CodeInterpreter`, and `idle`, `idle_ttl`, `max_sessions`, `max_created` of the registry.
 
     `scope="tool"`: one session for everybody, whatever the Context. `slot` is where a Context's store keeps the
     session: two tools with one slot share a kernel.
@@ -60,7 +64,9 @@ class Sessions:
         if self._registry is None:
             from ci_integrations.sessions import SessionRegistry
 
-            self._registry = SessionRegistry(self._options)
+            of_registry = {name: value for name, value in self._options.items() if name in _REGISTRY_OPTIONS}
+            of_interpreter = {name: value for name, value in self._options.items() if name not in _REGISTRY_OPTIONS}
+            self._registry = SessionRegistry(of_interpreter, **of_registry)
         return self._registry
 
     async def of(self, ctx: Any = None) -> Session:

@@ -38,8 +38,10 @@ class _Arguments(BaseModel):
 class CodeInterpreterTool(FunctionTool):
     """Runs the model's code in a sandbox; one session for each workflow Context.
 
-    `interpreter`: None (sessions are made on first use, from `options` of `CodeInterpreter`: `backend=`, `template=`,
-    `packages=`, ...), a `SessionRegistry`, or one interpreter that everybody shares. `timeout`: seconds for a cell.
+    `interpreter`: None (sessions are made on first use, from `options` of `CodeInterpreter` and `SessionRegistry`:
+    `backend=`, `template=`, `packages=`, `idle=`, ...), a `SessionRegistry`, or one interpreter that everybody shares.
+    A Context that is to go on in another process needs `idle="keep"` or `"pause"`: else the sandbox ends with this one.
+    `timeout`: seconds for a cell.
     `images`: how pictures reach the model, `"blocks"`, `"path"` (files in `artifact_dir`) or `"none"`.
     `approval`: `"never"`, `"always"`, or a function of the code. `on_output` gets every `OutputEvent`, also where there
     is no workflow to stream into. The model sees one argument, `code`.
