@@ -152,6 +152,7 @@ class Life:
         kwargs.setdefault("idempotency_key", f"ci-{uuid.uuid4()}")
         keep = partial(session.moved_in, kind=self.io.kind)
         create = partial(self.io.finish, self.io.sandbox_class().create, keep, kwargs)
+        session.check_usable()
         watch(session)
         session.creating = True
         try:
@@ -162,6 +163,10 @@ class Life:
             raise (error if rule is None else explained(rule.failure, str(error))) from error
         finally:
             session.creating = False
+        if session.closed:  # while the sandbox was being made
+            yield from self.let_go("kill")
+            session.moved_out()
+            session.check_usable()
         session.template_id = session.template_id or kwargs.get("template")
         logger.info("session %s: sandbox %s started", session.id, session.sandbox_id)
 

@@ -20,12 +20,13 @@ from ci_integrations.results import ExecutionError, ExecutionResult, SandboxEven
 
 logger = logging.getLogger("ci_integrations")
 
+WHO = 'print([__import__("os").getpid(), __import__("os").getuid()])'
+"""Says which process the kernel is."""
 PROBE = (
-    'print([__import__("os").getpid(), __import__("os").getuid()])\n'
-    '(getattr(__import__("sys").modules.get("_ci_extractor"), "enter", None)'
+    WHO + '\n(getattr(__import__("sys").modules.get("_ci_extractor"), "enter", None)'
     ' or (lambda shell: setattr(shell, "execution_count", shell.execution_count - 1)))(get_ipython())'
 )
-"""A hidden cell: says which process the kernel is, and leaves the count where it was."""
+"""A hidden cell: the same, and it leaves the count where it was."""
 PROBE_SECONDS = 10
 
 
@@ -51,6 +52,7 @@ class Recovering(Life):
 
     def recover(self, rule: Rule, error: Exception, attempt: Attempt) -> Flow[ExecutionResult | None]:
         """None: run it (again, if that was asked for). A result: it may have run, and is not run again. Or raises."""
+        self.session.check_usable()  # closed meanwhile: that is why it is gone
         last = attempt.number >= self._tries or time.monotonic() > attempt.give_up
         if rule.failure in _LOST and not last:
             was = yield from self.revive(attempt, error)
@@ -180,11 +182,12 @@ class Recovering(Life):
             raise
         if session.lost_sandbox is None:
             return
+        session.kernel(None, None)
         for kernel in session.kernels.values():
             event = self._loss(kernel, restored)
             kernel.forget()
             kernel.stale = kernel.context is not None
-            kernel.news.append(event)
+            kernel.news += [event] if session.touched else []
         self._announce(restored)
         session.lost_sandbox = None
 

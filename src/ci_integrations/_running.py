@@ -13,7 +13,7 @@ from typing import Any
 
 from ci_integrations._cell import OutputHandler, Received, status
 from ci_integrations._flow import Flow
-from ci_integrations._recovering import PROBE, PROBE_SECONDS, Attempt, Recovering
+from ci_integrations._recovering import PROBE, PROBE_SECONDS, WHO, Attempt, Recovering
 from ci_integrations._session import Kernel
 from ci_integrations._telemetry import span
 from ci_integrations.errors import ConfigurationError, QueueTimeoutError
@@ -116,7 +116,7 @@ class Running(Recovering):
             context = partial(self.sandbox.create_code_context, kernel.context.cwd, kernel.language)
             kernel.context, kernel.stale = (yield from self.call(context)), False
         if kernel.language == "python":
-            execution = yield from self._hidden(kernel, (yield from self._injected()) + PROBE)
+            execution = yield from self._hidden(kernel, (yield from self._first_code()))
             if execution.error is not None:
                 why = f"{execution.error.name}: {execution.error.value}"
                 logger.warning("session %s: charts come without data: %s", self.session.id, why)
@@ -128,23 +128,23 @@ class Running(Recovering):
         run = partial(self.sandbox.run_code, code, context=kernel.context, timeout=PROBE_SECONDS)
         return self.call(run, timeout=PROBE_SECONDS)
 
-    def _injected(self) -> Flow[str]:
-        """Write the extractor's source into a cloud sandbox, once; the code that loads it into a kernel."""
+    def _first_code(self) -> Flow[str]:
+        """The hidden cell; in the cloud it loads the extractor, whose source is written there once per sandbox."""
         session = self.session
         if session.backend == "local" or not session.options.inject_extractor:
-            return ""
+            return PROBE
         from ci_integrations.charts import extractor
 
         if session.injected != session.sandbox_id:
             files = [{"path": path, "data": text} for path, text in extractor.source_files().items()]
             yield from self.call(self.sandbox.files.write_files, files)
             session.injected = session.sandbox_id
-        return extractor.bootstrap_code() + "\n"
+        return f"{extractor.bootstrap_code()}\n{WHO}"
 
     def _execute(self, kernel: Kernel, request: Request, received: Received) -> Flow[ExecutionResult]:
         """One attempt. Raises what the SDK raises."""
         cell = self.io.start_cell(self._sdk_call(kernel, request), received, request.on_output)
-        kernel.busy = True
+        kernel.busy = self.session.touched = True
         try:
             ended = yield partial(cell.wait, request.timeout)
             if not ended:

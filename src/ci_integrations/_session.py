@@ -124,6 +124,8 @@ class Session:
         self.at_exit: Literal["kill", "pause", "keep"] = "kill"
         """What `close` does with a sandbox of ours."""
         self.creating = False
+        self.touched = False
+        """True once code or a command ran: a loss then has to be told."""
         self.recreatable = True
         self.generation = 0
         self.lease_until: float | None = None

@@ -100,6 +100,7 @@ class Using(Running):
         self, command: str, timeout: float | None, on_output: OutputHandler | None, **options: Any
     ) -> Flow[CommandOutput]:
         """Run a command to its end, at most `timeout` seconds."""
+        self.session.touched = True
         got: dict[str, list[str]] = {"stdout": [], "stderr": []}
 
         def taker(kind: Any) -> Callable[[str], Any]:
@@ -187,6 +188,7 @@ def take_identity(session: Any, identity: Mapping[str, Any]) -> None:
     session.template_id = identity.get("template_id")
     session.generation = int(identity.get("generation") or 0)
     session.born = time.monotonic() if session.sandbox_id else 0.0
+    session.touched = session.sandbox_id is not None
     for known in identity.get("kernels") or ():
         kernel = session.kernel(known.get("language"), _context(known))
         kernel.count, kernel.last_code = known.get("count"), "" if known.get("blank") else "1"

@@ -115,6 +115,9 @@ class FakeE2B:
         self.requests: list[str] = []
         self.runs: Counter[str] = Counter()
         self.create_status: list[int] = []
+        self.create_answers: list[tuple[int, str]] = []
+        self.answers: dict[str, tuple[int, bytes]] = {}
+        """What a command with these words in it gives, instead of being run."""
         self.lock = threading.Lock()
         service = self
 
@@ -218,9 +221,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _create(self, body: dict[str, Any]) -> None:
         if self.e2b.create_status:
-            status = self.e2b.create_status.pop(0)
+            self.e2b.create_answers.append((self.e2b.create_status.pop(0), "no"))
+        if self.e2b.create_answers:
+            status, message = self.e2b.create_answers.pop(0)
             self.send_response(status)
-            text = json.dumps({"code": status, "message": "no"}).encode()
+            text = json.dumps({"code": status, "message": message}).encode()
             self.send_header("Should-Retry", "false")
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
@@ -309,6 +314,9 @@ class _Handler(BaseHTTPRequestHandler):
             for kernel in running:  # all "kernels" are this process
                 kernel.raise_in_cell(KeyboardInterrupt)
             return 0, b""
+        for given, answer in self.e2b.answers.items():
+            if given in command:
+                return answer
         done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=10, check=False)
         return done.returncode, done.stdout
 

@@ -1,0 +1,263 @@
+"""What failures mean, what is restored and what is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import e2b
+import e2b.exceptions
+import httpx
+import pytest
+from e2b_code_interpreter.exceptions import (
+    format_execution_timeout_error,
+    format_request_timeout_error,
+    format_sandbox_killed_error,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from tenacity import AsyncRetrying, Retrying
+
+from ci_integrations import CodeInterpreter
+from ci_integrations._names import is_blank, names_made
+from ci_integrations.errors import ConfigurationError, SandboxBusyError
+from ci_integrations.recovery import TABLE, Failure, RecoveryPolicy, classify, listed, sentence
+
+from .fake_e2b import FakeE2B
+
+Make = Callable[..., Any]
+NOT_FOUND = '{"sandboxId":"i","message":"The sandbox was not found","code":502}: This error is likely due to'
+
+MEANINGS = [
+    (e2b.TimeoutException(NOT_FOUND), Failure.NOT_RUNNING, True),
+    (format_sandbox_killed_error(), Failure.NOT_RUNNING, False),
+    (format_execution_timeout_error(), Failure.SLOW, False),
+    (format_request_timeout_error(), Failure.UNREACHABLE, False),
+    (e2b.TimeoutException("... port is not open"), Failure.PORT_CLOSED, True),
+    (e2b.exceptions.SandboxNotRunningException("x"), Failure.NOT_RUNNING, True),
+    (e2b.exceptions.SandboxUnreachableException("x"), Failure.UNREACHABLE, False),
+    (e2b.exceptions.SandboxNotFoundException("x"), Failure.GONE, True),
+    (e2b.exceptions.GuestUnresponsiveException("x"), Failure.GUEST_UNRESPONSIVE, True),
+    (e2b.exceptions.ServiceBusyException("x"), Failure.BUSY, True),
+    (e2b.RateLimitException("429: slow down"), Failure.BUSY, True),
+    (e2b.RateLimitException("429: your team's quota is used up"), Failure.QUOTA, True),
+    (e2b.SandboxException("402: no credit left"), Failure.QUOTA, True),
+    (e2b.SandboxException("400: Timeout cannot be greater than 1 hours"), Failure.LIMIT, True),
+    (e2b.SandboxException("500: oops"), Failure.UNREACHABLE, False),
+    (e2b.SandboxException("500 Internal: Failed to create context: x"), Failure.CALLER, True),
+    (e2b.AuthenticationException("401"), Failure.REFUSED, True),
+    (e2b.NotFoundException("Context 3 not found"), Failure.CONTEXT_GONE, True),
+    (e2b.InvalidArgumentException("x"), Failure.CALLER, True),
+    (httpx.ConnectError("x"), Failure.UNREACHABLE, True),
+    (httpx.ReadError("x"), Failure.CUT, False),
+    (httpx.RemoteProtocolError("x"), Failure.CUT, False),
+]
+
+
+@pytest.mark.parametrize(("error", "failure", "never_started"), MEANINGS, ids=[str(n) for n in range(len(MEANINGS))])
+def test_what_an_exception_means(error: Exception, failure: Failure, never_started: bool) -> None:
+    rule = classify(error)
+    assert rule is not None
+    assert (rule.failure, rule.never_started) == (failure, never_started)
+
+
+def test_every_exception_of_the_sdk_has_a_meaning() -> None:
+    classes = [
+        value for value in vars(e2b.exceptions).values() if isinstance(value, type) and issubclass(value, Exception)
+    ]
+    assert len(classes) > 10
+    unknown = {cls.__name__ for cls in classes if classify(cls("x")) is None}
+    assert unknown <= {"BuildException", "FileUploadException", "VolumeException", "SecretException"} | {
+        name for name in unknown if name.startswith(("Build", "FileUpload", "Volume", "Secret"))
+    }, "these come from building templates, from volumes and secrets: calls that an interpreter does not make"
+
+
+def test_what_is_not_a_sandboxs_failure_has_none() -> None:
+    assert classify(ValueError("x")) is None
+    assert classify(SandboxBusyError("x")) is None
+
+
+def test_every_class_of_failure_is_in_the_table() -> None:
+    assert {rule.failure for rule in TABLE} == set(Failure)
+
+
+def test_the_policy_drives_both_of_tenacitys_engines() -> None:
+    policy = RecoveryPolicy(attempts=3, first_wait=0.001, longest_wait=0.002)
+    tries: list[int] = []
+
+    def fails() -> None:
+        tries.append(1)
+        raise httpx.ConnectError("x")
+
+    with pytest.raises(httpx.ConnectError):
+        Retrying(**policy.arguments())(fails)
+    assert len(tries) == 3
+
+    async def afails() -> None:
+        fails()
+
+    with pytest.raises(httpx.ConnectError):
+        asyncio.run(AsyncRetrying(**policy.arguments())(afails))
+    assert len(tries) == 6
+
+
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        (["x = 1", "y: int = 2\nz += 1"], ("x", "y", "z")),
+        (["import os.path, numpy as np\nfrom a import b as c, d"], ("os", "np", "c", "d")),
+        (["def f(a):\n  inner = 1", "class C:\n  attr = 1", "async def g(): pass"], ("f", "C", "g")),
+        (["for i in range(3):\n  j = i", "with open('x') as h: pass", "if (n := 3): pass"], ("i", "j", "h", "n")),
+        (["a, (b, *c) = 1, (2, 3)"], ("a", "b", "c")),
+        (["[q for q in range(3)]", "lambda w: w"], ()),
+        (["x = 1", "del x", "y = 1"], ("y",)),
+        (["%matplotlib inline\n!ls\nx = 1"], ("x",)),
+        (["this is not python", "x = 1"], ("x",)),
+        (["obj.attr = 1\nobj['key'] = 2"], ()),
+    ],
+)
+def test_variables_are_known_from_the_cells_that_made_them(cells: list[str], names: tuple[str, ...]) -> None:
+    assert names_made(cells) == names
+
+
+@given(st.lists(st.text(max_size=200), max_size=5))
+def test_reading_names_never_fails(cells: list[str]) -> None:
+    names_made(cells)
+    for code in cells:
+        is_blank(code)
+
+
+def test_the_sentence_for_the_model_names_and_bounds() -> None:
+    many = tuple(f"v{n}" for n in range(100))
+    text = sentence(many, ["file /a"], ["packages x (no index)"])
+    assert "v0, v1" in text
+    assert "and 70 more" in text
+    assert "Restored: file /a. Not restored: packages x (no index)." in text
+    assert len(text) < 600
+    assert listed(("a",)) == "the variable a"
+
+
+def test_files_come_back_from_where_they_came_and_changes_are_told(
+    interpreter: Make, service: FakeE2B, tmp_path: Path
+) -> None:
+    (tmp_path / "same.csv").write_text("same")
+    (tmp_path / "changed.csv").write_text("old")
+    (tmp_path / "deleted.csv").write_text("x")
+    it = interpreter(files={"same.csv": tmp_path / "same.csv", "bytes.bin": b"\x00\x01"})
+    it.run("1")
+    it.upload(tmp_path / "changed.csv", "changed.csv")
+    it.upload(tmp_path / "deleted.csv", "deleted.csv")
+    service.only.stop()
+    (tmp_path / "changed.csv").write_text("new")
+    (tmp_path / "deleted.csv").unlink()
+    (event,) = it.run("1").events
+    assert event.restored == (
+        "file /home/user/same.csv",
+        "file /home/user/bytes.bin",
+        "file /home/user/changed.csv (changed since it was first uploaded)",
+    )
+    assert event.not_restored == ("file /home/user/deleted.csv (its source is no longer there)",)
+    files = service.only.files
+    assert (files["/home/user/same.csv"], files["/home/user/bytes.bin"]) == (b"same", b"\x00\x01")
+    assert files["/home/user/changed.csv"] == b"new"
+    assert it.run("1").events == ()
+
+
+def test_setup_code_runs_at_first_and_again_after_a_loss(interpreter: Make, service: FakeE2B) -> None:
+    it = interpreter(setup_code="base = 40")
+    assert it.run("base + 2").text == "42"
+    service.only.stop()
+    result = it.run("base + 3")
+    assert (result.text, result.events[0].restored) == ("43", ("setup code",))
+
+
+def test_setup_code_that_fails_at_first_is_the_programmers(interpreter: Make, service: FakeE2B) -> None:
+    with pytest.raises(ConfigurationError, match="ZeroDivisionError"):
+        interpreter(setup_code="1 / 0").run("1")
+    assert service.alive == []
+
+
+def test_packages_are_installed_with_what_the_sandbox_has(interpreter: Make, service: FakeE2B) -> None:
+    service.answers["pip install"] = (0, b"")
+    it = interpreter(packages=["humanize", "tabulate>=0.9"])
+    it.run("1")
+    (command,) = service.only.commands
+    assert "uv pip install" in command
+    assert "python3 -m pip install -q -- humanize 'tabulate>=0.9'" in command
+    service.answers["pip install"] = (1, b"")
+    service.only.stop()
+    (event,) = it.run("1").events
+    assert event.not_restored == ("packages humanize, tabulate>=0.9 (no reason given)",)
+
+
+def test_packages_that_cannot_be_installed_at_first_are_the_programmers(interpreter: Make, service: FakeE2B) -> None:
+    service.answers["pip install"] = (1, b"")
+    with pytest.raises(ConfigurationError, match="packages nope could not be set up"):
+        interpreter(packages=["nope"]).run("1")
+    assert service.alive == []
+
+
+def test_environment_and_template_come_along(interpreter: Make, service: FakeE2B) -> None:
+    it = interpreter(envs={"A": "b"}, template="mine")
+    it.run("1")
+    service.only.stop()
+    it.run("1")
+    assert (service.only.body["envVars"], service.only.body["templateID"]) == ({"A": "b"}, "mine")
+    assert it.generation == 1
+
+
+def test_a_context_of_a_lost_sandbox_is_made_again(interpreter: Make, service: FakeE2B) -> None:
+    it = interpreter()
+    context = it.create_context(cwd="/data")
+    it.run("x = 1", context=context)
+    service.only.stop()
+    result = it.run("6 * 7", context=context)
+    assert (result.text, result.events[0].lost) == ("42", ("x",))
+    assert result.context_id != context.id
+    assert "/data" in [kernel.cwd for kernel in service.only.kernels.values()]
+
+
+def test_a_context_that_was_removed_elsewhere_is_made_again_and_told(interpreter: Make, service: FakeE2B) -> None:
+    it = interpreter()
+    context = it.create_context()
+    it.run("x = 1", context=context)
+    del service.only.kernels[context.id]
+    result = it.run("6 * 7", context=context)
+    assert (result.text, result.events[0].lost) == ("42", ("x",))
+
+
+def test_the_application_hears_of_a_replacement(interpreter: Make, service: FakeE2B) -> None:
+    heard: list[Any] = []
+    it = interpreter(on_replaced=heard.append)
+    first = it.run("1").sandbox_id
+    service.only.stop()
+    it.run("1")
+    (event,) = heard
+    assert (event.old_sandbox_id, event.new_sandbox_id) == (first, it.sandbox_id)
+
+
+def test_files_and_commands_survive_a_lost_sandbox_too(interpreter: Make, service: FakeE2B) -> None:
+    it = interpreter()
+    it.upload(b"1", "a.txt")
+    service.only.stop()
+    assert it.download("/home/user/a.txt") == b"1"
+    service.only.stop()
+    assert it.run_command("echo hi").stdout == "hi\n"
+    assert len(service.sandboxes) == 3
+
+
+def test_a_tier_that_does_not_allow_the_lifetime_is_named(service: FakeE2B) -> None:
+    service.create_answers.append((400, "Timeout cannot be greater than 1 hours"))
+    with pytest.raises(ConfigurationError, match="tier does not allow"):
+        CodeInterpreter(**service.options, sandbox_timeout=86_400).run("1")
+
+
+def test_the_status_of_a_recovery_is_told_while_it_happens(interpreter: Make, service: FakeE2B) -> None:
+    it = interpreter()
+    it.run("1")
+    service.only.stop()
+    said: list[str] = []
+    it.run("1", on_output=lambda event: said.append(event.text) if event.kind == "status" else None)
+    assert said == ["restoring"]
