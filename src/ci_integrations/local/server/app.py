@@ -13,6 +13,7 @@ from ci_integrations.local.sandbox.api import SandboxDead
 from ci_integrations.local.server import interpreter, proxy
 from ci_integrations.local.server.control import ControlPlane
 from ci_integrations.local.server.envd import files, rpc
+from ci_integrations.local.server.gauges import CONTENT_TYPE, Gauges
 from ci_integrations.local.server.http import ClientGone, Exchange, HttpError, Receive, Scope, Send
 from ci_integrations.local.server.records import Record
 from ci_integrations.local.server.table import SandboxTable
@@ -53,9 +54,10 @@ def port_closed(target: Target) -> HttpError:
 class App:
     """Everything behind the one port."""
 
-    def __init__(self, table: SandboxTable, control: ControlPlane, api_key: str) -> None:
+    def __init__(self, table: SandboxTable, control: ControlPlane, gauges: Gauges, api_key: str) -> None:
         self._table = table
         self._control = control
+        self._gauges = gauges
         self._api_key = api_key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,6 +93,8 @@ class App:
             await self._serve_signed(exchange)
         elif exchange.path == "/health":
             await exchange.reply_json(200, {"status": "ok", "level": self._table.engine.level})
+        elif exchange.path == "/metrics":
+            await exchange.reply(200, self._gauges.text(self._table), CONTENT_TYPE)
         else:
             self._check_key(exchange)
             await self._control.serve(exchange)

@@ -12,7 +12,6 @@ from ci_integrations.local.server.create import MAX_TIMEOUT, read_wishes, second
 from ci_integrations.local.server.http import Exchange, HttpError
 from ci_integrations.local.server.records import ENVD_VERSION, Record
 from ci_integrations.local.server.table import SandboxTable
-from ci_integrations.local.server.templates import Templates
 
 CLIENT_ID = "local"
 
@@ -20,9 +19,8 @@ CLIENT_ID = "local"
 class ControlPlane:
     """Answers the requests that carry no sandbox."""
 
-    def __init__(self, table: SandboxTable, templates: Templates, domain: str) -> None:
+    def __init__(self, table: SandboxTable, domain: str) -> None:
         self._table = table
-        self._templates = templates
         self._domain = domain
 
     async def serve(self, exchange: Exchange) -> None:  # noqa: C901 - a table
@@ -57,7 +55,7 @@ class ControlPlane:
     # -- making and finding
 
     async def _create(self, exchange: Exchange) -> None:
-        wishes = read_wishes(await exchange.json(), self._templates)
+        wishes = read_wishes(await exchange.json(), self._table.templates)
         try:
             record = await self._table.create(wishes)
         except EngineError as error:

@@ -32,7 +32,7 @@ def read_wishes(body: Any, templates: Templates) -> Wishes:
         pause_at_end=_flag(body, "autoPause") or False,
         auto_resume=_flag(_mapping(body, "autoResume"), "enabled") or False,
         metadata=_texts(body, "metadata"),
-        envs={**template.envs, **_variables(body)},
+        envs={**(template.envs if template is not None else {}), **_variables(body)},
         allow_internet=_flag(body, "allow_internet_access"),
         allow_out=_hosts(network),
         private_traffic=network.get("allowPublicTraffic") is False,

@@ -18,8 +18,9 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ci_integrations.local.sandbox.api import Engine, Limits
@@ -51,6 +52,8 @@ class Options:
     preload: Sequence[str] | None = None
     limits: Limits = field(default_factory=Limits)
     log_json: bool = False
+    templates: str | None = None
+    """A TOML file with template definitions. `pyproject.toml` in the working directory when None, if it has some."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,13 @@ def serve(
     token: str | None = None,
     host: str = "127.0.0.1",
     isolation: str = "auto",
+    templates: str | None = None,
     on_ready: Callable[[Address], None] = lambda _: None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, then ends every sandbox. Raises CannotServe and the engine's EngineError."""
-    options = Options(host=host, port=port, token=token, pool=pool, isolation=isolation, log_json=log_json)
+    options = Options(
+        host=host, port=port, token=token, pool=pool, isolation=isolation, log_json=log_json, templates=templates
+    )
     set_up_logging(log_json=log_json)
     asyncio.run(_serve(options, on_ready))
 
@@ -151,6 +157,7 @@ async def running(options: Options, engine: Engine | None = None, **table_option
     """A server that answers for the length of the block. Raises CannotServe and EngineError."""
     token = options.token or new_key()
     _check_host(options)
+    definitions = _definitions(options.templates)
     listener = _listen(options)
     imports = asyncio.create_task(asyncio.to_thread(_import_slow_parts))
     try:
@@ -158,11 +165,17 @@ async def running(options: Options, engine: Engine | None = None, **table_option
     except BaseException:
         listener.close()
         raise
+    from ci_integrations.local.server.gauges import Gauges
     from ci_integrations.local.server.table import SandboxTable
+    from ci_integrations.local.server.templates import Templates
 
-    table = SandboxTable(engine, limits=options.limits, **table_options)
+    gauges = Gauges()
+    templates = Templates(engine, definitions, lambda preload: _start_engine(replace(options, preload=preload)))
+    table = SandboxTable(
+        engine, templates=templates, limits=options.limits, on_event=partial(_note, gauges), **table_options
+    )
     try:
-        async with _answering(options, table, listener, token) as url:
+        async with _answering(options, table, gauges, listener, token) as url:
             yield Address(url, token, engine.level)
     finally:
         await table.close()
@@ -171,17 +184,18 @@ async def running(options: Options, engine: Engine | None = None, **table_option
 
 
 @asynccontextmanager
-async def _answering(options: Options, table: Any, listener: socket.socket, token: str) -> AsyncIterator[str]:
+async def _answering(
+    options: Options, table: Any, gauges: Any, listener: socket.socket, token: str
+) -> AsyncIterator[str]:
     import uvicorn
 
     from ci_integrations.local.server.app import App
     from ci_integrations.local.server.control import ControlPlane
-    from ci_integrations.local.server.templates import Templates
     from ci_integrations.local.server.tunnel import Tunnel
 
     port = listener.getsockname()[1]
     shown = f"[{options.host}]" if ":" in options.host else options.host
-    app = App(table, ControlPlane(table, Templates(), f"localhost:{port}"), token)
+    app = App(table, ControlPlane(table, f"localhost:{port}"), gauges, token)
     config = uvicorn.Config(
         app,
         http="httptools",
@@ -204,6 +218,27 @@ async def _answering(options: Options, table: Any, listener: socket.socket, toke
             record.cut_exchanges()
         server.should_exit = True
         await serving
+
+
+def _note(gauges: Any, event: str, sandbox_id: str) -> None:
+    gauges.note(event, sandbox_id)
+    LOG.info("sandbox %s %s", sandbox_id, event)
+
+
+def _definitions(path: str | None) -> dict[str, Any]:
+    """A file that was named must be right; one that is only found may be somebody else's."""
+    from ci_integrations.local.definition import DefinitionError, load_definitions
+
+    found = Path(path or "pyproject.toml")
+    if path is None and not found.exists():
+        return {}
+    try:
+        return load_definitions(found)
+    except DefinitionError as error:
+        if path is not None:
+            raise CannotServe(str(error)) from None
+        LOG.warning("no templates are taken from here: %s", error)
+        return {}
 
 
 async def _expire(table: Any) -> None:

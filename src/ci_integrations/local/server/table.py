@@ -19,6 +19,7 @@ from ci_integrations.local.server.contexts import ContextTable, OpenKernel, open
 from ci_integrations.local.server.http import HttpError
 from ci_integrations.local.server.processes import ProcessTable
 from ci_integrations.local.server.records import Clock, Record, Wishes, new_sandbox_id, new_token
+from ci_integrations.local.server.templates import Templates
 from ci_integrations.local.server.watchers import WatcherTable
 
 LOG = logging.getLogger(__name__)
@@ -38,12 +39,14 @@ class SandboxTable:
         self,
         engine: Engine,
         *,
+        templates: Templates | None = None,
         limits: Limits | None = None,
         clock: Clock | None = None,
         open_kernel: OpenKernel = open_real_kernel,
         on_event: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self.engine = engine
+        self.templates = templates or Templates(engine)
         self.clock = clock or Clock()
         self._limits = limits or Limits()
         self._open_kernel = open_kernel
@@ -90,12 +93,20 @@ class SandboxTable:
     async def _make(self, wishes: Wishes) -> Record:
         sandbox_id = new_sandbox_id()
         spec = self._spec(sandbox_id, wishes)
-        sandbox = await self.engine.create(spec)
+        engine = await self.templates.engine(wishes.template_id)
+        sandbox = await engine.create(spec)
+        try:
+            return await self._furnish(sandbox, spec, wishes)
+        except BaseException:
+            await _kill(sandbox)
+            raise
+
+    async def _furnish(self, sandbox: Sandbox, spec: SandboxSpec, wishes: Wishes) -> Record:
         files = FileWorker(sandbox)
         record = Record(
-            sandbox_id=sandbox_id,
+            sandbox_id=spec.sandbox_id,
             wishes=wishes,
-            limits=self._limits,
+            limits=spec.limits,
             sandbox=sandbox,
             files=files,
             contexts=ContextTable(sandbox, self._open_kernel),
@@ -107,17 +118,18 @@ class SandboxTable:
             network=await self._network(sandbox, spec),
         )
         record.running.set()
+        try:
+            await self.templates.prepare(wishes.template_id, files, record.processes, sandbox.home)
+        except BaseException:
+            record.close()
+            raise
         return record
 
     async def _network(self, sandbox: Sandbox, spec: SandboxSpec) -> Network | None:
         if not spec.allow_internet:
             return None
         rules = Rules(allow=tuple(spec.allow_hosts), trusted=packages.trusted_index())
-        try:
-            return await open_network(sandbox, rules)
-        except BaseException:
-            await _kill(sandbox)
-            raise
+        return await open_network(sandbox, rules)
 
     def _spec(self, sandbox_id: str, wishes: Wishes) -> SandboxSpec:
         own = {"E2B_SANDBOX": "true", "E2B_SANDBOX_ID": sandbox_id, "E2B_TEMPLATE_ID": wishes.template_id}
@@ -125,7 +137,7 @@ class SandboxTable:
         ways = {**proxy_envs(), **packages.pip_envs()} if opened else {}
         return SandboxSpec(
             sandbox_id=sandbox_id,
-            limits=self._limits,
+            limits=self.templates.limits(wishes.template_id, self._limits),
             envs={**own, **ways, **wishes.envs},
             allow_internet=opened,
             allow_hosts=wishes.allow_out,
@@ -226,6 +238,7 @@ class SandboxTable:
         for record in records:
             self._drop(record, "killed")
         await asyncio.gather(*(_kill(record.sandbox) for record in records))
+        await self.templates.close()
 
 
 async def _kill(sandbox: Sandbox) -> None:
