@@ -118,10 +118,6 @@ async def test_a_slow_listener_holds_the_output_back(registry):
     """Backpressure: an awaited listener is waited for, event by event."""
     order: list[str] = []
 
-    class Manager:
-        handlers = (object(),)
-        run_id = uuid.uuid4()
-
     live = Live(None, None, None, Redactor())
 
     async def slow(data: Any) -> None:

@@ -6,6 +6,7 @@ the message (`ref="content:<id>"`), and `ExecutionResult.from_message` puts them
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -33,7 +34,7 @@ class Presentation:
 
     def of(self, result: ExecutionResult) -> tuple[Content, dict[str, Any]]:
         """(content, artifact)."""
-        text = render_text(result, max_chars=self.max_chars)
+        text = _as_words(render_text(result, max_chars=self.max_chars))
         shown = images_for_model(result, max_images=self.max_images, max_px=self.image_max_px) if self.images else []
         kept = _without_duplicates(result, shown)
         stored = self.store.offload(kept) if self.store else kept
@@ -69,6 +70,15 @@ def failed(code: str, error: Exception, language: str = "python") -> ExecutionRe
 def image_block(image: ModelImage) -> dict[str, Any]:
     """LangChain's own form, which every provider's converter takes."""
     return {"type": "image", "base64": image.data, "mime_type": image.mime, "id": image.artifact_id}
+
+
+def _as_words(text: str) -> str:
+    """Google's converter reads a text that is JSON as data, and the model then sees something else than was printed."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return text
+    return f"stdout:\n{text}"
 
 
 def _without_duplicates(result: ExecutionResult, shown: Sequence[ModelImage]) -> ExecutionResult:
