@@ -90,8 +90,9 @@ async def opener(tmp_path: Path) -> AsyncIterator[_Opener]:
 
 @pytest_asyncio.fixture
 async def run(opener: _Opener, collect: Run) -> Run:
-    """Run a cell in one Python context."""
+    """Run a cell in one Python context, which is up and has run nothing."""
     context = await opener()
+    await collect(context, "")
 
     async def run(code: str, **options: Any) -> Cell:
         return await collect(context, code, **options)

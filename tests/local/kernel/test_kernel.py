@@ -83,12 +83,12 @@ async def test_environment_of_one_call_is_gone_after_it(opener):
     assert await value(ask) == "\"['red', None]\""
 
 
-async def test_sys_exit_is_an_error_and_exit_ends_the_context(opener):
+async def test_sys_exit_is_an_error_and_exit_ends_the_context(opener, collect):
     context = await opener()
     events = [e async for e in context.execute("import sys; sys.exit('bye')")]
     assert [(e["name"], e["value"]) for e in events if e["type"] == "error"] == [("SystemExit", "bye")]
-    events = [e async for e in context.execute("print('last'); exit()")]
-    assert (events[1]["text"], events[-1]["type"]) == ("last\n", "done")
+    last = await collect(context, "print('last'); exit()")
+    assert (last.stdout, last.types) == ("last\n", ["started", "stdout", "done"])
     assert await asyncio.wait_for(asyncio.shield(context.died), 5) == "the code ended the interpreter"
     assert not context.alive
 
@@ -100,9 +100,12 @@ async def test_a_busy_loop_can_be_interrupted_and_the_state_lives(run):
     assert (await run("kept")).value == "7"
 
 
-async def test_an_interrupt_before_the_kernel_is_ready_does_not_kill_it(run):
-    cell = await run("import time; time.sleep(60)", timeout=0.001)
-    assert (cell.error, cell.died) == (("KeyboardInterrupt", ""), None)
+async def test_an_interrupt_before_the_kernel_is_ready_does_not_kill_it(opener, collect):
+    context = await opener()
+    cell = asyncio.create_task(collect(context, "import time; time.sleep(60)"))
+    await asyncio.sleep(0)
+    assert await context.interrupt(grace=30) == "interrupted"
+    assert (await cell).error == ("KeyboardInterrupt", "")
 
 
 async def test_waiting_can_be_interrupted(run):
@@ -134,11 +137,10 @@ async def test_a_cell_that_ignores_the_interrupt_is_killed_and_says_so(opener):
     assert [e["type"] for e in again] == ["died", "done"]
 
 
-async def test_an_interpreter_that_dies_tells_how_after_its_last_words(opener):
-    context = await opener()
-    events = [e async for e in context.execute("import os; print('last words'); os.kill(os.getpid(), 11)")]
-    assert [e["type"] for e in events] == ["started", "stdout", "died", "done"]
-    assert events[2]["reason"] == "killed by SIGSEGV"
+async def test_an_interpreter_that_dies_tells_how_after_its_last_words(opener, collect):
+    cell = await collect(await opener(), "import os; print('last words'); os.kill(os.getpid(), 11)")
+    assert cell.types == ["started", "stdout", "died", "done"]
+    assert (cell.stdout, cell.died) == ("last words\n", "killed by SIGSEGV")
 
 
 async def test_a_forked_child_cannot_answer_for_the_kernel(run):
@@ -199,3 +201,45 @@ async def test_modules_beside_the_user_can_be_imported_but_do_not_hide_the_stand
     await run("open('mine.py', 'w').write('x = 5'); open('statistics.py', 'w').write('x = 6')")
     assert (await run("import mine; mine.x")).value == "5"
     assert (await run("import statistics; hasattr(statistics, 'x')")).value == "False"
+
+
+async def test_notebook_habits_work(run):
+    assert (await run("%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1]); None")).types == [
+        "started",
+        "display",
+        "done",
+    ]
+    assert (await run("%%bash\necho $((1 + 1))")).stdout == "2\n"
+    assert (await run("%%time\n7")).value == "7"
+    assert "Return the number of items" in (await run("len?")).stdout
+    assert (await run("%run nothing.py")).errors
+    cell = await run("import asyncio; asyncio.run(asyncio.sleep(0))")
+    assert cell.error == ("RuntimeError", "asyncio.run() cannot be called from a running event loop")
+
+
+async def test_frames_with_cells_that_are_no_json_are_rendered(run):
+    cell = await run(
+        "import pandas as pd, decimal, datetime\n"
+        "pd.DataFrame({'t': [pd.Timedelta('1D')], 'd': [decimal.Decimal('1.5')], 'p': [pd.Period('2020')],\n"
+        "              'o': [object], 'day': [datetime.date(2020, 1, 2)], 'c': [1j], 's': [{1}]})"
+    )
+    data = cell.displays[0]["data"]
+    assert cell.error is None
+    assert "1 days" in data["text/plain"]
+    assert data["e2b/data"]["d"] == ["1.5"]
+    assert data["e2b/data"]["day"] == ["2020-01-02"]
+
+
+async def test_processes_of_user_code_work(run):
+    code = "def square(x): return x * x\nfrom concurrent.futures import ProcessPoolExecutor\n"
+    code += "with ProcessPoolExecutor(2) as pool: print(list(pool.map(square, [1, 2, 3])))"
+    cell = await run(code)
+    assert cell.stdout == "[1, 4, 9]\n"
+
+
+async def test_a_saved_figure_is_reported_once_when_the_extractor_does_it(opener, collect):
+    context = await opener(envs={"CI_INTEGRATIONS_EXTRACT": "1"})
+    cell = await collect(context, "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.savefig('a.png')")
+    pictures = [d for d in cell.displays if "image/png" in d["data"]]
+    assert len(pictures) == 1
+    assert "application/vnd.ci-chart.v1+json" in pictures[0]["data"]

@@ -29,7 +29,7 @@ def prepare() -> KernelShell:
     if KernelShell.initialized():
         return KernelShell.instance()
     shell = make_shell()
-    kernel_formats.hook_pillow()
+    kernel_formats.hook_pillow(shell)
     return shell
 
 

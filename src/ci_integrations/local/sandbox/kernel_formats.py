@@ -12,6 +12,7 @@ import datetime as dt
 import importlib.util
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,7 @@ def add_formatters(shell: Any) -> None:
 def install_full_extractor(shell: Any) -> None:
     """Everything the code draws, saves and writes is reported, as an interpreter injects it into a cloud kernel."""
     extractor.install(shell, full=True)
+    shell.reports_figures = True
 
 
 def json_value(value: Any, depth: int = frames.MAX_JSON_DEPTH, *, strict: bool = False) -> Any:
@@ -116,8 +118,11 @@ def _add_json(bundle: Bundle, mime: str, payload: Any) -> None:
         bundle[mime] = json_value(payload)
 
 
-def hook_pillow() -> None:
-    """A picture that user code saves under a name or shows is displayed too, as in the reference."""
+def hook_pillow(shell: Any) -> None:
+    """A picture that user code saves under a name or shows is displayed too, as in the reference.
+
+    Not the one that matplotlib saves for `savefig`, where the extractor reports the figure itself.
+    """
     if importlib.util.find_spec("PIL") is None:
         return
     from PIL import Image, ImageShow
@@ -126,7 +131,8 @@ def hook_pillow() -> None:
     save = Image.Image.save
 
     def save_and_display(self: Any, fp: Any, format: Any = None, **params: Any) -> None:
-        if isinstance(fp, str):
+        caller = str(sys._getframe(1).f_globals.get("__name__"))  # noqa: SLF001 - the only way to know
+        if isinstance(fp, str) and not (shell.reports_figures and caller.startswith("matplotlib.")):
             show_it(self)
         save(self, fp, format, **params)
 

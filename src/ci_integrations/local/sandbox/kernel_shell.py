@@ -113,6 +113,7 @@ class KernelShell(InteractiveShell):
     compiler_class = Compiler
     exiting = False
     showed_error = False
+    reports_figures = False
     interrupted = False
     """Set when a SIGINT was turned into a cancellation, so that the error still reads KeyboardInterrupt."""
 
@@ -131,6 +132,9 @@ class KernelShell(InteractiveShell):
     def init_display_formatter(self) -> None:
         self.display_formatter = Formatter(parent=self)
         self.configurables.append(self.display_formatter)  # type: ignore[arg-type]  # as IPython does itself
+
+    def enable_gui(self, gui: Any = None) -> None:
+        """`%matplotlib inline` needs no event loop of a toolkit, and there is no screen for the others."""
 
     def ask_exit(self) -> None:
         self.exiting = True
