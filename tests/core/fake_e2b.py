@@ -42,6 +42,7 @@ class FakeKernel:
     def fresh(self) -> None:
         self.count, self.dead = 1, threading.Event()
         self.thread: threading.Thread | None = None
+        self.began = 0.0
         shell = type("Shell", (), {})()
         shell.execution_count = 0
         self.shell = shell
@@ -53,11 +54,11 @@ class FakeKernel:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(error))
 
     def restart(self) -> None:
-        thread, dead = self.thread, self.dead
+        thread, dead, age = self.thread, self.dead, time.monotonic() - self.began
         self.fresh()
         dead.set()
-        if thread is not None:
-            self.raise_in_cell(Killed, thread)
+        if thread is not None and age > 0.1:
+            self.raise_in_cell(Killed, thread)  # a short cell ends by itself; its thread's id may be another's by now
 
     def describe(self) -> dict[str, str]:
         return {"id": self.id, "language": self.language, "cwd": self.cwd}
@@ -379,7 +380,7 @@ class _Handler(BaseHTTPRequestHandler):
         count, kernel.count = kernel.count, kernel.count + 1
         kernel.shell.execution_count = count
         thread = threading.Thread(target=self._exec, args=(kernel, tree), daemon=True)
-        kernel.thread = thread
+        kernel.thread, kernel.began = thread, time.monotonic()
         thread.start()
         while thread.is_alive() and not dead.is_set():
             thread.join(0.02)
