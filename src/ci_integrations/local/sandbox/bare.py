@@ -19,7 +19,9 @@ from ci_integrations.local.sandbox import agent, landlock, lockdown, processes, 
 from ci_integrations.local.sandbox.api import EngineError, Limits
 from ci_integrations.local.sandbox.ids import FIRST_HOST_UID, HOST_UIDS, may_use_spare_uids
 
-_ETC: Final = tuple(f"/etc/{name}" for name in (*template.ETC, "passwd", "group", "nsswitch.conf", "hosts", "resolv.conf"))
+_ETC: Final = tuple(
+    f"/etc/{name}" for name in (*template.ETC, "passwd", "group", "nsswitch.conf", "hosts", "resolv.conf")
+)
 _PROC: Final = tuple(f"/proc/{name}" for name in ("self", "cpuinfo", "meminfo", "stat", "version", "loadavg", "uptime"))
 # No /dev/pts: terminals of the host's user are in it.
 _DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
@@ -45,7 +47,9 @@ class Bare:
         if abi == 0:
             raise EngineError("this kernel has no Landlock, or has it switched off")
         if self._uids and not _readable_by(FIRST_HOST_UID):
-            raise EngineError(f"{sys.executable} is not readable for other users (install Python outside of root's home)")
+            raise EngineError(
+                f"{sys.executable} is not readable for other users (install Python outside of root's home)"
+            )
         if not self._uids and abi < landlock.SCOPED_ABI:
             raise EngineError(f"Landlock ABI {abi} cannot hold back signals; 6 (Linux 6.12) is needed without root")
 
@@ -86,18 +90,18 @@ class Bare:
 
     def reap(self) -> list[int]:
         """The agents that are gone, with everything below them."""
-        gone = [pid for pid in _reaped() if pid in self._agents]
-        self._agents.difference_update(gone)
-        if gone:
-            self._sweep()
-        return gone
-
-    def _sweep(self) -> None:
-        while orphans := set(processes.children_of(os.getpid())) - self._agents:
+        gone = self._buried()
+        while gone and (orphans := set(processes.children_of(os.getpid())) - self._agents):
             for orphan in orphans:
                 for pid in (orphan, *processes.descendants(orphan)):
                     processes.send(pid, signal.SIGKILL)
-            self._agents.difference_update(_reaped())
+            gone += self._buried()
+        return gone
+
+    def _buried(self) -> list[int]:
+        gone = [pid for pid in _reaped() if pid in self._agents]
+        self._agents.difference_update(gone)
+        return gone
 
 
 class Inside:

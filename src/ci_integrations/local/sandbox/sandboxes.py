@@ -167,7 +167,8 @@ class LocalSandbox:
         """The zygote is gone, and nobody will call `ended()` for us: end the agent, and take its end for ours."""
         if self.dead.done():
             return
-        signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)  # PID 1 of a namespace is killed by the kernel already
+        with contextlib.suppress(ProcessLookupError):  # PID 1 of a namespace is killed by the kernel already
+            signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
         self._loop.add_reader(self._pidfd, self.ended)
 
     def ended(self) -> None:
