@@ -66,7 +66,7 @@ class Redactor:
             return [self._json(item) for item in value]
         if isinstance(value, Mapping):
             kept = _KEPT | {"data"} if _is_bytes(value) else _KEPT
-            return {key: item if key in kept else self._json(item) for key, item in value.items()}
+            return {self.text(key): item if key in kept else self._json(item) for key, item in value.items()}
         return value
 
 

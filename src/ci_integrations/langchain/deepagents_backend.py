@@ -59,9 +59,11 @@ class _ReplacedError(Exception):
 class E2BSandboxBackend(BaseSandbox):
     """See the module. `interpreter` and `options` are those of `CodeInterpreterTool`; `command_timeout` is the limit in
     seconds of a command that names none.
-    """
 
-    enable_capture_offload = True
+    deepagents keeps large results under `/`, where sandboxes let nobody write: with
+    `CompositeBackend(default=backend, routes={}, artifacts_root="/home/user/.deepagents")` they have a place, and
+    `backend.enable_capture_offload = True` can be set.
+    """
 
     def __init__(self, interpreter: Any = None, *, command_timeout: int = 1800, **options: Any) -> None:
         options.setdefault("session_scope", conversation)
