@@ -72,10 +72,9 @@ class _Opener:
         self.contexts: list[Context] = []
 
     async def __call__(self, *, limits: Limits | None = None, **options: Any) -> Context:
-        limits = limits or Limits()
         sandbox = fakes.PlainSandbox(str(self.home), limits)
         options.setdefault("cwd", str(self.home))
-        context = await open_context(sandbox, limits=limits, **options)
+        context = await open_context(sandbox, **options)
         self.contexts.append(context)
         return context
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from ci_integrations.local.sandbox.api import HOME, Argv, Child, Entry, Exit, Limits, Pty
+from ci_integrations.local.sandbox.api import HOME, Argv, Child, Entry, Exit, Limits, Pty, SandboxSpec
 
 PROGRAM = """
 import importlib, json, os, socket, sys
@@ -63,7 +63,7 @@ class PlainSandbox:
 
     def __init__(self, home: str, limits: Limits | None = None) -> None:
         self.home = home
-        self.limits = limits or Limits()
+        self.spec = SandboxSpec(sandbox_id="plain", limits=limits or Limits())
 
     async def spawn(
         self,

@@ -134,3 +134,18 @@ async def test_a_killed_interpreter_is_told_and_nothing_stays_open(opener, colle
     assert (again.types, again.died) == (["died", "done"], "killed by SIGKILL")
     await context.close()
     await context.close()
+
+
+async def test_an_abandoned_flood_does_not_stay_stuck_in_its_pipe(opener, collect):
+    context = await opener(limits=Limits(output=1 << 30))
+    events = context.execute("import os\nfor _ in range(64): os.write(1, b'x' * 1_000_000)\ndone_writing = True")
+    async for event in events:
+        if event["type"] == "stdout":
+            await asyncio.sleep(0.5)
+            break
+    await events.aclose()
+    for _ in range(200):
+        if context._running is None:
+            break
+        await asyncio.sleep(0.05)
+    assert (await collect(context, "done_writing")).value == "True"

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from ci_integrations.local.sandbox import languages
-from ci_integrations.local.sandbox.api import HOME, Child, Exit, Limits, Sandbox
+from ci_integrations.local.sandbox.api import HOME, Child, Exit, Limits, Sandbox, SandboxDead
 from ci_integrations.local.sandbox.frames import FrameError, FrameReader, encode
 from ci_integrations.local.sandbox.output import Output
 
@@ -34,13 +34,12 @@ async def open_context(
     language: str = "python",
     cwd: str = HOME,
     envs: Mapping[str, str] | None = None,
-    limits: Limits | None = None,
 ) -> Context:
     """A fresh interpreter. `envs` are the context's own, on top of the sandbox's.
 
     Raises `languages.LanguageError` (its message names the package to install), `SandboxDead`, `EngineError`.
     """
-    limits = limits or sandbox.spec.limits
+    limits = sandbox.spec.limits
     language = languages.normalise(language)
     entry = languages.entry(language, cwd=cwd, envs=dict(envs or {}), limits=limits)
     child = await sandbox.spawn(
@@ -76,7 +75,7 @@ class Context:
         self._reason: str | None = None
         self._interrupted = False
         self._loop.add_reader(self._control, self._on_control)
-        child.exited.add_done_callback(lambda done: self._on_exit(done.result()))
+        child.exited.add_done_callback(self._on_exit)
 
     @property
     def alive(self) -> bool:
@@ -100,7 +99,7 @@ class Context:
         finally:
             if timer is not None:
                 timer.cancel()
-            self._output.quiet = True
+            self._output.end()
             self._events.clear()
 
     async def interrupt(self, grace: float = 2.0) -> str:
@@ -179,7 +178,7 @@ class Context:
         self._timed_out = self._loop.create_task(self.interrupt())
 
     async def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, SandboxDead):
             await self.child.signal(number, group=True)
 
     def _on_control(self) -> None:
@@ -268,13 +267,14 @@ class Context:
         self._running = None
         self._over.set_result(None)
 
-    def _on_exit(self, exit: Exit) -> None:
+    def _on_exit(self, exited: asyncio.Future[Exit]) -> None:
         """The process is gone; what it managed to say is read first."""
-        if not self.alive:
+        if not self.alive or exited.cancelled():
             return
+        end = Exit(reason="the sandbox is gone") if exited.exception() else exited.result()
         self._output.drain()
-        by_interrupt = self._interrupted and exit.signal == signal.SIGINT
-        self._die(exit.reason or self._reason or (_MORTAL if by_interrupt else _describe(exit)))
+        by_interrupt = self._interrupted and end.signal == signal.SIGINT
+        self._die(end.reason or self._reason or (_MORTAL if by_interrupt else _describe(end)))
 
     def _die(self, reason: str) -> None:
         if not self.alive:

@@ -72,8 +72,18 @@ class Output:
             stream.parts.clear()
         self.resume()
 
+    def end(self) -> None:
+        """The cell is over, or nobody listens any more: what still comes is read and forgotten."""
+        self.quiet = True
+        self._pending = 0
+        for stream in self._streams:
+            stream.parts.clear()
+        self.resume()
+
     def resume(self) -> None:
-        self._rest = None
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
         if self._reading:
             return
         self._reading = True
