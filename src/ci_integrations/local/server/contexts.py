@@ -159,7 +159,9 @@ class ContextTable:
         first = list(self._defaults.values())
         return first + [slot for slot in self._by_id.values() if slot not in first]
 
-    def close(self) -> None:
-        """The kernels die with their sandbox; only our side is let go."""
+    async def release(self) -> None:
+        """Gives the descriptors of all kernels back. After their sandbox is dead: they died with it."""
         if self._warming is not None:
-            self._warming.cancel()
+            await self._warming
+        for slot in self._by_id.values():
+            await slot.remove()

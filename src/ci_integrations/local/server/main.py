@@ -13,9 +13,12 @@ import json
 import logging
 import os
 import secrets
+import select
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -28,7 +31,7 @@ from ci_integrations.local.sandbox.api import Engine, Limits
 LOG = logging.getLogger(__name__)
 EXPIRE_SECONDS = 0.2
 PARENT_SECONDS = 0.25
-SHUTDOWN_SECONDS = 0.5
+SHUTDOWN_SECONDS = 0.4
 KEEP_ALIVE_SECONDS = 640
 """Longer than the SDK's pool keeps a connection, so that it never sends into one that we are closing."""
 
@@ -108,21 +111,34 @@ def serve_child() -> int:
 
 
 async def _serve_child(options: Options) -> int:
+    gone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    watch = threading.Thread(target=_watch_parent, args=(lambda: loop.call_soon_threadsafe(gone.set),), daemon=True)
+    watch.start()
+    return await _serve_until(options, gone)
+
+
+def _watch_parent(tell: Callable[[], object]) -> None:
+    """The end of stdin is the end of our parent; a fork of it may hold that open, so its pid is looked at as well.
+
+    A thread, because nobody may wait longer than a second for a loop that is busy.
+    """
     parent = os.getppid()
-    gone = asyncio.create_task(_parent_gone(parent))
-    starting = asyncio.create_task(_serve_until(options, gone))
-    await asyncio.wait((starting, gone), return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
-        # The engine must let go of its processes, but nobody may wait for us longer than a second.
-        asyncio.get_running_loop().call_later(SHUTDOWN_SECONDS, os._exit, 0)
-    return await starting
+    while os.getppid() == parent:
+        ready, _, _ = select.select([0], [], [], PARENT_SECONDS)
+        if ready and not os.read(0, 4096):
+            break
+    with contextlib.suppress(RuntimeError):  # the loop is closed: we are going anyway
+        tell()
+    time.sleep(SHUTDOWN_SECONDS)
+    os._exit(0)
 
 
-async def _serve_until(options: Options, gone: asyncio.Task[None]) -> int:
+async def _serve_until(options: Options, gone: asyncio.Event) -> int:
     try:
         async with running(options) as address:
             _say({"url": address.url, "token": address.token, "level": address.level})
-            await gone
+            await gone.wait()
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must be told
         _say({"error": f"{error}", "kind": type(error).__name__})
         return 1
@@ -132,24 +148,6 @@ async def _serve_until(options: Options, gone: asyncio.Task[None]) -> int:
 def _say(value: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):  # the parent is gone: nobody to tell
         os.write(1, json.dumps(value).encode() + b"\n")
-
-
-async def _parent_gone(parent: int) -> None:
-    """At the end of stdin; a fork of the parent may hold that open, so its pid is looked at as well."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    os.set_blocking(0, False)
-
-    def look() -> None:
-        with contextlib.suppress(BlockingIOError):
-            if not os.read(0, 4096):
-                loop.remove_reader(0)
-                ended.set()
-
-    loop.add_reader(0, look)
-    while os.getppid() == parent and not ended.is_set():
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), PARENT_SECONDS)
 
 
 @asynccontextmanager

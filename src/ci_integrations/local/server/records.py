@@ -108,7 +108,6 @@ class Record:
             task.cancel()
         self.watchers.close()
         self.processes.close()
-        self.contexts.close()
         self.files.close()
         if self.network is not None:
             self.network.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 
 from ci_integrations.local.sandbox import packages
@@ -146,7 +146,7 @@ class SandboxTable:
 
     async def kill(self, record: Record) -> None:
         self._drop(record, "killed")
-        await _kill(record.sandbox)
+        await _finish(record)
 
     def _drop(self, record: Record, why: str) -> None:
         """From here on its id is unknown and its connections are closed."""
@@ -159,6 +159,7 @@ class SandboxTable:
         if record.sandbox_id in self._records and not ended.cancelled():
             LOG.warning("sandbox %s ended by itself: %s", record.sandbox_id, ended.result())
             self._drop(record, "died")
+            self._spawn(_finish(record))
 
     async def pause(self, record: Record) -> None:
         """Freezes it: memory, processes and files stay, its connections close, its time stands still."""
@@ -213,8 +214,8 @@ class SandboxTable:
             return
         await self.kill(record)
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
@@ -237,8 +238,14 @@ class SandboxTable:
         records = self.all()
         for record in records:
             self._drop(record, "killed")
-        await asyncio.gather(*(_kill(record.sandbox) for record in records))
+        await asyncio.gather(*(_finish(record) for record in records))
         await self.templates.close()
+
+
+async def _finish(record: Record) -> None:
+    """The sandbox first: what hangs on it then ends by itself."""
+    await _kill(record.sandbox)
+    await record.contexts.release()
 
 
 async def _kill(sandbox: Sandbox) -> None:
