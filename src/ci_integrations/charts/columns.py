@@ -68,7 +68,9 @@ def decode(value: Any) -> Any:
 def numbers_of(value: Any) -> list[float]:
     """The finite numbers of a column, for ranges and extrema; times and words have none."""
     if is_packed(value):
-        return [v for v in _numbers(value) if math.isfinite(v)] if problem(value) is None and not value.get("time") else []
+        return (
+            [v for v in _numbers(value) if math.isfinite(v)] if problem(value) is None and not value.get("time") else []
+        )
     return [float(v) for v in _flat(value) if _is_number(v)]
 
 

@@ -107,7 +107,12 @@ def table_from_mime(payload: Any) -> dict[str, Any] | None:
 
 def _table(payload: dict[str, Any]) -> dict[str, Any] | None:
     columns, rows = payload["columns"], payload["rows"]
-    if not isinstance(columns, list) or not isinstance(rows, list) or len(columns) > MAX_COLUMNS or len(rows) > MAX_ROWS:
+    if (
+        not isinstance(columns, list)
+        or not isinstance(rows, list)
+        or len(columns) > MAX_COLUMNS
+        or len(rows) > MAX_ROWS
+    ):
         return None
     if any(not isinstance(row, list) or len(row) != len(columns) for row in rows):
         return None
@@ -115,7 +120,7 @@ def _table(payload: dict[str, Any]) -> dict[str, Any] | None:
     if not (isinstance(shape, list) and len(shape) == 2 and all(_count(v) for v in shape)):
         return None
     index = payload.get("index", 0)
-    found = {
+    found: dict[str, Any] = {
         "columns": [{"name": text(str(c["name"]))[:2000], "dtype": text(str(c["dtype"]))[:200]} for c in columns],
         "rows": [[plain(value) for value in row] for row in rows],
         "shape": (shape[0], shape[1]),

@@ -57,10 +57,14 @@ def chart(payload: dict[str, Any]) -> Chart | None:
     if not panels:
         return None
     panels = _in_order(doc, payload["doc"], figures, panels)
-    return Chart.model_validate({"source": {"library": "bokeh"}, "panels": panels, "native": {"mime": MIME, "spec": payload}})
+    return Chart.model_validate(
+        {"source": {"library": "bokeh"}, "panels": panels, "native": {"mime": MIME, "spec": payload}}
+    )
 
 
-def _in_order(doc: Document, raw: dict[str, Any], figures: list[Any], panels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _in_order(
+    doc: Document, raw: dict[str, Any], figures: list[Any], panels: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """As they stand in the layout: by where each figure's id comes first in the document."""
     order: list[str] = []
 
@@ -189,7 +193,9 @@ def _ndarray(raw: dict[str, Any]) -> list[Any]:
     text = inner.get("data") if isinstance(inner, dict) else None
     if code is None or not isinstance(text, str):
         raise ValueError("an array of unknown type")
-    packed = {"b64": _unzipped(text, math.prod(shape) * int(code[1])), "dtype": code, "n": math.prod(shape)} | ({"shape": shape} if len(shape) == 2 else {})
+    packed = {"b64": _unzipped(text, math.prod(shape) * int(code[1])), "dtype": code, "n": math.prod(shape)} | (
+        {"shape": shape} if len(shape) == 2 else {}
+    )
     wrong = columns.problem(packed)
     if wrong is not None:
         raise ValueError(wrong)
@@ -356,12 +362,20 @@ def _wedges(cols: _Columns, kind: str, label: Any) -> dict[str, Any]:
     start, end = cols.column("start_angle") or [], cols.column("end_angle") or []
     angles = [b - a for a, b in zip(start, end, strict=False)]
     field = label.get("field") if isinstance(label, dict) else None
-    names = [str(v) for v in _values(cols.data.get(str(field)))] if field else [f"slice {n + 1}" for n in range(len(angles))]
+    names = (
+        [str(v) for v in _values(cols.data.get(str(field)))]
+        if field
+        else [f"slice {n + 1}" for n in range(len(angles))]
+    )
     for key, raw in cols.data.items():
         values = _values(raw)
         if key != field and len(values) == len(angles) and all(columns.numbers_of([v]) for v in values):
             ratio = sum(values) / sum(angles) if sum(angles) else 0
-            if ratio and "angle" not in key and all(abs(v - a * ratio) <= 1e-9 * abs(v) for v, a in zip(values, angles, strict=True)):
+            if (
+                ratio
+                and "angle" not in key
+                and all(abs(v - a * ratio) <= 1e-9 * abs(v) for v, a in zip(values, angles, strict=True))
+            ):
                 return {"kind": kind, "x": names, "y": values, "name": None}
     return {"kind": kind, "x": names, "y": angles, "name": None, "extra": {"values_are": "radians"}}
 
@@ -401,4 +415,6 @@ def _rules(doc: Document, figure: dict[str, Any], panel: dict[str, Any]) -> None
         model = doc.model(raw)
         if model.get("name") == "Span":
             axis = "y" if doc.get(model, "dimension") in (None, "width") else "x"
-            panel["series"].append({"name": None, "kind": "rule", "extra": {"axis": axis, "value": doc.get(model, "location")}})
+            panel["series"].append(
+                {"name": None, "kind": "rule", "extra": {"axis": axis, "value": doc.get(model, "location")}}
+            )

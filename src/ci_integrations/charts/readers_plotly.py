@@ -41,7 +41,7 @@ def chart(payload: dict[str, Any]) -> Chart | None:
 
 
 def unpack(value: Any) -> Any:
-    """plotly sends arrays as `{"dtype", "bdata", "shape"}`; here they become lists."""
+    """Plotly sends arrays as `{"dtype", "bdata", "shape"}`; here they become lists."""
     if isinstance(value, dict):
         if "bdata" in value and "dtype" in value:
             return _array(value)
@@ -113,7 +113,7 @@ def _add(panel: dict[str, Any], trace: dict[str, Any], layout: dict[str, Any]) -
 
 
 def _name(trace: dict[str, Any]) -> str | None:
-    """plotly express gives empty names to traces that stand alone, and shows no legend for them."""
+    """Plotly express gives empty names to traces that stand alone, and shows no legend for them."""
     name = tags_plotly.words(trace.get("name"))
     return name or None
 
@@ -141,7 +141,8 @@ def _finish(panel: dict[str, Any], layout: dict[str, Any], traces: list[Any]) ->
     panel["kind"] = tags_plotly.panel_kind(kinds, panel["series"])
     bars = [series for series in panel["series"] if series["kind"] in ("bar", "histogram")]
     if len(bars) > 1:
-        panel["barmode"] = {"relative": "stack"}.get(layout.get("barmode"), layout.get("barmode") or "group")
+        mode = str(layout.get("barmode") or "group")
+        panel["barmode"] = "stack" if mode == "relative" else mode
     if key[0] == "xy":
         panel["x"] = tags_plotly.axis_of(key[1], layout, panel["series"], "x")
         panel["y"] = tags_plotly.axis_of(key[2], layout, panel["series"], "y")

@@ -57,7 +57,7 @@ def _panels(spec: dict[str, Any], view: View, depth: int) -> list[dict[str, Any]
         outer = spec["facet"]
         channels = outer if "row" in outer or "column" in outer else {"facet": outer}
         return _faceted(spec["spec"], channels, view, depth)
-    facets = {name: view.encoding[name] for name in ("row", "column", "facet") if name in view.encoding}
+    facets: dict[str, Any] = {name: view.encoding[name] for name in ("row", "column", "facet") if name in view.encoding}
     if facets and ("mark" in spec or "layer" in spec):
         rest = {name: value for name, value in view.encoding.items() if name not in facets}
         inner = {key: value for key, value in spec.items() if key not in ("encoding", "data", "transform", "title")}

@@ -47,7 +47,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _pair(trace: dict[str, Any]) -> tuple[list[Any], list[Any]]:
-    """x and y; the one that is not given is 0, 1, 2 ..., or x0 + n * dx."""
+    """X and y; the one that is not given is 0, 1, 2 ..., or x0 + n * dx."""
     x, y = trace.get("x"), trace.get("y")
     x = [_level(v) for v in _together(x)] if isinstance(x, list) else None
     y = [_level(v) for v in _together(y)] if isinstance(y, list) else None
@@ -151,7 +151,7 @@ def _span(base: list[Any], lengths: list[Any]) -> list[Any] | None:
 
 
 def histogram(trace: dict[str, Any], layout: dict[str, Any]) -> dict[str, Any]:
-    """plotly bins in the browser: the raw values are the data."""
+    """Plotly bins in the browser: the raw values are the data."""
     which = "y" if not isinstance(trace.get("x"), list) or trace.get("orientation") == "h" else "x"
     extra: dict[str, Any] = {}
     bins = trace.get(f"{which}bins")
@@ -317,7 +317,9 @@ def color_title(trace: dict[str, Any], layout: dict[str, Any]) -> str | None:
         if found:
             return found
         shared = holder.get("coloraxis")
-        if isinstance(shared, str) and (found := words(((layout.get(shared) or {}).get("colorbar") or {}).get("title"))):
+        if isinstance(shared, str) and (
+            found := words(((layout.get(shared) or {}).get("colorbar") or {}).get("title"))
+        ):
             return found
     return None
 
@@ -335,7 +337,9 @@ def domain_of(key: Any, layout: dict[str, Any]) -> tuple[list[float], list[float
     return tuple(d if isinstance(d, list) and len(d) == 2 else whole for d in found)  # type: ignore[return-value]
 
 
-def axis_of(name: str, layout: dict[str, Any], series: list[dict[str, Any]], which: str, own: str = "") -> dict[str, Any]:
+def axis_of(
+    name: str, layout: dict[str, Any], series: list[dict[str, Any]], which: str, own: str = ""
+) -> dict[str, Any]:
     """An axis as the schema has it; without a type of its own the data tell its scale."""
     spec = axis(layout, name)
     mine = [entry for entry in series if (entry.get("axis") or "")[:1] != which or entry.get("axis") == own]
@@ -350,7 +354,13 @@ def axis_of(name: str, layout: dict[str, Any], series: list[dict[str, Any]], whi
 
 
 def _scale(spec: dict[str, Any], series: list[dict[str, Any]], which: str) -> str:
-    named = {"date": "datetime", "category": "categorical", "multicategory": "categorical", "log": "log", "linear": "linear"}
+    named = {
+        "date": "datetime",
+        "category": "categorical",
+        "multicategory": "categorical",
+        "log": "log",
+        "linear": "linear",
+    }
     if spec.get("type") in named:
         return named[spec["type"]]
     values = [v for entry in series for v in _scale_values(entry, which) if v is not None]
@@ -391,7 +401,7 @@ def panel_kind(kinds: list[str], series: list[dict[str, Any]]) -> str:
     for leader in ("candlestick", "box", "violin", "histogram", "heatmap", "surface3d", "scatter3d"):
         if leader in distinct and leader != "histogram":
             return leader
-    return "mixed" if distinct else "mixed"
+    return "mixed"
 
 
 def clear_lonely_names(panel: dict[str, Any], layout: dict[str, Any], traces: list[Any]) -> None:

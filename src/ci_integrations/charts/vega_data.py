@@ -41,7 +41,7 @@ def keeps(test: Any, row: Row) -> bool:
         return truthy(evaluate(test, row))
     for word, join in (("and", all), ("or", any)):
         if word in test:
-            return join(keeps(part, row) for part in test[word])
+            return bool(join(keeps(part, row) for part in test[word]))
     if "not" in test:
         return not keeps(test["not"], row)
     if "param" in test or "selection" in test:
@@ -54,17 +54,17 @@ def keeps(test: Any, row: Row) -> bool:
 
 def _field_test(test: dict[str, Any], value: Any) -> bool:
     if "oneOf" in test:
-        return value in test["oneOf"]
+        return bool(value in test["oneOf"])
     if "range" in test:
         low, high = test["range"]
         return value is not None and (low is None or value >= low) and (high is None or value <= high)
     if "valid" in test:
-        return (value is not None and value == value) == test["valid"]
+        return bool((value is not None and value == value) == test["valid"])
     if "equal" in test:
         return bool(value == test["equal"])
     for word, compare in _COMPARE.items():
         if word in test:
-            return value is not None and compare(value, test[word])
+            return value is not None and bool(compare(value, test[word]))
     raise Unknown("filter")
 
 
@@ -239,7 +239,9 @@ def time_unit(value: Any, unit: Any, *, words: bool = False) -> Any:
     at, parts = moment(value), unit_parts(unit)
     if words:
         return " ".join(_word(at, part) for part in parts)
-    month = at.month if "month" in parts or "date" in parts else (at.month - 1) // 3 * 3 + 1 if "quarter" in parts else 1
+    month = (
+        at.month if "month" in parts or "date" in parts else (at.month - 1) // 3 * 3 + 1 if "quarter" in parts else 1
+    )
     cut = at.replace(
         year=at.year if "year" in parts else 2012, month=month, day=at.day if "date" in parts else 1,
         hour=at.hour if "hours" in parts else 0, minute=at.minute if "minutes" in parts else 0,
@@ -300,7 +302,9 @@ def _pivot(rows: list[Row], step: Any) -> list[Row]:
     found = []
     for key, part in groups(rows, keys).items():
         cells = {name: [row for row in part if str(row.get(step["pivot"])) == name] for name in names}
-        values = {name: aggregate(step.get("op", "sum"), step["value"], some) if some else 0 for name, some in cells.items()}
+        values = {
+            name: aggregate(step.get("op", "sum"), step["value"], some) if some else 0 for name, some in cells.items()
+        }
         found.append({**dict(zip(keys, key, strict=True)), **values})
     return found
 

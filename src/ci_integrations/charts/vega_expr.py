@@ -25,7 +25,7 @@ _BINARY = {
 }  # fmt: skip
 
 
-class Unknown(Exception):
+class Unknown(Exception):  # noqa: N818 - it is an answer, not a fault
     """Something in the expression, or the whole transform, is not known here."""
 
 
@@ -156,7 +156,7 @@ def _member(value: Any, key: Any) -> Any:
 
 def truthy(value: Any) -> bool:
     """JavaScript's idea of truth."""
-    return not (value is None or value is False or value == 0 or value == "" or value != value)  # noqa: PLR0124 - NaN
+    return not (value is None or value is False or value == 0 or value == "" or value != value)
 
 
 def _number(value: Any) -> float:
@@ -189,7 +189,7 @@ def _apply(op: str, a: Any, b: Any) -> Any:
 def _compare(op: str, a: Any, b: Any) -> bool:
     if not (isinstance(a, str) and isinstance(b, str)):
         a, b = _number(a), _number(b)
-    return {"<": a < b, ">": a > b, "<=": a <= b, ">=": a >= b}[op]
+    return bool({"<": a < b, ">": a > b, "<=": a <= b, ">=": a >= b}[op])
 
 
 def _plain(value: Any) -> Any:
@@ -199,7 +199,11 @@ def _plain(value: Any) -> Any:
 def _text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return {True: "true", False: "false", None: "null"}.get(value, str(value)) if not isinstance(value, list) else str(value)
+    return (
+        {True: "true", False: "false", None: "null"}.get(value, str(value))
+        if not isinstance(value, list)
+        else str(value)
+    )
 
 
 def _arithmetic(op: str, a: float, b: float) -> float:
@@ -220,6 +224,14 @@ def moment(value: Any) -> datetime:
         return datetime.fromtimestamp(float(value) / 1000)  # noqa: DTZ006 - Vega's local time; sandboxes run in UTC
     except (TypeError, ValueError, OverflowError, OSError) as error:
         raise Unknown(f"date {value!r}") from error
+
+
+def _datetime(*parts: Any) -> datetime:
+    """Vega's `datetime(...)`: a date, or year, month from 0, and so on."""
+    if len(parts) == 1:
+        return moment(parts[0])
+    year, month, day, hour, minute, second = [*map(int, parts[:6]), *(0, 0, 1, 0, 0, 0)[len(parts[:6]) :]]
+    return datetime(year, month + 1, day, hour, minute, second)  # noqa: DTZ001 - Vega's local time
 
 
 def _round(value: float) -> float:
@@ -249,7 +261,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "quarter": lambda v: float((moment(v).month + 2) // 3), "date": lambda v: float(moment(v).day),
     "day": lambda v: float((moment(v).weekday() + 1) % 7), "hours": lambda v: float(moment(v).hour),
     "minutes": lambda v: float(moment(v).minute), "seconds": lambda v: float(moment(v).second),
-    "toDate": moment, "datetime": lambda *a: moment(a[0]) if len(a) == 1 else datetime(int(a[0]), int(a[1]) + 1, *map(int, a[2:])),
+    "toDate": moment, "datetime": _datetime,
     "time": lambda v: moment(v).timestamp() * 1000,
 }  # fmt: skip
 

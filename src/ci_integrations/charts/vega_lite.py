@@ -12,7 +12,7 @@ MAX_ROWS = 50_000
 _COLORS = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"]
 
 
-class _Unsayable(Exception):
+class _Unsayable(Exception):  # noqa: N818 - likewise an answer
     """Vega-Lite has no words for this."""
 
 
@@ -121,7 +121,11 @@ def _plain(mark: Any) -> Any:
             values = series.values(key) if key in series.extra else None
             if series.kind == "scatter" and isinstance(values, list) and len(values) == len(x) and _numbers(values):
                 lists[key] = values
-                encoding[key] = {"field": key, "type": "quantitative", "title": panel.color_label if key == "color" else None}
+                encoding[key] = {
+                    "field": key,
+                    "type": "quantitative",
+                    "title": panel.color_label if key == "color" else None,
+                }
         layers = [{"data": _data(**lists), "mark": mark, "encoding": encoding}]
         return [*layers, *_errors(series, panel)]
 
@@ -140,7 +144,11 @@ def _errors(series: Series, panel: Panel) -> list[dict[str, Any]]:
     ax, ay = _axes(series, panel)
     axis = {"x": ax, "y": ay}
     places = series.values(at)
-    encoding = {at: _channel(at, axis[at], places), value: _channel("low", axis[value], low), f"{value}2": {"field": "high"}}
+    encoding = {
+        at: _channel(at, axis[at], places),
+        value: _channel("low", axis[value], low),
+        f"{value}2": {"field": "high"},
+    }
     return [{"data": _data(**{at: places, "low": low, "high": high}), "mark": "rule", "encoding": encoding}]
 
 
@@ -154,7 +162,11 @@ def _bars(series: Series, panel: Panel) -> list[dict[str, Any]]:
         raise _Unsayable("raw values in bins")
     base = series.values("base")
     bases = base if isinstance(base, list) else [base or 0] * len(values)
-    ends = [None if v is None else v + (b or 0) for v, b in zip(values, bases, strict=False)] if _numbers(bases) else values
+    ends = (
+        [None if v is None else v + (b or 0) for v, b in zip(values, bases, strict=False)]
+        if _numbers(bases)
+        else values
+    )
     encoding = {
         at: _channel(at, axis[at], places), value: _channel("end", axis[value], ends), f"{value}2": {"field": "base"},
     }  # fmt: skip
@@ -188,7 +200,11 @@ def _band(series: Series, panel: Panel) -> list[dict[str, Any]]:
     places, ends = series.values(at), series.values(value)
     low = series.values(f"{value}0")
     low = low if isinstance(low, list) else [0] * len(places or ())
-    encoding = {at: _channel(at, axis[at], places), value: _channel("high", axis[value], ends), f"{value}2": {"field": "low"}}
+    encoding = {
+        at: _channel(at, axis[at], places),
+        value: _channel("high", axis[value], ends),
+        f"{value}2": {"field": "low"},
+    }
     mark = {"type": "area", "opacity": 0.5, "orient": "horizontal" if value == "x" else "vertical"}
     return [{"data": _data(**{at: places, "high": ends, "low": low}), "mark": mark, "encoding": encoding}]
 
@@ -224,7 +240,10 @@ def _boxes(series: Series, panel: Panel) -> list[dict[str, Any]]:
         encoding = {at: _channel(at, axis[at], places), value: _channel("v", axis[value], values)}
         return [{"data": _data(**{at: places, "v": values}), "mark": "boxplot", "encoding": encoding}]
     places = series.values("x")
-    low, high = series.values("whislo") or series.values("min") or stats["q1"], series.values("whishi") or series.values("max") or stats["q3"]
+    low, high = (
+        series.values("whislo") or series.values("min") or stats["q1"],
+        series.values("whishi") or series.values("max") or stats["q3"],
+    )
     data = _data(g=places, low=low, high=high, **stats)
     group = _channel("g", axis[at], places)
     group["type"] = "nominal"
@@ -250,7 +269,12 @@ def _heat(series: Series, panel: Panel) -> list[dict[str, Any]]:
     y = series.values("y") or list(range(len(z)))
     if len(x) * len(y) > MAX_ROWS:
         raise _Unsayable("too many cells")
-    rows = [{"x": x[j], "y": y[i], "z": v} for i, row in enumerate(z) for j, v in enumerate(row) if j < len(x) and i < len(y)]
+    rows = [
+        {"x": x[j], "y": y[i], "z": v}
+        for i, row in enumerate(z)
+        for j, v in enumerate(row)
+        if j < len(x) and i < len(y)
+    ]
     ax, ay = _axes(series, panel)
     encoding = {
         "x": {"field": "x", "type": "ordinal", "sort": None, "title": ax.label if ax else None},
@@ -261,7 +285,9 @@ def _heat(series: Series, panel: Panel) -> list[dict[str, Any]]:
 
 
 def _hex(series: Series, panel: Panel) -> list[dict[str, Any]]:
-    layers: list[dict[str, Any]] = _plain({"type": "point", "filled": True, "size": 120, "shape": "circle"})(series, panel)
+    layers: list[dict[str, Any]] = _plain({"type": "point", "filled": True, "size": 120, "shape": "circle"})(
+        series, panel
+    )
     values = series.values("value")
     layers[0]["data"] = _data(x=series.values("x"), y=series.values("y"), value=values)
     layers[0]["encoding"]["color"] = {"field": "value", "type": "quantitative", "title": panel.color_label}

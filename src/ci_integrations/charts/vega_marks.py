@@ -41,6 +41,7 @@ def title_of(value: Any) -> str | None:
 
 def ordered(parts: dict[tuple[Any, ...], Any], channels: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """Group keys as Vega-Lite orders them: by `sort` when it is a list, else ascending."""
+
     def rank(key: tuple[Any, ...]) -> list[Any]:
         found = []
         for value, channel in zip(key, channels, strict=True):
@@ -229,7 +230,11 @@ def _splits(channel: dict[str, Any], unit: Unit) -> bool:
     """Discrete channels make groups; a condition or a constant does not, nor does a colour that repeats x or y."""
     if "field" not in channel or channel.get("type") in ("quantitative", "temporal"):
         return False
-    same = [unit.channel(name).get("field") for name in ("x", "y") if unit.channel(name).get("type") in ("nominal", "ordinal")]
+    same = [
+        unit.channel(name).get("field")
+        for name in ("x", "y")
+        if unit.channel(name).get("type") in ("nominal", "ordinal")
+    ]
     return channel["field"] not in same
 
 
@@ -295,7 +300,9 @@ def _all_bins(unit: Unit, found: dict[str, Any], which: str) -> None:
     """Bins in order; an empty one between others has no bar, that is a count of zero. x bins, y counts, as everywhere."""
     other = "y" if which == "x" else "x"
     start, stop, size = bin_of(unit.rows, str(unit.channel(which)["field"]), unit.channel(which)["bin"])
-    have = {round((v - start) / size - 0.5): c for v, c in zip(found[which], found[other], strict=True) if v is not None}
+    have = {
+        round((v - start) / size - 0.5): c for v, c in zip(found[which], found[other], strict=True) if v is not None
+    }
     places = range(min(have), max(have) + 1) if have else range(0)
     if unit.channel(other).get("aggregate") == "count" and len(places) < 10_000:
         found["x"] = [start + (n + 0.5) * size for n in places]
@@ -304,8 +311,9 @@ def _all_bins(unit: Unit, found: dict[str, Any], which: str) -> None:
 
 
 def _between(found: dict[str, Any], rows: list[Row], which: str) -> None:
-    ends = [[row.get(which), row.get(f"{which}2")] for row in rows]
-    low, high = ([None if None in pair else pick(pair) for pair in ends] for pick in (min, max))
+    ends: list[list[Any]] = [[row.get(which), row.get(f"{which}2")] for row in rows]
+    low: list[Any] = [None if None in pair else min(pair) for pair in ends]
+    high: list[Any] = [None if None in pair else max(pair) for pair in ends]
     if found["kind"] == "errorbar":
         found["extra"] |= {"err_low": low, "err_high": high}
         found[which] = [None if a is None or b is None else (a + b) / 2 for a, b in zip(low, high, strict=True)]
@@ -355,7 +363,7 @@ def _slices(unit: Unit) -> dict[str, Any]:
 
 def _spreads(unit: Unit, kind: str) -> list[dict[str, Any]]:
     """Error bands and bars over raw rows: mean and standard deviation or error, or quartiles. Others are not known."""
-    extent = str(unit.mark.get("extent") or "stderr" if kind == "errorbar" else unit.mark.get("extent") or "stderr")
+    extent = str(unit.mark.get("extent") or "stderr")
     value = "x" if _lying(unit) else "y"
     at = "y" if value == "x" else "x"
     if extent == "ci":
@@ -367,7 +375,9 @@ def _spreads(unit: Unit, kind: str) -> list[dict[str, Any]]:
         if not numbers:
             continue
         low, middle, high = _spread(numbers, extent)
-        entry = found.setdefault(key[1:], {"name": _name(key[1:], ["color"]), "kind": kind, at: [], value: [], "extra": {}})
+        entry = found.setdefault(
+            key[1:], {"name": _name(key[1:], ["color"]), "kind": kind, at: [], value: [], "extra": {}}
+        )
         entry[at].append(key[0])
         entry[value].append(high if kind == "band" else middle)
         for name, end in (("y0", low),) if kind == "band" else (("err_low", low), ("err_high", high)):

@@ -49,7 +49,9 @@ def describe(chart: Chart) -> str:
 
 def _panel_words(panel: Panel) -> str:
     title = f" “{short(panel.title)}”" if panel.title else ""
-    axes = [_axis_words(name, axis) for name in ("x", "y", "y2", "x2", "z") if (axis := getattr(panel, name)) is not None]
+    axes = [
+        _axis_words(name, axis) for name in ("x", "y", "y2", "x2", "z") if (axis := getattr(panel, name)) is not None
+    ]
     axes += [f"colour: {short(panel.color_label)}"] if panel.color_label else []
     shown = [_series_words(series) for series in panel.series[:MAX_SERIES]]
     more = len(panel.series) - len(shown)
@@ -117,7 +119,9 @@ def _series_table(series: Series, panel: Panel, max_rows: int) -> str:
     held |= {key: columns.decode(value) for key, value in series.extra.items() if _is_column(value)}
     held = {key: value for key, value in held.items() if isinstance(value, list) and not _nested(value)}
     if not held:
-        scalars = ", ".join(f"{escape(key)} {escape(value)}" for key, value in series.extra.items() if not _is_column(value))
+        scalars = ", ".join(
+            f"{escape(key)} {escape(value)}" for key, value in series.extra.items() if not _is_column(value)
+        )
         return f"{escape(series.name or series.kind)}: {scalars}" if scalars else ""
     size = max(len(value) for value in held.values())
     held = {key: value for key, value in held.items() if len(value) == size}
@@ -179,7 +183,12 @@ def to_dataframe(chart: Chart) -> Any:
 def _rows(chart: Chart) -> Iterator[dict[str, Any]]:
     for number, panel in enumerate(chart.panels):
         for place, series in enumerate(panel.series):
-            head = {"panel": number, "panel_title": panel.title, "series": series.name or str(place), "kind": series.kind}
+            head = {
+                "panel": number,
+                "panel_title": panel.title,
+                "series": series.name or str(place),
+                "kind": series.kind,
+            }
             yield from ({**head, "axis": series.axis, **row} for row in _marks(series))
 
 

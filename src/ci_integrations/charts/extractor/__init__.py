@@ -45,10 +45,10 @@ def bootstrap_code() -> str:
     Its value is None and it prints nothing; `execution_count` is afterwards as if it had not run.
     """
     return (
-        "(lambda sys: (sys.path.insert(0, {dir!r}) if {name!r} not in sys.modules else None, "
-        "__import__({name!r}), {dir!r} in sys.path and sys.path.remove({dir!r}), "
-        "sys.modules[{name!r}].enter(get_ipython()))[3])(__import__('sys'))"
-    ).format(dir=REMOTE_DIR, name=NAME)
+        f"(lambda sys: (sys.path.insert(0, {REMOTE_DIR!r}) if {NAME!r} not in sys.modules else None, "
+        f"__import__({NAME!r}), {REMOTE_DIR!r} in sys.path and sys.path.remove({REMOTE_DIR!r}), "
+        f"sys.modules[{NAME!r}].enter(get_ipython()))[3])(__import__('sys'))"
+    )
 
 
 def enter(shell: Any) -> None:

@@ -38,7 +38,9 @@ def _convert(found: Found, axis: str, values: Any) -> Any:
     import numpy as np
 
     convert = found.ax.convert_xunits if axis == "x" else found.ax.convert_yunits
-    return np.ma.filled(np.ma.asarray(np.ma.masked_invalid(np.ma.asarray(convert(values), float))), np.nan).astype(float)
+    return np.ma.filled(np.ma.asarray(np.ma.masked_invalid(np.ma.asarray(convert(values), float))), np.nan).astype(
+        float
+    )
 
 
 def _stacked(found: Found, collection: Any, data: dict[str, Any]) -> None:
@@ -87,6 +89,29 @@ def _broken(found: Found, collection: Any, data: dict[str, Any]) -> None:
     found.add(raw)
 
 
+def unstack(found: Found) -> None:
+    """Pandas draws an area as a line over a fill from the line below: one area with its own values."""
+    import numpy as np
+
+    if not getattr(found.ax, "_ci_area", False):
+        return
+    for raw in [raw for raw in found.series if "edges" in raw.flags]:
+        one, two = raw.flags["edges"]
+        raw.kind, raw.y = "area", np.maximum(one, two) - np.minimum(one, two)
+        raw.extra.clear()
+        line = next((o for o in found.series if o.kind == "line" and _same_line(o, raw, one, two)), None)
+        if line is not None:
+            raw.name = raw.name or line.name
+            found.series.remove(line)
+
+
+def _same_line(line: Raw, fill: Raw, one: Any, two: Any) -> bool:
+    import numpy as np
+
+    on = len(line.y) == len(one) and np.allclose(line.x, fill.flags["at"], equal_nan=True)
+    return bool(on and (np.allclose(line.y, one, equal_nan=True) or np.allclose(line.y, two, equal_nan=True)))
+
+
 def _untagged(found: Found) -> None:
     """Filled polygons of a figure that was unpickled or made before the hooks: read from their outline."""
     for collection in list(found.ax.collections):
@@ -114,13 +139,15 @@ def _polygon(found: Found, patch: Any) -> None:
     for line in found.ax.lines:
         x, y = xy_of(line)
         n = len(x)
-        if 0 < n <= len(corners) and np.allclose(corners[:n], np.column_stack([x, y]), equal_nan=True):
+        if 2 < n and len(corners) - n in (0, 1) and np.allclose(corners[:n], np.column_stack([x, y]), equal_nan=True):
             return
     if type(patch).__name__ == "PathPatch":
         found.lack("a free path is not data")
         return
     x, y = corners[:, 0], corners[:, 1]
-    found.add(Raw("area", label_of(patch), x, y, artists=[patch], discrete="xy", color=hex_color(patch.get_facecolor())))
+    found.add(
+        Raw("area", label_of(patch), x, y, artists=[patch], discrete="xy", color=hex_color(patch.get_facecolor()))
+    )
 
 
 def _pies(found: Found) -> None:
@@ -132,7 +159,7 @@ def _pies(found: Found) -> None:
             continue
         if note is not None and note.kind == "pie":
             seen.add(id(note))
-            _pie(found, note.artists, note.data["values"], note.data["labels"], bool(note.data["width"]))
+            _pie(found, note.artists, note.data["values"], note.data["labels"], hollow=bool(note.data["width"]))
         else:
             wedges = [item for item in found.ax.patches if type(item).__name__ == "Wedge" and tag_of(item) is None]
             angles = [abs(item.theta2 - item.theta1) for item in wedges]
@@ -141,7 +168,7 @@ def _pies(found: Found) -> None:
             found.series[-1].extra["values_are"] = "degrees"
 
 
-def _pie(found: Found, wedges: list[Any], values: Any, labels: list[str] | None, hollow: bool) -> None:
+def _pie(found: Found, wedges: list[Any], values: Any, labels: list[str] | None, *, hollow: bool) -> None:
     if labels is None or not any(labels):
         labels = _legend_labels(found.ax, wedges)
     hollow = hollow or _covered(found, wedges)

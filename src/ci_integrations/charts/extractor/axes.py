@@ -3,6 +3,7 @@
 Categories are found by position, never by zipping labels with data: a position that is no tick stays a number.
 """
 
+# ruff: noqa: SLF001 - private names of the libraries it reads
 from __future__ import annotations
 
 import re
@@ -21,15 +22,17 @@ class Axis:
         self.which = which
         self.ax = ax
         self.axis = getattr(ax, f"{which}axis")
-        self.converter = _converter(self.axis)
+        self.source = _with_converter(ax, self.axis, which)
+        self.converter = _converter(self.source)
         self.labels: dict[float, str] = {}
+        self.adopted = False
         self.mode = self._mode()
 
     def _mode(self) -> str:
         name = type(self.converter).__name__
         kinds = [type(self.converter).__mro__[i].__name__ for i in range(len(type(self.converter).__mro__))]
-        if name == "StrCategoryConverter" and self.axis.units is not None:
-            self.labels = {float(v): str(k) for k, v in self.axis.units._mapping.items()}
+        if name == "StrCategoryConverter" and self.source.units is not None:
+            self.labels = {float(v): str(k) for k, v in self.source.units._mapping.items()}
             return "category"
         if _period_freq(self.ax, self.axis) is not None:
             return "period"
@@ -61,35 +64,35 @@ class Axis:
             return dict(known)
         if self.mode != "number" or self.axis.get_scale() != "linear":
             return {}
-        found = _fixed_labels(self.axis)
+        found = fixed_labels(self.axis)
         found = {position: label for position, label in found.items() if label.strip()}
         return {} if all(_same_number(position, label) for position, label in found.items()) else found
 
     def adopt(self, labels: dict[float, str]) -> None:
-        self.labels, self.mode = labels, "category"
+        self.labels, self.mode, self.adopted = labels, "category", True
 
-    def values(self, positions: Any) -> Any:
-        """Positions as a JSON column of labels, ISO times or numbers."""
+    def values(self, positions: Any, *, exact: bool = False) -> Any:
+        """Positions as a JSON column of labels, ISO times or numbers. `exact`: beside hand-made ticks stay numbers."""
         import numpy as np
 
         positions = np.asarray(positions, float)
         if self.labels:
-            return self._category(positions)
+            return self._category(positions, exact=exact and self.adopted)
         if self.mode == "date":
             return _dates(positions, self._zone())
         if self.mode == "period":
             return _periods(positions, _period_freq(self.ax, self.axis))
         return pack.column(positions)
 
-    def _category(self, positions: Any) -> list[Any]:
+    def _category(self, positions: Any, *, exact: bool) -> list[Any]:
         """The nearest tick's label, at most half a tick's spacing away; else the number itself."""
         import numpy as np
 
         ticks = np.array(sorted(self.labels))
-        reach = reach_of(ticks)
+        reach = 1e-6 if exact else reach_of(ticks)
         found: list[Any] = []
         for position in positions.ravel().tolist():
-            if position != position:  # noqa: PLR0124 - NaN
+            if position != position:
                 found.append(None)
                 continue
             nearest = float(ticks[int(np.argmin(np.abs(ticks - position)))])
@@ -97,7 +100,7 @@ class Axis:
         return found
 
     def _zone(self) -> Any:
-        unit = self.axis.get_units() if hasattr(self.axis, "get_units") else None
+        unit = self.source.get_units() if hasattr(self.source, "get_units") else None
         return unit if hasattr(unit, "utcoffset") else getattr(self.axis.get_major_formatter(), "tz", None)
 
     def describe(self) -> dict[str, Any]:
@@ -132,19 +135,28 @@ def text_of(artist: Any) -> str | None:
     return words or None
 
 
+def _with_converter(ax: Any, axis: Any, which: str) -> Any:
+    """The axis itself, or the one it shares, whichever knows how its data were converted."""
+    if _converter(axis) is not None or which == "z":
+        return axis
+    shared = ax.get_shared_x_axes() if which == "x" else ax.get_shared_y_axes()
+    others = [getattr(other, f"{which}axis") for other in shared.get_siblings(ax)]
+    return next((other for other in others if _converter(other) is not None), axis)
+
+
 def _converter(axis: Any) -> Any:
     getter = getattr(axis, "get_converter", None)
     return getter() if getter is not None else getattr(axis, "converter", None)
 
 
 def _period_freq(ax: Any, axis: Any) -> Any:
-    """pandas draws a series with a regular time index by period ordinals."""
+    """Pandas draws a series with a regular time index by period ordinals."""
     if axis.axis_name != "x" or not type(axis.get_major_formatter()).__name__.startswith("TimeSeries_Date"):
         return None
     return getattr(axis, "freq", None) or getattr(ax, "freq", None)
 
 
-def _fixed_labels(axis: Any) -> dict[float, str]:
+def fixed_labels(axis: Any) -> dict[float, str]:
     """Labels set by hand for ticks set by hand."""
     locator, formatter = axis.get_major_locator(), axis.get_major_formatter()
     if type(locator).__name__ == "FixedLocator":
@@ -169,13 +181,14 @@ def _same_number(position: float, label: str) -> bool:
 
 
 def _dates(positions: Any, zone: Any) -> Any:
-    """matplotlib's days since its epoch as ISO-8601, in the axis' zone when it has one that is not UTC."""
+    """Matplotlib's days since its epoch as ISO-8601, in the axis' zone when it has one that is not UTC."""
     import numpy as np
     from matplotlib import dates
 
     flat = positions.ravel()
     micros = np.round(np.where(np.isfinite(flat), flat, 0.0) * 86400e3, 2) * 1000
-    stamps = np.datetime64(dates.get_epoch()).astype("datetime64[us]") + micros.round().astype("timedelta64[us]")
+    epoch = np.datetime64(dates.get_epoch())  # type: ignore[no-untyped-call]
+    stamps = epoch.astype("datetime64[us]") + micros.round().astype("timedelta64[us]")
     if len(flat) > pack.LONG:
         seconds = stamps.astype("int64") / 1e6
         return pack.column(np.where(np.isfinite(flat), seconds, np.nan), time=True)

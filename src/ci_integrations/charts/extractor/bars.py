@@ -38,7 +38,7 @@ def _container(found: Found, container: Any) -> None:
         extra = {"value": ("n", note.data["values"])}
         found.add(Raw("treemap", None, note.data["labels"], None, extra, artists=patches, ready=True))
         return
-    raw = _bars(patches, container.orientation == "horizontal", label_of(container))
+    raw = _bars(patches, label_of(container), horizontal=container.orientation == "horizontal")
     errors = getattr(container, "errorbar", None)
     if errors is not None:
         line, caps, collections = errors.lines
@@ -51,12 +51,10 @@ def _bar_errors(raw: Raw, collections: list[Any]) -> dict[str, Any]:
     ends = error_ends(collections, raw.flags["at"], raw.flags["at"])
     axis = "x" if raw.orientation == "h" else "y"
     names = ("xerr_low", "xerr_high") if raw.orientation == "h" else ("err_low", "err_high")
-    return {
-        new: (axis, ends[old][1]) for new, old in zip(("err_low", "err_high"), names, strict=True) if old in ends
-    }
+    return {new: (axis, ends[old][1]) for new, old in zip(("err_low", "err_high"), names, strict=True) if old in ends}
 
 
-def _bars(patches: list[Any], horizontal: bool, name: str | None) -> Raw:
+def _bars(patches: list[Any], name: str | None, *, horizontal: bool) -> Raw:
     import numpy as np
 
     box = np.array([[p.get_x(), p.get_y(), p.get_width(), p.get_height()] for p in patches], float)
@@ -122,7 +120,7 @@ def _loose(found: Found) -> None:
         elif kind == "Rectangle" and in_data(patch, found.ax):
             rectangles.append(patch)
     for group in _by_color(rectangles):
-        raw = _bars(group, _lying(group), None)
+        raw = _bars(group, None, horizontal=_lying(group))
         found.add(raw)
         found.lack("rectangles drawn one by one are read as bars")
 

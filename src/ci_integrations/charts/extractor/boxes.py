@@ -33,13 +33,20 @@ def _groups(tags: list[Tag]) -> list[list[tuple[Tag, int]]]:
     """One series per call; calls of one colour or one hue, each with few boxes, are parts of one series."""
     series: dict[Any, list[tuple[Tag, int]]] = {}
     colors = [_color(note) for note in tags]
-    several = len({color for color in colors if color}) > 1
+    several = len({color for color in colors if color}) > 1 and not _one_each(tags)
     for n, (note, color) in enumerate(zip(tags, colors, strict=True)):
         key = note.data.get("hue") or (color if several else None)
         if len(tags) > 1 and key is None and _overlapping(tags):
             key = n
         series.setdefault(key, []).extend((note, place) for place in range(len(note.data["stats"])))
     return list(series.values())
+
+
+def _one_each(tags: list[Tag]) -> bool:
+    """Calls with a single box each, every one in a place of its own: seaborn colours groups like that."""
+    places = [float(note.data["positions"][0]) for note in tags]
+    alone = all(len(note.data["positions"]) == 1 for note in tags)
+    return alone and len({round(place) for place in places}) == len(places)
 
 
 def _overlapping(tags: list[Tag]) -> bool:

@@ -1,6 +1,7 @@
 """E2B's own `e2b/chart`: the same extraction in the shape that the E2B SDK reads into `Result.chart`.
 
 The shape knows line, scatter, bar, pie, box_and_whisker, superchart and unknown. Values are not rounded here.
+A figure with more than 20 000 points in one series is told as `unknown`: that shape has no way to pack numbers.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from typing import Any
 from . import pack
 from .report import last_of
 
-_MAX_POINTS = 20_000
-"""Beyond this a figure is told as `unknown`: E2B's shape has no way to pack numbers."""
+_MOST = 20_000
 
 
 def chart(figure: Any) -> dict[str, Any] | None:
@@ -31,7 +31,8 @@ def chart(figure: Any) -> dict[str, Any] | None:
 def _panel(panel: dict[str, Any], figure: Any) -> dict[str, Any]:
     series = panel["series"]
     kind = _TYPES.get(panel["kind"], "unknown")
-    if pack.packed_columns(series) or sum(len(entry.get("x") or ()) for entry in series) > _MAX_POINTS:
+    series = [{**entry, "x": pack.unpack(entry["x"], _MOST), "y": pack.unpack(entry["y"], _MOST)} for entry in series]
+    if any(isinstance(entry[key], dict) for entry in series for key in ("x", "y")):
         kind = "unknown"
     title = panel.get("title")
     if kind == "unknown" or {_SERIES.get(entry["kind"]) for entry in series} - {kind, None}:
@@ -56,7 +57,10 @@ _SERIES = {**_TYPES, "rule": None}
 def _points(series: list[dict[str, Any]]) -> list[dict[str, Any]]:
     named = [entry for entry in series if entry["kind"] != "rule"]
     return [
-        {"label": entry["name"] or f"Line {n + 1}", "points": [list(p) for p in zip(entry["x"], entry["y"], strict=False)]}
+        {
+            "label": entry["name"] or f"Line {n + 1}",
+            "points": [list(p) for p in zip(entry["x"], entry["y"], strict=False)],
+        }
         for n, entry in enumerate(named)
     ]
 
@@ -75,7 +79,10 @@ def _slices(series: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for entry in series:
         total = sum(entry["y"]) or 1.0
-        found += [{"label": label, "angle": 360.0 * v / total, "radius": 1.0} for label, v in zip(entry["x"], entry["y"], strict=True)]
+        found += [
+            {"label": label, "angle": 360.0 * v / total, "radius": 1.0}
+            for label, v in zip(entry["x"], entry["y"], strict=True)
+        ]
     return found
 
 

@@ -1,5 +1,6 @@
 """A matplotlib figure as the neutral payload (schema ci.chart/1). The only way in: `extract(figure)`."""
 
+# ruff: noqa: SLF001 - private names of the libraries it reads
 from __future__ import annotations
 
 import warnings
@@ -17,7 +18,11 @@ def extract(figure: Any, how: str = "shown") -> dict[str, Any] | None:
     """The figure as data, or None when nothing is drawn in it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        panels = _panels(figure)
+        return _payload(figure, how)
+
+
+def _payload(figure: Any, how: str) -> dict[str, Any] | None:
+    panels = _panels(figure)
     if not panels:
         return None
     payload = {
@@ -38,11 +43,11 @@ def _panels(figure: Any) -> list[dict[str, Any]]:
     groups = _groups(_all_axes(figure))
     found = [panel for group in groups[:MAX_PANELS] if (panel := _panel(group)) is not None]
     labels = {id(ax._colorbar.mappable): _bar_label(ax) for ax in figure.axes if hasattr(ax, "_colorbar")}
-    for panel, mappables in found:
+    for entry, mappables in found:
         for mappable in mappables:
             if labels.get(id(mappable)):
-                panel.setdefault("color_label", labels[id(mappable)])
-    return [panel for panel, _ in found]
+                entry.setdefault("color_label", labels[id(mappable)])
+    return [entry for entry, _ in found]
 
 
 def _bar_label(ax: Any) -> str | None:
@@ -90,7 +95,7 @@ def read(ax: Any) -> Found:
     found = Found(ax)
     found.order = {id(artist): n for n, artist in enumerate(getattr(ax, "_children", ax.get_children()))}
     flat = (boxes.read, bars.read, lines.read, areas.read)
-    rest = (names.attach_errors, bars.finish, grids.leftovers)
+    rest = (lines.lollipops, areas.unstack, names.attach_errors, bars.finish, grids.leftovers)
     for step in (grids.read,) if ax.name == "3d" else (*flat, grids.read, *rest):
         try:
             step(found)
@@ -148,7 +153,13 @@ def _add(panel: dict[str, Any], found: Found, second: str) -> None:
 
 
 def _other_label(panel: dict[str, Any], group: list[Any], founds: list[Found]) -> None:
-    """Twins share one x axis whose label may stand on either of them."""
+    """Twins share one x axis whose label may stand on either of them; an axis that is off shows no label."""
+    if not founds[0].ax.axison and founds[0].ax.name == "rectilinear":
+        for which in ("x", "y"):
+            seen = group[0] if group[0].axison else None
+            if which in panel:
+                panel[which]["label"] = text_of(getattr(seen, f"{which}axis").label) if seen is not None else None
+        return
     if "x" in panel and not panel["x"].get("label"):
         labels = [text_of(ax.xaxis.label) for ax in group if ax.get_shared_x_axes().joined(group[0], ax)]
         panel["x"]["label"] = next((label for label in labels if label), None)

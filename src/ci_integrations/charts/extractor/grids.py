@@ -1,5 +1,6 @@
 """Scatters and everything with a colour scale: heat maps, images, hexagons, contours, arrows; and three dimensions."""
 
+# ruff: noqa: SLF001 - private names of the libraries it reads
 from __future__ import annotations
 
 from typing import Any
@@ -42,7 +43,14 @@ def leftovers(found: Found) -> None:
 
 
 def _shows(artist: Any, ax: Any) -> bool:
-    if type(artist).__name__ in ("FancyArrowPatch", "FancyArrow", "ConnectionPatch", "FancyBboxPatch", "Arrow", "Annulus"):
+    if type(artist).__name__ in (
+        "FancyArrowPatch",
+        "FancyArrow",
+        "ConnectionPatch",
+        "FancyBboxPatch",
+        "Arrow",
+        "Annulus",
+    ):
         return False
     return bool(in_data(artist, ax) or in_data_offsets(artist, ax))
 
@@ -88,7 +96,7 @@ def _mesh(found: Found, mesh: Any) -> None:
     z = mesh.get_array()
     corners = np.asarray(mesh.get_coordinates() if hasattr(mesh, "get_coordinates") else mesh._coordinates)
     rows, columns = corners.shape[0] - 1, corners.shape[1] - 1
-    if z is None or z.ndim > 2 and z.shape[-1] in (3, 4):
+    if z is None or (z.ndim > 2 and z.shape[-1] in (3, 4)):
         found.lack("colours without numbers behind them")
         return
     z = filled(z)

@@ -4,6 +4,8 @@ A hook calls the method unchanged and then hangs a `Tag` with the inputs on the 
 read later, when the figure is reported; a tag whose artists were removed is forgotten with them.
 """
 
+# ruff: noqa: SLF001 - private names of the libraries it reads
+# ruff: noqa: SIM105 - each `except` says why it drops the failure
 from __future__ import annotations
 
 import functools
@@ -197,7 +199,7 @@ def _stackplot(self: Any, a: dict[str, Any], result: list[Any]) -> None:
 
     rows = np.vstack([np.asarray(row, float) for row in _stack_rows(a["args"])])
     for row, artist in zip(rows, result, strict=False):
-        tag("area", [artist], x=a["x"], y=np.array(row), stacked=True, horizontal=False)
+        tag("area", [artist], x=_copy(a["x"]), y=np.array(row), stacked=True, horizontal=False)
 
 
 def _stack_rows(args: Any) -> Iterable[Any]:
@@ -215,11 +217,32 @@ def _as_rows(item: Any) -> list[Any]:
 
 
 def _fill(self: Any, a: dict[str, Any], result: Any) -> None:
-    tag("fill", [result], at=a["x"], one=a["y1"], two=a["y2"], where=a["where"], step=a["step"], horizontal=False)
+    tag(
+        "fill",
+        [result],
+        at=_copy(a["x"]),
+        one=_copy(a["y1"]),
+        two=_copy(a["y2"]),
+        where=_copy(a["where"]),
+        horizontal=False,
+    )
 
 
 def _fill_x(self: Any, a: dict[str, Any], result: Any) -> None:
-    tag("fill", [result], at=a["y"], one=a["x1"], two=a["x2"], where=a["where"], step=a["step"], horizontal=True)
+    tag(
+        "fill",
+        [result],
+        at=_copy(a["y"]),
+        one=_copy(a["x1"]),
+        two=_copy(a["x2"]),
+        where=_copy(a["where"]),
+        horizontal=True,
+    )
+
+
+def _copy(value: Any) -> Any:
+    """The caller may go on changing its arrays, as pandas does while it stacks."""
+    return value.copy() if hasattr(value, "copy") else value
 
 
 def _contour(self: Any, a: dict[str, Any], result: Any) -> None:

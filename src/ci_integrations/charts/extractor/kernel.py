@@ -1,5 +1,6 @@
 """The extractor's place in IPython: formatters, events, and hooks that wait for the plotting libraries."""
 
+# ruff: noqa: SIM105 - each `except` says why it drops the failure
 from __future__ import annotations
 
 import os
@@ -64,7 +65,12 @@ def _formatters(shell: Any) -> None:
         shell.display_formatter.formatters[mime] = Formatter(parent=shell.display_formatter)
 
     figure = ("matplotlib.figure", "Figure")
-    frames = [("pandas", "DataFrame"), ("pandas.core.frame", "DataFrame"), ("pandas", "Series"), ("pandas.core.series", "Series")]
+    frames = [
+        ("pandas", "DataFrame"),
+        ("pandas.core.frame", "DataFrame"),
+        ("pandas", "Series"),
+        ("pandas.core.series", "Series"),
+    ]
     add(report.CHART_MIME, {figure: report.chart_of})
     add(tables.TABLE_MIME, dict.fromkeys(frames, tables.table))
     add("e2b/chart", {figure: e2b.chart})
@@ -120,7 +126,9 @@ def _report_files() -> None:
     found = _WATCH.written()
     if found:
         names = ", ".join(os.path.basename(item["path"]) for item in found[:5])
-        STATE.shell.display_pub.publish(data={"text/plain": f"wrote {names}", files.FILES_MIME: {"files": found}}, metadata={})
+        STATE.shell.display_pub.publish(
+            data={"text/plain": f"wrote {names}", files.FILES_MIME: {"files": found}}, metadata={}
+        )
 
 
 def forget_cell(shell: Any) -> None:
@@ -135,5 +143,3 @@ def forget_cell(shell: Any) -> None:
             history.new_session()
     except Exception:  # noqa: BLE001, S110 - a number too high is no harm
         pass
-
-

@@ -1,5 +1,7 @@
 """Hooks on seaborn, pandas and squarify: what they know and their drawings do not tell."""
 
+# ruff: noqa: SLF001 - private names of the libraries it reads
+# ruff: noqa: SIM105 - each `except` says why it drops the failure
 from __future__ import annotations
 
 from types import ModuleType
@@ -21,6 +23,7 @@ def patch_seaborn_distributions(module: ModuleType) -> None:
 
 def patch_seaborn_matrix(module: ModuleType) -> None:
     hook(module._HeatMapper, "plot", _heatmap)
+    hook(module._DendrogramPlotter, "plot", lambda self, a, result: tag("tree", list(a["ax"].collections)))
 
 
 def patch_pandas(module: ModuleType) -> None:
@@ -108,11 +111,11 @@ def _heatmap(self: Any, a: dict[str, Any], result: Any) -> None:
     columns, rows = (_names(index) for index in (self.data.columns, self.data.index))
     shown = [len(self.xticks) > 0 and self.xlabel is not None, len(self.yticks) > 0 and self.ylabel is not None]
     own = [getattr(self, "xticklabels", None), getattr(self, "yticklabels", None)]
-    labels = [_full(names, given, ok) for names, given, ok in zip((columns, rows), own, shown, strict=True)]
+    labels = [_full(names, given, ok=ok) for names, given, ok in zip((columns, rows), own, shown, strict=True)]
     tag("heatmap", [mesh], x_labels=labels[0], y_labels=labels[1])
 
 
-def _full(names: list[str], given: Any, ok: bool) -> list[str] | None:
+def _full(names: list[str], given: Any, *, ok: bool) -> list[str] | None:
     """The whole list of labels, when the ticks show a part of it; None when somebody wrote other words."""
     words = [str(label) for label in given] if given is not None else []
     if not ok or not words:
@@ -128,6 +131,9 @@ def _names(index: Any) -> list[str]:
 
 def _pandas(self: Any, a: dict[str, Any], result: Any) -> None:
     """A line plot over text: positions 0..n-1 stand for the index, of which only some ticks show."""
+    if type(self).__name__ == "AreaPlot":
+        for ax in list(self.axes):
+            ax._ci_area = True
     if not getattr(self, "_need_to_set_index", False):
         return
     labels = {float(n): str(entry) for n, entry in enumerate(self.data.index)}

@@ -22,7 +22,6 @@ def read(found: Found) -> None:
     for collection in list(found.ax.collections):
         if id(collection) not in found.done and type(collection).__name__ in ("LineCollection", "EventCollection"):
             _segments(found, collection)
-    _lollipops(found)
 
 
 def xy_of(line: Any) -> tuple[Any, Any]:
@@ -132,7 +131,7 @@ def error_ends(collections: list[Any], x: Any, y: Any) -> dict[str, Any]:
     """Absolute ends of error bars, one per point: y ends in err_low/err_high, x ends in xerr_low/xerr_high."""
     extra: dict[str, Any] = {}
     for collection in collections:
-        segments = [segment for segment in collection.get_segments()]
+        segments = list(collection.get_segments())
         upright = _upright(segments)
         at, low, high = (x, "err_low", "err_high") if upright else (y, "xerr_low", "xerr_high")
         ends = _ends(segments, 1 if upright else 0, at)
@@ -171,6 +170,10 @@ def _segments(found: Found, collection: Any) -> None:
     """`vlines`, `hlines`, event plots: parallel to an axis, one series. Free segments are given by their ends."""
     import numpy as np
 
+    note = tag_of(collection)
+    if note is not None and note.kind == "tree":
+        found.take([collection])  # the dendrogram beside a cluster map: an ornament, its order is in the map
+        return
     segments = [np.asarray(segment)[:, :2] for segment in collection.get_segments() if len(segment) >= 2]
     if not segments or not in_data(collection, found.ax):
         _ruled(found, collection, segments)
@@ -216,7 +219,7 @@ def _ruled(found: Found, collection: Any, segments: list[Any]) -> None:
         )
 
 
-def _lollipops(found: Found) -> None:
+def lollipops(found: Found) -> None:
     """Markers at the ends of parallel segments are one stem series."""
     import numpy as np
 

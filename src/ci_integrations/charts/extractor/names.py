@@ -41,10 +41,10 @@ def give(found: Found, legend: dict[str, str | None]) -> None:
     if not legend:
         return
     found.series = [part for raw in found.series for part in _split(raw, legend)]
-    taken = {raw.name for raw in found.series if raw.name}
+    taken = {(raw.kind, raw.name) for raw in found.series if raw.name}
     for raw in found.series:
         name = legend.get(raw.color or "")
-        if raw.name or raw.kind not in _NAMED or not name or name in taken:
+        if raw.name or raw.kind not in _NAMED or not name or (raw.kind, name) in taken:
             continue
         rivals = [o for o in found.series if o.kind == raw.kind and o.color == raw.color and not o.name]
         if len(rivals) == 1 and _one_color(raw):

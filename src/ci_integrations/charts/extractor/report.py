@@ -4,6 +4,7 @@ Displayed figures get their data from a formatter beside the PNG. Saved and clos
 `Figure.savefig` and pyplot's figure manager, and published by the sweep at the end of the cell.
 """
 
+# ruff: noqa: SLF001 - private names of the libraries it reads
 from __future__ import annotations
 
 import base64

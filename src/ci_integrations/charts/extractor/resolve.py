@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import pack
-from .axes import Axis, reach_of
+from .axes import Axis, fixed_labels, reach_of
 from .series import Found, Raw
 
 _FIXED = ("bar", "box", "violin", "heatmap", "gantt", "candlestick")
@@ -25,8 +25,10 @@ def categories(plane: dict[str, Axis], found: Found) -> None:
 def _box_labels(axis: Axis, which: str, found: Found) -> dict[float, str]:
     """Box plots label their groups themselves, with numbers when they have no names."""
     for raw in found.series:
-        if raw.kind == "box" and raw.flags["axis"] == which and axis.mode == "number" and raw.flags["tick_labels"]:
-            return dict(zip(map(float, raw.flags["groups"]), raw.flags["tick_labels"], strict=True))
+        if raw.kind == "box" and raw.flags["axis"] == which and axis.mode == "number":
+            labels = raw.flags["tick_labels"]
+            own = dict(zip(map(float, raw.flags["groups"]), labels, strict=True)) if labels else {}
+            return own or fixed_labels(axis.axis)
     return {}
 
 
@@ -72,6 +74,8 @@ def finish(raw: Raw, plane: dict[str, Axis]) -> dict[str, Any]:
     x, y = raw.x, raw.y
     if not raw.ready:
         x, y = _columns(raw, plane)
+    if raw.kind == "gantt":
+        x = None
     if plane["x"].ax.name == "polar" and isinstance(x, list) and _closed(x, y):
         x, y = x[:-1], y[:-1]
     extra = {key: _extra(value, plane) for key, value in raw.extra.items()}
@@ -92,12 +96,26 @@ def _columns(raw: Raw, plane: dict[str, Axis]) -> tuple[Any, Any]:
     if raw.kind in ("box", "violin"):
         return plane[raw.flags["axis"]].values(raw.flags["groups"]), None
     if raw.kind == "histogram":
+        if plane[raw.flags["axis"]].mode == "category":
+            return _counted(raw, plane[raw.flags["axis"]])
         return plane[raw.flags["axis"]].values(raw.x), pack.column(raw.y)
     if raw.kind == "heatmap":
-        return raw.flags.get("x_labels") or plane["x"].values(raw.x), raw.flags.get("y_labels") or plane["y"].values(raw.y)
-    x = None if raw.x is None else plane["x"].values(_flat(raw.x))
-    y = None if raw.y is None else plane["y"].values(_flat(raw.y))
+        return raw.flags.get("x_labels") or plane["x"].values(raw.x), raw.flags.get("y_labels") or plane["y"].values(
+            raw.y
+        )
+    exact = raw.kind in ("line", "step", "area", "band")
+    x = None if raw.x is None else plane["x"].values(_flat(raw.x), exact=exact)
+    y = None if raw.y is None else plane["y"].values(_flat(raw.y), exact=exact)
     return x, y
+
+
+def _counted(raw: Raw, axis: Axis) -> tuple[list[Any], Any]:
+    """A histogram of words: numpy's bins lie between the categories, each of which is in one bin."""
+    import numpy as np
+
+    edges, ticks = np.asarray(raw.extra.pop("edges")[1], float), np.array(sorted(axis.labels))
+    places = np.clip(np.searchsorted(edges, ticks, side="right") - 1, 0, len(raw.y) - 1)
+    return [axis.labels[float(tick)] for tick in ticks], pack.column(np.asarray(raw.y, float)[places])
 
 
 def _flat(values: Any) -> Any:

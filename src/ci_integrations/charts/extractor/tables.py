@@ -92,7 +92,9 @@ def e2b_data(frame: Any) -> dict[str, list[Any]] | None:
     try:
         if frame.shape[0] * frame.shape[1] > MAX_DATA_CELLS:
             return None
-        return {str(frame.columns[n]): [_data_cell(v) for v in frame.iloc[:, n].tolist()] for n in range(frame.shape[1])}
+        return {
+            str(frame.columns[n]): [_data_cell(v) for v in frame.iloc[:, n].tolist()] for n in range(frame.shape[1])
+        }
     except Exception:  # noqa: BLE001 - as above
         return None
 

@@ -4,6 +4,7 @@ plotly and altair are told to show their JSON instead of megabytes of HTML. A fi
 without showing it is published at the end of the cell.
 """
 
+# ruff: noqa: SIM105 - each `except` says why it drops the failure
 from __future__ import annotations
 
 import functools
@@ -62,7 +63,7 @@ def patch_plotly(module: ModuleType) -> None:
         module.renderers.default = "plotly_mimetype"
     if not module.nbformat:
         # plotly asks for nbformat only to know that somebody will display MIME bundles: we do.
-        module.nbformat = type("nbformat", (), {"__version__": "5.10"})
+        vars(module)["nbformat"] = type("nbformat", (), {"__version__": "5.10"})
 
 
 def patch_plotly_figure(module: ModuleType) -> None:

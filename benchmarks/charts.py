@@ -1,0 +1,170 @@
+"""Charts: the visible corpus through a kernel and the scorer, and what the extractor costs per figure.
+
+    python benchmarks/charts.py                 the local sandbox, through `CodeInterpreter`
+    python benchmarks/charts.py --kernel plain  a shell without a sandbox (no interpreter needed)
+    python benchmarks/charts.py --off           the same with the extractor off: what the fallback gives
+    python benchmarks/charts.py --overhead      only the cost: extraction, JSON size, and PNG rendering beside it
+
+The corpus and its scorer lie beside the repository in ../shared/charts; without them only the cost is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "charts"
+sys.path.insert(0, str(ROOT / "tests" / "charts"))
+
+
+def figures():
+    """Name, and a function that draws it."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    many = rng.normal(size=(2, 100_000))
+
+    def small():
+        fig, ax = plt.subplots()
+        ax.plot(range(12), range(12), label="a")
+        ax.legend()
+        return fig
+
+    def panels():
+        fig, axes = plt.subplots(3, 3)
+        for ax in axes.flat:
+            ax.plot(range(12), range(12))
+        return fig
+
+    def line():
+        fig, ax = plt.subplots()
+        ax.plot(many[0].cumsum())
+        return fig
+
+    def scatter():
+        fig, ax = plt.subplots()
+        ax.scatter(*many)
+        return fig
+
+    def dates():
+        fig, ax = plt.subplots()
+        ax.plot(np.datetime64("2000-01-01") + np.arange(100_000).astype("m8[m]"), many[0].cumsum())
+        return fig
+
+    return {
+        "12-point line": small,
+        "3x3 panels": panels,
+        "100k line": line,
+        "100k scatter": scatter,
+        "100k dates": dates,
+    }
+
+
+def overhead():
+    """Milliseconds of extraction with JSON, size of the JSON, and milliseconds of the PNG of the same figure."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    from ci_integrations.charts.extractor import figure as extractor
+
+    rows = []
+    for name, draw in figures().items():
+        fig = draw()
+        fig.canvas.draw()
+        times, size = [], 0
+        for _ in range(7):
+            began = time.perf_counter()
+            size = len(json.dumps(extractor.extract(fig)))
+            times.append(1000 * (time.perf_counter() - began))
+        began = time.perf_counter()
+        fig.savefig(io.BytesIO(), format="png")
+        rows.append((name, median(times), size, 1000 * (time.perf_counter() - began)))
+        plt.close(fig)
+    return rows
+
+
+def through_plain_kernel(cases, *, full):
+    import plain_kernel
+
+    from ci_integrations.charts import readers
+
+    jobs = [{"id": case.stem, "cells": [case.read_text("utf-8")], "full": full} for case in cases]
+    for answer in plain_kernel.run_jobs(jobs):
+        charts = []
+        for shown in answer["cells"][0]["displays"] if answer["cells"] else []:
+            data = shown["data"]
+            found = (
+                readers.chart_from_mime(mime, data[mime])
+                for mime in sorted(data, key=lambda m: m != readers.CHART_MIME)
+            )
+            chart = next((chart for chart in found if chart is not None), None)
+            if chart is None and full is None and "e2b/chart" in data:
+                chart = readers.chart_from_e2b(data["e2b/chart"])
+            charts += [chart] if chart is not None else []
+        yield answer["id"], charts
+
+
+def through_interpreter(cases, *, full):
+    from ci_integrations import CodeInterpreter
+
+    with CodeInterpreter(backend="local", inject_extractor=full is not None) as interpreter:
+        for case in cases:
+            context = interpreter.create_context()
+            result = interpreter.run(case.read_text("utf-8"), context=context)
+            interpreter.remove_context(context)
+            yield case.stem, result.charts
+
+
+def score(run, folder, details):
+    from ci_integrations.charts import to_neutral
+
+    for name, charts in run:
+        neutral = to_neutral(charts) if charts else {}
+        (folder / f"{name}.json").write_text(json.dumps(neutral, allow_nan=False), "utf-8")
+    report = folder / "scores"
+    command = [
+        sys.executable,
+        str(SHARED / "scorer.py"),
+        str(folder),
+        "--json",
+        str(report),
+        *(["-v"] if details else []),
+    ]
+    subprocess.run(command, check=True)
+    cases = [case for case in json.loads(report.read_text("utf-8"))["cases"] if case["strict"]]
+    sure = sum(
+        all(p["complete"] for p in json.loads((folder / f"{c['id']}.json").read_text())["panels"]) for c in cases
+    )
+    print(f"complete on every panel: {sure} of the {len(cases)} strictly right cases")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kernel", choices=("sandbox", "plain"), default="sandbox")
+    parser.add_argument("--off", action="store_true")
+    parser.add_argument("--overhead", action="store_true")
+    parser.add_argument("-v", action="store_true")
+    options = parser.parse_args()
+    if not options.overhead and SHARED.is_dir():
+        cases = sorted((SHARED / "corpus").glob("*.py"))
+        run = through_plain_kernel if options.kernel == "plain" else through_interpreter
+        with tempfile.TemporaryDirectory() as folder:
+            score(run(cases, full=None if options.off else True), Path(folder), options.v)
+    print(f"{'figure':16s}{'extract ms':>12s}{'JSON bytes':>12s}{'PNG ms':>10s}")
+    for name, cost, size, png in overhead():
+        print(f"{name:16s}{cost:12.1f}{size:12d}{png:10.1f}")
+
+
+if __name__ == "__main__":
+    main()
