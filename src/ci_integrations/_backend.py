@@ -9,9 +9,15 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, Literal
 
-from ci_integrations.errors import AuthenticationError, ConfigurationError, MissingDependencyError
+from ci_integrations.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    LocalSandboxUnavailable,
+    MissingDependencyError,
+)
 
 logger = logging.getLogger("ci_integrations")
 
@@ -19,6 +25,9 @@ BackendName = Literal["auto", "e2b", "local"]
 
 _ENDPOINT_OPTIONS = ("api_url", "domain", "sandbox_url", "debug")
 _ENDPOINT_VARIABLES = ("E2B_API_URL", "E2B_DOMAIN", "E2B_SANDBOX_URL")
+
+_LOCAL_NEEDS = ("IPython", "uvicorn", "httptools")
+"""In the extra `local`; the server is a process of its own, which could only say so in a traceback."""
 
 RENAMED = {
     "timeout": "sandbox_timeout= is the sandbox's lifetime in seconds, execution_timeout= the limit of one cell",
@@ -78,11 +87,14 @@ def refused(reason: str) -> AuthenticationError:
 
 def local_connection() -> dict[str, Any]:
     """Start the local server if it is not running, and say how the SDK reaches it. Blocks; thread-safe."""
+    if any(find_spec(name) is None for name in _LOCAL_NEEDS):
+        raise MissingDependencyError("The local sandbox", "local")
+    from ci_integrations.local.launcher import LocalServerError, local_endpoint
+
     try:
-        from ci_integrations.local.launcher import local_endpoint
-    except ImportError as error:
-        raise MissingDependencyError("The local sandbox", "local") from error
-    options: dict[str, Any] = local_endpoint().sdk_options()
+        options: dict[str, Any] = local_endpoint().sdk_options()
+    except LocalServerError as error:
+        raise LocalSandboxUnavailable(str(error)) from error
     return options
 
 

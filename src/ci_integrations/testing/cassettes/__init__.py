@@ -16,6 +16,13 @@ errors, and gives a two-way stream as one answer. Test those against the local s
 
 from __future__ import annotations
 
+from ci_integrations.errors import MissingDependencyError
+
+try:
+    import vcr as _vcr  # noqa: F401 - looked for here, before anything below needs it
+except ImportError as error:
+    raise MissingDependencyError("ci_integrations.testing.cassettes", "testing") from error
+
 from ci_integrations.testing.cassettes._tape import (
     CassetteMismatchError,
     CassetteMissError,

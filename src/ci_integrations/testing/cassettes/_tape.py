@@ -17,15 +17,10 @@ from unittest.mock import patch
 from urllib.parse import urlsplit, urlunsplit
 
 import pyqwest
+import vcr
+from vcr.request import Request as VcrRequest
 
-from ci_integrations.errors import MissingDependencyError
 from ci_integrations.testing.cassettes import _scrub
-
-try:
-    import vcr
-    from vcr.request import Request as VcrRequest
-except ImportError as error:
-    raise MissingDependencyError("ci_integrations.testing.cassettes", "testing") from error
 
 RecordMode = Literal["none", "once", "new_episodes", "all"]
 """`none`: replay only. `once`: record when there is no cassette. `new_episodes`: add what is missing. `all`: anew."""
