@@ -27,7 +27,7 @@ TRIAL = "ci_integrations.local.sandbox.trial:main"
 _numbers = itertools.count(1)
 
 
-class CodeFailed(Exception):
+class CodeFailed(Exception):  # noqa: N818 - what happened, not what is wrong
     """The code in the sandbox raised; its traceback."""
 
 

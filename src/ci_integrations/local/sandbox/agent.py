@@ -1,9 +1,10 @@
-"""The first process of a sandbox: starts, watches and reaps everything else in it. Trusted code, out of the user's reach.
+"""The first process of a sandbox: starts, watches and reaps all else in it. Trusted, and out of its code's reach.
 
 It is PID 1 of the sandbox's own pid namespace (a subreaper where there is none), is not dumpable, and speaks with the
 host over one packet socket (`wire.py`), which none of its children keeps. When that socket closes, it ends.
 
-    host → agent   configure {limits, envs, hostname}      spawn {id, kind, cwd, envs, stdin, control, pty} + descriptors
+    host → agent   configure {limits, envs, hostname}
+                   spawn {id, target, cwd, envs, pty, fds, address_space_limit} + the descriptors named in fds
                    signal {child, number, group}   freeze {id}   thaw {id}   usage {id}
     agent → host   ready   spawned {id, pid} [+ pty master]   failed {id, error}   exited {id, code | signal, reason}
                    frozen {id}   thawed {id}   usage {id, usage}
@@ -64,7 +65,7 @@ class Agent:
         """Serve until the host lets go."""
         wakeup, waker = socket.socketpair()
         for end in (wakeup, waker):
-            end.setblocking(False)
+            end.setblocking(False)  # noqa: FBT003
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
         poll = select.poll()

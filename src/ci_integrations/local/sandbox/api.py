@@ -48,7 +48,7 @@ class SandboxSpec:
 
 @dataclass(frozen=True)
 class Entry:
-    """Run `module:function` in a fork of the preloaded interpreter. `function(control: socket, config: dict) -> None`."""
+    """Run `module:function` in a fork of the preloaded interpreter: `function(control: socket, config: dict)`."""
 
     target: str
     config: Mapping[str, object] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class Sandbox(Protocol):
         pty: Pty | None = None,
         address_space_limit: bool = True,
     ) -> Child:
-        """Raises NotADirectoryError when there is no `cwd`. A program that cannot be run exits with 127 and a line on stderr.
+        """Raises NotADirectoryError when there is no `cwd`. A program that is not there exits with 127.
 
         `address_space_limit=False` is for V8 and the JVM, which reserve tens of GiB; the watchdog still counts them.
         """
@@ -150,7 +150,7 @@ class Engine(Protocol):
     async def close(self) -> None: ...
 
 
-class SandboxDead(Exception):
+class SandboxDead(Exception):  # noqa: N818 - states a condition
     """The sandbox no longer exists."""
 
 

@@ -1,4 +1,4 @@
-"""Level `bubblewrap`: one bwrap per sandbox around the same agent, where bwrap is allowed what Python is not. Host side.
+"""Level `bubblewrap`: one bwrap each around the same agent, where bwrap is allowed what Python is not. Host side.
 
 Nothing is preloaded and nothing shared; hide that behind a warm pool. tmpfs sizes hold, but not the number of inodes.
 """
@@ -54,7 +54,9 @@ class Bubblewrap:
         except (ValueError, ProcessLookupError):  # it has failed already
             ours.close()
             _, said = await asyncio.to_thread(process.communicate)
-            raise EngineError(said.decode(errors="replace").strip() or f"bwrap ended with {process.returncode}") from None
+            raise EngineError(
+                said.decode(errors="replace").strip() or f"bwrap ended with {process.returncode}"
+            ) from None
         sandbox = LocalSandbox(ours, pidfd)
         sandbox.last_words = lambda: _last_words(process)
         self._sandboxes.add(sandbox)
@@ -76,7 +78,7 @@ class Bubblewrap:
 
         return subprocess.Popen(
             [self._program, "--info-fd", str(info), *arguments(limits, texts), "--", *interpreter_command(_AGENT)],
-            stdin=channel,
+            stdin=channel.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=bare_environment(),
@@ -110,7 +112,15 @@ def _last_words(process: subprocess.Popen[bytes]) -> str | None:
 
 def arguments(limits: Limits, texts: Mapping[str, int]) -> list[str]:
     """bwrap's, without the program: the protection is in these."""
-    words = ["--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--as-pid-1", "--cap-drop", "ALL"]
+    words = [
+        "--unshare-all",
+        "--unshare-user",
+        "--disable-userns",
+        "--die-with-parent",
+        "--as-pid-1",
+        "--cap-drop",
+        "ALL",
+    ]
     words += ["--uid", "1000", "--gid", "1000", "--hostname", "sandbox", "--chdir", "/"]
     for path in _shown():
         words += ["--ro-bind", path, path]
@@ -137,7 +147,7 @@ def _in_memory(text: str) -> int:
 
 
 def _read_all(fd: int) -> bytes:
-    with open(fd, "rb") as stream:  # noqa: PTH123
+    with open(fd, "rb") as stream:
         return stream.read()
 
 

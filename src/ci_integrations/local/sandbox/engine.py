@@ -43,7 +43,9 @@ async def start_engine(
 class LocalEngine:
     """See `api.Engine`. A fork server that died is replaced with the next request."""
 
-    def __init__(self, level: Level, source: Source, why_not_stronger: str | None, preload: Sequence[str], pool: int) -> None:
+    def __init__(
+        self, level: Level, source: Source, why_not_stronger: str | None, preload: Sequence[str], pool: int
+    ) -> None:
         self.level = level
         self.why_not_stronger = why_not_stronger
         self._source = source

@@ -32,7 +32,7 @@ class Rules:
 
 
 def restrict(rules: Rules) -> None:
-    """This process and its children, for good. Needs no_new_privs."""
+    """Hold this process and its children to the rules, for good. Needs no_new_privs."""
     abi = syscalls.landlock_abi()
     handled = _ALL_BY_ABI[min(abi, 5)]
     ruleset = syscalls.landlock_ruleset(handled, _TCP if abi >= 4 else 0, _SCOPES if abi >= SCOPED_ABI else 0)

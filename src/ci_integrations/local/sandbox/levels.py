@@ -11,7 +11,7 @@ import socket
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from ci_integrations.local.sandbox.api import Child, EngineError, Entry, Level, Limits, SandboxDead, SandboxSpec
 from ci_integrations.local.sandbox.bubblewrap import Bubblewrap
@@ -79,8 +79,9 @@ async def _tried(level: Level, preload: Sequence[str]) -> Source:
 async def _try(source: Source, level: Level) -> None:
     """Create a sandbox, compute 1+1 in it, and try to reach what must be out of reach."""
     with tempfile.NamedTemporaryFile(prefix="ci-trial-") as canary, socket.create_server(("127.0.0.1", 0)) as service:
-        Path(canary.name).chmod(0o644)
-        Path(canary.name).write_text(secrets.token_hex())
+        os.fchmod(canary.fileno(), 0o644)
+        canary.write(secrets.token_hex().encode())
+        canary.flush()
         sandbox = await source.create(Limits())
         try:
             config = {"code": _ATTEMPT, "file": canary.name, "port": service.getsockname()[1]}
@@ -93,7 +94,7 @@ async def _try(source: Source, level: Level) -> None:
         raise EngineError(f"the trial sandbox reached {' and '.join(reached)}")
 
 
-async def _run(sandbox: LocalSandbox, config: dict[str, object]) -> list[object]:
+async def _run(sandbox: LocalSandbox, config: dict[str, object]) -> tuple[int, list[str]]:
     await sandbox.configure(SandboxSpec(sandbox_id="trial"))
     child = await sandbox.spawn(Entry(TRIAL, config))
     try:
@@ -102,11 +103,11 @@ async def _run(sandbox: LocalSandbox, config: dict[str, object]) -> list[object]
         child.close()
     if "result" not in answer:
         raise EngineError(f"the trial code failed: {answer.get('error')}")
-    result: list[object] = answer["result"]
-    return result
+    computed, reached = answer["result"]
+    return computed, reached
 
 
-async def _line(child: Child) -> dict[str, list[object]]:
+async def _line(child: Child) -> dict[str, Any]:
     data = b""
     loop = asyncio.get_running_loop()
     while not data.endswith(b"\n"):
@@ -116,13 +117,15 @@ async def _line(child: Child) -> dict[str, list[object]]:
         if not more:
             raise EngineError(f"the trial process ended: {_last_words(child)}")
         data += more
-    answer: dict[str, list[object]] = json.loads(data)
+    answer: dict[str, Any] = json.loads(data)
     return answer
 
 
 def _last_words(child: Child) -> str:
     try:
-        said = os.read(child.stderr if child.stderr is not None else child.stdout, 65536).decode(errors="replace").strip()
+        said = (
+            os.read(child.stderr if child.stderr is not None else child.stdout, 65536).decode(errors="replace").strip()
+        )
     except BlockingIOError:
         said = ""
     return said.splitlines()[-1] if said else "it said nothing"
@@ -130,7 +133,8 @@ def _last_words(child: Child) -> str:
 
 def _refusal(failures: dict[Level, str]) -> str:
     tried = "\n".join(f"  {level}: {why}" for level, why in failures.items())
-    return f"Local sandboxes cannot be isolated on this machine:\n{tried}\nTo mend it: {remedy()}\nOr set E2B_API_KEY to run code in the cloud."
+    advice = f"To mend it: {remedy()}\nOr set E2B_API_KEY to run code in the cloud."
+    return f"Local sandboxes cannot be isolated on this machine:\n{tried}\n{advice}"
 
 
 def remedy() -> str:
@@ -139,13 +143,14 @@ def remedy() -> str:
         if shutil.which("bwrap") is None:
             return "sudo apt install bubblewrap"
         profile = "/usr/share/apparmor/extra-profiles/bwrap-userns-restrict"
-        return f"sudo install -m 644 {profile} /etc/apparmor.d/ && sudo apparmor_parser -r /etc/apparmor.d/bwrap-userns-restrict"
+        return f"sudo cp {profile} /etc/apparmor.d/ && sudo apparmor_parser -r /etc/apparmor.d/{Path(profile).name}"
     if _sysctl("kernel/unprivileged_userns_clone") == "0":
         return "sudo sysctl -w kernel.unprivileged_userns_clone=1"
     if _sysctl("user/max_user_namespaces") == "0":
         return "sudo sysctl -w user.max_user_namespaces=15000"
     if in_container():
-        return "docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined ..."
+        options = " ".join(f"--security-opt {name}=unconfined" for name in ("seccomp", "apparmor", "systempaths"))
+        return f"docker run {options} ..."
     return "sudo apt install bubblewrap"
 
 

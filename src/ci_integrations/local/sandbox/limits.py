@@ -1,4 +1,4 @@
-"""The limits of one sandbox: those the kernel keeps for each process, and the watchdog that sums them up. In the sandbox."""
+"""The limits of a sandbox: those the kernel keeps for each process, and the watchdog that sums up. Runs inside."""
 
 from __future__ import annotations
 
@@ -41,11 +41,12 @@ def set_resource_limits(limits: Limits, *, address_space_limit: bool, count_othe
         wanted[resource.RLIMIT_CPU] = (limits.cpu_seconds, limits.cpu_seconds + 1)
     for name, pair in wanted.items():
         _, ceiling = resource.getrlimit(name)
-        resource.setrlimit(name, tuple(v if ceiling == resource.RLIM_INFINITY else min(v, ceiling) for v in pair))
+        soft, hard = (v if ceiling == resource.RLIM_INFINITY else min(v, ceiling) for v in pair)
+        resource.setrlimit(name, (soft, hard))
 
 
 def _own_sizes() -> tuple[int, int]:
-    """Address space and private data of this process now, in bytes: what the fork brought along is not held against it."""
+    """Address space and private data now, in bytes: what the fork brought along is not held against the process."""
     fields = Path("/proc/self/statm").read_text().split()
     page = resource.getpagesize()
     return int(fields[0]) * page, int(fields[5]) * page

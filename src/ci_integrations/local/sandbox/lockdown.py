@@ -1,4 +1,4 @@
-"""What a process does to itself before it runs a user's code: once done it cannot be undone. Runs in the agent's forks."""
+"""What a process does to itself before it runs a user's code. It cannot be undone. Runs in the agent's forks."""
 
 from __future__ import annotations
 

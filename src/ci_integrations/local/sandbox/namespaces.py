@@ -1,4 +1,4 @@
-"""Level `namespaces`: user, mount, pid, net, ipc, uts and cgroup namespaces, made by the zygote itself. Zygote and agent side."""
+"""Level `namespaces`: user, mount, pid, net, ipc, uts and cgroup namespaces. Zygote and agent side."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 # One file system, so that the quota holds for all of them together.
 _WRITABLE: Final = {
     "home": (HOME, 0o700),
-    "tmp": ("/tmp", 0o1777),
-    "vartmp": ("/var/tmp", 0o1777),
-    "shm": ("/dev/shm", 0o1777),
-}  # noqa: S108
+    "tmp": ("/tmp", 0o1777),  # noqa: S108
+    "vartmp": ("/var/tmp", 0o1777),  # noqa: S108
+    "shm": ("/dev/shm", 0o1777),  # noqa: S108
+}
 
 
 class Namespaces:
@@ -198,7 +198,7 @@ def _furnish(hidden: list[str]) -> None:
 
 
 def _protect_proc() -> None:
-    """The kernel lets the host's uid 0 write sysctls without any capability, and `unshare -r` may have given us that."""
+    """The kernel lets the host's uid 0 write sysctls without a capability, and `unshare -r` may have given us that."""
     for name in ("sys", "sysrq-trigger", "irq", "bus", "fs"):
         place = f"/proc/{name}"
         if Path(place).exists():

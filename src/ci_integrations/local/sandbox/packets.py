@@ -24,7 +24,7 @@ class Packets:
         self._received = received
         self._lost = lost
         self._loop = asyncio.get_running_loop()
-        end.setblocking(False)
+        end.setblocking(False)  # noqa: FBT003
         self._loop.add_reader(end, self.drain)
 
     def drain(self) -> None:
@@ -51,7 +51,9 @@ class Packets:
                 await asyncio.sleep(_FULL_PAUSE)
             except OSError as error:
                 if error.errno == errno.EMSGSIZE:
-                    raise EngineError("the request is too large: arguments and variables may have about 200 KB") from None
+                    raise EngineError(
+                        "the request is too large: arguments and variables may have about 200 KB"
+                    ) from None
                 raise
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What the agent knows about the processes of its sandbox: who they are, what they use. Read from /proc; runs in the agent."""
+"""What the agent knows about the processes of its sandbox: who they are and what they use. Read from /proc."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Stat:
 
 
 def all_pids() -> list[int]:
-    """Everything in this sandbox but the agent. In a pid namespace that is what /proc shows; elsewhere our descendants."""
+    """Everything in this sandbox but the agent: what /proc shows in a pid namespace, elsewhere our descendants."""
     if os.getpid() == 1:
         return [int(name) for name in os.listdir("/proc") if name.isdecimal() and name != "1"]  # noqa: PTH208
     return descendants(os.getpid())

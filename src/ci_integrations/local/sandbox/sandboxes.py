@@ -243,7 +243,7 @@ class Ends:
         ends = cls({})
         if control:
             ends.control, other = socket.socketpair()
-            ends.control.setblocking(False)
+            ends.control.setblocking(False)  # noqa: FBT003
             ends.theirs["control"] = other.detach()
         if terminal:
             return ends

@@ -107,7 +107,9 @@ class _Refuse:
             return [*code, _instruction(_JUMP_SET, 0, 1, self.values[0]), refuse]
         count = len(self.values)
         if self.kind == "any":
-            tests = [_instruction(_JUMP_EQUAL, count - 1 - i, int(i == count - 1), v) for i, v in enumerate(self.values)]
+            tests = [
+                _instruction(_JUMP_EQUAL, count - 1 - i, int(i == count - 1), v) for i, v in enumerate(self.values)
+            ]
         else:
             tests = [_instruction(_JUMP_EQUAL, count - i, 0, v) for i, v in enumerate(self.values)]
         return [*code, *tests, refuse]

@@ -55,9 +55,7 @@ class Zygote:
     @classmethod
     async def start(cls, level: Level, preload: Sequence[str]) -> Zygote:
         """Raises EngineError with the zygote's own words when the level does not work here."""
-        folder = tempfile.mkdtemp(prefix="ci-sandboxes-") if level in _WITHOUT_PID_NAMESPACE else None
-        if folder is not None:
-            Path(folder).chmod(0o711)
+        folder = _make_folder() if level in _WITHOUT_PID_NAMESPACE else None
         ours, theirs = wire.pair()
         with theirs:
             process = _launch("ci_integrations.local.sandbox.zygote", theirs)
@@ -159,6 +157,13 @@ class Zygote:
             await asyncio.to_thread(remove_tree, Path(self._folder))
 
 
+def _make_folder() -> str:
+    """Others may pass through it, to the folder that is theirs."""
+    folder = tempfile.mkdtemp(prefix="ci-sandboxes-")
+    Path(folder).chmod(0o711)
+    return folder
+
+
 def _reject(future: asyncio.Future[Any], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
@@ -196,14 +201,14 @@ class _Tail:
 
 
 def interpreter_command(module: str) -> list[str]:
-    """This interpreter without the caller's folders and user site; packages come by PYTHONPATH of `bare_environment`."""
+    """Our interpreter without the caller's folders and user site; packages come by `bare_environment`'s PYTHONPATH."""
     return [sys.executable, "-s", "-P", "-m", module]
 
 
 def _launch(module: str, stdin: socket.socket) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         interpreter_command(module),
-        stdin=stdin,
+        stdin=stdin.fileno(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=bare_environment(),

@@ -67,4 +67,3 @@ def numbers(text: str, machine: str) -> dict[str, int]:
     column = {"x86_64": 0, "aarch64": 1}[machine]
     rows = ((name, values.split("/")[column]) for name, _, values in (word.partition("=") for word in text.split()))
     return {name: int(value) for name, value in rows if value != "-"}
-

@@ -1,7 +1,7 @@
-"""The read-only root that every sandbox of level `namespaces` shares: built once, by the zygote, in its own mount namespace.
+"""The read-only root that all sandboxes of level `namespaces` share: built once, in the zygote's mount namespace.
 
-It shows the system's programs and libraries, this interpreter with its packages, and a handful of files in /etc. Nothing
-of the host's homes, /etc/shadow, /var, /opt or /run is in it.
+It shows the system's programs and libraries, this interpreter with its packages, and a handful of files in /etc.
+Nothing of the host's homes, /etc/shadow, /var, /opt or /run is in it.
 """
 
 from __future__ import annotations

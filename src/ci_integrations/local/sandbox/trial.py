@@ -1,4 +1,4 @@
-"""An entry that runs a source string: for the engine's trial run, and for tests that need no kernel. Runs in the sandbox."""
+"""An entry that runs a source string: for the engine's trial run and for tests without a kernel. Runs inside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def main(control: socket.socket, config: dict[str, Any]) -> None:
-    """Execute `config["code"]`; answer {"result": ...} with its variable `result`, or {"error": traceback}, as a JSON line.
+    """Execute `config["code"]`; answer {"result": its variable `result`} or {"error": traceback} as a JSON line.
 
     The code finds its `config` and its `control` socket as globals.
     """

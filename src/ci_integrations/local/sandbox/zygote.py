@@ -70,7 +70,7 @@ def _level(config: dict[str, Any]) -> Level:
 
 
 def preload(modules: list[str]) -> None:
-    """Import what sandboxes are likely to need. The kernel comes first: its shell must exist before pyplot is loaded."""
+    """Import what sandboxes are likely to need. First the kernel: its shell must exist before pyplot is loaded."""
     for name in (_KERNEL, *modules):
         if not _installed(name):
             continue
@@ -96,7 +96,7 @@ def _serve(host: socket.socket, level: Level) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     wakeup, waker = socket.socketpair()
     for end in (wakeup, waker):
-        end.setblocking(False)
+        end.setblocking(False)  # noqa: FBT003
     signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
     poll = select.poll()
     poll.register(host, select.POLLIN)
