@@ -243,3 +243,7 @@ async def test_a_saved_figure_is_reported_once_when_the_extractor_does_it(opener
     pictures = [d for d in cell.displays if "image/png" in d["data"]]
     assert len(pictures) == 1
     assert "application/vnd.ci-chart.v1+json" in pictures[0]["data"]
+
+
+async def test_a_program_that_reads_its_arguments_finds_none(run):
+    assert (await run("import argparse, sys; argparse.ArgumentParser().parse_args(); sys.argv")).value == "['']"

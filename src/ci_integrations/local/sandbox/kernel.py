@@ -61,6 +61,7 @@ class Kernel:
         os.environ.update(config.get("envs") or {})
         os.environ.setdefault("MPLBACKEND", INLINE)
         kernel_streams.install()
+        sys.argv = [""]  # the zygote's are nobody's business, and argparse works
         _change_directory(str(config.get("cwd", "")))
         _order_import_path()
         kernel_pip.use_packages()

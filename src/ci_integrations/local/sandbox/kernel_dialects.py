@@ -70,7 +70,12 @@ class Node(Dialect):
 
 
 class Deno(Node):
-    """JavaScript and TypeScript by `deno jupyter`: with `require` and Node's globals; late errors do not wedge it."""
+    """JavaScript and TypeScript by `deno jupyter`: with `require` and Node's globals; late errors do not wedge it.
+
+    What stays different from the cloud's ijavascript: an interrupt ends the kernel and its state; `const` and `let`
+    may be declared again; packages come by `npm:` and `jsr:` imports, over the network only; a value shows as Deno
+    prints it.
+    """
 
     setup = _NODE_SETUP
     late = True
