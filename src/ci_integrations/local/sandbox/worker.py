@@ -24,6 +24,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+HOME = "/home/user"
+"""As the wire knows it."""
 CHUNK = 256 * 1024
 MAX_ENTRIES = 100_000
 MAX_DEPTH = 64
@@ -116,11 +118,13 @@ def as_refusal(error: OSError | ValueError, path: str) -> Refusal:
 
 def resolve(path: str) -> str:
     """`~`, relative (to the home directory) and empty paths, as the wire allows them; absolute and normalised."""
-    home = os.environ.get("HOME", "/home/user")
+    home = os.environ.get("HOME", HOME)
     if "\0" in path:
         raise Refusal("invalid", "a path cannot hold a NUL")
     if path == "~" or path.startswith("~/"):
         path = home + path[1:]
+    if path == HOME or path.startswith(HOME + "/"):
+        path = home + path[len(HOME) :]  # where nothing can be mounted, home lies elsewhere
     return os.path.normpath(os.path.join(home, path))
 
 
