@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent, ToolCallResult
+from llama_index.core.base.llms import types
 from llama_index.core.base.llms.types import ImageBlock, TextBlock
 from llama_index.core.tools import FunctionTool
 from llama_index.core.workflow import Context, JsonSerializer, StartEvent, StopEvent, Workflow, step
@@ -264,3 +265,20 @@ async def test_typed_state_needs_room_and_says_so(registry: Any) -> None:
     with pytest.raises(Exception, match="code_interpreter: dict"):  # old workflows wrap it in their own
         await TypedFlow().run()
     assert "3" in (await RoomyFlow().run()).content
+
+
+async def test_a_model_that_repeats_a_failure_is_told_so(registry: Any) -> None:
+    tool = CodeInterpreterTool(registry)
+    assert "failed" not in (await tool.acall(code="1/0")).content
+    assert "failed 2 times" in (await tool.acall(code="1/0")).content
+    assert "failed" not in (await tool.acall(code="2/0")).content
+    await tool.acall(code="y = 0")
+    assert "failed 3 times" in (await tool.acall(code="1/0")).content
+
+
+@pytest.mark.skipif(not hasattr(types, "ToolCallBlock"), reason="core 0.14 and later")
+async def test_a_script_may_use_tool_call_blocks(registry: Any) -> None:
+    block = types.ToolCallBlock(tool_call_id="1", tool_name=NAME, tool_kwargs={"code": "print(6 * 7)"})
+    worker = agent(CodeInterpreterTool(registry), types.ChatMessage(role="assistant", blocks=[block]), "done")
+    await run(worker)
+    assert "42" in worker.llm.seen[1][-1].content

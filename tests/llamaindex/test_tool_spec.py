@@ -63,6 +63,14 @@ def test_azure_users_change_the_import_only(spec: CodeInterpreterToolSpec, tmp_p
     assert spec.code_interpreter("1/0")["properties"]["status"] == "Failed"
 
 
+def test_files_and_frames_are_there_from_the_start(local: str, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("hello")
+    frames = {"cities": pd.DataFrame({"name": ["Tokyo"]})}
+    with CodeInterpreterToolSpec(backend=local, files=[tmp_path / "note.txt"], dataframes=frames) as spec:
+        assert spec.read_file("note.txt") == "hello"
+        assert spec.read_file("cities.csv") == "name\nTokyo\n"
+
+
 def test_data_for_the_sandbox_needs_a_name(spec: CodeInterpreterToolSpec) -> None:
     with pytest.raises(ConfigurationError, match="remote_file_path"):
         spec.upload_file(data=b"x")

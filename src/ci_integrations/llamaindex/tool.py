@@ -82,6 +82,7 @@ class CodeInterpreterTool(FunctionTool):
         }  # fmt: skip
         self._approval = approval
         self._on_output = on_output
+        self._failures: dict[tuple[Any, ...], int] = {}
 
     @classmethod
     def class_name(cls) -> str:
@@ -148,7 +149,22 @@ class CodeInterpreterTool(FunctionTool):
         await self.aclose()
 
     def _output(self, code: str, result: ExecutionResult) -> ToolOutput:
-        return to_tool_output(result, raw_input={"args": (), "kwargs": {"code": code}}, **self._look)
+        output = to_tool_output(result, raw_input={"args": (), "kwargs": {"code": code}}, **self._look)
+        times = self._times_failed(result)
+        if times > 1:
+            output.blocks.insert(1, TextBlock(text=f"[This same code has now failed {times} times. Change it.]"))
+        return output
+
+    def _times_failed(self, result: ExecutionResult) -> int:
+        """How often this code has failed with this error in this sandbox; models loop on that."""
+        if result.error is None:
+            return 0
+        failure = (result.sandbox_id, result.code, result.error.name, result.error.value)
+        times = self._failures.pop(failure, 0) + 1
+        self._failures[failure] = times
+        if len(self._failures) > _MAX_FAILURES:
+            self._failures.pop(next(iter(self._failures)))
+        return times
 
     def _refused(self, code: str, why: str) -> ToolOutput:
         return ToolOutput(
@@ -160,6 +176,7 @@ class CodeInterpreterTool(FunctionTool):
         )
 
 
+_MAX_FAILURES = 200
 _NO_CODE = "the argument `code` is missing: pass the Python code as text"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -43,8 +43,9 @@ class CodeInterpreterToolSpec(BaseToolSpec):
 
     The model is offered `code_interpreter` and `list_files`; `spec_functions` of `to_tool_list` opts in to
     `read_file`, `write_file`, `install_packages`, `run_command` and `reset`. `interpreter`, `timeout` and `options`:
-    as for `CodeInterpreterTool`. `local_save_path`: pictures are also written there. `pool_management_endpoint`,
-    `session_id` and `sanitize_input` are taken from Azure's spec; the first two mean nothing here.
+    as for `CodeInterpreterTool`. `files`, and `dataframes` as CSV, are in the home directory from the start.
+    `local_save_path`: pictures are also written there. `pool_management_endpoint`, `session_id` and `sanitize_input`
+    are taken from Azure's spec; the first two mean nothing here.
     """
 
     spec_functions: list[str | tuple[str, str]] = ["code_interpreter", "list_files"]  # noqa: RUF012 - core's way
@@ -59,14 +60,17 @@ class CodeInterpreterToolSpec(BaseToolSpec):
         interpreter: Any = None,
         timeout: float | None = None,
         files: Sequence[str | Path] = (),
+        dataframes: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         if pool_management_endpoint or session_id:
             _log.info("pool_management_endpoint and session_id are Azure's; the sandbox is chosen by other options")
         if local_save_path and not Path(local_save_path).is_dir():
             raise ConfigurationError(f"local_save_path {local_save_path} is not a directory")
-        if files:
-            options["files"] = list(files)
+        if files or dataframes:
+            options["files"] = {f"{HOME}/{Path(path).name}": path for path in files} | {
+                f"{HOME}/{name}.csv": frame.to_csv(index=False).encode() for name, frame in (dataframes or {}).items()
+            }
         self.tool = CodeInterpreterTool(interpreter, timeout=timeout, scope="tool", **options)
         self._save_path = local_save_path
         self._sanitize = sanitize_input

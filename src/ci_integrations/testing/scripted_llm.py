@@ -6,6 +6,7 @@ For every supported llama-index-core (0.12.52 to 0.14); core's own scripted fake
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any
@@ -191,12 +192,23 @@ class ScriptedLLM(FunctionCallingLLM):
         error_on_no_tool_call: bool = True,  # noqa: FBT001, FBT002
         **kwargs: Any,
     ) -> list[ToolSelection]:
-        calls = [_selection(call) for call in response.message.additional_kwargs.get("tool_calls", [])]
+        calls = [_selection(call) for call in _said_calls(response.message)]
         if error_on_no_tool_call and not calls:
             raise ValueError(f"expected a tool call, the script said {response.message.content!r}")
         return calls
 
 
+def _said_calls(message: ChatMessage) -> list[Any]:
+    """Calls in `additional_kwargs`, as every version knows them, or in blocks, as core 0.14 writes them."""
+    blocks = [block for block in message.blocks if getattr(block, "block_type", "") == "tool_call"]
+    return [*message.additional_kwargs.get("tool_calls", []), *blocks]
+
+
 def _selection(call: Any) -> ToolSelection:
     """Restored from a saved Context it is a dict."""
-    return call if isinstance(call, ToolSelection) else ToolSelection.model_validate(call)
+    if isinstance(call, ToolSelection):
+        return call
+    if isinstance(call, dict):
+        return ToolSelection.model_validate(call)
+    arguments = json.loads(call.tool_kwargs or "{}") if isinstance(call.tool_kwargs, str) else call.tool_kwargs
+    return ToolSelection(tool_id=call.tool_call_id or "call", tool_name=call.tool_name, tool_kwargs=arguments)
