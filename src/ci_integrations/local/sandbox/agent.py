@@ -32,7 +32,7 @@ from typing import Any, Final, NoReturn
 
 from ci_integrations.local.sandbox import lockdown, processes, syscalls, wire
 from ci_integrations.local.sandbox.api import HOME, Limits
-from ci_integrations.local.sandbox.limits import Watchdog
+from ci_integrations.local.sandbox.limits import Watchdog, cpu_reason
 
 CONTROL_FD: Final = 3
 _CANNOT_START: Final = 127
@@ -137,7 +137,8 @@ class Agent:
     def _report_exit(self, child: _Child, status: int) -> None:
         code = os.waitstatus_to_exitcode(status)
         outcome = {"signal": -code} if code < 0 else {"code": code}
-        wire.send(self.channel, {"op": "exited", "id": child.id, "reason": child.reason, **outcome})
+        reason = child.reason or (cpu_reason(self.limits) if outcome.get("signal") == signal.SIGXCPU else None)
+        wire.send(self.channel, {"op": "exited", "id": child.id, "reason": reason, **outcome})
 
     def _do_configure(self, message: dict[str, Any], fds: list[int]) -> None:
         self.limits = Limits(**message["limits"])

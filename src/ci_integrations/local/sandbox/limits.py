@@ -67,6 +67,10 @@ def _processes_of_user(uid: int) -> int:
     return count
 
 
+def cpu_reason(limits: Limits) -> str:
+    return f"CPU time used up (limit {limits.cpu_seconds} s)"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """These processes must go. `leader` is the agent's own child that they descend from, if it is still there."""
@@ -88,7 +92,7 @@ class Watchdog:
         spent = self._limits.cpu_seconds
         if spent is not None and processes.cpu_seconds(known) > spent:
             cost = {stat.pid: int(stat.cpu_seconds * 1000) for stat in known}
-            return _blame(known, cost, f"CPU time used up (limit {spent} s)")
+            return _blame(known, cost, cpu_reason(self._limits))
         if sum(stat.threads for stat in known) > self._limits.processes:  # the kernel exempts the host's uid 0
             tasks = {stat.pid: stat.threads for stat in known}
             return _blame(known, tasks, f"too many processes (limit {self._limits.processes})")
