@@ -53,6 +53,24 @@ def test_stdin_of_a_background_command(shared: Sandbox) -> None:
     assert handle.wait().stdout == "one\ntwo\nend\n"
 
 
+def test_a_stream_of_input(shared: Sandbox) -> None:
+    handle = shared.commands.run("cat; echo end", background=True, stdin=True)
+    shared.commands.stream_input(handle.pid, (f"line {i}\n" for i in range(3)))
+    handle.close_stdin()
+    assert handle.wait().stdout == "line 0\nline 1\nline 2\nend\n"
+    with pytest.raises(SandboxException, match="not found"):
+        shared.commands.stream_input(999_999, ["x"])
+
+
+def test_git_runs_as_a_command(shared: Sandbox) -> None:
+    shared.git.init("repo")
+    shared.git.configure_user("Ada", "ada@example.org")
+    shared.files.write("repo/x", "1")
+    shared.git.add("repo")
+    shared.git.commit("repo", "first")
+    assert shared.git.status("repo").file_status == []
+
+
 def test_a_command_outlives_its_listener_and_is_found_again(shared: Sandbox) -> None:
     handle = shared.commands.run("for i in 1 2 3 4 5 6; do echo $i; sleep 0.3; done; exit 4", background=True)
     handle.disconnect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import httpx
@@ -30,6 +31,16 @@ def test_create_says_what_it_made(endpoint: Endpoint) -> None:
         assert sandbox.run_code("import os; os.environ['COLOUR'], os.environ['E2B_SANDBOX_ID']").text == str(
             ("red", sandbox.sandbox_id)
         )
+
+
+def test_a_create_that_is_sent_again_with_its_key_makes_one_sandbox(endpoint: Endpoint) -> None:
+    options = endpoint.sdk_options()
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: Sandbox.create(idempotency_key="once-1", **options), range(4)))
+    assert len({sandbox.sandbox_id for sandbox in made}) == 1
+    assert made[0].kill()
+    with Sandbox.create(idempotency_key="once-1", **options) as another:
+        assert another.sandbox_id != made[0].sandbox_id
 
 
 def test_the_timeout_can_be_made_longer_and_shorter(sandbox: Sandbox) -> None:

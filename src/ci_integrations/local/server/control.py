@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import datetime
 from typing import Any
@@ -10,10 +11,12 @@ from ci_integrations.local.sandbox.api import EngineError, MiB
 from ci_integrations.local.server import listing, unsupported
 from ci_integrations.local.server.create import MAX_TIMEOUT, read_wishes, seconds_of
 from ci_integrations.local.server.http import Exchange, HttpError
-from ci_integrations.local.server.records import ENVD_VERSION, Record
+from ci_integrations.local.server.records import ENVD_VERSION, Record, Wishes
 from ci_integrations.local.server.table import SandboxTable
 
 CLIENT_ID = "local"
+KEYS = 1000
+"""Idempotency keys that are remembered."""
 
 
 class ControlPlane:
@@ -21,6 +24,7 @@ class ControlPlane:
 
     def __init__(self, table: SandboxTable, domain: str) -> None:
         self._table = table
+        self._made: dict[str, asyncio.Task[Record]] = {}
         self._domain = domain
 
     async def serve(self, exchange: Exchange) -> None:  # noqa: C901 - a table
@@ -57,10 +61,21 @@ class ControlPlane:
     async def _create(self, exchange: Exchange) -> None:
         wishes = read_wishes(await exchange.json(), self._table.templates)
         try:
-            record = await self._table.create(wishes)
+            record = await self._once(exchange.headers.get("idempotency-key"), wishes)
         except EngineError as error:
             raise HttpError(500, f"the sandbox could not be made: {error}") from None
         await exchange.reply_json(201, self._sandbox(record))
+
+    async def _once(self, key: str | None, wishes: Wishes) -> Record:
+        """A create that is sent again with its key, because its answer was lost, gets the sandbox of the first."""
+        if not key:
+            return await self._table.create(wishes)
+        made = self._made.get(key)
+        if made is None or _in_vain(made, self._table):
+            made = self._made[key] = asyncio.create_task(self._table.create(wishes))
+            while len(self._made) > KEYS:
+                del self._made[next(iter(self._made))]
+        return await asyncio.shield(made)
 
     async def _connect(self, exchange: Exchange, sandbox_id: str, *, resume: bool) -> None:
         body = await exchange.json()
@@ -164,6 +179,13 @@ class ControlPlane:
             "network": network,
             "lifecycle": {"onTimeout": "pause" if wishes.pause_at_end else "kill", "autoResume": wishes.auto_resume},
         }
+
+
+def _in_vain(made: asyncio.Task[Record], table: SandboxTable) -> bool:
+    """Whether it failed, or its sandbox is gone again."""
+    if not made.done():
+        return False
+    return made.cancelled() or made.exception() is not None or table.find(made.result().sandbox_id) is None
 
 
 def _rfc3339(moment: datetime) -> str:
