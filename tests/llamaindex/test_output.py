@@ -62,6 +62,17 @@ def test_importing_pulls_no_langchain() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=120)
 
 
+def test_langchain_pulls_no_llamaindex() -> None:
+    pytest.importorskip("langchain_core")
+    program = (
+        "import sys\nimport ci_integrations.langchain as room\n"
+        "for name in room.__all__:\n    getattr(room, name)\n"
+        "found = sorted(m for m in sys.modules if m.split('.')[0] == 'llama_index')\n"
+        "assert not found, found\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=120)
+
+
 def test_without_the_extra_the_pip_command_is_said() -> None:
     program = (
         "import sys\nclass No:\n    def find_spec(self, name, *_):\n"

@@ -20,8 +20,10 @@ from llama_index.core.response_synthesizers import get_response_synthesizer
 from llama_index.core.schema import ImageNode, MetadataMode
 from llama_index.core.selectors import LLMSingleSelector
 
+from ci_integrations import CodeInterpreter
 from ci_integrations.errors import ConfigurationError, QueryFailedError
 from ci_integrations.llamaindex import CodeInterpreterQueryEngine, artifacts_from
+from ci_integrations.sessions import SessionRegistry
 from ci_integrations.testing import ScriptedLLM
 
 PENGUINS = Path(str(package_files("ci_integrations.data").joinpath("penguins.csv")))
@@ -255,7 +257,8 @@ def test_router_keeps_charts(engine: Make) -> None:
     assert response.metadata["selector_result"]
 
 
-def test_sub_questions_keep_charts_in_source_nodes(engine: Make) -> None:
+@pytest.mark.parametrize("use_async", [False, True])
+def test_sub_questions_keep_charts_in_source_nodes(engine: Make, use_async: bool) -> None:
     tool = engine(PLOT, "print(df.population.max())", df=CITIES).as_tool("cities", "Facts on cities")
     questions = json.dumps(
         {"items": [{"sub_question": "Draw", "tool_name": "cities"}, {"sub_question": "Max?", "tool_name": "cities"}]}
@@ -265,7 +268,7 @@ def test_sub_questions_keep_charts_in_source_nodes(engine: Make) -> None:
         question_gen=LLMQuestionGenerator.from_defaults(llm=ScriptedLLM([f"```json\n{questions}\n```"])),
         response_synthesizer=get_response_synthesizer(llm=ScriptedLLM(["Tokyo, as drawn."])),
         llm=ScriptedLLM([]),
-        use_async=False,
+        use_async=use_async,
         verbose=False,
     )
     response = whole.query("Draw the cities and name the largest")
@@ -285,6 +288,29 @@ def test_the_host_escape_of_pandas_query_engine_is_contained(engine: Make, tmp_p
     assert canary.read_text() == "host secret"
     assert "host secret" not in json.dumps(first.metadata)
     assert str(second).split()[0] == "False"
+
+
+async def test_a_shared_interpreter_keeps_its_own_variables(local: str) -> None:
+    with CodeInterpreter(backend=local) as mine:
+        mine.run("df = 'mine'")
+        turns = ["print(df.population.max())", "print(df.x.sum())", "print(df.population.min())", "print(df.x.max())"]
+        llm = ScriptedLLM(turns)
+        one = CodeInterpreterQueryEngine.from_dataframe(CITIES, mine, llm=llm)
+        two = CodeInterpreterQueryEngine.from_dataframe(pd.DataFrame({"x": [1, 2]}), mine, llm=llm)
+        assert [str(one.query("?")), str(two.query("?"))] == ["13.96", "3"]
+        assert mine.run("df").text == "mine"
+        mine.sandbox.kill()  # the engine fills the new sandbox again, in a context of its own
+        assert [str(one.query("?")), str(await two.aquery("?"))] == ["2.93", "2"]
+        one.close()
+        assert mine.run("1").ok
+
+
+def test_an_engine_on_a_registry(local: str) -> None:
+    with SessionRegistry({"backend": local}) as registry:
+        asked = CodeInterpreterQueryEngine.from_dataframe(CITIES, registry, llm=ScriptedLLM(["print(len(df))"]))
+        assert str(asked.query("?")) == "2"
+        asked.close()
+        assert len(registry.keys()) == 1
 
 
 def test_what_cannot_be_asked_is_said_at_once(tmp_path: Path) -> None:

@@ -60,6 +60,11 @@ class Sessions:
         self._own_key = f"tool-{uuid.uuid4().hex[:12]}"
 
     @property
+    def shared(self) -> bool:
+        """True when one interpreter was handed in, which others may use too."""
+        return self._given is not None
+
+    @property
     def registry(self) -> Any:
         if self._registry is None:
             from ci_integrations.sessions import SessionRegistry

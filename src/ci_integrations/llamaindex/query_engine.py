@@ -81,7 +81,7 @@ class CodeInterpreterQueryEngine(BaseQueryEngine):
         self._llm = llm
         self._sessions = Sessions(interpreter, options=options)
         # A shared interpreter's own kernel is its owner's: ours is a context of our own beside it.
-        self._own_context = interpreter is not None
+        self._own_context = self._sessions.shared
         self._context: Any = None
         self._run_options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
         self._raise_on_error = raise_on_error
