@@ -133,6 +133,24 @@ def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
 
 
+def test_templates_of_a_file_are_served(tmp_path: Path) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text("[templates.mine]\nenvs = { COLOUR = 'blue' }\nsetup = ['echo made > made.txt']\n")
+    code = "import os; os.environ['COLOUR'] + open('/home/user/made.txt').read()"
+    check = f"from e2b_code_interpreter import Sandbox; s = Sandbox.create('mine'); print(s.run_code({code!r}).text)"
+    script = f'eval "$({CI} serve --print-env --templates t.toml)"\n{sys.executable} -c "$CHECK"'
+    done = subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "CHECK": check},
+    )
+    assert done.stdout.strip() == "bluemade\\n"
+
+
 def test_a_port_that_is_taken(cli: Callable[..., Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         for background in ([], ["--print-env"]):

@@ -35,6 +35,10 @@ def serve(
     token_file: Annotated[
         Path | None, typer.Option(help="A file that holds the API key for clients. Default: a random key.")
     ] = None,
+    templates: Annotated[
+        Path | None,
+        typer.Option(help="TOML file with template definitions. Default: pyproject.toml here, if it has some."),
+    ] = None,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log lines as JSON.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON instead of shell lines.")] = False,
     while_pid: Annotated[int, typer.Option(hidden=True)] = 0,
@@ -49,10 +53,14 @@ def serve(
 
         eval "$(ci-integrations serve --print-env)"
 
-    Health is at /health, Prometheus metrics at /metrics.
+    Health is at /health, Prometheus metrics at /metrics (these need the extra "serve").
     """
     if print_env:
-        _in_background(_arguments(port, host, pool, isolation, token_file, log_json=log_json, as_json=as_json))
+        files = {"--token-file": token_file, "--templates": templates}
+        flags = [name for name, wanted in (("--log-json", log_json), ("--json", as_json)) if wanted]
+        _in_background(
+            _arguments({"--port": port, "--host": host, "--pool": pool, "--isolation": isolation}, files, flags)
+        )
         return
     token = _token(token_file)
     from ci_integrations.local.sandbox.api import EngineError
@@ -68,6 +76,7 @@ def serve(
             token=token,
             host=host,
             isolation=isolation,
+            templates=str(templates) if templates else None,
             on_ready=lambda address: _tell(address, as_json=as_json),
         )
     except (server.CannotServe, EngineError) as error:
@@ -97,15 +106,11 @@ def _tell(address: Address, *, as_json: bool) -> None:
     err.print(f"serving at {address.url}, isolation: {address.level}. Ctrl+C ends it.")
 
 
-def _arguments(
-    port: int, host: str, pool: int, isolation: str, token_file: Path | None, *, log_json: bool, as_json: bool
-) -> list[str]:
+def _arguments(values: dict[str, object], files: dict[str, Path | None], flags: list[str]) -> list[str]:
     """The call of the server in the background, which ends with the shell that called us."""
-    given = ["--port", port, "--host", host, "--pool", pool, "--isolation", isolation, "--while-pid", os.getppid()]
-    if token_file:
-        given += ["--token-file", token_file.absolute()]
-    flags = [name for name, wanted in (("--log-json", log_json), ("--json", as_json)) if wanted]
-    return [sys.executable, "-m", "ci_integrations.cli", "serve", *map(str, given), *flags]
+    given = values | {name: path.absolute() for name, path in files.items() if path} | {"--while-pid": os.getppid()}
+    words = [str(word) for pair in given.items() for word in pair]
+    return [sys.executable, "-m", "ci_integrations.cli", "serve", *words, *flags]
 
 
 def _in_background(call: list[str]) -> None:

@@ -25,9 +25,9 @@ def template(
     skip_cache: Annotated[bool, typer.Option("--skip-cache", help="Build every layer anew.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print definition or template id as JSON.")] = False,
 ) -> None:
-    """Turn a definition into an E2B template: the same one that `template=NAME` takes locally.
+    """Turn a definition into an E2B template; the local server takes the same file for its `template=NAME`.
 
-    Written in pyproject.toml:
+    Written in pyproject.toml (`packages` and `base` are for E2B; locally, what is installed here is there):
 
         [tool.ci-integrations.templates.analysis]
         packages = ["polars", "duckdb>=1"]
