@@ -47,7 +47,7 @@ async def test_six_children_over_the_memory_limit_are_ended_with_the_reason(engi
 
 async def test_six_children_within_the_limit_live(engine):
     sandbox = await new_sandbox(engine, Limits(memory=600 * MiB))
-    child = await start_python(sandbox, SIX_CHILDREN, {"each": 60 * MiB, "seconds": 2})
+    child = await start_python(sandbox, SIX_CHILDREN, {"each": 60 * MiB, "seconds": 600})
     loop = asyncio.get_running_loop()
     seen = b""
     while seen.count(b"+") < 6:
@@ -60,7 +60,10 @@ async def test_six_children_within_the_limit_live(engine):
 
 
 async def test_one_large_allocation_is_a_memory_error_in_the_code(engine):
-    small, large = await new_sandbox(engine, Limits(memory=200 * MiB)), await new_sandbox(engine, Limits(memory=800 * MiB))
+    small, large = (
+        await new_sandbox(engine, Limits(memory=200 * MiB)),
+        await new_sandbox(engine, Limits(memory=800 * MiB)),
+    )
     code = "result = len(bytearray(400 << 20))"
     with pytest.raises(CodeFailed, match="MemoryError"):
         await python(small, code)

@@ -142,7 +142,9 @@ def test_the_numbers_are_those_that_libseccomp_knows(machine):
 
 def test_dangerous_calls_are_refused_by_their_name(machine, run):
     library = _libseccomp()
-    known = {n: library.seccomp_syscall_resolve_name_arch(ctypes.c_uint32(ARCH[machine]), n.encode()) for n in DANGEROUS}
+    known = {
+        n: library.seccomp_syscall_resolve_name_arch(ctypes.c_uint32(ARCH[machine]), n.encode()) for n in DANGEROUS
+    }
     assert sum(number >= 0 for number in known.values()) > len(DANGEROUS) * 0.9
     passed = [name for name, number in known.items() if number >= 0 and run(number) != refused(errno.EPERM)]
     assert passed == []
