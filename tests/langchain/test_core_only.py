@@ -34,6 +34,7 @@ def test_without_langchain_core_the_remedy_is_named():
 
 
 def test_the_table_of_contents_is_exact():
+    pytest.importorskip("deepagents")
     assert sorted(ours.__all__) == sorted(ours._HOME)
     for name in ours.__all__:
         assert getattr(ours, name).__name__ == name
