@@ -158,9 +158,8 @@ async def test_a_level_whose_trial_reaches_the_host_is_not_taken(monkeypatch):
 async def test_a_preloaded_module_that_starts_a_thread_is_refused(tmp_path, monkeypatch):
     folder = tmp_path / "site-packages"
     folder.mkdir()
-    (folder / "threads_at_import.py").write_text(
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
-    )
+    source = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+    (folder / "threads_at_import.py").write_text(source)
     monkeypatch.syspath_prepend(str(folder))
     with pytest.raises(EngineError, match="started a thread: threads_at_import"):
         await engines.start_engine(isolation="namespaces", preload=["threads_at_import"])
@@ -174,7 +173,7 @@ async def test_modules_that_are_not_installed_are_left_out_and_installed_ones_ar
 
 
 @pytest.mark.parametrize(
-    "settings, command",
+    ("settings", "command"),
     [
         ({"kernel/unprivileged_userns_clone": "0"}, "sudo sysctl -w kernel.unprivileged_userns_clone=1"),
         ({"user/max_user_namespaces": "0"}, "sudo sysctl -w user.max_user_namespaces=15000"),

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -223,6 +225,37 @@ async def test_closing_the_engine_leaves_nothing(level):
     assert folder is None or not Path(folder).exists()
     with pytest.raises(EngineError, match="closed"):
         await new_sandbox(engine)
+
+
+HOST = """
+import asyncio, os, sys
+from ci_integrations.local.sandbox.api import Argv, SandboxSpec
+from ci_integrations.local.sandbox.engine import start_engine
+
+async def main():
+    engine = await start_engine(isolation=sys.argv[1], preload=())
+    sandbox = await engine.create(SandboxSpec(sandbox_id="s", envs={"MARK": sys.argv[2]}))
+    await sandbox.spawn(Argv(["bash", "-c", "(setsid sleep 1000 &) ; sleep 1000"]))
+    print(getattr(engine._source, "_folder", None) or "", flush=True)
+    await asyncio.sleep(1000)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("level", ["namespaces", "bubblewrap", "landlock", "none"])
+async def test_nothing_outlives_a_host_that_was_killed(level):
+    await (await engine_at(level)).close()
+    mark = f"ci-host-killed-{os.getpid()}-{level}"
+    # the mark on the host's own command line would be found: it goes in two halves
+    program = HOST.replace("sys.argv[2]", "sys.argv[2] + sys.argv[3]")
+    command = [sys.executable, "-c", program, level, mark[:9], mark[9:]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as host:
+        folder = host.stdout.readline().strip()
+        await until(lambda: processes_with(mark) or os.getuid() != 0)  # only root may look into all of them
+        host.kill()
+    await until(lambda: not processes_with(mark), seconds=2)
+    await until(lambda: not folder or not Path(folder).exists())
 
 
 async def test_the_pool_serves_at_once_and_is_refilled():

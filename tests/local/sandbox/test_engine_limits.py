@@ -1,4 +1,4 @@
-"""A sandbox's limits: what reaches one is told so, and nobody else notices. Each with the control that fits the limit."""
+"""A sandbox's limits: what reaches one is told so, and nobody else notices. Each with a control within the limit."""
 
 from __future__ import annotations
 
@@ -110,7 +110,8 @@ result = count
 
 
 async def test_open_files_are_limited(engine):
-    code = "kept = []\ntry:\n    while len(kept) < 500: kept.append(open('/dev/null'))\nexcept OSError: pass\nresult = len(kept)"
+    code = "kept = []\ntry:\n    while len(kept) < 500: kept.append(open('/dev/null'))\n"
+    code += "except OSError: pass\nresult = len(kept)"
     few, many = await new_sandbox(engine, Limits(open_files=64)), await new_sandbox(engine, Limits(open_files=1024))
     assert await python(few, code) < 64
     assert await python(many, code) == 500

@@ -21,12 +21,15 @@ MACHINES = ("x86_64", "aarch64")
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 CLONE_NEWUSER = 0x10000000
-DANGEROUS = """acct add_key bpf chroot clock_settime delete_module fanotify_init finit_module fsconfig fsmount fsopen fspick
-init_module io_uring_enter io_uring_register io_uring_setup kcmp kexec_file_load kexec_load keyctl lookup_dcookie mbind
-memfd_secret migrate_pages mount mount_setattr move_mount move_pages mq_open msgget name_to_handle_at open_by_handle_at
-open_tree perf_event_open pidfd_getfd pivot_root process_madvise process_vm_readv process_vm_writev ptrace quotactl
-reboot request_key seccomp semget set_mempolicy setdomainname sethostname setns settimeofday shmget swapoff swapon syslog
-umount2 unshare userfaultfd vhangup""".split()
+DANGEROUS_TEXT = """
+acct add_key bpf chroot clock_settime delete_module fanotify_init finit_module fsconfig fsmount fsopen fspick
+init_module io_uring_enter io_uring_register io_uring_setup kcmp kexec_file_load kexec_load keyctl
+lookup_dcookie mbind memfd_secret migrate_pages mount mount_setattr move_mount move_pages mq_open msgget
+name_to_handle_at open_by_handle_at open_tree perf_event_open pidfd_getfd pivot_root process_madvise
+process_vm_readv process_vm_writev ptrace quotactl reboot request_key seccomp semget set_mempolicy
+setdomainname sethostname setns settimeofday shmget swapoff swapon syslog umount2 unshare userfaultfd vhangup
+"""
+DANGEROUS = tuple(DANGEROUS_TEXT.split())
 
 
 def judge(program: bytes, number: int, args: tuple[int, ...] = (), *, arch: int) -> int:

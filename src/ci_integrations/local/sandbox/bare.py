@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from ci_integrations.local.sandbox import agent, landlock, lockdown, processes, seccomp, syscalls, template
 from ci_integrations.local.sandbox.api import EngineError, Limits
+from ci_integrations.local.sandbox.folders import remove_tree
 from ci_integrations.local.sandbox.ids import FIRST_HOST_UID, HOST_UIDS, may_use_spare_uids
 
 _ETC: Final = tuple(
@@ -97,6 +98,16 @@ class Bare:
                     processes.send(pid, signal.SIGKILL)
             gone += self._buried()
         return gone
+
+    def end(self) -> None:
+        """The host is gone: end all sandboxes, and remove what they left on its disk."""
+        for pid in self._agents:
+            processes.send(pid, signal.SIGKILL)
+        while processes.children_of(os.getpid()):
+            for pid in processes.descendants(os.getpid()):
+                processes.send(pid, signal.SIGKILL)
+            _reaped()
+        remove_tree(self._folder)
 
     def _buried(self) -> list[int]:
         gone = [pid for pid in _reaped() if pid in self._agents]

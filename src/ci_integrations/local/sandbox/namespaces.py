@@ -108,6 +108,9 @@ class Namespaces:
                 return gone
             gone.append(pid)
 
+    def end(self) -> None:
+        """The agents die with us, the rest with the agents, and the kernel frees what they kept."""
+
     def enter(self) -> Inside:
         """In the child: become the user, then furnish the sandbox."""
         if os.read(self._mapped, 1) != b"1":

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -17,6 +15,7 @@ from typing import Any, Final, Protocol
 import ci_integrations
 from ci_integrations.local.sandbox import wire
 from ci_integrations.local.sandbox.api import EngineError, Level, Limits
+from ci_integrations.local.sandbox.folders import make_folder, remove_tree
 from ci_integrations.local.sandbox.packets import Packets
 from ci_integrations.local.sandbox.sandboxes import LocalSandbox
 
@@ -55,7 +54,7 @@ class Zygote:
     @classmethod
     async def start(cls, level: Level, preload: Sequence[str]) -> Zygote:
         """Raises EngineError with the zygote's own words when the level does not work here."""
-        folder = _make_folder() if level in _WITHOUT_PID_NAMESPACE else None
+        folder = make_folder() if level in _WITHOUT_PID_NAMESPACE else None
         ours, theirs = wire.pair()
         with theirs:
             process = _launch("ci_integrations.local.sandbox.zygote", theirs)
@@ -157,13 +156,6 @@ class Zygote:
             await asyncio.to_thread(remove_tree, Path(self._folder))
 
 
-def _make_folder() -> str:
-    """Others may pass through it, to the folder that is theirs."""
-    folder = tempfile.mkdtemp(prefix="ci-sandboxes-")
-    Path(folder).chmod(0o711)
-    return folder
-
-
 def _reject(future: asyncio.Future[Any], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
@@ -234,20 +226,3 @@ def bare_environment() -> dict[str, str]:
 def _cache_folder() -> Path:
     """Where the zygote keeps matplotlib's list of fonts between two starts."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "ci-integrations"
-
-
-def remove_tree(folder: Path) -> None:
-    """Whatever a sandbox left there, also folders that it closed to everybody."""
-
-    def open_up(_function: Any, path: str, _error: Any) -> None:
-        parent = Path(path).parent
-        if not parent.is_relative_to(folder):
-            return
-        parent.chmod(0o700)
-        if Path(path).is_symlink() or not Path(path).is_dir():
-            Path(path).unlink(missing_ok=True)
-            return
-        Path(path).chmod(0o700)
-        shutil.rmtree(path)
-
-    shutil.rmtree(folder, onerror=open_up)

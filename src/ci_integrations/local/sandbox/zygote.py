@@ -57,6 +57,7 @@ class Level(Protocol):
     def fork(self, message: dict[str, Any]) -> tuple[int, int, str]: ...
     def enter(self) -> Inside: ...
     def reap(self) -> list[int]: ...
+    def end(self) -> None: ...
 
 
 def _level(config: dict[str, Any]) -> Level:
@@ -111,7 +112,8 @@ def _serve(host: socket.socket, level: Level) -> None:
             continue
         received = wire.receive(host)
         if received is None:
-            os._exit(0)  # the agents end with us: PDEATHSIG
+            level.end()
+            os._exit(0)
         _create(host, level, *received)
 
 
