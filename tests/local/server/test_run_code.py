@@ -147,6 +147,14 @@ def test_a_dead_kernel_is_told_and_replaced(sandbox: Sandbox, death: str) -> Non
     assert again.execution_count == 1
 
 
+def test_exit_ends_the_context_cleanly(sandbox: Sandbox) -> None:
+    for _ in range(5):
+        sandbox.run_code("x = 1")
+        assert sandbox.run_code("exit()").error is None
+        after = sandbox.run_code("'x' in globals()")
+        assert (after.text, after.execution_count) == ("False", 1)
+
+
 def test_contexts_are_made_listed_restarted_and_removed(sandbox: Sandbox) -> None:
     context = sandbox.create_code_context(cwd="/tmp")
     assert sandbox.run_code("import os; x = 1; os.getcwd()", context=context).text == "/tmp"

@@ -73,6 +73,8 @@ class Context:
         self._output = Output(child.stdout, child.stderr, limits.output, self._wake.set)
         self._results = self._shown = self._dropped = 0
         self._reason: str | None = None
+        self.exiting = False
+        """The code ended the interpreter (`exit()`): it is on its way out, another cell needs another context."""
         self._interrupted = False
         self._loop.add_reader(self._control, self._on_control)
         child.exited.add_done_callback(self._on_exit)
@@ -221,6 +223,7 @@ class Context:
         elif kind == "done":
             self._finish()
             if frame.get("exiting") is True:
+                self.exiting = True
                 self._reason = "the code ended the interpreter"
         elif kind in ("display", "error", "truncated"):
             self._on_result(kind, frame, size)

@@ -23,6 +23,8 @@ INTERRUPT_GRACE = 5.0
 class Kernel(Protocol):
     """What `local/sandbox/context.py` gives: the seam, as the server uses it."""
 
+    exiting: bool
+
     @property
     def alive(self) -> bool: ...
     def execute(
@@ -61,13 +63,12 @@ class Slot:
 
     async def kernel(self) -> Kernel:
         """The kernel, started if there is none or it died. HttpError 500 when it cannot be."""
-        kernel = self._kernel
-        if kernel is not None and kernel.alive:
-            return kernel
+        if self._kernel is not None and _usable(self._kernel):
+            return self._kernel
         async with self._opening:
             if self.removed:
                 raise HttpError(404, f"Context {self.id} not found", plain=True)
-            if self._kernel is None or not self._kernel.alive:
+            if self._kernel is None or not _usable(self._kernel):
                 await self._drop()
                 self._kernel = await self._table.open(self.language, self.cwd)
             return self._kernel
@@ -91,6 +92,10 @@ class Slot:
 
     def as_json(self) -> dict[str, str]:
         return {"id": self.id, "language": self.language, "cwd": self.cwd}
+
+
+def _usable(kernel: Kernel) -> bool:
+    return kernel.alive and not kernel.exiting
 
 
 class ContextTable:

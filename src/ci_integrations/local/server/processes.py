@@ -24,7 +24,6 @@ PIPES = 2 << 20
 DRAIN_SECONDS = 0.2
 """After a command's end: what it wrote itself is there at once, but children may hold its pipes open for ever."""
 QUEUED = 16
-MAX_PROCESSES = 256
 Stream = Literal["stdout", "stderr", "pty"]
 
 
