@@ -70,6 +70,7 @@ TABLE: tuple[Rule, ...] = (
     # The rest of SandboxException carries a status: read it, and the words.
     Rule("SandboxException", r"\b40[023]\b.*(quota|credit|billing|payment|spend)", Failure.QUOTA, never_started=True),
     Rule("SandboxException", r"\b400\b.*(timeout|lifetime|hour|length)", Failure.LIMIT, never_started=True),
+    Rule("SandboxException", r"\b409\b.*paused", Failure.NOT_RUNNING, never_started=True),
     Rule("SandboxException", "Failed to create context", Failure.CALLER, never_started=True),
     Rule("SandboxException", r"\b(429|503)\b", Failure.BUSY, never_started=True),
     Rule("SandboxException", r"\b(500|502|504)\b", Failure.UNREACHABLE),
