@@ -101,24 +101,24 @@ def through_plain_kernel(cases, *, full):
 
     jobs = [{"id": case.stem, "cells": [case.read_text("utf-8")], "full": full} for case in cases]
     for answer in plain_kernel.run_jobs(jobs):
-        charts = []
-        for shown in answer["cells"][0]["displays"] if answer["cells"] else []:
-            data = shown["data"]
-            found = (
-                readers.chart_from_mime(mime, data[mime])
-                for mime in sorted(data, key=lambda m: m != readers.CHART_MIME)
-            )
-            chart = next((chart for chart in found if chart is not None), None)
-            if chart is None and full is None and "e2b/chart" in data:
-                chart = readers.chart_from_e2b(data["e2b/chart"])
-            charts += [chart] if chart is not None else []
-        yield answer["id"], charts
+        shown = [display["data"] for cell in answer["cells"] for display in cell["displays"]]
+        found = [_chart(data, readers, full=full) for data in shown]
+        yield answer["id"], [chart for chart in found if chart is not None]
+
+
+def _chart(data, readers, *, full):
+    """Ours, or with the extractor off what E2B's own fields and the libraries' MIME forms give."""
+    for mime in sorted(data, key=lambda mime: mime != readers.CHART_MIME):
+        chart = readers.chart_from_mime(mime, data[mime]) if full or mime != readers.CHART_MIME else None
+        if chart is not None:
+            return chart
+    return readers.chart_from_e2b(data["e2b/chart"]) if "e2b/chart" in data else None
 
 
 def through_interpreter(cases, *, full):
     from ci_integrations import CodeInterpreter
 
-    with CodeInterpreter(backend="local", inject_extractor=full is not None) as interpreter:
+    with CodeInterpreter(backend="local", inject_extractor=full) as interpreter:
         for case in cases:
             context = interpreter.create_context()
             result = interpreter.run(case.read_text("utf-8"), context=context)
@@ -160,7 +160,7 @@ def main():
         cases = sorted((SHARED / "corpus").glob("*.py"))
         run = through_plain_kernel if options.kernel == "plain" else through_interpreter
         with tempfile.TemporaryDirectory() as folder:
-            score(run(cases, full=None if options.off else True), Path(folder), options.v)
+            score(run(cases, full=not options.off), Path(folder), options.v)
     print(f"{'figure':16s}{'extract ms':>12s}{'JSON bytes':>12s}{'PNG ms':>10s}")
     for name, cost, size, png in overhead():
         print(f"{name:16s}{cost:12.1f}{size:12d}{png:10.1f}")

@@ -89,7 +89,9 @@ def test_a_figure_of_an_earlier_cell_is_reported_again_when_it_is_shown_again():
 
 
 def test_what_cannot_be_read_is_said():
-    code = "from matplotlib.patches import PathPatch\nfrom matplotlib.path import Path\nimport matplotlib.pyplot as plt\n"
+    code = (
+        "from matplotlib.patches import PathPatch\nfrom matplotlib.path import Path\nimport matplotlib.pyplot as plt\n"
+    )
     code += "plt.gca().add_patch(PathPatch(Path([(0, 0), (1, 1), (1, 0)])))\nplt.plot([0, 1])\nplt.show()"
     [cell] = cells(code)
     [panel] = charts_of(cell)[0]["panels"]

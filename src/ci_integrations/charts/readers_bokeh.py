@@ -208,7 +208,10 @@ def _unzipped(text: str, size: int) -> str:
     raw = base64.b64decode(text, validate=True)
     if raw[:2] != b"\x1f\x8b":
         return text
-    return base64.b64encode(zlib.decompressobj(31).decompress(raw, size + 1)).decode("ascii")
+    data = zlib.decompressobj(31).decompress(raw, size + 1)
+    if len(data) != size:
+        raise ValueError("length and data differ")
+    return base64.b64encode(data).decode("ascii")
 
 
 def _factor(value: Any) -> Any:

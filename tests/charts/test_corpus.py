@@ -1,0 +1,65 @@
+"""The visible corpus and the fresh scripts through a shell, the readers and the shared scorer."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import plain_kernel
+import pytest
+from ci_integrations.charts import readers, to_neutral
+
+HERE = Path(__file__).parent
+SHARED = HERE.parents[2] / "shared" / "charts"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not SHARED.is_dir(), reason="the corpus and its scorer are not beside the repository"),
+]
+
+
+def scored(corpus, folder):
+    scripts = sorted(corpus.glob("[0-9]*.py"))
+    jobs = [{"id": script.stem, "cells": [script.read_text("utf-8")]} for script in scripts]
+    for answer in plain_kernel.run_jobs(jobs):
+        assert "crash" not in answer, answer.get("crash")
+        charts = [
+            chart for display in answer["cells"][0]["displays"] if (chart := chart_of(display["data"])) is not None
+        ]
+        form = to_neutral(charts) if charts else {}
+        (folder / f"{answer['id']}.json").write_text(json.dumps(form, allow_nan=False), "utf-8")
+    report = folder / "scores"
+    command = [sys.executable, str(SHARED / "scorer.py"), str(folder), "--corpus", str(corpus), "--json", str(report)]
+    subprocess.run(command, check=True, capture_output=True)
+    return json.loads(report.read_text("utf-8"))
+
+
+def chart_of(data):
+    order = sorted(data, key=lambda mime: mime != readers.CHART_MIME)
+    return next((chart for mime in order if (chart := readers.chart_from_mime(mime, data[mime])) is not None), None)
+
+
+def test_the_visible_corpus_is_read_truthfully(tmp_path):
+    found = scored(SHARED / "corpus", tmp_path)
+    summary = found["summary"]
+    assert summary["recall"] >= 97
+    assert summary["strict"] >= 92
+    assert summary["silent_wrong"] <= 1
+    strict = [case["id"] for case in found["cases"] if case["strict"]]
+    forms = [json.loads((tmp_path / f"{name}.json").read_text("utf-8")) for name in strict]
+    assert sum(all(panel["complete"] for panel in form["panels"]) for form in forms) >= 0.95 * len(strict)
+
+
+def test_the_fresh_scripts_are_read_truthfully(tmp_path):
+    spec = importlib.util.spec_from_file_location("fresh", HERE / "fresh" / "make.py")
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    fresh.write(tmp_path / "corpus")
+    (tmp_path / "out").mkdir()
+    summary = scored(tmp_path / "corpus", tmp_path / "out")["summary"]
+    assert summary["n"] == 20
+    assert summary["strict"] >= 90
+    assert summary["silent_wrong"] == 0
