@@ -71,6 +71,19 @@ def test_bash_by_its_ending(cli: Callable[..., Any], tmp_path: Path) -> None:
     assert "hi from bash 5" in cli("run", script(tmp_path, "echo hi from bash ${BASH_VERSINFO[0]}", "x.sh")).out
 
 
+def test_output_is_shown_while_the_script_runs() -> None:
+    command = [str(Path(sys.executable).with_name("ci-integrations")), "run", "-"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, **pipes) as running:
+        assert running.stdin is not None and running.stdout is not None  # noqa: PT018 - for the type checker
+        running.stdin.write("import time\nprint('first')\ntime.sleep(3)\nprint('last')")
+        running.stdin.close()
+        assert running.stdout.readline() == "first\n"
+        assert running.poll() is None, "the first line came with the last"
+        assert running.stdout.read() == "last\n"
+        assert running.wait(20) == 0
+
+
 def test_the_console_script_is_there() -> None:
     command = [str(Path(sys.executable).with_name("ci-integrations")), "run", "-"]
     done = subprocess.run(command, check=False, input="1 + 1", capture_output=True, text=True, timeout=60)

@@ -11,8 +11,10 @@ _HOME = {
     "ScriptedChatModel": "scripted_chat_model",
     "ScriptEndedError": "scripted_llm",
     "ScriptedLLM": "scripted_llm",
+    "block_traffic": "cassettes",
     "tool_call": "scripted_llm",
     "tool_calls": "scripted_llm",
+    "use_cassette": "cassettes",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - the table is the truth
