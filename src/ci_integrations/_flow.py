@@ -123,7 +123,7 @@ class Life:
         yield from self.create()
 
     def rejoin(self) -> Flow[None]:
-        """This face's handle on the session's sandbox; `_recovering.py` adds what a pause may have cost."""
+        """A handle of this face on the session's sandbox; `_recovering.py` adds what a pause may have cost."""
         yield from self.connect()
 
     def connection(self) -> Flow[dict[str, Any]]:

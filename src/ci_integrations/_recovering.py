@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ci_integrations._backend import local_connection
 from ci_integrations._cell import OutputHandler, Received, status
 from ci_integrations._flow import Flow, Life, explained
+from ci_integrations._names import names_made
 from ci_integrations._restore import Restored, install, restore_file, run_setup, send
 from ci_integrations._session import Kernel
 from ci_integrations._telemetry import count_loss, span
@@ -117,7 +119,7 @@ class Recovering(Life):
 
     def whereabouts(self) -> Flow[str]:
         """`"running"`, `"paused"` or `"gone"`, from the control plane. Raises when that does not answer either."""
-        if self.session.sandbox_id is None:
+        if self.session.sandbox_id is None or (yield from self._local_server_is_another()):
             return "gone"
         look = partial(self.io.sandbox_class().get_info, self.session.sandbox_id, **(yield from self.access()))
         limit = self.session.options.recovery.deadline
@@ -131,6 +133,15 @@ class Recovering(Life):
                 return "gone"
             raise explained(rule.failure, str(error)) from error
         return str(getattr(info.state, "value", info.state))
+
+    def _local_server_is_another(self) -> Flow[bool]:
+        """True when the local server had died, and its sandboxes with it; a new one is then running."""
+        session = self.session
+        if session.backend != "local":
+            return False
+        connection = yield partial(self.io.blocking, local_connection)
+        before, session.connection = session.connection, connection
+        return before is not None and before != connection
 
     def revive(self, attempt: Attempt, error: Exception, *, force: bool = False) -> Flow[str]:
         """See to it that there is a running sandbox, once for all calls that lost the same one. What it was before."""
@@ -198,6 +209,9 @@ class Recovering(Life):
     def _loss(self, kernel: Kernel, restored: Restored) -> SandboxEvent:
         session = self.session
         lost = kernel.variables()
+        if session.options.restore == "replay" and not any("run again" in words for words in restored.missing):
+            back = set(names_made(kernel.replayable))
+            lost = tuple(name for name in lost if name not in back)
         return SandboxEvent(
             type="state_lost",
             message=sentence(lost, restored.done, restored.missing),
@@ -227,7 +241,21 @@ class Recovering(Life):
         if options.setup_code:
             failed = yield from run_setup(self, options.setup_code, options.execution_timeout)
             _note(restored, "setup code", failed, again=again)
+        if again and options.restore == "replay":
+            yield from self._replay(restored)
         return restored
+
+    def _replay(self, restored: Restored) -> Flow[None]:
+        """Run again, in order, the cells of the default kernel that were marked as safe for it."""
+        cells = self.session.kernel(None, None).replayable
+        for number, code in enumerate(cells, 1):
+            failed = yield from run_setup(self, code, self.session.options.execution_timeout)
+            if failed is not None:
+                restored.missing.append(f"cells {number} to {len(cells)} of those to be run again ({failed})")
+                return
+        if cells:
+            names = names_made(cells)
+            restored.done.append(f"{listed(names)} (by running {len(cells)} earlier cells again)" if names else "cells")
 
     def rejoin(self) -> Flow[None]:
         """The other face's handle, or another process's sandbox: it may have been paused meanwhile."""

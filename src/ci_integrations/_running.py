@@ -41,6 +41,7 @@ class Request:
     timeout: float | None = None
     on_output: OutputHandler | None = None
     tool_call_id: str | None = None
+    replayable: bool = False
 
 
 class Running(Recovering):
@@ -52,6 +53,8 @@ class Running(Recovering):
         session.check_usable()
         if request.context is not None and request.language:
             raise ConfigurationError("give context= or language=, not both: a context has its language")
+        if request.context is not None and not hasattr(request.context, "id"):
+            raise ConfigurationError("context= is what create_context() or list_contexts() gave")
         kernel = session.kernel(request.language, request.context)
         if not (yield partial(self.io.acquire, kernel.lock, session.options.queue_timeout)):
             raise QueueTimeoutError(f"other cells held this session for {session.options.queue_timeout} s; nothing ran")
@@ -71,6 +74,7 @@ class Running(Recovering):
             said["outcome"] = result.error.name if result.error else "ok"
             said["recovered"] = any(event.type == "state_lost" for event in result.events)
             said["bytes"] = len(result.stdout) + len(result.stderr)
+        self.session.last_result = result
         self.session.remember(request.tool_call_id, result)
         return result
 
@@ -92,7 +96,7 @@ class Running(Recovering):
                 yield from self.ready(kernel, request)
                 attempt.sent = True
                 result = yield from self._execute(kernel, request, received)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - what is not a sandbox's failure is raised again
                 rule = classify(error)
                 if rule is None:
                     raise self.with_result(error, attempt) from error.__cause__
@@ -146,14 +150,14 @@ class Running(Recovering):
         cell = self.io.start_cell(self._sdk_call(kernel, request), received, request.on_output)
         kernel.busy = self.session.touched = True
         try:
-            ended = yield partial(cell.wait, request.timeout)
-            if not ended:
+            if not (yield from self._ended(cell, request.timeout)):
                 return (yield from self._too_slow(cell, kernel, request, received))
         except GeneratorExit:
             raise
         except BaseException:
             cell.mute()
             yield from self.stop(cell, kernel)
+            self.session.last_result = self._result(kernel, request, received, incomplete=True)
             raise
         finally:
             kernel.busy = False
@@ -162,6 +166,14 @@ class Running(Recovering):
         if received.execution_count is None and not received.output:
             raise _without_a_start(received)
         return self._finished(kernel, request, received)
+
+    def _ended(self, cell: Any, timeout: float | None) -> Flow[bool]:
+        """Wait for the cell's end. Without a limit of its own its sandbox is kept alive meanwhile."""
+        if timeout is not None:
+            return bool((yield partial(cell.wait, timeout)))
+        while not (yield partial(cell.wait, self.session.options.sandbox_timeout / 3)):
+            yield from self.quietly(self.renew_lease(None))
+        return True
 
     def _sdk_call(self, kernel: Kernel, request: Request) -> Callable[..., Any]:
         where: dict[str, Any] = {"context": kernel.context} if kernel.context else {"language": request.language}
@@ -183,6 +195,7 @@ class Running(Recovering):
         kernel.count, kernel.last_code = received.execution_count, request.code
         if received.error is None:
             kernel.journal.append(request.code)
+            kernel.replayable += [request.code] if request.replayable else []
         return self._result(kernel, request, received)
 
     def _too_slow(self, cell: Any, kernel: Kernel, request: Request, received: Received) -> Flow[ExecutionResult]:

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from ci_integrations._locks import FairLock
@@ -46,6 +46,7 @@ class InterpreterOptions:
     recovery: RecoveryPolicy = field(default_factory=RecoveryPolicy)
     inject_extractor: bool = True
     on_replaced: Callable[[SandboxEvent], None] | None = None
+    restore: Literal["recipe", "replay"] = "recipe"
     create_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -53,10 +54,17 @@ class InterpreterOptions:
             raise ConfigurationError(
                 f'on_sandbox_lost must be "restore", "recreate" or "error", not {self.on_sandbox_lost!r}'
             )
+        if self.restore not in ("recipe", "replay"):
+            raise ConfigurationError(f'restore must be "recipe" or "replay", not {self.restore!r}')
         if not self.sandbox_timeout > 0:
             raise ConfigurationError("sandbox_timeout is the sandbox's lifetime in seconds and must be positive")
         if self.execution_timeout is not None and not self.execution_timeout > 0:
             raise ConfigurationError("execution_timeout is a cell's limit in seconds: positive, or None for no limit")
+
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments that make an interpreter with these options."""
+        named = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "create_options"}
+        return named | dict(self.create_options)
 
 
 @dataclass(eq=False)
@@ -76,6 +84,8 @@ class Kernel:
     last_code: str = ""
     journal: deque[str] = field(default_factory=lambda: deque(maxlen=JOURNAL))
     """Cells that ran well, for the names of the variables they made."""
+    replayable: list[str] = field(default_factory=list)
+    """Cells that ran well and that the user marked as safe to run again."""
     news: list[SandboxEvent] = field(default_factory=list)
     """What the next result must tell."""
     busy: bool = False
@@ -135,6 +145,7 @@ class Session:
         self.created = 0
         """Sandboxes made for this session."""
         self.remembered: OrderedDict[str, ExecutionResult] = OrderedDict()
+        self.last_result: ExecutionResult | None = None
         self.closed = False
         self.last_used = time.monotonic()
         self.uploads: dict[str, Upload] = {upload.path: upload for upload in uploads_from(options.files)}

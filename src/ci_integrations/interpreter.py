@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from ci_integrations import _backend
 from ci_integrations._cell import OutputEvent, OutputHandler
-from ci_integrations._cleanup import watch
 from ci_integrations._flow import adrive, drive
 from ci_integrations._io import AsyncIO, SyncIO
-from ci_integrations._running import Request
-from ci_integrations._session import InterpreterOptions, Session
-from ci_integrations._using import CommandOutput, Using, take_identity
-from ci_integrations.errors import ConfigurationError
-from ci_integrations.recovery import RecoveryPolicy
+from ci_integrations._session import InterpreterOptions
+from ci_integrations._shell import DEFAULT, Interpreter
+from ci_integrations._using import CommandOutput
 from ci_integrations.results import ExecutionResult
 
 __all__ = [
@@ -27,128 +23,23 @@ __all__ = [
     "OutputHandler",
 ]
 
-_DEFAULT: Any = object()
 
+class CodeInterpreter(Interpreter):
+    """Runs code in a sandbox and tells what came of it. Thread-safe: cells of one kernel run one after the other.
 
-class _Interpreter:
-    """What the two shells share: how they are made, and what they know without asking the sandbox."""
-
-    _io: type[SyncIO | AsyncIO]
-
-    def __init__(
-        self,
-        *,
-        backend: Literal["auto", "e2b", "local"] = "auto",
-        api_key: str | None = None,
-        template: str | None = None,
-        sandbox_timeout: int = 300,
-        execution_timeout: float | None = 60.0,
-        queue_timeout: float | None = 600.0,
-        envs: Mapping[str, str] | None = None,
-        metadata: Mapping[str, str] | None = None,
-        packages: Sequence[str] = (),
-        files: Mapping[str, str | Path | bytes] | Sequence[str | Path] | None = None,
-        setup_code: str | None = None,
-        on_sandbox_lost: Literal["restore", "recreate", "error"] = "restore",
-        rerun_on_loss: bool = False,
-        recovery: RecoveryPolicy | None = None,
-        sandbox: Any = None,
-        owns: bool | None = None,
-        inject_extractor: bool = True,
-        on_replaced: Any = None,
-        **create_options: Any,
-    ) -> None:
-        _backend.check_options(create_options)
-        options = InterpreterOptions(
-            backend=backend, api_key=api_key, template=template, sandbox_timeout=sandbox_timeout,
-            execution_timeout=execution_timeout, queue_timeout=queue_timeout, envs=envs, metadata=metadata,
-            packages=tuple(packages), files=files, setup_code=setup_code, on_sandbox_lost=on_sandbox_lost,
-            rerun_on_loss=rerun_on_loss, recovery=recovery or RecoveryPolicy(), inject_extractor=inject_extractor,
-            on_replaced=on_replaced, create_options=create_options,
-        )  # fmt: skip
-        session = Session(options)
-        if sandbox is not None:
-            _take_in(session, sandbox, owns=bool(owns))
-        self._adopt(session)
-
-    def _adopt(self, session: Session) -> None:
-        self._session = session
-        self._flow = Using(session, self._io())
-
-    @classmethod
-    def _of(cls, session: Session) -> Self:
-        """A shell for a session that exists already."""
-        made = cls.__new__(cls)
-        made._adopt(session)  # noqa: SLF001 - our own class
-        return made
-
-    @classmethod
-    def connect(cls, sandbox_id: str, *, owns: bool = False, **options: Any) -> Self:
-        """An interpreter for a sandbox that runs (or is paused) already. Killed by `close` only with `owns=True`."""
-        made = cls(**options)
-        made._session.sandbox_id = sandbox_id
-        made._session.owned = made._session.recreatable = owns
-        return made
-
-    @classmethod
-    def from_identity(cls, identity: Mapping[str, Any], *, owns: bool = True, **options: Any) -> Self:
-        """Go on with a session of another process: the same sandbox, the same kernels. See `identity`."""
-        made = cls(**options)
-        take_identity(made._session, identity)
-        made._session.owned = owns
-        return made
-
-    def identity(self) -> dict[str, Any]:
-        """The session as plain JSON (`{"sandbox_id": ..., ...}`), for `from_identity` in another process."""
-        return self._flow.identity()
-
-    def detach(self) -> None:
-        """Leave the sandbox to its lease or to another process: `close` and process exit do not kill it any more."""
-        self._session.owned = False
-
-    @property
-    def session_id(self) -> str:
-        """The name of this session in logs and in the sandbox's metadata."""
-        return self._session.id
-
-    @property
-    def sandbox_id(self) -> str | None:
-        """The current sandbox's id; None before the first use. Changes when a lost sandbox is replaced."""
-        return self._session.sandbox_id
-
-    @property
-    def generation(self) -> int:
-        """How often the sandbox was replaced."""
-        return self._session.generation
-
-    @property
-    def closed(self) -> bool:
-        """True after `close`."""
-        return self._session.closed
-
-    @property
-    def busy(self) -> bool:
-        """True while a cell runs."""
-        return any(kernel.busy for kernel in self._session.kernels.values())
-
-    @property
-    def state(self) -> Session:
-        """What the session knows; for `sessions.py`."""
-        return self._session
-
-    def _request(self, code: str, timeout: Any, **rest: Any) -> Request:
-        if timeout is _DEFAULT:
-            timeout = self._session.options.execution_timeout
-        if timeout is not None and not timeout > 0:
-            raise ConfigurationError("timeout is the cell's limit in seconds: positive, or None for no limit")
-        return Request(code=code, timeout=timeout, **rest)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} session={self._session.id} sandbox={self._session.sandbox_id}>"
-
-
-class CodeInterpreter(_Interpreter):
-    """Runs code in a sandbox and tells what came of it."""
+    Where: `backend` `"e2b"`, `"local"`, or `"auto"` (E2B when a key or an E2B endpoint is given, by argument or
+    environment, else the local sandbox; `CI_INTEGRATIONS_BACKEND` overrides). `create_options` are the SDK's own for
+    `Sandbox.create` (`lifecycle=`, `network=`, `request_timeout=` ...), passed on as they are.
+    `sandbox_timeout`: the sandbox's lifetime in seconds; it is prolonged while cells run, never shortened.
+    `execution_timeout`: a cell's limit in seconds (None: no limit), kept exactly. `queue_timeout`: how long a cell
+    waits for its turn (`QueueTimeoutError`).
+    `packages`, `files` (`{path in the sandbox: local path or bytes}`, or local paths), `setup_code`, `envs`: what a new
+    sandbox is furnished with, and furnished with again when it is lost.
+    `on_sandbox_lost`: `"restore"` (a new one, furnished), `"recreate"` (a bare one), `"error"`. What is gone is told in
+    `result.events` and to `on_replaced`. `rerun_on_loss`: run code again that may have run already. `restore="replay"`:
+    also run again the cells that were marked `replayable`. `recovery`: how long to wait and when to give up.
+    `sandbox`: one that exists; it is never killed here, nor replaced, unless `owns=True`.
+    """
 
     _io = SyncIO
 
@@ -159,14 +50,22 @@ class CodeInterpreter(_Interpreter):
         language: str | None = None,
         context: Any = None,
         envs: Mapping[str, str] | None = None,
-        timeout: float | None = _DEFAULT,
+        timeout: float | None = DEFAULT,
         on_output: OutputHandler | None = None,
         tool_call_id: str | None = None,
+        replayable: bool = False,
     ) -> ExecutionResult:
-        """Run `code` and wait for its end, at most `timeout` seconds (default: `execution_timeout`)."""
+        """Run `code` once and wait for its end, at most `timeout` seconds (default: `execution_timeout`).
+
+        An error in the code, and a cell that ran too long (`error.name == "ExecutionTimeout"`), are results. What
+        happens to the sandbox is mended where it can be, and told in `result.events`; where it cannot, a `SandboxError`
+        is raised that carries everything received as `.result`. `on_output` gets an `OutputEvent` for all output as it
+        comes. With a `tool_call_id` that was answered before, the old answer is given and nothing runs.
+        """
         request = self._request(
-            code, timeout, language=language, context=context, envs=envs, on_output=on_output, tool_call_id=tool_call_id
-        )
+            code, timeout, language=language, context=context, envs=envs, on_output=on_output,
+            tool_call_id=tool_call_id, replayable=replayable,
+        )  # fmt: skip
         return drive(self._flow.run(request))
 
     @property
@@ -249,7 +148,7 @@ class CodeInterpreter(_Interpreter):
         self.close()
 
 
-class AsyncCodeInterpreter(_Interpreter):
+class AsyncCodeInterpreter(Interpreter):
     """The same for `await`. One object may be used from several event loops, one after the other or at once."""
 
     _io = AsyncIO
@@ -261,14 +160,16 @@ class AsyncCodeInterpreter(_Interpreter):
         language: str | None = None,
         context: Any = None,
         envs: Mapping[str, str] | None = None,
-        timeout: float | None = _DEFAULT,
+        timeout: float | None = DEFAULT,
         on_output: OutputHandler | None = None,
         tool_call_id: str | None = None,
+        replayable: bool = False,
     ) -> ExecutionResult:
         """See `CodeInterpreter.run`. Cancelling the task interrupts the kernel and leaves it usable."""
         request = self._request(
-            code, timeout, language=language, context=context, envs=envs, on_output=on_output, tool_call_id=tool_call_id
-        )
+            code, timeout, language=language, context=context, envs=envs, on_output=on_output,
+            tool_call_id=tool_call_id, replayable=replayable,
+        )  # fmt: skip
         return await adrive(self._flow.run(request))
 
     async def open(self) -> Any:
@@ -355,21 +256,3 @@ class AsyncCodeInterpreter(_Interpreter):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
-
-
-def _take_in(session: Session, sandbox: Any, *, owns: bool) -> None:
-    """Use a sandbox that somebody else made."""
-    import inspect
-
-    kind = "async" if inspect.iscoroutinefunction(type(sandbox).run_code) else "sync"
-    session.moved_in(sandbox, kind)
-    session.created = 0
-    session.lease_until, session.owned, session.recreatable = None, owns, owns
-    session.connection = {
-        name: value
-        for name, value in sandbox.connection_config.get_api_params().items()
-        if name not in ("validate_api_key", "logger")
-    }
-    session.backend = "e2b"
-    if owns:
-        watch(session)

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 from ci_integrations._flow import TAG, Life, drive
 from ci_integrations._io import SyncIO, in_worker
 from ci_integrations.errors import ConfigurationError, SandboxBusyError
-from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter
+from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter, InterpreterOptions
 
 logger = logging.getLogger("ci_integrations")
 
@@ -36,7 +36,7 @@ class SessionRegistry:
 
     def __init__(
         self,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | InterpreterOptions | None = None,
         *,
         max_sessions: int | None = None,
         max_created: int | None = None,
@@ -46,7 +46,7 @@ class SessionRegistry:
     ) -> None:
         if idle not in ("kill", "pause", "keep"):
             raise ConfigurationError(f'idle must be "kill", "pause" or "keep", not {idle!r}')
-        self._options = dict(options or {})
+        self._options = options.arguments() if isinstance(options, InterpreterOptions) else dict(options or {})
         if "sandbox" in self._options:
             raise ConfigurationError("a registry makes one sandbox per key: hand a sandbox to CodeInterpreter instead")
         if idle == "pause":

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import itertools
 import json
+import socket
 import subprocess
 import threading
 import time
@@ -114,6 +115,7 @@ class FakeE2B:
         self.sandboxes: dict[str, FakeSandbox] = {}
         self.by_key: dict[str, FakeSandbox] = {}
         self.requests: list[str] = []
+        self.connections: set[socket.socket] = set()
         self.runs: Counter[str] = Counter()
         self.create_status: list[int] = []
         self.create_answers: list[tuple[int, str]] = []
@@ -151,6 +153,9 @@ class FakeE2B:
             box.stop()
         self.server.shutdown()
         self.server.server_close()
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):  # closed already
+                connection.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
         return self
@@ -168,6 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def handle(self) -> None:
+        self.e2b.connections.add(self.connection)
         with contextlib.suppress(OSError, ValueError):
             super().handle()
 

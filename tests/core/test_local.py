@@ -287,3 +287,33 @@ def wait_for(condition: Any, seconds: float = 10) -> None:
 def test_nothing_of_these_tests_is_left(server: dict[str, Any]) -> None:
     mine = [left for left in list_leftovers(**server) if left.pid == os.getpid()]
     assert mine == []
+
+
+def test_ctrl_c_in_a_notebook_stops_the_cell_and_keeps_the_session(server: dict[str, Any]) -> None:
+    process = program(
+        """
+        it = CodeInterpreter(**server)
+        it.run("x = 5")
+        threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        began = time.monotonic()
+        try:
+            it.run("while True: pass")
+        except KeyboardInterrupt:
+            print(time.monotonic() - began < 3, it.run("x").text)
+        it.close()
+        """,
+        server,
+    )
+    said, problem = process.communicate(timeout=60)
+    assert said.split() == ["True", "5"], problem
+
+
+def test_a_kernel_of_another_language_is_interrupted_too_or_restarted_in_time(server: dict[str, Any]) -> None:
+    with CodeInterpreter(**server) as it:
+        try:
+            assert it.run("echo hi", language="bash").stdout == "hi\n"
+        except Exception as error:
+            pytest.skip(f"no bash kernel: {error}")
+        began = time.monotonic()
+        it.run("sleep 20", language="bash", timeout=1)
+        assert time.monotonic() - began < 3

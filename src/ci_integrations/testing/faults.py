@@ -181,7 +181,9 @@ class FaultProxy:
             server.sendall(request.raw)
             self._pass_back(client, server, request, fault)
 
-    def _pass_back(self, client: socket.socket, server: socket.socket, request: _Request, fault: Fault | None) -> None:
+    def _pass_back(  # noqa: C901 - one loop, read from top to bottom
+        self, client: socket.socket, server: socket.socket, request: _Request, fault: Fault | None
+    ) -> None:
         seen = _head(server)
         held = fault is not None and fault.moment == "after"
         if not held:
