@@ -4,6 +4,7 @@ Run as a program it reads jobs (JSON lines: {"id", "cells": [..], "full"}) and a
 {"id", "cells": [{"stdout", "stderr", "error", "displays": [..], "count"}], "names"}. `run_jobs` is the caller's side.
 """
 
+# ruff: noqa: C901, PTH - a program of its own that stands in for a kernel
 from __future__ import annotations
 
 import contextlib

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import plain_kernel
 import pytest
+
 from ci_integrations.charts import readers, to_neutral
 
 HERE = Path(__file__).parent

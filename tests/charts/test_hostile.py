@@ -6,9 +6,10 @@ import base64
 import json
 
 import pytest
-from ci_integrations.charts import Chart, readers, to_neutral
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from ci_integrations.charts import Chart, readers, to_neutral
 
 KEYS = [
     "panels", "series", "kind", "x", "y", "extra", "b64", "dtype", "n", "data", "layout", "type", "bdata", "mark",

@@ -1,4 +1,6 @@
-"""Charts as data. A table of contents: every name is loaded on first use, so that the extractor stays without pydantic."""
+"""Charts as data. A table of contents: every name is loaded on first use, so that the extractor stays without
+pydantic.
+"""
 
 from __future__ import annotations
 

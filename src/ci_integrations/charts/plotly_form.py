@@ -1,4 +1,6 @@
-"""`Chart` as a plotly figure dict. Covers what Vega-Lite cannot say: polar, 3-D, trees, Sankey, gauges, maps, contours."""
+"""`Chart` as a plotly figure dict. Covers what Vega-Lite cannot say: polar, 3-D, trees, Sankey, gauges, maps,
+contours.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Payloads out of the sandbox as typed charts, tables and files. All of it is hostile input: bounded, checked, never raises.
+"""Payloads out of the sandbox as typed charts, tables and files. All of it is hostile input: bounded, checked,
+never raises.
 
 A payload that is not what its MIME type says gives None, and the caller keeps it as it came.
 """

@@ -350,7 +350,7 @@ def _bar(cols: _Columns, at: str, end: str, base: str, orientation: str) -> dict
 
 
 def _unstack(entries: list[dict[str, Any]]) -> bool:
-    return any([entry.pop("_stack", False) for entry in entries])
+    return bool(sum(entry.pop("_stack", False) for entry in entries))
 
 
 def _quad(cols: _Columns) -> dict[str, Any]:

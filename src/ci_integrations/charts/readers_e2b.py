@@ -1,6 +1,7 @@
 """E2B's own chart dicts as a `Chart`: the fallback when our extractor is off.
 
-E2B's extractor is silently wrong on a fifth of matplotlib's figures (bars with equal heights, histograms, box plots read
+E2B's extractor is silently wrong on a fifth of matplotlib's figures (bars with equal heights, histograms, box
+plots read
 as lines, points over dates). What has such a shape is marked `complete: false` with the reason.
 """
 

@@ -1,4 +1,6 @@
-"""A Vega-Lite specification (altair) as a `Chart`: views, layers, facets and repeats become panels with evaluated data."""
+"""A Vega-Lite specification (altair) as a `Chart`: views, layers, facets and repeats become panels with evaluated
+data.
+"""
 
 from __future__ import annotations
 

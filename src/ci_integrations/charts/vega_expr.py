@@ -156,7 +156,7 @@ def _member(value: Any, key: Any) -> Any:
 
 def truthy(value: Any) -> bool:
     """JavaScript's idea of truth."""
-    return not (value is None or value is False or value == 0 or value == "" or value != value)
+    return not (value is None or value is False or value in (0, "") or value != value)
 
 
 def _number(value: Any) -> float:

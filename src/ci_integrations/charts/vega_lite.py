@@ -1,4 +1,6 @@
-"""`Chart` as a Vega-Lite specification. None when the grammar cannot say it: polar, 3-D, Sankey, trees, gauges, contours."""
+"""`Chart` as a Vega-Lite specification. None when the grammar cannot say it: polar, 3-D, Sankey, trees, gauges,
+contours.
+"""
 
 from __future__ import annotations
 

@@ -299,7 +299,7 @@ def _bar(unit: Unit, found: dict[str, Any], rows: list[Row], x: dict[str, Any], 
 def _all_bins(unit: Unit, found: dict[str, Any], which: str) -> None:
     """Bins in order; an empty one between others has no bar, that is a count of zero. x bins, y counts, as everywhere."""
     other = "y" if which == "x" else "x"
-    start, stop, size = bin_of(unit.rows, str(unit.channel(which)["field"]), unit.channel(which)["bin"])
+    start, _stop, size = bin_of(unit.rows, str(unit.channel(which)["field"]), unit.channel(which)["bin"])
     have = {
         round((v - start) / size - 0.5): c for v, c in zip(found[which], found[other], strict=True) if v is not None
     }

@@ -4,6 +4,7 @@
 `python make.py FOLDER` writes them in the corpus' form, for the scorer.
 """
 
+# ruff: noqa: E501, PLR0917, B905 - scripts as people write them
 from __future__ import annotations
 
 import json

@@ -139,7 +139,7 @@ def _polygon(found: Found, patch: Any) -> None:
     for line in found.ax.lines:
         x, y = xy_of(line)
         n = len(x)
-        if 2 < n and len(corners) - n in (0, 1) and np.allclose(corners[:n], np.column_stack([x, y]), equal_nan=True):
+        if n > 2 and len(corners) - n in (0, 1) and np.allclose(corners[:n], np.column_stack([x, y]), equal_nan=True):
             return
     if type(patch).__name__ == "PathPatch":
         found.lack("a free path is not data")

@@ -7,6 +7,7 @@ import mimetypes
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from .state import STATE
@@ -34,7 +35,7 @@ class Watch:
     def written(self) -> list[dict[str, Any]]:
         """Each file changed since `start` and not reported in this state before."""
         found: list[dict[str, Any]] = []
-        for path, stat in _walk(os.getcwd()):
+        for path, stat in _walk(str(Path.cwd())):
             state = (stat.st_ctime_ns, stat.st_size)
             if stat.st_ctime_ns < self.began or STATE.files.get(path) == state:
                 continue

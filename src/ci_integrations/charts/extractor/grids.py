@@ -9,7 +9,7 @@ from .hooks import tag_of
 from .series import Found, Raw, hex_color, in_data, label_of
 
 
-def read(found: Found) -> None:
+def read(found: Found) -> None:  # noqa: C901 - one line per kind of artist
     if found.ax.name == "3d":
         _space(found)
         return

@@ -125,7 +125,7 @@ def _after() -> None:
 def _report_files() -> None:
     found = _WATCH.written()
     if found:
-        names = ", ".join(os.path.basename(item["path"]) for item in found[:5])
+        names = ", ".join(item["path"].rpartition("/")[2] for item in found[:5])
         STATE.shell.display_pub.publish(
             data={"text/plain": f"wrote {names}", files.FILES_MIME: {"files": found}}, metadata={}
         )

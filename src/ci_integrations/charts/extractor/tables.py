@@ -62,7 +62,7 @@ def _cells(column: Any) -> list[Any]:
     return [cell(value) for value in column.tolist()] if hasattr(column, "tolist") else [cell(v) for v in column]
 
 
-def cell(value: Any, depth: int = 4) -> Any:
+def cell(value: Any, depth: int = 4) -> Any:  # noqa: C901, PLR0911 - one line per type
     """One value as JSON: numbers and words stay, times are ISO-8601, everything else is its text."""
     if value is None or isinstance(value, (bool, str)):
         return value[:MAX_TEXT] if isinstance(value, str) else value

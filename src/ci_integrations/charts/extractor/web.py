@@ -1,4 +1,5 @@
-"""plotly, altair and bokeh: their own specification as a MIME form, decoded on the client; and charts that were only saved.
+"""plotly, altair and bokeh: their own specification as a MIME form, decoded on the client; and charts that were
+only saved.
 
 plotly and altair are told to show their JSON instead of megabytes of HTML. A figure that a cell writes to a file
 without showing it is published at the end of the cell.
