@@ -10,12 +10,19 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import tool as make_tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from ci_integrations.langchain import CodeInterpreterMiddleware, CodeInterpreterTool
 from ci_integrations.results import ExecutionResult
@@ -93,6 +100,22 @@ def running(tool: CodeInterpreterTool, config: Any) -> int:
 def access_of(session: Any) -> dict[str, Any]:
     """How the SDK reaches the session's server. Blocks."""
     return session.sandbox.connection_config.get_api_params()
+
+
+def test_a_sandbox_of_ones_own_is_used_and_left_alone(local_tool):
+    theirs = local_tool.session(thread(fresh())).sandbox
+    with CodeInterpreterTool(sandbox=theirs) as tool:
+        message = tool.invoke({"type": "tool_call", "name": "c", "id": "1", "args": {"code": "1"}})
+        assert message.artifact["sandbox_id"] == theirs.sandbox_id
+    assert theirs.is_running()
+
+
+def test_it_works_in_a_graph_of_ones_own_with_toolnode(local_tool):
+    graph = StateGraph(MessagesState)
+    graph.add_node("tools", ToolNode([local_tool]))
+    graph.add_edge(START, "tools")
+    state = graph.compile().invoke({"messages": [code("6 * 7")]}, thread(fresh()))
+    assert answers(state)[0].content == "Out: 42"
 
 
 def test_three_event_loops_one_after_the_other(local_tool):
@@ -280,12 +303,12 @@ def test_a_lost_sandbox_is_told_in_the_next_answer(local_tool):
 
 
 async def test_twenty_requests_at_once_in_a_web_server():
-    """What a FastAPI application does: one agent, one loop, a thread_id for each request."""
+    """One agent behind an ASGI application (what FastAPI is made of), a thread_id for each request."""
     async with CodeInterpreterTool(backend="local") as tool:
-        agent = create_agent(Counting(), tools=[tool])
-        states = await asyncio.gather(*(agent.ainvoke({"messages": str(n)}, thread(f"user-{n}")) for n in range(20)))
-        contents = [[message.content for message in answers(state)] for state in states]
-        assert contents == [[f"Out: {n}", f"Out: {n}"] for n in range(20)]
+        app = application(create_agent(Counting(), tools=[tool]))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app", timeout=60) as client:
+            answers_ = await asyncio.gather(*(client.get(f"/run/{n}") for n in range(20)))
+        assert [answer.json() for answer in answers_] == [[f"Out: {n}", f"Out: {n}"] for n in range(20)]
         registry = tool.sessions.registry
         sessions = [registry.session(f"user-{n}") for n in range(20)]
         assert len({session.sandbox_id for session in sessions}) == 20
@@ -293,6 +316,15 @@ async def test_twenty_requests_at_once_in_a_web_server():
     ours = {session.session_id for session in sessions}
     left = await asyncio.to_thread(list_leftovers, **access)
     assert not ours & {leftover.session_id for leftover in left}
+
+
+def application(agent: Any) -> Starlette:
+    async def run(request: Request) -> JSONResponse:
+        number = request.path_params["number"]
+        state = await agent.ainvoke({"messages": number}, thread(f"user-{number}"))
+        return JSONResponse([message.content for message in answers(state)])
+
+    return Starlette(routes=[Route("/run/{number}", run)])
 
 
 class Counting(ScriptedChatModel):

@@ -22,6 +22,7 @@ from ci_integrations.langchain._live import Live
 from ci_integrations.langchain._redaction import Redactor, Rule
 from ci_integrations.langchain._sessions import Sessions
 from ci_integrations.langchain.messages import Presentation, failed, tool_message
+from ci_integrations.recovery import Failure, classify
 from ci_integrations.rendering import MAX_CHARS
 from ci_integrations.results import ExecutionResult
 
@@ -30,10 +31,8 @@ def is_run_time_failure(error: Exception) -> bool:
     """What becomes an error message for the model. Everything else is the programmer's and is raised."""
     if isinstance(error, (SandboxError, QueueTimeoutError)):
         return True
-    from e2b import AuthenticationException, SandboxException
-
-    # Such as FileNotFoundException: what a file or a command itself went wrong with.
-    return isinstance(error, SandboxException) and not isinstance(error, AuthenticationException)
+    rule = classify(error)  # such as the SDK's FileNotFoundException: what a file or a command itself went wrong with
+    return rule is not None and rule.failure not in (Failure.REFUSED, Failure.LIMIT)
 
 
 class SandboxTool(BaseTool):

@@ -39,6 +39,8 @@ class Sessions:
         self._scope = scope
         self._given = given
         self._check()
+        if "sandbox" in self._options:
+            self._given, self._options = CodeInterpreter(**revealed(self._options)), {}
         self._start()
 
     def _check(self) -> None:
