@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from llama_index.core.agent.workflow import AgentInput, FunctionAgent
 from llama_index.core.base.llms.types import ImageBlock
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.query_engine import RouterQueryEngine, SubQuestionQueryEngine
@@ -19,12 +20,13 @@ from llama_index.core.question_gen import LLMQuestionGenerator
 from llama_index.core.response_synthesizers import get_response_synthesizer
 from llama_index.core.schema import ImageNode, MetadataMode
 from llama_index.core.selectors import LLMSingleSelector
+from llama_index.core.workflow import Context, JsonSerializer
 
 from ci_integrations import CodeInterpreter
 from ci_integrations.errors import ConfigurationError, QueryFailedError
 from ci_integrations.llamaindex import CodeInterpreterQueryEngine, artifacts_from
 from ci_integrations.sessions import SessionRegistry
-from ci_integrations.testing import ScriptedLLM
+from ci_integrations.testing import ScriptedLLM, tool_call
 
 PENGUINS = Path(str(package_files("ci_integrations.data").joinpath("penguins.csv")))
 
@@ -246,6 +248,21 @@ def test_as_tool_gives_pictures(engine: Make) -> None:
     assert any(isinstance(block, ImageBlock) for block in output.blocks)
     assert not output.is_error
     assert artifacts_from(output)
+
+
+async def test_an_agent_with_the_engine_as_tool_can_be_saved(engine: Make) -> None:
+    tool = engine(PLOT, df=CITIES).as_tool("cities", "Facts on cities")
+    llm = ScriptedLLM([tool_call("cities", input="Draw"), "drawn"])
+    agent = FunctionAgent(tools=[tool], llm=llm)
+    handler = agent.run(user_msg="go", ctx=Context(agent))
+    saved = None
+    async for event in handler.stream_events():
+        if isinstance(event, AgentInput) and event.input[-1].role == "tool":
+            saved = json.dumps(handler.ctx.to_dict(serializer=JsonSerializer()))
+    answer = await handler
+    assert saved
+    assert any(isinstance(block, ImageBlock) for block in llm.seen[1][-1].blocks)
+    assert "chart" in {artifact.kind for artifact in artifacts_from(answer)}
 
 
 def test_router_keeps_charts(engine: Make) -> None:
