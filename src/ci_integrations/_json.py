@@ -50,7 +50,7 @@ def _key(key: Any) -> str:
 
 
 def _foreign(value: Any, depth: int) -> Any:
-    """numpy scalars and arrays, pydantic models, enums; anything else by its string form."""
+    """Scalars and arrays of numpy, pydantic models, enums; anything else by its string form."""
     for name in ("model_dump", "tolist", "item"):
         method = getattr(value, name, None)
         if callable(method) and not isinstance(value, type):
