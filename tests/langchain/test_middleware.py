@@ -60,6 +60,14 @@ async def test_it_brings_the_tool_and_a_short_prompt(registry, blocking):
     assert len(model.calls[0][0].text) < 600
 
 
+@both
+@pytest.mark.parametrize("prewarm", [True, False])
+async def test_the_sandbox_is_opened_beside_the_first_model_call(registry, prewarm, blocking):
+    agent, _ = with_middleware(registry, prewarm=prewarm)
+    await invoke(agent, "go", thread("t"), blocking=blocking)
+    assert registry.prewarmed == (["t"] if prewarm else [])
+
+
 def test_the_agents_own_prompt_stands_before_ours(registry):
     model = ScriptedChatModel(["done"])
     create_code_agent(model, interpreter=CodeInterpreterTool(registry), system_prompt="Be kind.").invoke(
