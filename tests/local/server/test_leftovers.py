@@ -29,7 +29,13 @@ def server_pid(endpoint: Endpoint) -> int:
 def not_tcp(pid: int) -> int:
     """Descriptors but for the clients' connections, which their pools keep."""
     tcp = {f"socket:[{line.split()[9]}]" for line in Path("/proc/net/tcp").read_text().splitlines()[1:]}
-    return sum(str(link.readlink()) not in tcp for link in Path(f"/proc/{pid}/fd").iterdir())
+    found = 0
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found += str(link.readlink()) not in tcp
+        except OSError:
+            continue  # closed while we looked
+    return found
 
 
 def busy(endpoint: Endpoint) -> None:
