@@ -59,6 +59,8 @@ class Recovering(Life):
         if rule.failure in _LOST and not last:
             was = yield from self.revive(attempt, error)
             return self._after_loss(rule, attempt, was)
+        if rule.failure is Failure.UNREACHABLE and not last and (yield from self._local_server_is_another()):
+            return self._after_loss(rule, attempt, (yield from self.revive(attempt, error, force=True)))
         if rule.failure is Failure.CONTEXT_GONE and attempt.kernel is not None and not last:
             self.kernel_lost(attempt.kernel, "its context was removed")
             attempt.kernel.stale = True
@@ -129,7 +131,7 @@ class Recovering(Life):
             rule = classify(error)
             if rule is None:
                 raise
-            if rule.failure is Failure.GONE:
+            if rule.failure is Failure.GONE or (yield from self._local_server_is_another()):
                 return "gone"
             raise explained(rule.failure, str(error)) from error
         return str(getattr(info.state, "value", info.state))

@@ -317,3 +317,24 @@ def test_a_kernel_of_another_language_is_interrupted_too_or_restarted_in_time(se
         began = time.monotonic()
         it.run("sleep 20", language="bash", timeout=1)
         assert time.monotonic() - began < 3
+
+
+def test_when_the_local_server_itself_dies_the_session_goes_on_with_a_new_one() -> None:
+    process = program(
+        """
+        import subprocess
+        it = CodeInterpreter(backend="local")
+        it.run("x = 1")
+        children = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True).stdout.split()
+        for child in children:
+            if "ci_integrations.local.server" in open(f"/proc/{child}/cmdline").read():
+                os.kill(int(child), signal.SIGKILL)
+        time.sleep(0.5)  # at once, the next cell would be cut off on its way, and rightly not be run again
+        result = it.run("6 * 7")
+        print(result.text, result.events[0].lost)
+        it.close()
+        """,
+        {},
+    )
+    said, problem = process.communicate(timeout=60)
+    assert said.strip() == "42 ('x',)", problem
