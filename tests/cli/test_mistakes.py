@@ -50,6 +50,18 @@ def test_a_model_that_cannot_be_had(cli: Callable[..., Any], tmp_path: Path, pen
     one_clear_line(cli("demo", "--model", model, "-o", tmp_path), f"--model {model}")
 
 
+def test_a_model_that_does_not_answer(cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("langchain_anthropic")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-0123456789")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:1")
+    outcome = cli("demo", "--model", "anthropic:no-such-model", "-o", tmp_path)
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: --model anthropic:no-such-model: ")
+    assert "Connection error" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert "sk-ant" not in outcome.out + outcome.err
+
+
 def test_an_output_directory_that_cannot_be_made(cli: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     one_clear_line(cli("demo", "-o", tmp_path / "file" / "out"), "--output")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -16,7 +17,8 @@ from rich.text import Text
 
 from ci_integrations.cli import _story
 from ci_integrations.cli._profile import Profile, read_profile
-from ci_integrations.cli._terminal import err, out, print_json, stop
+from ci_integrations.cli._terminal import UserError, err, out, print_json, stop
+from ci_integrations.errors import CodeInterpreterError
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -101,7 +103,7 @@ def _play(console: Console, profile: Profile, model: str | None, output: Path) -
     name = profile.path.name
     start = time.monotonic()
     story = Story(data=name, model=model or "scripted")
-    with CodeInterpreterTool() as tool:
+    with _model_errors(model), CodeInterpreterTool() as tool:
         with console.status("starting the sandbox ..."):
             tool.session(THREAD).upload(profile.path, name)
         for turn in _turns(console, tool, chat or _scripted_model(profile, name), name):
@@ -110,6 +112,19 @@ def _play(console: Console, profile: Profile, model: str | None, output: Path) -
                 turn.saved = _save(tool, turn.result, output, len(story.turns))
     story.seconds = time.monotonic() - start
     return story
+
+
+@contextmanager
+def _model_errors(model: str | None) -> Iterator[None]:
+    """What a real model's provider raises at its first call (no such model, key refused) as the user's mistake."""
+    try:
+        yield
+    except (CodeInterpreterError, UserError):
+        raise
+    except Exception as error:
+        if model is None:
+            raise
+        stop(f"--model {model}: {type(error).__name__}: {(str(error) or 'no reason given').splitlines()[0]}")
 
 
 def _real_model(model: str) -> BaseChatModel:
