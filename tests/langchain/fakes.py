@@ -52,6 +52,7 @@ class FakeInterpreter:
     def upload(self, data: bytes, path: str) -> str:
         if self.fail_upload is not None:
             raise self.fail_upload
+        self.sandbox_id = self.sandbox_id or f"sandbox-of-{id(self)}"
         self.files[path] = data
         self.uploads.append(path)
         return path

@@ -141,6 +141,18 @@ def test_a_file_is_staged_once_and_only_when_code_is_to_run(registry):
     assert registry.sessions["t"].uploads == ["/home/user/a.csv"]
 
 
+def test_a_new_sandbox_in_the_old_ones_place_gets_the_files_again(registry):
+    agent = create_agent(
+        ScriptedChatModel([calls("1"), "done", calls("2"), "done"]),
+        middleware=[CodeInterpreterMiddleware(CodeInterpreterTool(registry))],
+        checkpointer=InMemorySaver(),
+    )
+    agent.invoke({"messages": [attached("a.csv", b"1")]}, thread("t"))
+    registry.sessions["t"].sandbox_id = "another"
+    agent.invoke({"messages": "again"}, thread("t"))
+    assert registry.sessions["t"].uploads == ["/home/user/a.csv"] * 2
+
+
 def test_two_files_of_one_name_are_both_there(registry):
     agent, _ = with_middleware(registry, calls("1"))
     agent.invoke({"messages": [attached("a.csv", b"one"), attached("a.csv", b"two")]}, thread("t"))

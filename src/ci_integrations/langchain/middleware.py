@@ -123,12 +123,10 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         return await handler(self._prepared(request))
 
     def after_model(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        waiting = self._waiting(state)
-        return drive(self._stage(self._sessions.session(self._key()), waiting, state)) if waiting else None
+        return drive(self._stage(self._sessions.session, state))
 
     async def aafter_model(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        waiting = self._waiting(state)
-        return await adrive(self._stage(self._sessions.asession(self._key()), waiting, state)) if waiting else None
+        return await adrive(self._stage(self._sessions.asession, state))
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
@@ -171,21 +169,26 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         text = f"\n\n{self._system_prompt}" if before else self._system_prompt
         return SystemMessage(content=[*map(dict, before), {"type": "text", "text": text}])
 
-    def _waiting(self, state: CodeInterpreterState) -> list[Any]:
-        """Attachments that the sandbox has not got, when the model is about to use it."""
+    def _is_about_to_run(self, state: CodeInterpreterState) -> bool:
         last = state["messages"][-1] if state["messages"] else None
         names = {tool.name for tool in self.tools}
-        if not self._stage_attachments or not isinstance(last, AIMessage):
-            return []
-        if not any(call["name"] in names for call in last.tool_calls):
-            return []
-        staged = set(_held(state).get("staged") or ())
-        return [file for file in attachments(state["messages"]) if file.digest not in staged]
+        return isinstance(last, AIMessage) and any(call["name"] in names for call in last.tool_calls)
 
-    def _stage(self, session: Any, waiting: list[Any], state: CodeInterpreterState) -> Flow[dict[str, Any]]:
-        """Upload; what could not be uploaded is told to the model in its next request, and tried again."""
-        staged, failed = list(_held(state).get("staged") or ()), {}
-        for file in waiting:
+    def _stage(self, session_of: Callable[[str], Any], state: CodeInterpreterState) -> Flow[dict[str, Any] | None]:
+        """Upload what this sandbox has not got, when the model is about to use it. What could not be uploaded is told
+        to the model in its next request, and tried again.
+        """
+        if not self._stage_attachments or not self._is_about_to_run(state):
+            return None
+        files = attachments(state["messages"])
+        if not files:
+            return None
+        session = session_of(self._key())
+        here = _staged(state, session)
+        staged, failed = list(here), {}
+        for file in files:
+            if file.digest in here:
+                continue
             try:
                 yield partial(session.upload, file.data, file.path)
                 staged.append(file.digest)
@@ -193,7 +196,9 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
                 if not is_run_time_failure(error):
                     raise
                 failed[file.path] = str(error)[:300]
-        return {"code_interpreter": {"staged": staged, "failed": failed}}
+        if staged == here and not failed:
+            return None
+        return {"code_interpreter": {"staged": {"in": session.sandbox_id, "files": staged}, "failed": failed}}
 
     def _recorded(self, request: ToolCallRequest, answer: ToolMessage | Command[Any]) -> ToolMessage | Command[Any]:
         """The answer, with the session's identity for the state when it is news."""
@@ -219,6 +224,12 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
 
 def _held(state: Any) -> dict[str, Any]:
     return state.get("code_interpreter") or {}
+
+
+def _staged(state: Any, session: Any) -> list[str]:
+    """The files that were put into this very sandbox; one that took a lost one's place may not have them."""
+    staged = _held(state).get("staged") or {}
+    return list(staged.get("files") or ()) if staged.get("in") == session.sandbox_id else []
 
 
 def _tools(tool: Any, options: dict[str, Any]) -> list[Any]:
