@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -227,8 +231,7 @@ def test_a_replayed_graph_does_not_run_the_code_again(local_tool):
 
 
 @pytest.mark.parametrize("saver", ["memory", "sqlite"])
-def test_every_kind_of_artifact_survives_a_checkpoint(local_tool, saver, tmp_path, monkeypatch):
-    monkeypatch.setenv("LANGGRAPH_STRICT_MSGPACK", "true")
+def test_every_kind_of_artifact_survives_a_checkpoint(local_tool, saver, tmp_path):
     message, restored = through_checkpoint(saver, tmp_path, local_tool, EVERY_KIND)
     assert message.status == "success", message.content
     assert json.dumps(restored.artifact, sort_keys=True) == json.dumps(message.artifact, sort_keys=True)
@@ -249,6 +252,20 @@ def test_every_kind_of_artifact_survives_a_checkpoint(local_tool, saver, tmp_pat
         "file",
     } == kinds
     assert result == ExecutionResult.from_message(message)
+
+
+def test_and_under_strict_msgpack():
+    """Langgraph reads the variable once, when it is imported."""
+    program = (
+        "import sys, pytest\nfrom langgraph.checkpoint.serde import _msgpack\n"
+        "assert _msgpack.STRICT_MSGPACK_ENABLED\n"
+        "sys.exit(pytest.main(['-q', '-k', 'every_kind', sys.argv[1]]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, __file__], env={**os.environ, "LANGGRAPH_STRICT_MSGPACK": "true"},
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert "2 passed" in done.stdout, done.stdout
 
 
 def through_checkpoint(saver: str, tmp_path: Any, tool: Any, source: str) -> tuple[ToolMessage, ToolMessage]:
