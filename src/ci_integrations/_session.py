@@ -31,23 +31,44 @@ class InterpreterOptions:
     """Everything that an interpreter is made from; see `CodeInterpreter` for what each means."""
 
     backend: str = "auto"
+    """`"e2b"`, `"local"`, or `"auto"`: E2B when a key or an E2B endpoint is given, by argument or environment, else the
+    local sandbox."""
     api_key: str | None = field(default=None, repr=False)
+    """E2B's key; without it `E2B_API_KEY`. Never logged or shown."""
     template: str | None = None
+    """Name or id of the template. None: the SDK's own, `code-interpreter-v1`."""
     sandbox_timeout: int = 300
+    """Lifetime of the sandbox in seconds. Prolonged while cells run, never shortened."""
     execution_timeout: float | None = 60.0
+    """Limit of one cell in seconds, kept exactly. None: no limit; the sandbox is then kept alive while the cell runs."""
     queue_timeout: float | None = 600.0
+    """Seconds that a cell waits for its turn in its kernel before `QueueTimeoutError`. None: for ever."""
     envs: Mapping[str, str] | None = field(default=None, repr=False)
+    """Environment variables of every process in the sandbox."""
     metadata: Mapping[str, str] | None = None
+    """Tags of the sandbox at the service, beside our own by which `ci-integrations reap` finds it."""
     packages: Sequence[str] = ()
+    """Installed with pip in each new sandbox, within 300 seconds; restored after a loss."""
     files: Any = None
+    """Uploaded to each new sandbox: `{path there: local path or bytes}`, or local paths, which land in `/home/user`."""
     setup_code: str | None = None
+    """Python that is run first in each new sandbox; its variables are there for every cell."""
     on_sandbox_lost: Literal["restore", "recreate", "error"] = "restore"
+    """`"restore"`: a new sandbox with packages, files and setup code. `"recreate"`: a bare one. `"error"`:
+    `SandboxLostError`."""
     rerun_on_loss: bool = False
+    """True: run code again that may already have run in part. Only for code without effects outside the sandbox."""
     recovery: RecoveryPolicy = field(default_factory=RecoveryPolicy)
+    """How long to wait and when to give up."""
     inject_extractor: bool = True
+    """True: figures and tables come back as data. In the cloud this costs one upload and one hidden cell."""
     on_replaced: Callable[[SandboxEvent], None] | None = None
+    """Called when a lost sandbox was replaced."""
     restore: Literal["recipe", "replay"] = "recipe"
+    """`"replay"`: also run again, in order, the cells that were run with `replayable=True`."""
     create_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Every other keyword goes to the SDK's `Sandbox.create` as it is (`lifecycle=`, `network=`, `request_timeout=`,
+    `allow_internet_access=` ...); one that the SDK does not know is refused."""
 
     def __post_init__(self) -> None:
         if self.on_sandbox_lost not in ("restore", "recreate", "error"):

@@ -39,6 +39,7 @@ class CodeInterpreter(Interpreter):
     `result.events` and to `on_replaced`. `rerun_on_loss`: run code again that may have run already. `restore="replay"`:
     also run again the cells that were marked `replayable`. `recovery`: how long to wait and when to give up.
     `sandbox`: one that exists; it is never killed here, nor replaced, unless `owns=True`.
+    `owns`: True: `close` kills the sandbox that was handed in, and a lost one is replaced. Means nothing without one.
     """
 
     _io = SyncIO

@@ -135,11 +135,13 @@ class RecoveryPolicy:
     deadline: float = 30.0
     """Seconds that a create or a reconnect may take, retries included."""
     first_wait: float = 0.2
+    """Seconds before the second try, at most; it doubles from try to try, and each wait is random below that."""
     longest_wait: float = 5.0
-    """Seconds."""
+    """Seconds; no wait is longer."""
     on_unreachable: Literal["error", "recreate"] = "error"
     """What to do when no answer comes although the control plane says that the sandbox is running."""
     retry: Callable[[BaseException], bool] = field(default=unanswered)
+    """Which failure of a call that changes nothing twice is worth another try."""
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments for `tenacity.Retrying` and `tenacity.AsyncRetrying`."""

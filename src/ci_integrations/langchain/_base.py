@@ -41,11 +41,13 @@ class SandboxTool(BaseTool):
     response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
 
     max_output_chars: int = MAX_CHARS
-    """Of the text that the model reads. The artifact keeps the whole."""
+    """Characters of the text that the model reads. The artifact keeps the whole."""
     images: ImagePolicy = "auto"
     """Whether pictures go to the model: `auto` asks who called, and does not where a provider refuses them."""
     max_images: int = 4
+    """Pictures of one call that the model is shown."""
     image_max_px: int = 1024
+    """Longer edge of a picture that the model is shown, in pixels; larger ones are scaled down."""
     live_output: bool = True
     """While a call runs, to langgraph's streams `tools` and `custom` and to callbacks."""
 

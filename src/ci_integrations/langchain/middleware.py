@@ -55,11 +55,18 @@ class CodeInterpreterState(AgentState[Any]):
 
 
 class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any]):
-    """See the module. `tool` is a `CodeInterpreterTool` or a `CodeInterpreterToolkit`; without one a
-    `CodeInterpreterTool` is made from `options`.
+    """See the module.
 
-    `last_images` pictures are shown in a request, 0 for none, and none to a model whose profile says it is blind.
-    `end_of_run` is not reached when a tool or the model raises: the sandbox's own lifetime is the safety net.
+    `tool`: a `CodeInterpreterTool` or a `CodeInterpreterToolkit`. None: a `CodeInterpreterTool` made from `options`.
+    `options`: those of `CodeInterpreterTool`.
+    `prewarm`: True: the sandbox is made beside the first model call.
+    `stage_attachments`: True: files in messages are put into the sandbox, and the model is told their paths.
+    `last_images`: pictures shown in a request, 0 for none; none to a model whose profile says it is blind.
+    `persist_session`: True: the session's identity is kept in the graph's state, for another process to go on with.
+    `end_of_run`: `"keep"`, `"pause"` or `"kill"` the sandbox. Not reached when a tool or the model raises: the
+    sandbox's own lifetime is the safety net.
+    `system_prompt`: added to the agent's own; None adds nothing.
+    `redact`: what is taken out of every answer: see `CodeInterpreterTool`.
     """
 
     state_schema = CodeInterpreterState

@@ -46,11 +46,15 @@ class CodeInterpreterInput(BaseModel):
 class CodeInterpreterTool(SandboxTool):
     """Runs code in one sandbox for each conversation (`thread_id`), created at its first call.
 
-    `interpreter` is a `SessionRegistry` or a `CodeInterpreter` to share with others; they stay open when the tool is
-    closed. Without one the tool makes its own sessions from `options`, which are those of
-    `ci_integrations.CodeInterpreter`: `backend`, `template`, `envs`, `packages`, `files`, `setup_code`,
-    `sandbox_timeout` (seconds a sandbox may live), `execution_timeout` (seconds a cell may run) and so on. Values may
-    be `SecretStr`; such values of `envs` are taken out of everything the code prints, and so is what `redact` names.
+    `interpreter`: a `SessionRegistry` or a `CodeInterpreter` to share with others; they stay open when the tool is
+    closed. None: the tool makes its own sessions from `options`.
+    `options`: those of `ci_integrations.CodeInterpreter`: `backend`, `template`, `envs`, `packages`, `files`,
+    `setup_code`, `sandbox_timeout` (seconds a sandbox may live), `execution_timeout` (seconds a cell may run) and so
+    on. Values may be `SecretStr`; such values of `envs` are taken out of everything the code prints.
+    `redact`: what else is taken out: literals, compiled patterns, functions of a text, LangChain's `RedactionRule`.
+    `session_scope`: one sandbox for each `"thread"`, `"call"` or `"tool"` object; or a function of the config that
+    gives the key.
+    `artifact_store`: an `ArtifactStore` for large payloads; None keeps them in the message's artifact.
 
     Raises `ConfigurationError` for wrong options, here and now; never for what happens at run time.
     """
@@ -60,6 +64,7 @@ class CodeInterpreterTool(SandboxTool):
     args_schema: Any = CodeInterpreterInput
 
     api_key: SecretStr | None = Field(default_factory=secret_from_env("E2B_API_KEY", default=None), exclude=True)
+    """E2B's key; without it `E2B_API_KEY`."""
     languages: tuple[str, ...] = ("python",)
     """With more than one the model is given a choice; the first is the default."""
     allow_restart: bool = False

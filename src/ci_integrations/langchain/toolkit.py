@@ -22,10 +22,11 @@ NAMES = ("code_interpreter", *ALL)
 
 
 class CodeInterpreterToolkit(BaseToolkit):
-    """Tools that share one session for each conversation. `include` and `exclude` choose among them.
+    """Tools that share one session for each conversation. Fewer tools make for better choices: take what is needed.
 
-    `interpreter` and `options` are those of `CodeInterpreterTool`. Fewer tools make for better choices: take what the
-    agent needs.
+    `include`: names of the tools. None: all but `get_port_url`, which opens the sandbox to the outside.
+    `exclude`: names to leave out.
+    `interpreter`, `options`: as for `CodeInterpreterTool`.
     """
 
     _tools: list[BaseTool] = PrivateAttr(default_factory=list)

@@ -69,8 +69,8 @@ class ExecuteTool(CodeInterpreterTool):
 class CodeInterpreterExecutor:
     """Runs CodeActAgent's programs in a sandbox: `CodeActAgent(code_execute_fn=executor.code_execute_fn, ...)`.
 
-    `functions` are shipped into the kernel as source, once per session. `interpreter` and `options`: as for
-    `CodeInterpreterTool`. Raises `ConfigurationError` for a function that cannot be shipped.
+    `functions`: shipped into the kernel as source, once per session; `ConfigurationError` for one that cannot be.
+    `interpreter`, `options`: as for `CodeInterpreterTool`.
     """
 
     def __init__(

@@ -41,11 +41,22 @@ class CodeInterpreterQueryEngine(BaseQueryEngine):
     Every table is described to the model: each sheet of a workbook is one, columns that join two tables are named.
     The model's program runs on fresh copies; when it fails it is written again, at most `max_repairs` times, and every
     attempt is in `response.metadata["attempts"]`. Charts and tables are in the metadata (plain JSON) and in the source
-    nodes. `timeout`: seconds for a program. `synthesize_response=False`: the answer is the program's own output.
+    nodes.
 
-    A question that cannot be answered gives a Response that says so, with `metadata["error"]`; with
-    `raise_on_error=True` it raises `QueryFailedError`. `interpreter` and `options`: as for `CodeInterpreterTool`.
-    DataFrames are taken as they are at the first question.
+    `interpreter`, `options`: as for `CodeInterpreterTool`.
+    `files`: local paths of CSV, TSV, Excel, Parquet and JSON files.
+    `dataframes`: `{name: DataFrame}`, taken as they are at the first question.
+    `llm`: writes the programs. None: `Settings.llm`.
+    `code_prompt`, `repair_prompt`, `response_synthesis_prompt`: templates in place of our own.
+    `instruction_str`: what the model is told about the program's form.
+    `synthesize_response`: False: the answer is the program's own output.
+    `max_repairs`: how often a program that failed is written again.
+    `sample_rows`: rows of each table that the model is shown.
+    `timeout`: seconds for a program. None: `execution_timeout` of the interpreter.
+    `raise_on_error`: True: a question that cannot be answered raises `QueryFailedError`. False: a Response that says
+    so, with `metadata["error"]`.
+    `verbose`: True: programs and their output are logged at INFO.
+    `callback_manager`: None: `Settings.callback_manager`.
     """
 
     def __init__(

@@ -38,13 +38,23 @@ class _Arguments(BaseModel):
 class CodeInterpreterTool(FunctionTool):
     """Runs the model's code in a sandbox; one session for each workflow Context.
 
-    `interpreter`: None (sessions are made on first use, from `options` of `CodeInterpreter` and `SessionRegistry`:
-    `backend=`, `template=`, `packages=`, `idle=`, ...), a `SessionRegistry`, or one interpreter that everybody shares.
-    A Context that is to go on in another process needs `idle="keep"` or `"pause"`: else the sandbox ends with this one.
-    `timeout`: seconds for a cell.
+    `interpreter`: None (sessions are made on first use, from `options`), a `SessionRegistry`, or one interpreter that
+    everybody shares.
+    `options`: those of `CodeInterpreter` and `SessionRegistry`: `backend=`, `template=`, `packages=`, `idle=`, ... A
+    Context that is to go on in another process needs `idle="keep"` or `"pause"`: else the sandbox ends with this one.
+    `name`: what the model calls the tool; two tools of one name share a Context's kernel.
+    `description`: what the model is told about it.
+    `timeout`: seconds for a cell. None: `execution_timeout` of the interpreter.
+    `max_output_chars`: characters of the text that the model reads; `raw_output` keeps the whole.
+    `max_images`: pictures of one call that the model is shown.
     `images`: how pictures reach the model, `"blocks"`, `"path"` (files in `artifact_dir`) or `"none"`.
-    `approval`: `"never"`, `"always"`, or a function of the code. `on_output` gets every `OutputEvent`, also where there
-    is no workflow to stream into. The model sees one argument, `code`.
+    `artifact_dir`: folder for `images="path"`.
+    `approval`: which code a human must agree to: `"never"`, `"always"`, or a function of the code.
+    `scope`: `"context"`: one session for each workflow Context; `"tool"`: one for the tool object.
+    `return_direct`: True: the agent ends with the tool's answer.
+    `on_output`: gets every `OutputEvent`, also where there is no workflow to stream into.
+
+    The model sees one argument, `code`.
 
     A call returns a `ToolOutput`: text and image blocks, `raw_output` the `ExecutionResult` as plain JSON, `is_error`.
     It does not raise for what happens at run time; wrong configuration raises `ConfigurationError`.

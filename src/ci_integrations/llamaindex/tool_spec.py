@@ -42,10 +42,14 @@ class CodeInterpreterToolSpec(BaseToolSpec):
     """Tools around one sandbox session, shared by all of them; make one spec for each user.
 
     The model is offered `code_interpreter` and `list_files`; `spec_functions` of `to_tool_list` opts in to
-    `read_file`, `write_file`, `install_packages`, `run_command` and `reset`. `interpreter`, `timeout` and `options`:
-    as for `CodeInterpreterTool`. `files`, and `dataframes` as CSV, are in the home directory from the start.
-    `local_save_path`: pictures are also written there. `pool_management_endpoint`, `session_id` and `sanitize_input`
-    are taken from Azure's spec; the first two mean nothing here.
+    `read_file`, `write_file`, `install_packages`, `run_command` and `reset`.
+
+    `interpreter`, `timeout`, `options`: as for `CodeInterpreterTool`.
+    `files`: local paths, in the home directory from the start.
+    `dataframes`: `{name: DataFrame}`, in the home directory as CSV from the start.
+    `local_save_path`: an existing folder into which pictures are also written.
+    `sanitize_input`: True: fences and prose around the code are taken off, as in Azure's spec.
+    `pool_management_endpoint`, `session_id`: Azure's; they mean nothing here.
     """
 
     spec_functions: list[str | tuple[str, str]] = ["code_interpreter", "list_files"]  # noqa: RUF012 - core's way

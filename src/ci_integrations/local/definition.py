@@ -35,21 +35,31 @@ class TemplateDefinition:
     """See the module. Paths are absolute."""
 
     name: str
+    """The table's name: `[templates.NAME]`."""
     directory: Path
     """Where its file lies; `files` are below it."""
     base: str = "code-interpreter-v1"
+    """E2B: the template to build on."""
     packages: tuple[str, ...] = ()
+    """E2B: Python packages, installed with uv. The local server answers 501."""
     kernels: tuple[str, ...] = ("python",)
+    """E2B: the languages that cells may be in. Locally those that are installed."""
     files: Mapping[str, Path] = field(default_factory=dict)
-    """Path in the sandbox to path here."""
+    """Path in the sandbox to path here, beside or below the TOML file."""
     envs: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of the sandbox."""
     setup: tuple[str, ...] = ()
+    """Shell commands. Locally run in each new sandbox, at most 600 seconds each; at E2B when the template is built."""
     cpu: int | None = None
+    """E2B: how many processors."""
     memory: int | None = None
-    """MiB."""
+    """MiB; locally the sandbox's limit."""
     skip_cache: bool = False
+    """E2B: build every layer anew."""
     python: Path | None = None
+    """The interpreter. The local server answers 501: its sandboxes have the Python that it runs in."""
     preload: tuple[str, ...] | None = None
+    """Local: modules imported before a sandbox is forked. None: the server's own list."""
 
 
 _KINDS: dict[str, type] = {

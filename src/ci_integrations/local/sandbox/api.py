@@ -22,11 +22,17 @@ class Limits:
     """Of one sandbox. Bytes unless said otherwise."""
 
     memory: int = 1024 * MiB
+    """Of all processes together, watched; and of the address space of each."""
     processes: int = 256
+    """Processes and threads at one time."""
     open_files: int = 1024
+    """Descriptors of each process."""
     disk: int = 1024 * MiB
+    """Of home, and as much again of /tmp. At the levels landlock and none: of one file."""
     inodes: int = 100_000
+    """Files and folders of home, and of /tmp. At the level namespaces only."""
     cpu_seconds: int | None = None
+    """Processor seconds of all processes together. None: no limit."""
     output: int = 16 * MiB
     """Of stdout and stderr of one cell; what comes after is counted and dropped."""
     results: int = 64 * MiB

@@ -45,6 +45,7 @@ class Options:
     """Of one server."""
 
     host: str = "127.0.0.1"
+    """Address to listen on. One that is not loopback needs a token."""
     port: int = 0
     """0 takes a free one."""
     token: str | None = field(default=None, repr=False)
@@ -52,9 +53,13 @@ class Options:
     pool: int = 0
     """Sandboxes forked in advance."""
     isolation: str = "auto"
+    """`"namespaces"`, `"bubblewrap"`, `"landlock"`, `"none"`, or `"auto"`: the strongest that passes its trial."""
     preload: Sequence[str] | None = None
+    """Modules that every sandbox has imported already. None: numpy, pandas and matplotlib.pyplot."""
     limits: Limits = field(default_factory=Limits)
+    """Of each sandbox: see Limits."""
     log_json: bool = False
+    """Log lines as JSON, with the life of each sandbox."""
     templates: str | None = None
     """A TOML file with template definitions. `pyproject.toml` in the working directory when None, if it has some."""
 
