@@ -15,6 +15,10 @@ from ci_integrations.results import Artifact, ExecutionResult
 EventKind = Literal["stdout", "stderr", "result", "error", "status"]
 
 
+ADDRESS_SECONDS = 3600
+"""How long the download address of a file artifact works."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OutputEvent:
     """Something that a running cell gave, as it came."""
@@ -68,6 +72,26 @@ class Received:
         known.setdefault("execution_count", self.execution_count)
         error = known.pop("error", self.error)
         return result_from_parts(self.results, "".join(self.stdout), "".join(self.stderr), error, **known)
+
+
+def with_addresses(result: ExecutionResult, sandbox: Any) -> ExecutionResult:
+    """Each file artifact with a signed download address, good for `ADDRESS_SECONDS`; without one from a sandbox
+    that signs nothing, because such an address would be open to everybody for ever.
+    """
+    from e2b import InvalidArgumentException
+
+    from ci_integrations.results import FileArtifact
+
+    def addressed(artifact: Artifact) -> Artifact:
+        if not isinstance(artifact, FileArtifact):
+            return artifact
+        url = sandbox.download_url(artifact.path, use_signature_expiration=ADDRESS_SECONDS)
+        return artifact.model_copy(update={"url": url})
+
+    try:
+        return result.model_copy(update={"artifacts": tuple(addressed(artifact) for artifact in result.artifacts)})
+    except InvalidArgumentException:
+        return result
 
 
 def output_event(kind: EventKind, item: Any) -> OutputEvent:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ci_integrations._cell import OutputHandler, Received, status
+from ci_integrations._cell import OutputHandler, Received, status, with_addresses
 from ci_integrations._flow import Flow
 from ci_integrations._recovering import PROBE, PROBE_SECONDS, WHO, Attempt, Recovering
 from ci_integrations._session import Kernel
@@ -251,7 +251,7 @@ class Running(Recovering):
     def _result(self, kernel: Kernel, request: Request, received: Received, **known: Any) -> ExecutionResult:
         session = self.session
         events, kernel.news = tuple(kernel.news), []
-        return received.result(
+        result = received.result(
             code=request.code,
             language=kernel.language,
             events=events,
@@ -261,6 +261,7 @@ class Running(Recovering):
             template_id=session.template_id,
             **known,
         )
+        return with_addresses(result, self.sandbox) if result.files else result
 
 
 _INTERRUPTED = SandboxEvent(
