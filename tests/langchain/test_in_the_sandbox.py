@@ -8,7 +8,6 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -370,12 +369,3 @@ def test_another_process_goes_on_in_the_same_kernel():
     first.session(name).detach()
     first.close()
     assert answers(state)[-1].content == "Out: 42"
-
-
-def test_threads_do_not_inherit_the_calls_of_others(local_tool):
-    """A tool call's id is known inside its own call only."""
-    seen: list[Any] = []
-    worker = threading.Thread(target=lambda: seen.append(local_tool.invoke({"code": "1"}, thread(fresh()))))
-    worker.start()
-    worker.join()
-    assert seen == ["Out: 1"]

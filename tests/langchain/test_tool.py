@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import call
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import SecretStr, ValidationError
@@ -229,6 +229,10 @@ def test_a_store_takes_large_payloads_out_of_the_message(registry):
     assert image.read(store) == ONE_PICTURE.read()
 
 
-def test_an_answer_without_a_graph_has_no_asking_message(registry):
-    assert isinstance(CodeInterpreterTool(registry).invoke(call(code="1")).content, str)
-    assert AIMessage("x").id is None
+def test_a_call_inside_a_call_has_no_part_in_its_id(registry):
+    tool = CodeInterpreterTool(registry)
+    inner: list[Any] = []
+    registry.session(tool.sessions.key(None)).names["nested"] = lambda: inner.append(tool.invoke("1 + 1"))
+    outer = tool.invoke(call(code="nested()"))
+    assert inner == ["Out: 2"]
+    assert outer.tool_call_id == "call_1"
