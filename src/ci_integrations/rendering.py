@@ -167,13 +167,21 @@ def _hint(error: ExecutionError) -> str:
 def _artifact_lines(result: ExecutionResult) -> Iterator[str]:
     """One line for each artifact; a chart speaks for its own picture."""
     pictured = {chart.image for chart in result.charts}
-    told = [a for a in result.artifacts if a.id not in pictured and not (a.main and isinstance(a, TableArtifact))]
+    tabled = {table.display for table in result.tables}
+    told = [a for a in result.artifacts if a.id not in pictured and not _told_by_table(a, tabled)]
     for artifact in told[:_MAX_ARTIFACT_LINES]:
         line = artifact_line(artifact)
         if line:
             yield line
     if len(told) > _MAX_ARTIFACT_LINES:
         yield f"[and {len(told) - _MAX_ARTIFACT_LINES} more artifacts]"
+
+
+def _told_by_table(artifact: Artifact, tabled: set[int]) -> bool:
+    """A main table is shown whole, and the HTML of a table is the same once more."""
+    if isinstance(artifact, TextArtifact) and artifact.kind == "html":
+        return artifact.display in tabled
+    return artifact.main and isinstance(artifact, TableArtifact)
 
 
 def artifact_line(artifact: Artifact) -> str:
