@@ -40,7 +40,7 @@ class InterpreterOptions:
     sandbox_timeout: int = 300
     """Lifetime of the sandbox in seconds. Prolonged while cells run, never shortened."""
     execution_timeout: float | None = 60.0
-    """Limit of one cell in seconds, kept exactly. None: no limit; the sandbox is then kept alive while the cell runs."""
+    """Limit of one cell in seconds, kept exactly. None: no limit; the sandbox is kept alive while the cell runs."""
     queue_timeout: float | None = 600.0
     """Seconds that a cell waits for its turn in its kernel before `QueueTimeoutError`. None: for ever."""
     envs: Mapping[str, str] | None = field(default=None, repr=False)

@@ -32,6 +32,7 @@ class SessionRegistry:
     instead of dying when its lifetime is over), or `"keep"` it to its lifetime for another process to go on with.
     `idle_ttl`: seconds without a cell after which that happens; looked at when the registry is used, while the
     sandbox's own lifetime (`sandbox_timeout`) ends it whatever happens to this process.
+    `clock`: where "now" comes from, for tests.
     """
 
     def __init__(

@@ -44,7 +44,7 @@ class CodeInterpreterQueryEngine(BaseQueryEngine):
     nodes.
 
     `interpreter`, `options`: as for `CodeInterpreterTool`.
-    `files`: local paths of CSV, TSV, Excel, Parquet and JSON files.
+    `files`: local paths of CSV, TSV, Excel, Parquet, Feather, JSON and JSON Lines files.
     `dataframes`: `{name: DataFrame}`, taken as they are at the first question.
     `llm`: writes the programs. None: `Settings.llm`.
     `code_prompt`, `repair_prompt`, `response_synthesis_prompt`: templates in place of our own.

@@ -40,7 +40,7 @@ class CodeInterpreterTool(FunctionTool):
 
     `interpreter`: None (sessions are made on first use, from `options`), a `SessionRegistry`, or one interpreter that
     everybody shares.
-    `options`: those of `CodeInterpreter` and `SessionRegistry`: `backend=`, `template=`, `packages=`, `idle=`, ... A
+    `options`: those of `CodeInterpreter`, and `idle`, `idle_ttl`, `max_sessions` and `max_created` of the registry. A
     Context that is to go on in another process needs `idle="keep"` or `"pause"`: else the sandbox ends with this one.
     `name`: what the model calls the tool; two tools of one name share a Context's kernel.
     `description`: what the model is told about it.
