@@ -188,6 +188,9 @@ class _Tail:
         return self._text.decode(errors="replace").strip()
 
     def close(self) -> None:
+        """Also a second time: a fork server that could not be replaced is closed again by the next attempt."""
+        if self._stream.closed:
+            return
         asyncio.get_running_loop().remove_reader(self._stream)
         self._stream.close()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -105,6 +106,8 @@ class Process:
         self.pid = child.pid
         self.child = child
         self.end: Ended | None = None
+        self.ended_at = 0.0
+        """By the monotonic clock, once it has ended."""
         self._listeners: set[Listener] = set()
         self._writing = asyncio.Lock()
         self._deadline: asyncio.TimerHandle | None = None
@@ -153,7 +156,7 @@ class Process:
         try:
             exit_ = await self.child.exited
             await self._drain(pumps)
-            self.end = ended(exit_)
+            self.end, self.ended_at = ended(exit_), time.monotonic()
         finally:
             for pump in pumps:
                 pump.cancel()
@@ -213,6 +216,7 @@ class ProcessTable:
         child = await self._sandbox.spawn(
             Argv(command.argv), cwd=command.cwd, envs=command.envs, stdin=command.stdin, pty=command.pty
         )
+        self._forget_old_ends()
         process = Process(command, child)
         self._by_pid[process.pid] = process
         task = asyncio.create_task(self._run(process))
@@ -222,17 +226,18 @@ class ProcessTable:
     async def _run(self, process: Process) -> None:
         await process.run()
         self._tasks.pop(process.pid, None)
-        asyncio.get_running_loop().call_later(RETAIN_SECONDS, self._forget, process)
 
-    def _forget(self, process: Process) -> None:
-        if self._by_pid.get(process.pid) is process:
-            del self._by_pid[process.pid]
+    def _forget_old_ends(self) -> None:
+        """Here and not by a timer, which would hold on to a sandbox that is gone."""
+        oldest = time.monotonic() - RETAIN_SECONDS
+        self._by_pid = {pid: p for pid, p in self._by_pid.items() if p.end is None or p.ended_at > oldest}
 
     def running(self) -> list[Process]:
         return [process for process in self._by_pid.values() if process.end is None]
 
     def find(self, *, pid: int | None = None, tag: str | None = None) -> Process | None:
         """Also one that ended a short while ago."""
+        self._forget_old_ends()
         if pid is not None:
             return self._by_pid.get(pid)
         return next((p for p in self._by_pid.values() if tag is not None and p.command.tag == tag), None)
