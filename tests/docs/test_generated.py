@@ -7,8 +7,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from ci_integrations.results import Artifact, ExecutionResult
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,3 +62,10 @@ def test_a_read_whose_name_cannot_be_told_is_refused(copy: Path) -> None:
     source = "import os\n\n\ndef read(name):\n    return os.environ[name]\n"
     (copy / "src" / "ci_integrations" / "new.py").write_text(source)
     assert "new.py:5" in check(copy).stderr
+
+
+def test_every_field_and_kind_of_artifact_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "artifacts.md").read_text()
+    fields = {field.alias or name for name, field in ExecutionResult.model_fields.items()}
+    kinds = {kind for cls in get_args(get_args(Artifact)[0]) for kind in get_args(cls.model_fields["kind"].annotation)}
+    assert {name for name in fields | kinds if f"`{name}`" not in page} == set()
