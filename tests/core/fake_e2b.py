@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 import uuid
+import weakref
 from collections import Counter
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,6 +39,9 @@ class FakeKernel:
     def __init__(self, language: str = "python", cwd: str = "/home/user", context_id: str | None = None) -> None:
         self.id, self.language, self.cwd = context_id or str(uuid.uuid4()), language, cwd
         self.lock = threading.Lock()
+        self.ending = threading.Lock()
+        self.ended: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+        """Threads that are over: the id of one may be another's by now, and an exception would hit the wrong cell."""
         self.fresh()
 
     def fresh(self) -> None:
@@ -51,8 +55,9 @@ class FakeKernel:
 
     def raise_in_cell(self, error: type[BaseException], thread: threading.Thread | None = None) -> None:
         thread = thread or self.thread
-        if thread is not None and thread.ident and thread.is_alive():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(error))
+        with self.ending:
+            if thread is not None and thread.ident and thread not in self.ended and thread.is_alive():
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(error))
 
     def restart(self) -> None:
         thread, dead, age = self.thread, self.dead, time.monotonic() - self.began
@@ -425,3 +430,6 @@ class _Handler(BaseHTTPRequestHandler):
         except BaseException as error:
             with contextlib.suppress(OSError, ValueError):  # nobody may be listening any more
                 self._line(type="error", name=type(error).__name__, value=str(error), traceback=traceback.format_exc())
+        finally:
+            with kernel.ending:
+                kernel.ended.add(threading.current_thread())

@@ -53,7 +53,9 @@ def template(
     elif as_json:
         print_json({"name": name, "steps": [step.as_json() for step in made], "cpu": definition.cpu})
     else:
-        out.print(Syntax(source(definition, made), "python", theme="ansi_dark", background_color="default"))
+        program = source(definition, made)
+        shown = Syntax(program, "python", theme="ansi_dark", background_color="default", word_wrap=False)
+        out.print(shown if out.is_terminal else Text(program), soft_wrap=True)
 
 
 def _load(file: Path) -> dict[str, TemplateDefinition]:

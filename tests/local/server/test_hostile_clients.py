@@ -66,7 +66,7 @@ EXPECTED_5XX = {501, 502, 507}
     query=QUERY,
     body=BODIES,
 )
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_request_makes_the_server_fail_or_hang(  # noqa: PLR0917 - drawn by name
     endpoint: Endpoint,
     victim: Sandbox,

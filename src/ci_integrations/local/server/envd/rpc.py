@@ -16,6 +16,8 @@ from ci_integrations.local.server.http import Exchange, HttpError, Message
 if TYPE_CHECKING:
     from ci_integrations.local.server.records import Record
 
+KINDS = frozenset({"application/json", "application/connect+json", "application/proto", "application/connect+proto"})
+"""gRPC is not among them: it needs trailers, which HTTP/1.1 servers do not have."""
 READ_LIMIT = 16 << 20
 """Bytes of one RPC message; a larger stdin is sent in pieces."""
 
@@ -64,6 +66,9 @@ def applications() -> dict[str, Any]:
 
 async def serve(record: Record, exchange: Exchange) -> None:
     """Hands a request to the service that its path names."""
+    kind = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in KINDS:
+        raise HttpError(415, f"this is Connect RPC: send {' or '.join(sorted(KINDS))}")
     application = (await _applications()).get(exchange.path.split("/")[1])
     if application is None:
         raise HttpError(404, f"no such service: {exchange.path}")
