@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from pathlib import Path
 
 PRELOAD = ("matplotlib.pyplot", "pandas", "numpy")
 
@@ -63,9 +64,8 @@ def make_shell(full=True, cloud=False, quiet=True):
         from ci_integrations.charts import extractor
 
         for path, text in extractor.source_files().items():
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(text)
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text(text, "utf-8")
         shell.run_cell(extractor.bootstrap_code(), store_history=True)
     elif full is not None:
         from ci_integrations.charts.extractor import install

@@ -44,6 +44,11 @@ def own(**series):
         {"b64": "AAAA", "dtype": "f8", "n": 10**9},
         {"b64": "!" * 16, "dtype": "O8", "n": 1},
         {"start": 0, "step": 1, "n": 10**12},
+        {"start": 0, "step": 1, "n": 10, "last": "x"},
+        {"b64": "AAAA", "dtype": "i1", "n": 3, "div": 0},
+        {"file": "../../etc/passwd", "sha256": "0" * 64, "dtype": "f8", "n": 1},
+        {"file": "/tmp/x", "sha256": "0" * 63, "dtype": "f8", "n": 1},
+        {"file": "/tmp/x", "sha256": "0" * 64, "dtype": "f8", "n": 1, "range": [0]},
         [{"a": 1}],
         [[[[[[1]]]]]],
         "text",
@@ -90,12 +95,39 @@ def test_vega_expressions_reach_nothing_of_python():
 
 def test_words_are_escaped():
     chart = Chart.model_validate({
-        "panels": [{"kind": "bar", "title": "<script>|x|", "series": [{"kind": "bar", "x": ["a|b", "<b>"], "y": [1, 2]}]}]
+        "panels": [{"kind": "bar", "title": "<script>|x|",
+                    "series": [{"kind": "bar", "x": ["a|b", "<b>"], "y": [1, 2]}]}]
     })  # fmt: skip
     text = chart.to_markdown()
     assert "<script>" not in text
     assert "<b>" not in text
     assert "a\\|b" in text
+
+
+def test_words_that_a_model_reads_stay_clean():
+    table = {"columns": [{"name": "revenue (kUSD)", "dtype": "f"}, {"name": "day_1", "dtype": "o"}], "shape": [1, 2],
+             "rows": [[-1.5, "2026-01-01"]]}  # fmt: skip
+    assert readers.table_from_mime(table)["markdown"].splitlines() == [
+        "| revenue (kUSD) | day_1 |",
+        "| --- | --- |",
+        "| -1.5 | 2026-01-01 |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("a|b\n| c", "a\\|b \\| c"),
+        ("a\\|b", "a\\\\\\|b"),
+        ("![x](http://e.example/?q)", "!\\[x](http://e.example/?q)"),
+        ("`x`", "\\`x\\`"),
+        ("<img src=x>", "&lt;img src=x>"),
+    ],
+)
+def test_no_word_leaves_its_cell_or_becomes_a_link_code_or_html(word, shown):
+    from ci_integrations.charts.words import escape
+
+    assert escape(word) == shown
 
 
 def test_the_chart_says_itself_in_words_and_numbers():

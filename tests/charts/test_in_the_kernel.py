@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import plain_kernel
 import pytest
+
+from ci_integrations.charts.readers import BOKEH_MIME, chart_from_mime
+from ci_integrations.errors import ArtifactError
 
 CHART = "application/vnd.ci-chart.v1+json"
 TABLE = "application/vnd.ci-table.v1+json"
@@ -23,7 +27,8 @@ STORIES = {
     "closed unseen": [PLOT + "plt.close()"],
     "on agg": ["import matplotlib\nmatplotlib.use('Agg')\n" + PLOT + "plt.savefig('b.png')"],
     "without pyplot": [
-        "from matplotlib.figure import Figure\nf = Figure()\nf.subplots().plot([1, 2, 3], label='a')\nf.savefig('c.png')"
+        "from matplotlib.figure import Figure\nf = Figure()\nf.subplots().plot([1, 2, 3], label='a')\n"
+        "f.savefig('c.png')"
     ],
     "after %reset -f": ["%reset -f", PLOT + "plt.show()"],
     "after del sys": ["import sys\ndel sys\ndisplay = 3", PLOT + "plt.show()"],
@@ -75,11 +80,9 @@ def test_the_cloud_bootstrap_keeps_the_execution_count_and_works_twice():
 
 def test_a_cell_that_patches_savefig_or_forges_a_payload_does_no_harm():
     patch = "import matplotlib.figure\nmatplotlib.figure.Figure.savefig = lambda *a, **k: 1 / 0\n"
-    forged = "from IPython.display import display\ndisplay({'%s': {'panels': 3}}, raw=True)" % CHART
+    forged = f"from IPython.display import display\ndisplay({{'{CHART}': {{'panels': 3}}}}, raw=True)"
     first, second = cells(patch + PLOT + "plt.show()", forged)
     assert len(charts_of(first)) == 1
-    from ci_integrations.charts.readers import chart_from_mime
-
     assert [chart_from_mime(CHART, payload) for payload in charts_of(second)] == [None]
 
 
@@ -146,16 +149,117 @@ def test_without_full_there_are_only_formatters():
     assert data["e2b/chart"]["elements"] == [{"label": "a", "points": [[0, 1], [1, 2], [2, 3]]}]
 
 
-def test_a_hundred_thousand_points_stay_small_and_exact_enough():
-    code = "import numpy as np, matplotlib.pyplot as plt\nrng = np.random.default_rng(1)\n"
-    code += "x, y = rng.normal(size=(2, 100_000))\nplt.scatter(x, y)\nplt.show()\nprint(repr(float(y[777])))"
-    [cell] = cells(code)
-    [payload] = charts_of(cell)
-    assert len(json.dumps(payload)) < 1_200_000
-    from ci_integrations.charts.readers import chart_from_mime
+RANDOM = "import numpy as np, matplotlib.pyplot as plt\nrng = np.random.default_rng(1)\n"
 
-    chart = chart_from_mime(CHART, payload)
-    values = chart.panels[0].series[0].values("y")
-    assert len(values) == 100_000
-    assert values[777] == pytest.approx(float(cell["stdout"]), rel=1e-6)
-    assert "7 digits" in chart.panels[0].notes[0]
+
+def only_chart(*codes):
+    [payload] = charts_of(cells(*codes)[-1])
+    assert len(json.dumps(payload)) < 1_200_000
+    return chart_from_mime(CHART, payload)
+
+
+def drawn(seed=1, n=100_000):
+    import numpy as np
+
+    return np.random.default_rng(seed).normal(size=(2, n)).tolist()
+
+
+def test_a_line_of_a_hundred_thousand_points_is_sent_whole_and_exact():
+    code = "plt.plot(np.linspace(0.1, 7.3, 100_000), rng.normal(size=(2, 100_000))[1])\nplt.show()"
+    chart = only_chart(RANDOM + code)
+    import numpy as np
+
+    series = chart.panels[0].series[0]
+    assert chart.files == ()
+    assert chart.complete
+    assert series.values("x") == np.linspace(0.1, 7.3, 100_000).tolist()
+    assert series.values("y") == drawn()[1]
+
+
+def test_prices_and_counts_take_half_the_room_and_are_exact():
+    chart = only_chart(RANDOM + "plt.scatter(*np.round(rng.normal(size=(2, 100_000)), 2))\nplt.show()")
+    assert chart.files == ()
+    assert chart.panels[0].series[0].values("x") == [round(v, 2) for v in drawn()[0]]
+
+
+def test_points_that_do_not_fit_are_exact_in_files():
+    chart = only_chart(RANDOM + "plt.scatter(*rng.normal(size=(2, 100_000)))\nplt.show()")
+    assert chart.complete
+    assert len(chart.files) == 2
+    with pytest.raises(ArtifactError, match=r"chart\.load\(interpreter\.download\)"):
+        chart.panels[0].series[0].values("y")
+    whole = chart.load(lambda path: Path(path).read_bytes())
+    assert [whole.panels[0].series[0].values(name) for name in "xy"] == drawn()
+    assert whole.files == ()
+    with pytest.raises(ArtifactError, match="is not what it was"):
+        chart.load(lambda path: b"other")
+    assert "n=100000, y from -4.19974 to 4.11991" in chart.describe()
+    assert "in a file" in chart.to_markdown()
+
+
+def test_a_series_too_long_for_any_place_makes_the_panel_incomplete():
+    chart = only_chart(RANDOM + "plt.plot([1, 2])\nplt.plot(rng.normal(size=9_000_000))\nplt.show()")
+    assert not chart.complete
+    assert [series.values("y") for series in chart.panels[0].series] == [[1, 2]]
+    assert chart.panels[0].notes == ("1 series left out: the figure is too large",)
+
+
+BY_HAND = {
+    "a Polygon": "ax.add_patch(Polygon([(0, 0), (1, 1), (1, 0)]))",
+    "a FancyArrow": "ax.add_patch(FancyArrow(0, 0, 1, 1))",
+    "a PathPatch": "ax.add_patch(PathPatch(Path([(0, 0), (1, 1), (1, 0)])))",
+    "an arrow": "ax.arrow(0, 0, 1, 1)",
+    "a Circle": "ax.add_artist(Circle((0, 0), 1))",
+    "rectangles": "ax.add_patch(Rectangle((0, 0), 1, 2))",
+    "a table": "ax.table([['a', 'b']])",
+    "a picture": "ax.imshow(np.zeros((3, 3, 3)))",
+    "coloured cells": "ax.pcolormesh(np.zeros((3, 3, 3)))",
+    "free segments": "ax.add_collection(PolyCollection([[(0, 0), (1, 1), (1, 0)]]))",
+    "a dendrogram": "import seaborn as sns; plt.close(fig); sns.clustermap(np.random.rand(4, 4))",
+}
+_HEAD = """import numpy as np, matplotlib.pyplot as plt
+from matplotlib.patches import *
+from matplotlib.path import Path
+from matplotlib.collections import PolyCollection
+fig, ax = plt.subplots()
+ax.plot([0, 1])
+"""
+
+
+@pytest.fixture(scope="module")
+def by_hand():
+    stories = [{"id": name, "cells": [f"{_HEAD}{code}\nplt.show()"]} for name, code in BY_HAND.items()]
+    return {story["id"]: story["cells"][-1] for story in plain_kernel.run_jobs(stories)}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_what_no_plotting_method_drew_is_not_taken_for_data(by_hand, name):
+    payload = charts_of(by_hand[name])[-1]
+    assert payload["panels"][0]["complete"] is False
+    assert payload["panels"][0]["notes"]
+
+
+def test_words_arrows_and_legends_leave_a_chart_complete():
+    code = _HEAD + "ax.lines[0].set_label('a'); ax.add_artist(ax.legend()); ax.fill([0, 1, 1], [0, 1, 0])\n"
+    code += "ax.annotate('peak', (0, 0), (1, 1), arrowprops={'arrowstyle': '->'}, bbox={'boxstyle': 'round'})\n"
+    code += "plt.show()"
+    chart = only_chart(code)
+    assert chart.complete
+    assert [(s.kind, s.values("x")) for s in chart.panels[0].series] == [("line", [0, 1]), ("area", [0, 1, 1, 0])]
+
+
+def test_bars_on_a_time_axis_are_spans_not_lengths_since_1970():
+    code = "import pandas as pd, matplotlib.pyplot as plt\nt = pd.to_datetime(['2024-01-01', '2024-01-10'])\n"
+    code += "plt.barh(['a', 'b'], pd.to_timedelta(['3D', '4D']), left=t)\nplt.show()"
+    [panel] = only_chart(code).panels
+    [series] = panel.series
+    assert (panel.kind, series.kind, series.x, series.values("y")) == ("gantt", "gantt", None, ["a", "b"])
+    assert series.values("end") == ["2024-01-04T00:00:00", "2024-01-14T00:00:00"]
+
+
+def test_a_second_bokeh_cell_does_not_report_the_first_one_again():
+    code = "from bokeh.plotting import figure, show\np = figure()\np.line([1, 2], [3, {}])\nshow(p)"
+    _, second = cells(code.format(4), code.format(5))
+    [doc] = [display["data"][BOKEH_MIME] for display in second["displays"] if BOKEH_MIME in display["data"]]
+    [panel] = chart_from_mime(BOKEH_MIME, doc).panels
+    assert [series.values("y") for series in panel.series] == [[3, 5]]

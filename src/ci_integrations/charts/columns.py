@@ -1,7 +1,12 @@
-"""Columns of chart data: plain lists, or packed numbers as the extractor sends them. Decoding is bounded, never raises.
+"""Columns of chart data: plain lists, or packed numbers as the extractor sends them. Bounded.
 
-A packed column is a progression `{"start", "step", "n"}` or base64 numbers
-`{"b64", "dtype", "n", "offset"?, "shape"?, "time"?, "rounded"?}`; `time` means seconds since 1970.
+A packed column is one of, exact in every case:
+
+    {"start", "step", "n", "last"?}                     start + step * k; `last` where the last value is set apart
+    {"b64", "dtype", "n", "div"?, "shape"?, "time"?}    base64 numbers, divided by `div`
+    {"file", "sha256", "dtype", "n", "range"?, ...}     the same numbers in a file in the sandbox, not here
+
+`time` means seconds since 1970. `decode` raises `ArtifactError` for a column that is in a file, and nothing else.
 """
 
 from __future__ import annotations
@@ -9,21 +14,33 @@ from __future__ import annotations
 import array
 import base64
 import binascii
+import hashlib
 import math
+import posixpath
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from ci_integrations.errors import ArtifactError
 
 MAX_VALUES = 5_000_000
 """Values that one column may unpack to."""
 
 _CODES = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "f4": "f", "f8": "d"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+KEYS = ("b64", "dtype", "n", "div", "shape", "time", "start", "step", "last", "file", "sha256", "range")
 
 
 def is_packed(value: Any) -> bool:
-    return isinstance(value, Mapping) and ("b64" in value or "step" in value)
+    return isinstance(value, Mapping) and any(key in value for key in ("b64", "step", "file"))
+
+
+def is_elsewhere(value: Any) -> bool:
+    """True for a column whose numbers are in a file in the sandbox."""
+    return is_packed(value) and "file" in value
 
 
 def problem(value: Mapping[str, Any]) -> str | None:
@@ -32,15 +49,28 @@ def problem(value: Mapping[str, Any]) -> str | None:
     if not isinstance(n, int) or isinstance(n, bool) or not 0 <= n <= MAX_VALUES:
         return "bad length"
     if "step" in value:
-        numbers = (value.get("start"), value.get("step"))
+        numbers = (value.get("start"), value.get("step"), value.get("last", 0.0))
         return None if all(_is_number(v) for v in numbers) else "bad progression"
-    text, code = value.get("b64"), _CODES.get(str(value.get("dtype")))
-    if code is None or not isinstance(text, str) or not _is_number(value.get("offset", 0.0)):
+    code, divisor = _CODES.get(str(value.get("dtype"))), value.get("div", 1)
+    if code is None or not _is_number(divisor) or divisor == 0:
         return "bad type"
-    width = array.array(code).itemsize
-    if len(text) != 4 * math.ceil(n * width / 3):
-        return "length and data differ"
-    shape = value.get("shape")
+    return _bad_place(value, array.array(code).itemsize) or _bad_shape(value.get("shape"), n)
+
+
+def _bad_place(value: Mapping[str, Any], width: int) -> str | None:
+    if "file" in value:
+        path, digest, ends = value["file"], value.get("sha256"), value.get("range")
+        plain = isinstance(path, str) and len(path) <= 4096 and path.startswith("/") and "\0" not in path
+        plain = plain and posixpath.normpath(path) == path
+        known = isinstance(digest, str) and _SHA256.fullmatch(digest) is not None
+        bounds = ends is None or (isinstance(ends, list) and len(ends) == 2 and all(_is_number(v) for v in ends))
+        return None if plain and known and bounds else "bad file"
+    text = value.get("b64")
+    fits = isinstance(text, str) and len(text) == 4 * math.ceil(value["n"] * width / 3)
+    return None if fits else "length and data differ"
+
+
+def _bad_shape(shape: Any, n: int) -> str | None:
     if shape is None:
         return None
     fits = isinstance(shape, list) and len(shape) == 2 and all(isinstance(v, int) and v >= 0 for v in shape)
@@ -52,9 +82,17 @@ def _is_number(value: Any) -> bool:
 
 
 def decode(value: Any) -> Any:
-    """The column as Python lists: numbers, words, ISO times; None for what is missing. A plain list comes back as it is."""
+    """The column as Python lists: numbers, words, ISO times; None for what is missing. A plain list comes back as it is.
+
+    Raises `ArtifactError` when the numbers are in a file in the sandbox.
+    """
     if not is_packed(value):
         return list(value) if isinstance(value, tuple) else value
+    if is_elsewhere(value):
+        raise ArtifactError(
+            f"{value.get('n')} numbers of this chart are in the sandbox, in {value['file']}: "
+            "chart.load(interpreter.download) gives the chart with them"
+        )
     if problem(value) is not None:
         return []
     numbers = _numbers(value)
@@ -66,7 +104,9 @@ def decode(value: Any) -> Any:
 
 
 def numbers_of(value: Any) -> list[float]:
-    """The finite numbers of a column, for ranges and extrema; times and words have none."""
+    """The finite numbers of a column, for ranges and extrema; times and words have none, a file only its two ends."""
+    if is_elsewhere(value):
+        return list(value.get("range") or ()) if not value.get("time") else []
     if is_packed(value):
         return (
             [v for v in _numbers(value) if math.isfinite(v)] if problem(value) is None and not value.get("time") else []
@@ -84,7 +124,8 @@ def length(value: Any) -> int:
 def _numbers(value: Mapping[str, Any]) -> Sequence[float]:
     if "step" in value:
         start, step = float(value["start"]), float(value["step"])
-        return [start + step * n for n in range(value["n"])]
+        steps = [start + step * n for n in range(value["n"])]
+        return [*steps[:-1], float(value.get("last", steps[-1]))] if steps else []
     found = array.array(_CODES[value["dtype"]])
     try:
         found.frombytes(base64.b64decode(value["b64"], validate=True))
@@ -92,8 +133,16 @@ def _numbers(value: Mapping[str, Any]) -> Sequence[float]:
         return []
     if sys.byteorder == "big":
         found.byteswap()
-    offset = float(value.get("offset") or 0.0)
-    return [v + offset for v in found] if offset else found
+    divisor = value.get("div", 1)
+    return [v / divisor for v in found] if divisor != 1 else found
+
+
+def fetched(value: Mapping[str, Any], data: bytes) -> dict[str, Any]:
+    """A column out of its file. Raises `ArtifactError` when `data` is not what the chart was made from."""
+    if hashlib.sha256(data).hexdigest() != value["sha256"]:
+        raise ArtifactError(f"{value['file']} in the sandbox is not what it was when the chart was made")
+    found = {key: item for key, item in value.items() if key not in ("file", "sha256", "range")}
+    return found | {"b64": base64.b64encode(data).decode("ascii")}
 
 
 def _finite(value: float) -> float | None:

@@ -1,12 +1,18 @@
 """The figure as data: `Chart`, its panels, axes and series (schema `ci.chart/1`). Pydantic, frozen, JSON-safe, bounded.
 
 x and y stand as drawn: a lying bar has numbers in x and categories in y. Histograms and boxes are told by bins and
-groups in x, whichever way they lie (`orientation` "h"). Nothing is rounded unless a note says so. `complete` is False
-when something is drawn that is not in the data; the notes say what.
+groups in x, whichever way they lie (`orientation` "h"). `complete` is False when something is drawn that is not in the
+data; the notes say what.
+
+Numbers are never rounded. Columns of more than 1 000 values are packed without loss (`columns.py` has the forms). When
+a figure holds more than about 1.1 MB of them, the rest stays in the sandbox, in files under the temporary directory
+that `Chart.files` names and `Chart.load` reads, as long as the sandbox lives; such a chart is still complete. Beyond
+64 MB a series is left out, and its panel says so and is not complete.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -36,15 +42,12 @@ def _column(value: Any) -> Any:
         wrong = columns.problem(value)
         if wrong is not None:
             raise ValueError(f"packed column: {wrong}")
-        return {key: value[key] for key in _PACKED if key in value}
+        return {key: value[key] for key in columns.KEYS if key in value}
     if not isinstance(value, (list, tuple)):
         raise ValueError("a column is a list or packed numbers")  # noqa: TRY004 - pydantic turns ValueError into its own
     if len(value) > MAX_PLAIN:
         raise ValueError(f"a plain column of {len(value)} values")
     return [_cell(item, 2) for item in value]
-
-
-_PACKED = ("b64", "dtype", "n", "offset", "shape", "time", "rounded", "start", "step")
 
 
 def _cell(value: Any, depth: int) -> Any:
@@ -115,7 +118,10 @@ class Series(_Part):
         return columns.length(first) if first is not None else columns.length(next(_lists(self.extra), None))
 
     def values(self, name: str) -> Any:
-        """Column `"x"`, `"y"` or one of `extra`, decoded; None when there is none."""
+        """Column `"x"`, `"y"` or one of `extra`, decoded; None when there is none.
+
+        Raises `ArtifactError`, which says where they are, when the numbers are in a file in the sandbox.
+        """
         raw = getattr(self, name) if name in ("x", "y") else self.extra.get(name)
         return columns.decode(raw)
 
@@ -144,6 +150,11 @@ class Panel(_Part):
     notes: tuple[Words, ...] = Field((), max_length=100)
 
 
+def _elsewhere(panel: Panel) -> Iterator[dict[str, Any]]:
+    for series in panel.series:
+        yield from (value for value in (series.x, series.y, *series.extra.values()) if columns.is_elsewhere(value))
+
+
 class Source(_Part):
     library: Words = "unknown"
     version: Words = ""
@@ -156,7 +167,8 @@ class Source(_Part):
 class Chart(_Part):
     """One figure.
 
-    `to_vega_lite()`, `to_plotly()`, `to_dataframe()`, `to_markdown()` and `describe()` say the same in other forms.
+    `to_vega_lite()`, `to_plotly()`, `to_dataframe()`, `to_markdown()` and `describe()` say the same in other forms; the
+    first three raise `ArtifactError` while there are `files` that were not loaded.
     """
 
     schema_: Literal["ci.chart/1"] = Field("ci.chart/1", alias="schema")
@@ -179,6 +191,32 @@ class Chart(_Part):
     def complete(self) -> bool:
         """True when every panel is."""
         return bool(self.panels) and all(panel.complete for panel in self.panels)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths in the sandbox of the columns that were too long to be sent; empty for nearly every chart."""
+        return tuple(dict.fromkeys(column["file"] for panel in self.panels for column in _elsewhere(panel)))
+
+    def load(self, download: Callable[[str], bytes]) -> Chart:
+        """The chart with every column in it: `chart.load(interpreter.download)`.
+
+        Raises `ArtifactError` when a file is not what it was, and whatever `download` raises.
+        """
+        return self.with_files({path: download(path) for path in self.files})
+
+    def with_files(self, contents: Mapping[str, bytes]) -> Chart:
+        """As `load`, with the bytes of each of `files` at hand; for asynchronous callers."""
+        panels = [panel.model_dump() for panel in self.panels]
+        for series in (series for panel in panels for series in panel["series"]):
+            for held in (series, series["extra"]):
+                held.update(
+                    {
+                        key: columns.fetched(value, contents[value["file"]])
+                        for key, value in held.items()
+                        if columns.is_elsewhere(value)
+                    }
+                )
+        return Chart.model_validate(self.model_dump() | {"panels": panels})
 
     def describe(self) -> str:
         """What a reader who cannot see needs: kind, title, axes, ranges, extremes and counts, panel by panel."""
@@ -213,6 +251,8 @@ class Chart(_Part):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """In a notebook: the interactive form, and the description for everybody else."""
         bundle: dict[str, Any] = {"text/plain": self.describe()}
+        if self.files:
+            return bundle
         spec = self.to_vega_lite()
         if spec is not None:
             bundle["application/vnd.vegalite.v6+json"] = spec

@@ -5,7 +5,6 @@ Text out of the sandbox is escaped for Markdown and HTML; numbers are shown with
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,7 +15,8 @@ from ci_integrations.charts.model import Axis, Chart, Panel, Series
 MAX_PANELS = 12
 MAX_SERIES = 12
 MAX_NAME = 80
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~>-])")
+_SPECIAL = re.compile(r"([\\`\[|])")
+"""What ends a table cell or begins code or a link; numbers, dates and units stay as they are."""
 
 
 def short(value: Any) -> str:
@@ -30,8 +30,8 @@ def short(value: Any) -> str:
 
 
 def escape(value: Any) -> str:
-    """Text that means nothing to Markdown or HTML, on one line."""
-    return _SPECIAL.sub(r"\\\1", html.escape(short(value), quote=False)).replace("&amp;", "&")
+    """Text that is no table border, code, link or HTML, on one line; else as a reader would write it."""
+    return _SPECIAL.sub(r"\\\1", short(value)).replace("<", "&lt;")
 
 
 def describe(chart: Chart) -> str:
@@ -82,6 +82,8 @@ def _series_words(series: Series) -> str:
 
 def _extremes(series: Series, value: str, at: str, count: int) -> str:
     """Where the highest and the lowest value stand, for series that are read point by point."""
+    if columns.is_elsewhere(getattr(series, value)) or columns.is_elsewhere(getattr(series, at)):
+        return " (numbers in a file in the sandbox)"
     if series.kind in ("scatter", "scatter3d", "hexbin", "quiver") or count < 2:
         return ""
     values, places = series.values(value), series.values(at) or []
@@ -109,27 +111,29 @@ def to_markdown(chart: Chart, max_rows: int = 20) -> str:
     """A heading and a table for each panel."""
     parts = [f"**{escape(chart.title)}**"] if chart.title else []
     for panel in chart.panels[:MAX_PANELS]:
-        parts.append(f"{escape(panel.title or panel.kind)} ({escape(panel.kind)})")
+        parts.append(f"**{escape(panel.title or panel.kind)}** ({escape(panel.kind)})")
         parts += [_series_table(series, panel, max_rows) for series in panel.series[:MAX_SERIES]]
     return "\n\n".join(part for part in parts if part)
 
 
 def _series_table(series: Series, panel: Panel, max_rows: int) -> str:
-    held = {name: series.values(name) for name in ("x", "y")}
-    held |= {key: columns.decode(value) for key, value in series.extra.items() if _is_column(value)}
+    raw = {"x": series.x, "y": series.y} | {key: value for key, value in series.extra.items() if _is_column(value)}
+    if any(columns.is_elsewhere(value) for value in raw.values()):
+        return f"**{escape(series.name or series.kind)}**: {series.n} values in a file in the sandbox"
+    held = {key: columns.decode(value) for key, value in raw.items()}
     held = {key: value for key, value in held.items() if isinstance(value, list) and not _nested(value)}
     if not held:
         scalars = ", ".join(
             f"{escape(key)} {escape(value)}" for key, value in series.extra.items() if not _is_column(value)
         )
-        return f"{escape(series.name or series.kind)}: {scalars}" if scalars else ""
+        return f"**{escape(series.name or series.kind)}**: {scalars}" if scalars else ""
     size = max(len(value) for value in held.values())
     held = {key: value for key, value in held.items() if len(value) == size}
     rows = thin(held.get("y") or next(iter(held.values())), max_rows)
     names = [_heading(key, panel) for key in held]
     body = [[held[key][row] for key in held] for row in rows]
     table = table_markdown(names, body, size)
-    return f"{escape(series.name)}\n\n{table}" if series.name else table
+    return f"**{escape(series.name)}**\n\n{table}" if series.name else table
 
 
 def _is_column(value: Any) -> bool:

@@ -41,13 +41,26 @@ def _payload(figure: Any, how: str) -> dict[str, Any] | None:
 
 def _panels(figure: Any) -> list[dict[str, Any]]:
     groups = _groups(_all_axes(figure))
-    found = [panel for group in groups[:MAX_PANELS] if (panel := _panel(group)) is not None]
+    seen = [[read(ax) for ax in group if ax.get_visible() or len(group) == 1] for group in groups[:MAX_PANELS]]
+    found = [panel for group, founds in zip(groups, seen) if (panel := _panel(group, founds)) is not None]  # noqa: B905
     labels = {id(ax._colorbar.mappable): _bar_label(ax) for ax in figure.axes if hasattr(ax, "_colorbar")}
     for entry, mappables in found:
         for mappable in mappables:
             if labels.get(id(mappable)):
                 entry.setdefault("color_label", labels[id(mappable)])
-    return [entry for entry, _ in found]
+    entries = [entry for entry, _ in found]
+    _say_dropped(entries, seen, len(groups))
+    return entries
+
+
+def _say_dropped(panels: list[dict[str, Any]], seen: list[list[Found]], groups: int) -> None:
+    """Axes of which nothing could be read are no panel: the first panel says that they are there."""
+    empty = [note for founds in seen if not any(f.series for f in founds) for found in founds for note in found.notes]
+    if groups > MAX_PANELS:
+        empty.append(f"{groups - MAX_PANELS} more panels are not read")
+    if panels and empty:
+        panels[0]["complete"] = False
+        panels[0]["notes"] += [f"elsewhere in the figure: {note}" for note in dict.fromkeys(empty)]
 
 
 def _bar_label(ax: Any) -> str | None:
@@ -105,14 +118,16 @@ def read(ax: Any) -> Found:
     return found
 
 
-def _panel(group: list[Any]) -> tuple[dict[str, Any], list[Any]] | None:
-    founds = [read(ax) for ax in group if ax.get_visible() or len(group) == 1]
+def _panel(group: list[Any], founds: list[Found]) -> tuple[dict[str, Any], list[Any]] | None:
+    notes = [note for found in founds for note in found.notes]
+    whole = all(found.complete for found in founds)
     founds = [found for found in founds if found.series]
     if not founds:
         return None
     first, entries = founds[0], names.entries(group)
     for found in founds:
         names.give(found, entries)
+        resolve.spans(found)
     panel: dict[str, Any] = {"kind": "", "title": _title(group), "series": []}
     rest = founds[1:] if len(founds) > 1 else []
     _add(panel, first, "")
@@ -121,8 +136,8 @@ def _panel(group: list[Any]) -> tuple[dict[str, Any], list[Any]] | None:
         _add(panel, found, second)
     _other_label(panel, group, founds)
     panel["kind"] = resolve.panel_kind(first.ax, founds)
-    panel["complete"] = all(found.complete for found in founds)
-    panel["notes"] = [note for found in founds for note in found.notes]
+    panel["complete"] = whole
+    panel["notes"] = notes
     panel["position"] = _position(group[0])
     panel["barmode"] = resolve.barmode(founds)
     panel["annotations"] = [text.get_text() for ax in group for text in ax.texts if text.get_text().strip()][:200]

@@ -37,21 +37,15 @@ def read(found: Found) -> None:  # noqa: C901 - one line per kind of artist
 
 def leftovers(found: Found) -> None:
     """What no reader knew is named, so that nobody takes the panel for complete."""
-    for artist in [*found.ax.collections, *found.ax.patches]:
+    for artist in [*found.ax.collections, *found.ax.patches, *found.ax.tables]:
         if id(artist) not in found.done and artist.get_visible() and _shows(artist, found.ax):
             found.lack(f"a {type(artist).__name__} is not read")
 
 
 def _shows(artist: Any, ax: Any) -> bool:
-    if type(artist).__name__ in (
-        "FancyArrowPatch",
-        "FancyArrow",
-        "ConnectionPatch",
-        "FancyBboxPatch",
-        "Arrow",
-        "Annulus",
-    ):
-        return False
+    """Drawn at places on the data's axes; legends and words in a corner are not. A table shows data anywhere."""
+    if type(artist).__name__ == "Table":
+        return True
     return bool(in_data(artist, ax) or in_data_offsets(artist, ax))
 
 

@@ -93,7 +93,7 @@ def patch_axes(module: ModuleType) -> None:
         "contourf": _contour, "tricontour": _contour, "tricontourf": _contour, "pcolormesh": _mesh, "hexbin": _hexbin,
         "axhline": _rule("y", "y"), "axvline": _rule("x", "x"), "axhspan": _span("y", "ymin", "ymax"),
         "axvspan": _span("x", "xmin", "xmax"), "axline": _axline, "broken_barh": _broken, "streamplot": _stream,
-        "eventplot": _events, "bar_label": _nothing, "ecdf": _nothing,
+        "eventplot": _events, "bar_label": _nothing, "ecdf": _nothing, "fill": _polygons,
     }.items():  # fmt: skip
         hook(axes, name, after)
 
@@ -111,6 +111,10 @@ def patch_axes3d(module: ModuleType) -> None:
 
 def _nothing(self: Any, a: dict[str, Any], result: Any) -> None:
     """These are read from their artists."""
+
+
+def _polygons(self: Any, a: dict[str, Any], result: Any) -> None:
+    tag("polygon", result)
 
 
 def _hist(self: Any, a: dict[str, Any], result: Any) -> None:

@@ -172,7 +172,8 @@ def _segments(found: Found, collection: Any) -> None:
 
     note = tag_of(collection)
     if note is not None and note.kind == "tree":
-        found.take([collection])  # the dendrogram beside a cluster map: an ornament, its order is in the map
+        found.take([collection])
+        found.lack("the dendrogram is not read; its order is that of the map beside it")
         return
     segments = [np.asarray(segment)[:, :2] for segment in collection.get_segments() if len(segment) >= 2]
     if not segments or not in_data(collection, found.ax):

@@ -1,7 +1,9 @@
-"""Columns as JSON: plain lists while they are short, base64 beyond 1 000 values, exact wherever that fits.
+"""Columns as JSON, always exact: plain while they are short, beyond 1 000 values packed, beyond `BUDGET` in files.
 
-Long numbers go as an arithmetic progression, as small integers, as float32 when that loses nothing, else as float64.
-When a figure would pass `BUDGET` its largest float64 columns become float32 (seven digits) and say so in `rounded`.
+A long column is an arithmetic progression when it is one to the last bit (`range`, `linspace`); else the smallest
+integers, decimals (integers by a power of ten) or float32 that hold it exactly; else float64. Packed columns are base64
+in the payload. A series for which the figure has no room goes into files (`column_files.py`); a series for which
+there is no room there either is left out, and its panel is incomplete. No number is ever rounded (-0.0 may become 0).
 """
 
 from __future__ import annotations
@@ -9,12 +11,14 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from . import column_files
+
 LONG = 1000
 """Values; longer columns are packed."""
 BUDGET = 1_150_000
-"""Characters of base64 in one figure before columns are rounded."""
-CEILING = 8_000_000
-"""Characters of base64 in one figure; columns beyond it are left out, and the panel says that it is incomplete."""
+"""Characters of base64 in one figure."""
+MOST = 5_000_000
+"""Values in one column; readers refuse longer ones."""
 
 
 def column(values: Any, *, time: bool = False) -> Any:
@@ -46,107 +50,114 @@ def plain_list(values: Any) -> Any:
 
 def _packed(values: Any) -> dict[str, Any]:
     """Not yet text: `{"raw": array}` waits for `fit`, which knows how large the whole figure is."""
+    return _progression(values) or _narrow(values)
+
+
+def _progression(values: Any) -> dict[str, Any] | None:
+    """Start and step, when they give every value but the last to the last bit; `linspace` sets its last one apart."""
     import numpy as np
 
-    n = len(values)
-    step = values[1] - values[0]
-    if (np.isfinite(step) and values[2] - values[1] == step) or _even(values):
-        for candidate in (step, (values[-1] - values[0]) / (n - 1)):
-            if np.array_equal(values[0] + candidate * np.arange(n), values):
-                return {"start": float(values[0]), "step": float(candidate), "n": n}
-    return {"raw": _narrow(values)}
+    n, start = len(values), values[0]
+    if not np.isfinite(values[[0, 1, n // 2, -1]]).all() or not _even(values):
+        return None
+    for step in (values[1] - start, (values[-1] - start) / (n - 1)):
+        if np.array_equal(start + step * np.arange(n - 1), values[:-1]):
+            found = {"start": float(start), "step": float(step), "n": n}
+            return found if start + step * (n - 1) == values[-1] else found | {"last": float(values[-1])}
+    return None
 
 
 def _even(values: Any) -> bool:
     """A first look: the middle of an even column lies between its ends."""
     n = len(values)
     expected = values[0] + (values[-1] - values[0]) * (n // 2) / (n - 1)
-    return bool(abs(values[n // 2] - expected) <= 1e-9 * max(1.0, abs(expected)))
+    return bool(abs(values[n // 2] - expected) <= 1e-9 * max(1.0, abs(expected), abs(values[-1])))
 
 
-def _narrow(values: Any) -> Any:
-    """The same numbers in the smallest type that holds them all exactly."""
+def _narrow(values: Any) -> dict[str, Any]:
+    """The same numbers in the smallest form that holds them all exactly."""
     import numpy as np
 
     for dtype in ("<i1", "<i2", "<i4", "<f4"):
-        for part in (values[:100], values):
-            with np.errstate(all="ignore"):
-                small = part.astype(dtype)
-            if not np.array_equal(small.astype(float), part, equal_nan=dtype == "<f4"):
-                break
-        else:
-            return small
-    return values.astype("<f8")
+        if (small := _exactly(values, dtype)) is not None:
+            return {"raw": small}
+    for divisor in (10, 100, 1000, 10_000):
+        if (small := _exactly(values, "<i4", divisor)) is not None:
+            return {"raw": small, "div": divisor}
+    return {"raw": np.ascontiguousarray(values, "<f8")}
 
 
-def encode(item: dict[str, Any]) -> None:
-    """Turn a waiting column into its final form."""
-    values = item.pop("raw")
-    item.update(b64=base64.b64encode(values.tobytes()).decode("ascii"), dtype=values.dtype.str[1:], n=len(values))
+def _exactly(values: Any, dtype: str, divisor: int = 1) -> Any:
+    """`values * divisor` as `dtype`, or None when dividing again does not give the same bits. A few are tried first."""
+    import numpy as np
+
+    small = None
+    for part in (values[:100], values):
+        with np.errstate(all="ignore"):
+            small = (np.rint(part * divisor) if divisor > 1 else part).astype(dtype)
+        if not np.array_equal(small.astype(float) / divisor, part, equal_nan=dtype == "<f4"):
+            return None
+    return small
 
 
 def unpack(item: Any, most: int) -> Any:
     """An encoded column as a list, when it has at most `most` numbers; anything else as it is."""
     import numpy as np
 
-    if not isinstance(item, dict) or item.get("time") or item["n"] > most:
+    if not isinstance(item, dict) or item.get("time") or item["n"] > most or "file" in item:
         return item
     if "step" in item:
-        return plain_list(item["start"] + item["step"] * np.arange(item["n"]))
-    return plain_list(np.frombuffer(base64.b64decode(item["b64"]), f"<{item['dtype']}") + item.get("offset", 0.0))
-
-
-def size(value: Any) -> int:
-    """Characters of base64 that the waiting columns below `value` will be."""
-    return sum(item["raw"].nbytes * 4 // 3 for item in waiting(value))
-
-
-def waiting(value: Any) -> list[dict[str, Any]]:
-    if isinstance(value, dict):
-        if "raw" in value:
-            return [value]
-        return [found for item in value.values() for found in waiting(item)]
-    if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
-        return [found for item in value for found in waiting(item)]
-    return []
+        numbers = item["start"] + item["step"] * np.arange(item["n"])
+        numbers[-1] = item.get("last", numbers[-1])
+        return plain_list(numbers)
+    return plain_list(np.frombuffer(base64.b64decode(item["b64"]), f"<{item['dtype']}") / item.get("div", 1))
 
 
 def fit(payload: dict[str, Any]) -> None:
-    """Bring the figure under `BUDGET` by rounding to float32, then under `CEILING` by leaving series out; then encode."""
-    total = size(payload["panels"])
-    if total > BUDGET:
-        for panel in payload["panels"]:
-            if [_round(item) for item in waiting(panel["series"]) if item["raw"].dtype.str == "<f8"]:
-                panel["notes"].append("long columns are rounded to 7 digits to keep the figure small")
-    if total > CEILING:
-        left = CEILING
-        for panel in payload["panels"]:
-            left = _leave_out(panel, left)
-    for item in waiting(payload["panels"]):
-        encode(item)
-
-
-def _round(item: dict[str, Any]) -> bool:
-    """float64 to float32, around an offset when the values lie far from zero. Modifies `item`."""
-    import numpy as np
-
-    values = item["raw"]
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    offset = low if np.isfinite(high - low) and min(abs(low), abs(high)) > (high - low) else 0.0
-    with np.errstate(all="ignore"):
-        item.update(raw=(values - offset).astype("<f4"), offset=offset, rounded=True)
-    return True
-
-
-def _leave_out(panel: dict[str, Any], left: int) -> int:
-    """Drop series that do not fit any more. Returns what is left of the ceiling."""
-    kept = []
-    for series in panel["series"]:
-        cost = size(series)
-        if cost <= left:
-            left -= cost
+    """Turn the waiting columns of a figure into text, files or nothing, series by series, as long as there is room."""
+    room, filed = BUDGET, column_files.MOST_IN_A_FIGURE
+    for panel in payload["panels"]:
+        kept = []
+        for series in panel["series"]:
+            columns = _waiting(series)
+            size = sum(item["raw"].nbytes for item in columns)
+            if any(len(item["raw"]) > MOST for item in columns) or _too_long(series):
+                continue
+            if size * 4 // 3 <= room:
+                room -= size * 4 // 3
+                for item in columns:
+                    _encode(item)
+            elif size <= filed and all(column_files.write(item) for item in columns):
+                filed -= size
+            else:
+                continue
             kept.append(series)
+        _note(panel, kept)
+
+
+def _note(panel: dict[str, Any], kept: list[dict[str, Any]]) -> None:
+    if any("file" in item for series in kept for item in _dicts(series)):
+        panel["notes"].append("long columns are in files in the sandbox: chart.load(interpreter.download) reads them")
     if len(kept) < len(panel["series"]):
         panel["notes"].append(f"{len(panel['series']) - len(kept)} series left out: the figure is too large")
         panel["series"], panel["complete"] = kept, False
-    return left
+
+
+def _too_long(series: dict[str, Any]) -> bool:
+    return any(item.get("n", 0) > MOST for item in _dicts(series))
+
+
+def _waiting(series: dict[str, Any]) -> list[dict[str, Any]]:
+    return [item for item in _dicts(series) if "raw" in item]
+
+
+def _dicts(series: dict[str, Any]) -> list[dict[str, Any]]:
+    """The packed columns of one series: x, y and those in `extra`."""
+    held = [series.get("x"), series.get("y"), *(series.get("extra") or {}).values()]
+    return [item for item in held if isinstance(item, dict)]
+
+
+def _encode(item: dict[str, Any]) -> None:
+    """Turn a waiting column into text."""
+    values = item.pop("raw")
+    item.update(b64=base64.b64encode(values.tobytes()).decode("ascii"), dtype=values.dtype.str[1:], n=len(values))

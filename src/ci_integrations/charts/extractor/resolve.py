@@ -185,8 +185,14 @@ def _is_gantt(ax: Any, raws: list[Raw]) -> bool:
     if any(raw.kind == "gantt" for raw in raws):
         return True
     lying = [raw for raw in raws if raw.kind == "bar" and raw.orientation == "h" and "start" in raw.extra]
-    if not lying or len(lying) < sum(raw.kind == "bar" for raw in raws) or Axis(ax, "x").scale != "datetime":
-        return False
-    for raw in lying:
-        raw.kind = "gantt"
-    return True
+    return bool(lying) and len(lying) == sum(raw.kind == "bar" for raw in raws) and Axis(ax, "x").scale == "datetime"
+
+
+def spans(found: Found) -> None:
+    """Bars of a Gantt chart are spans from start to end: their length on a time axis would be a date of 1970."""
+    if not _is_gantt(found.ax, found.series):
+        return
+    for raw in found.series:
+        if raw.kind == "bar":
+            raw.kind = "gantt"
+            raw.extra.pop("base", None)

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 from weakref import WeakKeyDictionary
 
-VERSION = "1.0"
+VERSION = "1.1"
 
 
 class State:
@@ -35,6 +35,7 @@ class State:
         self.published = 0
         self.last: tuple[Any, dict[str, Any] | None] | None = None
         self.files: dict[str, tuple[int, int]] = {}
+        self.filed = 0
 
     def figure_id(self, figure: Any) -> str:
         """The figure's own name, stable for its life in this kernel."""

@@ -135,17 +135,11 @@ def _spec(obj: Any, kind: str) -> tuple[str, Any]:
         return PLOTLY_MIME, json.loads(obj.to_json(validate=False))
     if kind == "altair":
         return VEGALITE_MIME, obj.to_dict()
-    from bokeh.document import Document
+    from bokeh.embed.util import OutputDocumentFor
 
-    document = obj.document
-    if document is not None:
+    # Bokeh's current document keeps what earlier cells showed: only this object is wanted.
+    with OutputDocumentFor([obj]) as document:
         return BOKEH_MIME, {"doc": _plain(document.to_json(deferred=False))}
-    document = Document()
-    document.add_root(obj)
-    try:
-        return BOKEH_MIME, {"doc": _plain(document.to_json(deferred=False))}
-    finally:
-        document.remove_root(obj)
 
 
 def _plain(value: Any) -> Any:
