@@ -186,17 +186,19 @@ def make_shell() -> KernelShell:
     shell: Any = KernelShell.instance(config=config, display_pub_class=Publisher, displayhook_class=Hook)
     add_formatters(shell)
     install_magic(shell)
-    _warm_up(shell)
-    shell.push({"os": os, "sys": sys}, interactive=False)
+    _give_names(shell)
     return cast("KernelShell", shell)
 
 
-def _warm_up(shell: Any) -> None:
-    """Run a good and a bad cell: what they import and compile is then shared by all forks."""
-    shell.send = lambda _message: None
-    for code in ("[1]", "1/0"):
-        shell.run_cell(code)
+def forget_cells(shell: Any) -> None:
+    """As if no cell had run yet."""
     shell.reset(new_session=False)
+    shell.execution_count = 1
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         if hasattr(sys, name):
             delattr(sys, name)
+    _give_names(shell)
+
+
+def _give_names(shell: Any) -> None:
+    shell.push({"os": os, "sys": sys}, interactive=False)

@@ -4,8 +4,8 @@ Started by `engine.py` as `python -I -m ci_integrations.local.sandbox.zygote` wi
 one packet socket as its standard input: whatever is in its memory can be read in every sandbox. It ends when that
 socket closes, and every agent ends with it.
 
-    host → zygote   {level, preload}, once; then create {id} + the agent's end of its channel
-    zygote → host   ready {...} or broken {error}; created {id, pid} + pidfd, or failed {id, error}
+    host → zygote   {level, preload, folder}, once; then create {id} + the agent's end of its channel
+    zygote → host   ready or broken {error, interpreter}; created {id, pid} + pidfd, or failed {id, error}
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from ci_integrations.local.sandbox import wire
 from ci_integrations.local.sandbox.api import EngineError
 
 _KERNEL: Final = "ci_integrations.local.sandbox.kernel"
+_NEEDED_SOON: Final = {"matplotlib.pyplot": ("matplotlib.backends.backend_agg", "IPython.core.pylabtools")}
+"""What the first use of a module would import, without side effects."""
 
 
 def main() -> None:
@@ -37,9 +39,14 @@ def main() -> None:
     config, _ = received
     try:
         preload(config["preload"])
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the code of packages: reported
+        wire.send(host, {"op": "broken", "error": f"{type(error).__name__}: {error}", "interpreter": True})
+        return
+    try:
         level = _level(config)
-    except (OSError, EngineError) as error:
-        wire.send(host, {"op": "broken", "error": str(error)})
+    except Exception as error:  # noqa: BLE001 - reported
+        known = isinstance(error, OSError | EngineError)
+        wire.send(host, {"op": "broken", "error": f"{error}" if known else f"{type(error).__name__}: {error}"})
         return
     wire.send(host, {"op": "ready"})
     _serve(host, level)
@@ -72,13 +79,13 @@ def _level(config: dict[str, Any]) -> Level:
 
 def preload(modules: list[str]) -> None:
     """Import what sandboxes are likely to need. First the kernel: its shell must exist before pyplot is loaded."""
-    for name in (_KERNEL, *modules):
-        if not _installed(name):
-            continue
-        module = importlib.import_module(name)
-        prepare = getattr(module, "prepare", None) if name == _KERNEL else None
-        if prepare is not None:
-            prepare()
+    kernel: Any = importlib.import_module(_KERNEL)
+    kernel.prepare()
+    for name in modules:
+        for each in (name, *_NEEDED_SOON.get(name, ())):
+            if _installed(each):
+                importlib.import_module(each)
+    kernel.warm_up()
     if threading.active_count() != 1 or len(os.listdir("/proc/self/task")) != 1:  # noqa: PTH208
         raise OSError(f"a preloaded module started a thread: {', '.join(modules)}")
     gc.collect()

@@ -260,7 +260,10 @@ async def _start_engine(options: Options) -> Engine:
 
 
 def _import_slow_parts() -> None:
-    """While the engine warms up on another core: the SDK's service classes take most of a second."""
+    """While the engine warms up on another core."""
+    import uvicorn.protocols.http.httptools_impl  # noqa: F401
+
+    from ci_integrations.local.server import app, control, tunnel  # noqa: F401
     from ci_integrations.local.server.envd import rpc
 
     with contextlib.suppress(Exception):  # said to the client that asks for them
