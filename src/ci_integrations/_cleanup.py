@@ -81,4 +81,5 @@ def _in_forked_child() -> None:
     forget_workers()
 
 
-os.register_at_fork(after_in_child=_in_forked_child)
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_in_forked_child)

@@ -13,8 +13,10 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from ci_integrations.local import container
 
 STOP_SECONDS = 3.0
 
@@ -40,20 +42,22 @@ class _Server:
     """One child process."""
 
     def __init__(self, options: dict[str, Any]) -> None:
+        start = _start(options)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "ci_integrations.local.server", "--child"],
+            start.argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl+C at a terminal stops a cell, not the server
         )
         try:
-            answer = self._ask(json.dumps(options).encode() + b"\n")
+            answer = self._ask(json.dumps(dict(start.options)).encode() + b"\n")
         except BaseException as error:
             self.stop()
             if isinstance(error, BrokenPipeError):
                 raise LocalServerError("the local server ended at once; its own words are on stderr") from None
             raise
-        self.endpoint = self._read(answer)
+        endpoint = self._read(answer)
+        self.endpoint = replace(endpoint, url=start.url or endpoint.url)
 
     def _ask(self, line: bytes) -> bytes:
         if self._process.stdin is None or self._process.stdout is None:
@@ -97,6 +101,16 @@ class _Server:
         self._process.returncode = 0
 
 
+def _start(options: dict[str, Any]) -> container.Start:
+    """On Linux the server as it is, elsewhere in a container."""
+    if not container.wanted(options):
+        return container.Start([sys.executable, "-m", "ci_integrations.local.server", "--child"], options, "")
+    try:
+        return container.prepare(options)
+    except container.NoContainerError as error:
+        raise LocalServerError(str(error)) from None
+
+
 class _State:
     """Of this process; a fork starts with a fresh one."""
 
@@ -111,8 +125,8 @@ _state = _State()
 def local_endpoint(**options: Any) -> Endpoint:
     """The local server of this process, started by the first call; a server that died is replaced.
 
-    `options` are those of `local.server.main.Options`; calls with equal options share one server.
-    Raises LocalServerError.
+    `options` are those of `local.server.main.Options`; calls with equal options share one server. Where this is not
+    Linux, or with `isolation="container"`, it runs in a container (Docker or Podman). Raises LocalServerError.
     """
     key = json.dumps(options, sort_keys=True)
     with _state.lock:
@@ -140,4 +154,5 @@ def _after_fork() -> None:
 
 
 atexit.register(stop_local_servers)
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_after_fork)

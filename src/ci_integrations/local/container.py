@@ -1,0 +1,126 @@
+"""Where this is not Linux: the same server in a Linux container. For `launcher.py`.
+
+Docker or Podman is called as a program. The container is a child like the server itself: its options come on stdin, its
+address on stdout, and it ends when stdin does. The port is the same inside and outside, so that `get_host` is right.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ci_integrations._version import __version__
+
+IMAGE = f"ci-integrations-local:{__version__}"
+PACKAGE = Path(__file__).parent.parent
+ENGINES = ("docker", "podman")
+UNCONFINED = {
+    "docker": ("seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"),
+    "podman": ("seccomp=unconfined", "unmask=ALL"),
+}
+"""The server needs namespaces and mounts of its own to isolate what runs in it; it puts a stricter filter on that."""
+REMEDY = (
+    "the local sandbox needs Linux: start Docker or Podman, in which it then runs, or set E2B_API_KEY to run code in "
+    "the cloud"
+)
+
+
+class NoContainerError(RuntimeError):
+    """No container can be started; the message names the remedy."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """How the server's process is started, what it is told, and how it is reached."""
+
+    argv: list[str]
+    options: Mapping[str, Any]
+    url: str
+
+
+def wanted(options: Mapping[str, Any], platform: str = sys.platform) -> bool:
+    """On Linux only when asked for by name."""
+    return platform != "linux" or options.get("isolation") == "container"
+
+
+def prepare(options: Mapping[str, Any]) -> Start:
+    """Everything for a container with these options; builds its image once. Raises NoContainerError."""
+    if options.get("templates"):
+        raise NoContainerError(
+            "template files are not read into the container: bake what they hold into files=, setup="
+        )
+    program = find_engine(shutil.which)
+    if not _succeeds([program, "image", "inspect", IMAGE]):
+        _build(program)
+    port = options.get("port") or _free_port()
+    inside = {"token": "e2b_" + secrets.token_hex(20), **options, "host": "0.0.0.0", "port": port}  # noqa: S104
+    if options.get("isolation") == "container":
+        inside["isolation"] = "auto"
+    return Start(run_command(program, port), inside, f"http://127.0.0.1:{port}")
+
+
+def find_engine(which: Callable[[str], str | None]) -> str:
+    """Docker's program, or Podman's. Raises NoContainerError."""
+    for name in ENGINES:
+        if program := which(name):
+            return program
+    raise NoContainerError(f"no Docker and no Podman here: {REMEDY}")
+
+
+def run_command(program: str, port: int) -> list[str]:
+    """The container: reached from this machine only, gone when it ends."""
+    options = UNCONFINED[Path(program).stem]
+    security = [word for option in options for word in ("--security-opt", option)]
+    published = ["--publish", f"127.0.0.1:{port}:{port}"]
+    return [program, "run", "--rm", "--interactive", "--init", *published, *security, IMAGE, "--child"]
+
+
+def build_command(program: str, requirements: Iterable[str]) -> list[str]:
+    """The image, from this package's own files."""
+    packages = ["--build-arg", f"REQUIREMENTS={' '.join(requirements)}"]
+    return [
+        program,
+        "build",
+        "--tag",
+        IMAGE,
+        "--file",
+        str(PACKAGE / "local" / "Containerfile"),
+        *packages,
+        str(PACKAGE),
+    ]
+
+
+def requirements(lines: Iterable[str]) -> list[str]:
+    """What the base package and the extra `local` need, from the metadata's lines, without markers."""
+    found = []
+    for line in lines:
+        name, _, marker = line.partition(";")
+        if "extra" not in marker or re.search(r"""extra\s*==\s*["']local["']""", marker):
+            found.append(name.replace(" ", ""))
+    return found
+
+
+def _build(program: str) -> None:
+    """Minutes, once per version; what the engine says goes to stderr."""
+    command = build_command(program, requirements(metadata.requires("ci-integrations") or ()))
+    sys.stderr.write(f"building the image {IMAGE} for the local sandbox, once\n")
+    if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
+        raise NoContainerError(f"{program} could not build {IMAGE}, see above. Is it running? Otherwise: {REMEDY}")
+
+
+def _succeeds(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
