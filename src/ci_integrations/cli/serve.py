@@ -39,6 +39,10 @@ def serve(
         Path | None,
         typer.Option(help="TOML file with template definitions. Default: pyproject.toml here, if it has some."),
     ] = None,
+    memory: Annotated[int | None, typer.Option(help="MiB for each sandbox. Default: 1024.", min=1)] = None,
+    disk: Annotated[int | None, typer.Option(help="MiB for its home, and for /tmp. Default: 1024.", min=1)] = None,
+    processes: Annotated[int | None, typer.Option(help="At one time in each sandbox. Default: 256.", min=1)] = None,
+    cpu_seconds: Annotated[int | None, typer.Option(help="Of each sandbox. Default: no limit.", min=1)] = None,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log lines as JSON.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON instead of shell lines.")] = False,
     while_pid: Annotated[int, typer.Option(hidden=True)] = 0,
@@ -55,15 +59,17 @@ def serve(
 
     Health is at /health, Prometheus metrics at /metrics (these need the extra "serve").
     """
+    wanted = {"memory": memory, "disk": disk, "processes": processes, "cpu_seconds": cpu_seconds}
+    limits = {name: value for name, value in wanted.items() if value is not None}
     if print_env:
         files = {"--token-file": token_file, "--templates": templates}
         flags = [name for name, wanted in (("--log-json", log_json), ("--json", as_json)) if wanted]
-        _in_background(
-            _arguments({"--port": port, "--host": host, "--pool": pool, "--isolation": isolation}, files, flags)
-        )
+        values = {"--port": port, "--host": host, "--pool": pool, "--isolation": isolation}
+        flagged = {f"--{name.replace('_', '-')}": value for name, value in limits.items()}
+        _in_background(_arguments({**values, **flagged}, files, flags))
         return
     token = _token(token_file)
-    from ci_integrations.local.sandbox.api import EngineError
+    from ci_integrations.local.sandbox.api import EngineError, check_limits, limits_in_mib
     from ci_integrations.local.server import main as server
 
     if while_pid:
@@ -77,6 +83,7 @@ def serve(
             host=host,
             isolation=isolation,
             templates=str(templates) if templates else None,
+            limits=check_limits(limits_in_mib(limits)),
             on_ready=lambda address: _tell(address, as_json=as_json),
         )
     except (server.CannotServe, EngineError) as error:

@@ -27,9 +27,9 @@ def template(
 ) -> None:
     """Turn a definition into an E2B template; the local server takes the same file for its `template=NAME`.
 
-    Written in pyproject.toml (`packages` and `base` are for E2B; locally, what is installed here is there):
+    Written in pyproject.toml (locally, `packages` are laid over what is installed here):
 
-        [tool.ci-integrations.templates.analysis]
+        \\[tool.ci-integrations.templates.analysis]
         packages = ["polars", "duckdb>=1"]
         setup = ["mkdir -p /home/user/out"]
 

@@ -1,7 +1,7 @@
 """A template as written down: one definition for the local server and for E2B. Read from TOML; pure data.
 
 [tool.ci-integrations.templates.analysis]      # in pyproject.toml; `[templates.analysis]` in a file of its own
-packages = ["polars", "duckdb>=1"]             # installed with uv
+packages = ["polars", "duckdb>=1"]             # installed with uv or pip; locally once, on the host
 files = { "/home/user/lookup.csv" = "data/lookup.csv" }      # in the sandbox = here, beside the TOML file
 envs = { REGION = "eu" }
 setup = ["mkdir -p /home/user/out"]            # shell commands
@@ -10,8 +10,9 @@ base = "code-interpreter-v1"                   # E2B: the template to build on
 cpu = 2                                        # E2B
 memory = 2048                                  # MiB
 skip_cache = false                             # E2B: build every layer anew
-python = ".venv/bin/python"                    # local: the interpreter
+python = ".venv"                               # local: an interpreter or a virtual environment, with IPython
 preload = ["numpy", "pandas"]                  # local: imported before a sandbox is forked
+limits = { disk = 512, processes = 64 }        # local: of each sandbox; memory, disk, output, results in MiB
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+from ci_integrations.local.sandbox.api import limits_in_mib
 
 E2B_KERNELS = ("python", "bash", "deno", "java", "javascript", "r")
 """What E2B's own code-interpreter template holds."""
@@ -41,7 +44,8 @@ class TemplateDefinition:
     base: str = "code-interpreter-v1"
     """E2B: the template to build on."""
     packages: tuple[str, ...] = ()
-    """E2B: Python packages, installed with uv. The local server answers 501."""
+    """Python packages. E2B: installed with uv. Locally with uv or pip when first asked for, on this machine, into a
+    folder of the user's cache that sandboxes read and that is kept: the same list is not looked up again."""
     kernels: tuple[str, ...] = ("python",)
     """E2B: the languages that cells may be in. Locally those that are installed."""
     files: Mapping[str, Path] = field(default_factory=dict)
@@ -57,14 +61,17 @@ class TemplateDefinition:
     skip_cache: bool = False
     """E2B: build every layer anew."""
     python: Path | None = None
-    """The interpreter. The local server answers 501: its sandboxes have the Python that it runs in."""
+    """Local: an interpreter (3.11 or newer) or a virtual environment, with IPython in it. None: the server's own."""
     preload: tuple[str, ...] | None = None
     """Local: modules imported before a sandbox is forked. None: the server's own list."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Local: those of `Limits` that differ from the server's; memory, disk, output and results in MiB."""
 
 
 _KINDS: dict[str, type] = {
     "base": str, "packages": list, "kernels": list, "files": dict, "envs": dict, "setup": list, "cpu": int,
     "memory": int, "skip_cache": bool, "python": str, "preload": list,
+    "limits": dict,
 }  # fmt: skip
 
 
@@ -76,7 +83,11 @@ def load_definitions(path: Path) -> dict[str, TemplateDefinition]:
         raise DefinitionError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DefinitionError(f"{path} is not TOML: {error}") from error
-    tables = document.get("tool", {}).get("ci-integrations", document).get("templates", {})
+    return read_definitions(document.get("tool", {}).get("ci-integrations", document).get("templates", {}), path)
+
+
+def read_definitions(tables: Any, path: Path) -> dict[str, TemplateDefinition]:
+    """From what stands below `templates`; paths start beside `path`. Raises DefinitionError."""
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise DefinitionError(f"{path}: templates must be tables, [templates.NAME]")
     return {name: _definition(name, table, path) for name, table in tables.items()}
@@ -102,9 +113,21 @@ def _check(where: str, key: str, value: Any) -> None:
         raise DefinitionError(f"{where}: there is no setting {key!r}; there are {known}")
     if type(value) is not _KINDS[key]:
         raise DefinitionError(f"{where}: {key} must be a {_KINDS[key].__name__}, not {type(value).__name__}")
+    if key == "limits":
+        _check_limits(where, value)
+        return
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     if not all(isinstance(item, str) for item in inner):
         raise DefinitionError(f"{where}: {key} holds something else than strings")
+    if key == "packages" and any(item.startswith("-") for item in inner):
+        raise DefinitionError(f"{where}: packages are names and versions, not options of an installer")
+
+
+def _check_limits(where: str, value: Any) -> None:
+    try:
+        limits_in_mib(value)
+    except ValueError as error:
+        raise DefinitionError(f"{where}: {error}") from None
 
 
 def _check_files(where: str, files: Mapping[str, Path], here: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from ci_integrations.local.sandbox import engine as engines
-from ci_integrations.local.sandbox import levels
+from ci_integrations.local.sandbox import interpreters, levels
 from ci_integrations.local.sandbox.api import EngineError
 from ci_integrations.local.sandbox.bubblewrap import Bubblewrap
 from ci_integrations.local.sandbox.sources import Zygote
@@ -147,8 +147,8 @@ async def test_a_level_whose_trial_reaches_the_host_is_not_taken(monkeypatch):
     """`none` in the clothes of a level: the trial run notices, whatever the zygote said."""
     real = levels.start
 
-    async def disguised(level, preload):
-        return await real("none", preload)
+    async def disguised(level, *rest):
+        return await real("none", *rest)
 
     monkeypatch.setattr(levels, "start", disguised)
     with pytest.raises(EngineError, match=r"reached a file of the host and a service on the host's loopback"):
@@ -197,4 +197,4 @@ def test_in_a_container_the_remedy_is_a_flag_of_docker(monkeypatch):
 def test_without_bwrap_the_level_says_so(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with pytest.raises(EngineError, match="bwrap is not installed"):
-        Bubblewrap.find()
+        Bubblewrap.find(interpreters.ours())

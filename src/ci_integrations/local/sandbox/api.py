@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Protocol
 
 MiB = 1 << 20
 Level = Literal["namespaces", "bubblewrap", "landlock", "none"]
 HOME = "/home/user"
+_IN_BYTES = ("memory", "disk", "output", "results")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,28 @@ class Limits:
     """Of stdout and stderr of one cell; what comes after is counted and dropped."""
     results: int = 64 * MiB
     """Of all results of one cell."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+            if not whole and not (name == "cpu_seconds" and value is None):
+                raise ValueError(f"the limit {name} must be a whole number above 0, not {value!r}")
+
+
+def limits_in_mib(given: Mapping[str, Any]) -> dict[str, int]:
+    """Arguments of Limits, with bytes for the MiB that people write. Raises ValueError."""
+    limits = {name: value * MiB if name in _IN_BYTES and type(value) is int else value for name, value in given.items()}
+    check_limits(limits)
+    return limits
+
+
+def check_limits(given: Mapping[str, Any]) -> Limits:
+    """Limits of these names and values, in bytes. Raises ValueError."""
+    known = [limit.name for limit in fields(Limits)]
+    for name in given:
+        if name not in known:
+            raise ValueError(f"there is no limit {name!r}; there are {', '.join(known)}")
+    return Limits(**given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,3 +185,7 @@ class SandboxDead(Exception):  # noqa: N818 - states a condition
 
 class EngineError(Exception):
     """The engine could not do it; the message is for people and names the remedy."""
+
+
+class InterpreterError(EngineError):
+    """The Python for the sandboxes does not work, at whatever level."""

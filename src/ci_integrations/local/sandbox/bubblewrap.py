@@ -12,13 +12,14 @@ import random
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from ci_integrations.local.sandbox import template, wire
 from ci_integrations.local.sandbox.api import HOME, EngineError, Limits
 from ci_integrations.local.sandbox.ids import FIRST_HOST_UID, HOST_UIDS, may_use_spare_uids
+from ci_integrations.local.sandbox.interpreters import Interpreter
 from ci_integrations.local.sandbox.packets import close_all
 from ci_integrations.local.sandbox.sandboxes import LocalSandbox
 
@@ -30,16 +31,17 @@ class Bubblewrap:
 
     alive = True
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, interpreter: Interpreter) -> None:
         self._program = program
+        self._interpreter = interpreter
         self._sandboxes: set[LocalSandbox] = set()
 
     @classmethod
-    def find(cls) -> Bubblewrap:
+    def find(cls, interpreter: Interpreter) -> Bubblewrap:
         program = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
         if program is None:
             raise EngineError("bwrap is not installed")
-        return cls(program)
+        return cls(program, interpreter)
 
     async def create(self, limits: Limits) -> LocalSandbox:
         """Raises EngineError with bwrap's own words."""
@@ -74,14 +76,13 @@ class Bubblewrap:
     def _popen(
         self, channel: socket.socket, info: int, texts: Mapping[str, int], limits: Limits, uid: int | None
     ) -> subprocess.Popen[bytes]:
-        from ci_integrations.local.sandbox.sources import bare_environment, interpreter_command
-
+        around = arguments(limits, texts, self._interpreter.shown)
         return subprocess.Popen(
-            [self._program, "--info-fd", str(info), *arguments(limits, texts), "--", *interpreter_command(_AGENT)],
+            [self._program, "--info-fd", str(info), *around, "--", *self._interpreter.command(_AGENT)],
             stdin=channel.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=bare_environment(),
+            env=self._interpreter.environment(),
             cwd="/",
             pass_fds=[info, *texts.values()],
             start_new_session=True,
@@ -110,7 +111,7 @@ def _last_words(process: subprocess.Popen[bytes]) -> str | None:
     return said.splitlines()[-1] if said else None
 
 
-def arguments(limits: Limits, texts: Mapping[str, int]) -> list[str]:
+def arguments(limits: Limits, texts: Mapping[str, int], shown: Sequence[str]) -> list[str]:
     """bwrap's, without the program: the protection is in these."""
     words = [
         "--unshare-all",
@@ -122,12 +123,12 @@ def arguments(limits: Limits, texts: Mapping[str, int]) -> list[str]:
         "ALL",
     ]
     words += ["--uid", "1000", "--gid", "1000", "--hostname", "sandbox", "--chdir", "/"]
-    for path in _shown():
+    for path in _outside_of_tmp(shown):
         words += ["--ro-bind", path, path]
     words += ["--proc", "/proc", "--dev", "/dev"]
     for place in (HOME, "/tmp", "/var/tmp", "/dev/shm", "/run"):  # noqa: S108
         words += ["--size", str(limits.disk), "--tmpfs", place]
-    for path in _outermost(filter(template.is_hidden, template.interpreter_paths())):
+    for path in _outermost(filter(template.is_hidden, shown)):
         words += ["--ro-bind", path, path]
     for name, fd in texts.items():
         words += ["--ro-bind-data", str(fd), f"/{name}"]
@@ -151,8 +152,8 @@ def _read_all(fd: int) -> bytes:
         return stream.read()
 
 
-def _shown() -> list[str]:
-    wanted = (*template.SYSTEM, *(f"/etc/{name}" for name in template.ETC), *template.interpreter_paths())
+def _outside_of_tmp(shown: Sequence[str]) -> list[str]:
+    wanted = (*template.SYSTEM, *(f"/etc/{name}" for name in template.ETC), *shown)
     return _outermost(path for path in wanted if Path(path).exists() and not template.is_hidden(path))
 
 

@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Final, Literal
 
-from ci_integrations.local.sandbox import levels
+from ci_integrations.local.sandbox import interpreters, levels
 from ci_integrations.local.sandbox.api import EngineError, Level, Limits, SandboxSpec
 from ci_integrations.local.sandbox.sandboxes import LocalSandbox
 from ci_integrations.local.sandbox.sources import Source
@@ -24,18 +25,26 @@ _log = logging.getLogger(__name__)
 
 
 async def start_engine(
-    *, isolation: Level | Literal["auto"] = "auto", preload: Sequence[str] = DEFAULT_PRELOAD, pool: int = 0
+    *,
+    isolation: Level | Literal["auto"] = "auto",
+    preload: Sequence[str] = DEFAULT_PRELOAD,
+    pool: int = 0,
+    python: str | Path | None = None,
+    packages: Sequence[str] = (),
 ) -> LocalEngine:
     """An engine at the named level, or at the strongest that passes its trial run; "none" only by name.
 
     `preload`: modules that every sandbox has loaded already; those that are not installed are left out. `pool`:
-    sandboxes kept ready, each about 6 MiB. Raises EngineError, naming what failed and what mends it.
+    sandboxes kept ready, each about 6 MiB. `python`: an interpreter or the folder of a virtual environment, with
+    IPython; None: the one that runs this. `packages`: folders of packages that come before its own, named
+    `site-packages`. Raises EngineError, naming what failed and what mends it.
     """
     if isolation == "none":
         _log.warning('isolation="none": the code can do everything that you can do on this machine')
-    level, source, why_not_stronger = await levels.choose(isolation, preload)
+    interpreter = await interpreters.find(python, packages)
+    level, source, why_not_stronger = await levels.choose(isolation, preload, interpreter)
     _log.info("local sandboxes at level %s%s", level, f" ({why_not_stronger})" if why_not_stronger else "")
-    engine = LocalEngine(level, source, why_not_stronger, preload, pool)
+    engine = LocalEngine(level, source, why_not_stronger, pool, lambda: levels.start(level, preload, interpreter))
     engine.refill()
     return engine
 
@@ -44,12 +53,17 @@ class LocalEngine:
     """See `api.Engine`. A fork server that died is replaced with the next request."""
 
     def __init__(
-        self, level: Level, source: Source, why_not_stronger: str | None, preload: Sequence[str], pool: int
+        self,
+        level: Level,
+        source: Source,
+        why_not_stronger: str | None,
+        pool: int,
+        start_again: Callable[[], Awaitable[Source]],
     ) -> None:
         self.level = level
         self.why_not_stronger = why_not_stronger
         self._source = source
-        self._preload = preload
+        self._start_again = start_again
         self._pool_size = pool
         self._pool: deque[LocalSandbox] = deque()
         self._refilling: asyncio.Task[None] | None = None
@@ -91,7 +105,7 @@ class LocalEngine:
         async with self._restarting:
             if not self._source.alive:
                 await self._source.close()
-                self._source = await levels.start(self.level, self._preload)
+                self._source = await self._start_again()
             return self._source
 
     def refill(self) -> None:

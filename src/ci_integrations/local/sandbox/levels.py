@@ -13,8 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from ci_integrations.local.sandbox.api import Child, EngineError, Entry, Level, Limits, SandboxDead, SandboxSpec
+from ci_integrations.local.sandbox.api import (
+    Child,
+    EngineError,
+    Entry,
+    InterpreterError,
+    Level,
+    Limits,
+    SandboxDead,
+    SandboxSpec,
+)
 from ci_integrations.local.sandbox.bubblewrap import Bubblewrap
+from ci_integrations.local.sandbox.interpreters import Interpreter
 from ci_integrations.local.sandbox.sandboxes import LocalSandbox
 from ci_integrations.local.sandbox.sources import Source, Zygote
 
@@ -39,13 +49,17 @@ result = [1 + 1, reached]
 """
 
 
-async def choose(isolation: Level | Literal["auto"], preload: Sequence[str]) -> tuple[Level, Source, str | None]:
+async def choose(
+    isolation: Level | Literal["auto"], preload: Sequence[str], interpreter: Interpreter
+) -> tuple[Level, Source, str | None]:
     """The level, its running source, and why no stronger one. Raises EngineError when none passes."""
     wanted = STRONGEST_FIRST if isolation == "auto" else (isolation,)
     failures: dict[Level, str] = {}
     for level in wanted:
         try:
-            source = await _tried(level, preload)
+            source = await _tried(level, preload, interpreter)
+        except InterpreterError:
+            raise  # not a matter of isolation: no other level and no security option would help
         except EngineError as error:
             failures[level] = str(error)
             continue
@@ -53,15 +67,15 @@ async def choose(isolation: Level | Literal["auto"], preload: Sequence[str]) -> 
     raise EngineError(_refusal(failures))
 
 
-async def start(level: Level, preload: Sequence[str]) -> Source:
+async def start(level: Level, preload: Sequence[str], interpreter: Interpreter) -> Source:
     """A source of sandboxes at this level, untried. Raises EngineError."""
     if level == "bubblewrap":
-        return Bubblewrap.find()
-    return await Zygote.start(level, preload)
+        return Bubblewrap.find(interpreter)
+    return await Zygote.start(level, preload, interpreter)
 
 
-async def _tried(level: Level, preload: Sequence[str]) -> Source:
-    source = await start(level, preload)
+async def _tried(level: Level, preload: Sequence[str], interpreter: Interpreter) -> Source:
+    source = await start(level, preload, interpreter)
     try:
         await asyncio.wait_for(_try(source, level), _TRIAL_SECONDS)
     except SandboxDead as death:

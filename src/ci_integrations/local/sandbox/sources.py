@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import ci_integrations
 from ci_integrations.local.sandbox import wire
 from ci_integrations.local.sandbox.api import EngineError, Level, Limits
 from ci_integrations.local.sandbox.folders import make_folder, remove_tree
+from ci_integrations.local.sandbox.interpreters import Interpreter
 from ci_integrations.local.sandbox.packets import Packets
 from ci_integrations.local.sandbox.sandboxes import LocalSandbox
 
@@ -37,12 +37,20 @@ class Source(Protocol):
 class Zygote:
     """A running fork server and the sandboxes it made. They end with it, and it ends with us."""
 
-    def __init__(self, process: subprocess.Popen[bytes], end: socket.socket, level: Level, folder: str | None) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        end: socket.socket,
+        level: Level,
+        folder: str | None,
+        interpreter: Interpreter,
+    ) -> None:
         loop = asyncio.get_running_loop()
         self._process = process
         self._end = Packets(end, self._received, self._lost)
         self._complaints = _Tail(process.stderr)
         self._folder = folder
+        self._interpreter = interpreter
         self._swept = level in _WITHOUT_PID_NAMESPACE
         self._ready: asyncio.Future[None] = loop.create_future()
         self._wanted: dict[int, tuple[socket.socket, asyncio.Future[LocalSandbox]]] = {}
@@ -52,13 +60,13 @@ class Zygote:
         self.alive = True
 
     @classmethod
-    async def start(cls, level: Level, preload: Sequence[str]) -> Zygote:
+    async def start(cls, level: Level, preload: Sequence[str], interpreter: Interpreter) -> Zygote:
         """Raises EngineError with the zygote's own words when the level does not work here."""
         folder = make_folder() if level in _WITHOUT_PID_NAMESPACE else None
         ours, theirs = wire.pair()
         with theirs:
-            process = _launch("ci_integrations.local.sandbox.zygote", theirs)
-        zygote = cls(process, ours, level, folder)
+            process = _launch(interpreter, "ci_integrations.local.sandbox.zygote", theirs)
+        zygote = cls(process, ours, level, folder, interpreter)
         try:
             await zygote._end.send({"level": level, "preload": list(preload), "folder": folder})
             await asyncio.wait_for(zygote._ready, _START_SECONDS)
@@ -91,7 +99,9 @@ class Zygote:
             case "ready":
                 self._ready.set_result(None)
             case "broken":
-                self._ready.set_exception(EngineError(message["error"]))
+                error = message["error"]
+                broken = self._interpreter.broken(error) if message.get("interpreter") else EngineError(error)
+                self._ready.set_exception(broken)
             case "created":
                 self._created(message, fds[0])
             case "failed":
@@ -135,9 +145,17 @@ class Zygote:
             channel.close()
             _reject(future, error)
         self._wanted.clear()
-        _reject(self._ready, error)
+        if not self._ready.done():
+            _reject(self._ready, self._stillborn() or error)
         for sandbox in list(self._sandboxes.values()):
             sandbox.orphaned()
+
+    def _stillborn(self) -> EngineError | None:
+        """An exception before it could say anything is Python's; isolation that fails is reported or kills."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)  # it has closed its socket: it is ending
+        said = self._complaints.text()
+        return self._interpreter.broken(said.splitlines()[-1]) if self._process.returncode == 1 and said else None
 
     def _epitaph(self) -> str:
         said = self._complaints.text()
@@ -195,37 +213,13 @@ class _Tail:
         self._stream.close()
 
 
-def interpreter_command(module: str) -> list[str]:
-    """Our interpreter without the caller's folders and user site; packages come by `bare_environment`'s PYTHONPATH."""
-    return [sys.executable, "-s", "-P", "-m", module]
-
-
-def _launch(module: str, stdin: socket.socket) -> subprocess.Popen[bytes]:
+def _launch(interpreter: Interpreter, module: str, stdin: socket.socket) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        interpreter_command(module),
+        interpreter.command(module),
         stdin=stdin.fileno(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=bare_environment(),
+        env=interpreter.environment(),
         cwd="/",
         start_new_session=True,
     )
-
-
-def bare_environment() -> dict[str, str]:
-    """Made from nothing: all of it can be read inside the sandboxes."""
-    threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    packages = [path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
-    packages += [str(Path(path).resolve().parent) for path in ci_integrations.__path__]
-    return {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(packages)),
-        "MPLCONFIGDIR": str(_cache_folder() / "matplotlib"),
-        **dict.fromkeys(threads, "1"),
-    }
-
-
-def _cache_folder() -> Path:
-    """Where the zygote keeps matplotlib's list of fonts between two starts."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "ci-integrations"

@@ -44,9 +44,8 @@ def main() -> None:
         return
     try:
         level = _level(config)
-    except Exception as error:  # noqa: BLE001 - reported
-        known = isinstance(error, OSError | EngineError)
-        wire.send(host, {"op": "broken", "error": f"{error}" if known else f"{type(error).__name__}: {error}"})
+    except (OSError, EngineError) as error:
+        wire.send(host, {"op": "broken", "error": str(error)})
         return
     wire.send(host, {"op": "ready"})
     _serve(host, level)

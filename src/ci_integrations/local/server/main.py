@@ -19,14 +19,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ci_integrations.local.sandbox.api import Engine, Limits
+from ci_integrations.local.sandbox.api import Engine, Limits, check_limits
 
 LOG = logging.getLogger(__name__)
 EXPIRE_SECONDS = 0.2
@@ -57,11 +57,12 @@ class Options:
     preload: Sequence[str] | None = None
     """Modules that every sandbox has imported already. None: numpy, pandas and matplotlib.pyplot."""
     limits: Limits = field(default_factory=Limits)
-    """Of each sandbox: see Limits."""
+    """Of each sandbox: see Limits. `local_endpoint` takes a dict of those that differ, `{"memory": 2 * 2**30}`."""
     log_json: bool = False
     """Log lines as JSON, with the life of each sandbox."""
-    templates: str | None = None
-    """A TOML file with template definitions. `pyproject.toml` in the working directory when None, if it has some."""
+    templates: str | Mapping[str, Any] | None = None
+    """A TOML file with template definitions, or the definitions by name, as dicts. `pyproject.toml` in the working
+    directory when None, if it has some."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,19 @@ def serve(
     host: str = "127.0.0.1",
     isolation: str = "auto",
     templates: str | None = None,
+    limits: Limits | None = None,
     on_ready: Callable[[Address], None] = lambda _: None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, then ends every sandbox. Raises CannotServe and the engine's EngineError."""
     options = Options(
-        host=host, port=port, token=token, pool=pool, isolation=isolation, log_json=log_json, templates=templates
+        host=host,
+        port=port,
+        token=token,
+        pool=pool,
+        isolation=isolation,
+        log_json=log_json,
+        templates=templates,
+        limits=limits or Limits(),
     )
     set_up_logging(log_json=log_json)
     asyncio.run(_serve(options, on_ready))
@@ -111,8 +120,12 @@ def serve_child() -> int:
     """The launcher's child: options come as a line on stdin, the address goes out on stdout, stdin's end ends it."""
     set_up_logging(log_json=False)
     given = json.loads(sys.stdin.buffer.readline())
-    limits = Limits(**given.pop("limits", {}))
-    return asyncio.run(_serve_child(Options(**given, limits=limits)))
+    try:
+        options = Options(**given | {"limits": check_limits(given.get("limits") or {})})
+    except (TypeError, ValueError) as error:
+        _say({"error": f"{error}", "kind": type(error).__name__})
+        return 1
+    return asyncio.run(_serve_child(options))
 
 
 async def _serve_child(options: Options) -> int:
@@ -173,7 +186,7 @@ async def running(options: Options, engine: Engine | None = None, **table_option
     from ci_integrations.local.server.templates import Templates
 
     gauges = Gauges()
-    templates = Templates(engine, definitions, lambda preload: _start_engine(replace(options, preload=preload)))
+    templates = Templates(engine, definitions, partial(_start_another, replace(options, isolation=engine.level)))
     table = SandboxTable(
         engine, templates=templates, limits=options.limits, on_event=partial(_note, gauges), **table_options
     )
@@ -228,17 +241,19 @@ def _note(gauges: Any, event: str, sandbox_id: str) -> None:
     LOG.info("sandbox %s %s", sandbox_id, event)
 
 
-def _definitions(path: str | None) -> dict[str, Any]:
-    """A file that was named must be right; one that is only found may be somebody else's."""
-    from ci_integrations.local.definition import DefinitionError, load_definitions
+def _definitions(given: str | Mapping[str, Any] | None) -> dict[str, Any]:
+    """What was named must be right; a file that is only found may be somebody else's."""
+    from ci_integrations.local.definition import DefinitionError, load_definitions, read_definitions
 
-    found = Path(path or "pyproject.toml")
-    if path is None and not found.exists():
+    found = Path(given if isinstance(given, str) else "pyproject.toml")
+    if given is None and not found.exists():
         return {}
     try:
+        if isinstance(given, Mapping):
+            return read_definitions(given, Path("templates="))
         return load_definitions(found)
     except DefinitionError as error:
-        if path is not None:
+        if given is not None:
             raise CannotServe(str(error)) from None
         LOG.warning("no templates are taken from here: %s", error)
         return {}
@@ -250,10 +265,18 @@ async def _expire(table: Any) -> None:
         table.expire()
 
 
-async def _start_engine(options: Options) -> Engine:
+async def _start_another(
+    options: Options, *, python: Path | None, packages: Sequence[str], preload: Sequence[str] | None
+) -> Engine:
+    """For templates, at the level of the first."""
+    wanted = options if preload is None else replace(options, preload=preload)
+    return await _start_engine(wanted, python=python, packages=packages)
+
+
+async def _start_engine(options: Options, **interpreter: Any) -> Engine:
     from ci_integrations.local.sandbox.engine import start_engine
 
-    wishes: dict[str, Any] = {"isolation": options.isolation, "pool": options.pool}
+    wishes: dict[str, Any] = {"isolation": options.isolation, "pool": options.pool, **interpreter}
     if options.preload is not None:
         wishes["preload"] = tuple(options.preload)
     return await start_engine(**wishes)

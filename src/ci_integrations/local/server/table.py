@@ -92,9 +92,9 @@ class SandboxTable:
 
     async def _make(self, wishes: Wishes) -> Record:
         sandbox_id = new_sandbox_id()
-        spec = self._spec(sandbox_id, wishes)
-        engine = await self.templates.engine(wishes.template_id)
-        sandbox = await engine.create(spec)
+        kit = await self.templates.kit(wishes.template_id)
+        spec = self._spec(sandbox_id, wishes, kit.packages)
+        sandbox = await kit.engine.create(spec)
         try:
             return await self._furnish(sandbox, spec, wishes)
         except BaseException:
@@ -131,10 +131,12 @@ class SandboxTable:
         rules = Rules(allow=tuple(spec.allow_hosts), trusted=packages.trusted_index())
         return await open_network(sandbox, rules)
 
-    def _spec(self, sandbox_id: str, wishes: Wishes) -> SandboxSpec:
+    def _spec(self, sandbox_id: str, wishes: Wishes, folders: tuple[str, ...]) -> SandboxSpec:
         own = {"E2B_SANDBOX": "true", "E2B_SANDBOX_ID": sandbox_id, "E2B_TEMPLATE_ID": wishes.template_id}
         opened = bool(wishes.allow_internet) or bool(wishes.allow_out)
         ways = {**proxy_envs(), **packages.pip_envs()} if opened else {}
+        if folders:
+            ways["PYTHONPATH"] = ":".join([*folders, *filter(None, [ways.get("PYTHONPATH")])])
         return SandboxSpec(
             sandbox_id=sandbox_id,
             limits=self.templates.limits(wishes.template_id, self._limits),

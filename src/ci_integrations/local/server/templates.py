@@ -1,7 +1,8 @@
 """Which templates this server knows: the two built-in names, and the definitions of the user's TOML file.
 
-What a definition asks for is done when a sandbox is made: an engine with its preload list, its variables and memory,
-its files copied in, its setup commands run inside. Nothing is built or kept.
+What a definition asks for is done when a sandbox is made: an engine for its interpreter, packages and preload list,
+shared by all that ask for the same and started by the first; its variables and limits; its files copied in, its setup
+commands run inside. Only the packages are kept.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from ci_integrations.local.definition import TemplateDefinition
-from ci_integrations.local.sandbox.api import Engine, Limits, MiB
+from ci_integrations.local.sandbox.api import Engine, EngineError, Limits, limits_in_mib
 from ci_integrations.local.sandbox.worker_client import FileError, FileWorker
+from ci_integrations.local.server.environments import installed
 from ci_integrations.local.server.http import HttpError
 from ci_integrations.local.server.processes import Command, Ended, Output, ProcessTable, events
 
@@ -25,11 +28,31 @@ SETUP_SECONDS = 600.0
 READ = 256 * 1024
 KEPT = 4000
 """Characters of a failed setup command's output that its error shows."""
-StartEngine = Callable[[Sequence[str]], Awaitable[Engine]]
+
+
+class StartEngine(Protocol):
+    """Starts one more engine. Raises EngineError."""
+
+    def __call__(
+        self, *, python: Path | None, packages: Sequence[str], preload: Sequence[str] | None
+    ) -> Awaitable[Engine]: ...
+
+
+Kind = tuple[Path | None, tuple[str, ...], tuple[str, ...] | None]
+"""Interpreter, packages, preload list."""
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What the sandboxes of one kind are made with."""
+
+    engine: Engine
+    packages: tuple[str, ...] = ()
+    """Folders that its engine has on its path, and commands need on theirs."""
 
 
 class Templates:
-    """By name. Engines for preload lists of their own are started when they are first asked for."""
+    """By name. Engines of another kind than the server's own are started when they are first asked for."""
 
     def __init__(
         self,
@@ -40,34 +63,42 @@ class Templates:
         self._engine = engine
         self._definitions = dict.fromkeys(BUILT_IN) | dict(definitions or {})
         self._start = start
-        self._engines: dict[tuple[str, ...], Engine] = {}
-        self._starting = asyncio.Lock()
+        self._kits: dict[Kind, asyncio.Task[Kit]] = {}
 
     def get(self, name: str) -> TemplateDefinition | None:
-        """None for a built-in. HttpError 404 that lists the known ones, 501 for what cannot be done locally."""
+        """None for a built-in. HttpError 404 that lists the known ones."""
         if name not in self._definitions:
             known = ", ".join(sorted(self._definitions))
             raise HttpError(404, f"template '{name}' not found; this server knows: {known}")
-        definition = self._definitions[name]
-        if definition is not None:
-            _check(definition)
-        return definition
+        return self._definitions[name]
 
-    async def engine(self, name: str) -> Engine:
-        """The engine whose sandboxes have this template's modules loaded. Raises EngineError."""
+    async def kit(self, name: str) -> Kit:
+        """The engine of this template's kind. Its start goes on when a caller leaves. Raises EngineError."""
         definition = self._definitions[name]
-        if definition is None or definition.preload is None or self._start is None:
-            return self._engine
-        async with self._starting:
-            if definition.preload not in self._engines:
-                self._engines[definition.preload] = await self._start(definition.preload)
-            return self._engines[definition.preload]
+        kind = _kind(definition) if definition is not None else (None, (), None)
+        if definition is None or self._start is None or not any(part is not None and part != () for part in kind):
+            return Kit(self._engine)
+        if kind not in self._kits:
+            self._kits[kind] = asyncio.create_task(self._started(self._start, definition))
+        try:
+            return await asyncio.shield(self._kits[kind])
+        except EngineError as error:
+            self._kits.pop(kind, None)  # the next one may have a network
+            raise EngineError(f"template '{name}': {error}") from None
+
+    async def _started(self, start: StartEngine, definition: TemplateDefinition) -> Kit:
+        folders: list[str] = []
+        if definition.packages:
+            folders.append(str(await installed(definition.packages, definition.python, definition.directory)))
+        engine = await start(python=definition.python, packages=folders, preload=definition.preload)
+        return Kit(engine, tuple(folders))
 
     def limits(self, name: str, limits: Limits) -> Limits:
         definition = self._definitions[name]
-        if definition is None or definition.memory is None:
+        if definition is None:
             return limits
-        return replace(limits, memory=definition.memory * MiB)
+        memory = {"memory": definition.memory} if definition.memory is not None else {}
+        return replace(limits, **limits_in_mib(memory | dict(definition.limits)))
 
     async def prepare(self, name: str, files: FileWorker, processes: ProcessTable, home: str) -> None:
         """Copies its files and runs its setup in a fresh sandbox. HttpError 500 that shows what failed."""
@@ -80,20 +111,15 @@ class Templates:
             await _run(processes, command, home, name)
 
     async def close(self) -> None:
-        for engine in self._engines.values():
-            await engine.close()
+        for starting in self._kits.values():
+            starting.cancel()  # nothing to one that is done
+        for ended in await asyncio.gather(*self._kits.values(), return_exceptions=True):
+            if not isinstance(ended, BaseException):
+                await ended.engine.close()
 
 
-def _check(definition: TemplateDefinition) -> None:
-    for setting in ("python", "packages"):
-        if getattr(definition, setting):
-            error = HttpError(
-                501,
-                f"template '{definition.name}': {setting} is not done by the local server, whose sandboxes hold the "
-                "packages of the environment that it runs in; install them there and leave the setting out",
-            )
-            error.headers.append(("should-retry", "false"))
-            raise error
+def _kind(definition: TemplateDefinition) -> Kind:
+    return definition.python, tuple(sorted(definition.packages)), definition.preload
 
 
 async def _copy(files: FileWorker, local: Path, remote: str, name: str) -> None:
