@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from e2b_code_interpreter import Sandbox
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 MIB = 1 << 20
 SIZE = 1024

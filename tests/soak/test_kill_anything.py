@@ -18,7 +18,7 @@ import pytest
 from e2b import SandboxException
 from e2b_code_interpreter import Sandbox
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 SECONDS = 40
 PATIENCE = 20.0

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from e2b_code_interpreter import Sandbox
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 WARM_SECONDS, SECONDS = 30, 150
 MEMORY_NOISE = 10.0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from e2b_code_interpreter import Sandbox
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 WARM, MANY = 60, 1000
 MEMORY_NOISE = 6.0
