@@ -27,8 +27,7 @@ STORIES = {
     "closed unseen": [PLOT + "plt.close()"],
     "on agg": ["import matplotlib\nmatplotlib.use('Agg')\n" + PLOT + "plt.savefig('b.png')"],
     "without pyplot": [
-        "from matplotlib.figure import Figure\nf = Figure()\nf.subplots().plot([1, 2, 3], label='a')\n"
-        "f.savefig('c.png')"
+        "from matplotlib.figure import Figure as F\nf = F()\nf.subplots().plot([1, 2, 3], label='a')\nf.savefig('c')"
     ],
     "after %reset -f": ["%reset -f", PLOT + "plt.show()"],
     "after del sys": ["import sys\ndel sys\ndisplay = 3", PLOT + "plt.show()"],

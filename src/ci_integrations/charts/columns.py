@@ -82,7 +82,7 @@ def _is_number(value: Any) -> bool:
 
 
 def decode(value: Any) -> Any:
-    """The column as Python lists: numbers, words, ISO times; None for what is missing. A plain list comes back as it is.
+    """The column as Python lists: numbers, words, ISO times; None for what is missing. A plain list comes as it is.
 
     Raises `ArtifactError` when the numbers are in a file in the sandbox.
     """

@@ -4,6 +4,7 @@ contours.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from ci_integrations.charts.model import Axis, Chart, Panel, Series
@@ -54,13 +55,13 @@ def _panel(figure: dict[str, Any], panel: Panel, n: int, count: int) -> None:
             continue
         trace.setdefault("name", series.name or f"series {place + 1}")
         trace["showlegend"] = series.name is not None
-        _put(trace, layout, series, suffix, (x, y), n)
+        _put(trace, layout, series, (x, y), n)
         figure["data"].append(trace)
     if panel.barmode:
         layout["barmode"] = "overlay" if panel.barmode == "overlay" else panel.barmode
 
 
-def _put(trace: dict[str, Any], layout: dict[str, Any], series: Series, suffix: str, domain: Any, n: int) -> None:
+def _put(trace: dict[str, Any], layout: dict[str, Any], series: Series, domain: Any, n: int) -> None:
     """Where the trace stands in the figure."""
     place = {"x": domain[0], "y": domain[1]}
     kind = str(trace["type"])
@@ -77,6 +78,7 @@ def _put(trace: dict[str, Any], layout: dict[str, Any], series: Series, suffix: 
     elif kind in ("pie", "sunburst", "treemap", "icicle", "sankey", "indicator", "table"):
         trace["domain"] = place
     else:
+        suffix = "" if n == 0 else str(2 * n + 1)
         trace["xaxis"], trace["yaxis"] = f"x{suffix}", f"y{suffix}"
         if series.axis == "y2":
             trace["yaxis"] = f"y{2 * n + 2}"
@@ -177,7 +179,7 @@ def _width(series: Series) -> Any:
     edges = series.values("edges")
     if not isinstance(edges, list) or not all(isinstance(v, (int, float)) for v in edges):
         return None
-    return [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    return [b - a for a, b in pairwise(edges)]
 
 
 def _area(series: Series, x: Any, y: Any) -> dict[str, Any]:
@@ -195,9 +197,8 @@ def _box(series: Series, x: Any, y: Any) -> dict[str, Any]:
         trace: dict[str, Any] = {"type": kind, "x": x, "y": y}
         if "q1" not in series.extra:
             return trace | ({"orientation": "h"} if lying else {})
-    stats = {theirs: series.values(ours) for theirs, ours in
-             (("q1", "q1"), ("median", "median"), ("q3", "q3"), ("lowerfence", "whislo"), ("upperfence", "whishi"))}  # fmt: skip
-    stats = {key: value for key, value in stats.items() if value is not None}
+    theirs = {"q1": "q1", "median": "median", "q3": "q3", "lowerfence": "whislo", "upperfence": "whishi"}
+    stats = {key: value for key, ours in theirs.items() if (value := series.values(ours)) is not None}
     return {"type": "box", ("y" if lying else "x"): x, "orientation": "h" if lying else "v", **stats}
 
 

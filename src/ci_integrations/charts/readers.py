@@ -51,7 +51,7 @@ def bounded(value: Any) -> bool:
 
 
 def chart_from_mime(mime: str, payload: Any) -> Chart | None:
-    """The chart in a MIME payload: ours, plotly's, Vega-Lite's or bokeh's. None when it is none of these or malformed."""
+    """The chart in a MIME payload: ours, plotly's, Vega-Lite's or bokeh's. None when it is none of these or broken."""
     reader = _reader(mime)
     if reader is None or not isinstance(payload, dict):
         return None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import math
-import zlib
 from typing import Any
 
 from ci_integrations.charts import columns
+from ci_integrations.charts.bokeh_data import Columns, Document, factor, numbers_only, values_of
 from ci_integrations.charts.model import Chart
 
 MIME = "application/vnd.ci-bokeh.v1+json"
@@ -17,36 +15,6 @@ _KINDS = {
     "HArea": "area", "Patch": "area", "Segment": "rule", "MultiLine": "line", "Text": "", "HexTile": "hexbin",
     "VAreaStep": "area", "Square": "scatter", "Triangle": "scatter", "Diamond": "scatter", "Cross": "scatter",
 }  # fmt: skip
-MAX_MODELS = 200_000
-
-
-class Document:
-    """All models of a document by id; a model is `{"name", "id", "attributes"}`."""
-
-    def __init__(self, doc: dict[str, Any]) -> None:
-        self.models: dict[str, dict[str, Any]] = {}
-        stack: list[Any] = [doc.get("roots")]
-        while stack and len(self.models) < MAX_MODELS:
-            item = stack.pop()
-            if isinstance(item, dict):
-                if item.get("type") == "object" and "id" in item:
-                    self.models[str(item["id"])] = item
-                stack.extend(item.values())
-            elif isinstance(item, list) and not _numbers_only(item):
-                stack.extend(item)
-
-    def model(self, value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            return {}
-        return value if "attributes" in value else self.models.get(str(value.get("id")), value)
-
-    def get(self, value: Any, name: str) -> Any:
-        found = self.model(value).get("attributes") or {}
-        return found.get(name)
-
-
-def _numbers_only(items: list[Any]) -> bool:
-    return bool(items) and all(isinstance(item, (int, float)) for item in items[:50])
 
 
 def chart(payload: dict[str, Any]) -> Chart | None:
@@ -77,7 +45,7 @@ def _in_order(
                 return
             for child in item.values():
                 visit(child, depth + 1)
-        elif isinstance(item, list) and not _numbers_only(item):
+        elif isinstance(item, list) and not numbers_only(item):
             for child in item:
                 visit(child, depth + 1)
 
@@ -138,7 +106,7 @@ def _axis(doc: Document, figure: dict[str, Any], which: str) -> dict[str, Any]:
     found: dict[str, Any] = {"label": _words(doc, doc.get(axes[0], "axis_label")) if axes else None, "scale": "linear"}
     if plot_range.get("name") == "FactorRange":
         found["scale"] = "categorical"
-        found["categories"] = [_factor(f) for f in _values(doc.get(plot_range, "factors"))]
+        found["categories"] = [factor(f) for f in values_of(doc.get(plot_range, "factors"))]
     elif plot_scale.get("name") == "LogScale":
         found["scale"] = "log"
     elif axes and axes[0].get("name") == "DatetimeAxis":
@@ -168,103 +136,8 @@ def _legend(doc: Document, figure: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _values(raw: Any) -> list[Any]:
-    """A column: a list, or an ndarray with base64 bytes inside."""
-    if isinstance(raw, dict) and raw.get("type") == "ndarray":
-        return _ndarray(raw)
-    if isinstance(raw, dict) and raw.get("type") == "map":
-        return []
-    return [_scalar(v) for v in raw] if isinstance(raw, list) else []
-
-
-def _scalar(value: Any) -> Any:
-    return None if isinstance(value, dict) and value.get("type") == "number" else value
-
-
-_TYPES = {"float64": "f8", "float32": "f4", "int32": "i4", "uint32": "u4", "int16": "i2", "uint16": "u2", "int8": "i1",
-          "uint8": "u1", "bool": "u1"}  # fmt: skip
-
-
-def _ndarray(raw: dict[str, Any]) -> list[Any]:
-    inner = raw.get("array")
-    if isinstance(inner, list):
-        return [_scalar(v) for v in inner]
-    shape, code = raw.get("shape") or [], _TYPES.get(str(raw.get("dtype")))
-    text = inner.get("data") if isinstance(inner, dict) else None
-    if code is None or not isinstance(text, str):
-        raise ValueError("an array of unknown type")
-    packed = {"b64": _unzipped(text, math.prod(shape) * int(code[1])), "dtype": code, "n": math.prod(shape)} | (
-        {"shape": shape} if len(shape) == 2 else {}
-    )
-    wrong = columns.problem(packed)
-    if wrong is not None:
-        raise ValueError(wrong)
-    found: list[Any] = columns.decode(packed)
-    return [int(v) if isinstance(v, float) and code[0] != "f" else v for v in found] if len(shape) != 2 else found
-
-
-def _unzipped(text: str, size: int) -> str:
-    """Bokeh gzips its buffers. Never more than `size` bytes come out, whatever the input claims."""
-    raw = base64.b64decode(text, validate=True)
-    if raw[:2] != b"\x1f\x8b":
-        return text
-    data = zlib.decompressobj(31).decompress(raw, size + 1)
-    if len(data) != size:
-        raise ValueError("length and data differ")
-    return base64.b64encode(data).decode("ascii")
-
-
-def _factor(value: Any) -> Any:
-    return "/".join(str(part) for part in value) if isinstance(value, list) else value
-
-
-class _Columns:
-    """A glyph's properties resolved against its data source."""
-
-    def __init__(self, doc: Document, renderer: dict[str, Any]) -> None:
-        self._doc, self.glyph = doc, doc.model(doc.get(renderer, "glyph"))
-        source = doc.model(doc.get(renderer, "data_source"))
-        data = doc.get(source, "data")
-        entries = data.get("entries") if isinstance(data, dict) else None
-        pairs = entries if isinstance(entries, list) else (data.items() if isinstance(data, dict) else ())
-        self.data = {str(key): value for key, value in pairs}
-        self.n = max((len(_values(value)) for value in self.data.values()), default=1)
-
-    def raw(self, name: str) -> Any:
-        return self._doc.get(self.glyph, name)
-
-    def column(self, name: str) -> list[Any] | None:
-        spec = self.raw(name)
-        if isinstance(spec, str):
-            spec = {"field": spec}
-        if isinstance(spec, dict) and "field" in spec:
-            return [_factor(v) for v in _values(self.data.get(str(spec["field"])))]
-        if isinstance(spec, dict) and spec.get("type") == "expr":
-            return self.expression(self._doc.model(spec.get("expr")))
-        value = spec.get("value") if isinstance(spec, dict) else spec
-        return None if value is None else [value] * self.n
-
-    def expression(self, model: dict[str, Any]) -> list[Any] | None:
-        """The expressions of stacks and of wedges: sums of columns, and running sums."""
-        if model.get("name") == "Stack":
-            fields = [[v or 0 for v in _values(self.data.get(str(f)))] for f in self._doc.get(model, "fields") or []]
-            return [sum(parts) for parts in zip(*fields, strict=False)] if fields else [0] * self.n
-        if model.get("name") == "CumSum":
-            values = _values(self.data.get(str(self._doc.get(model, "field"))))
-            total, found = 0.0, []
-            for value in values:
-                before, total = total, total + value
-                found.append(before if self._doc.get(model, "include_zero") else total)
-            return found
-        return None
-
-    def dodge(self, name: str) -> bool:
-        spec = self.raw(name)
-        return isinstance(spec, dict) and self._doc.model(spec.get("transform")).get("name") in ("Dodge", "Jitter")
-
-
 def _glyph(doc: Document, renderer: dict[str, Any], legend: dict[str, Any], panel: dict[str, Any]) -> None:
-    cols = _Columns(doc, renderer)
+    cols = Columns(doc, renderer)
     kind = _KINDS.get(str(cols.glyph.get("name")))
     if kind is None:
         panel["complete"] = False
@@ -280,7 +153,9 @@ def _glyph(doc: Document, renderer: dict[str, Any], legend: dict[str, Any], pane
         if doc.get(renderer, "y_range_name") not in (None, "default"):
             entry["axis"] = "y2"
     if names and kind not in ("pie", "donut"):
-        entries = [part for entry in entries for part in _by_field(entry, _values(cols.data.get(str(names["field"]))))]
+        entries = [
+            part for entry in entries for part in _by_field(entry, values_of(cols.data.get(str(names["field"]))))
+        ]
     panel["series"] += entries
 
 
@@ -301,7 +176,7 @@ def _by_field(entry: dict[str, Any], values: list[Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _series(cols: _Columns, kind: str, label: Any) -> list[dict[str, Any]]:
+def _series(cols: Columns, kind: str, label: Any) -> list[dict[str, Any]]:
     name = str(cols.glyph.get("name"))
     if name == "VBar":
         return [_bar(cols, "x", "top", "bottom", "v")]
@@ -316,7 +191,7 @@ def _series(cols: _Columns, kind: str, label: Any) -> list[dict[str, Any]]:
     if name in ("VArea", "HArea", "VAreaStep"):
         return [_area(cols, name)]
     if name == "MultiLine":
-        xs, ys = _values_of_lists(cols, "xs"), _values_of_lists(cols, "ys")
+        xs, ys = _lists_of(cols, "xs"), _lists_of(cols, "ys")
         return [{"kind": "line", "x": x, "y": y} for x, y in zip(xs, ys, strict=False)]
     if name == "Segment":
         ends = {key: cols.column(key) for key in ("x0", "y0", "x1", "y1")}
@@ -328,13 +203,13 @@ def _series(cols: _Columns, kind: str, label: Any) -> list[dict[str, Any]]:
     return [entry]
 
 
-def _values_of_lists(cols: _Columns, name: str) -> list[list[Any]]:
+def _lists_of(cols: Columns, name: str) -> list[list[Any]]:
     spec = cols.raw(name)
     held = cols.data.get(str(spec.get("field"))) if isinstance(spec, dict) else None
-    return [_values(item) for item in held] if isinstance(held, list) else []
+    return [values_of(item) for item in held] if isinstance(held, list) else []
 
 
-def _bar(cols: _Columns, at: str, end: str, base: str, orientation: str) -> dict[str, Any]:
+def _bar(cols: Columns, at: str, end: str, base: str, orientation: str) -> dict[str, Any]:
     places, ends, bases = cols.column(at) or [], cols.column(end) or [], cols.column(base)
     values, extra = ends, {}
     if bases is not None and any(bases):
@@ -353,25 +228,25 @@ def _unstack(entries: list[dict[str, Any]]) -> bool:
     return bool(sum(entry.pop("_stack", False) for entry in entries))
 
 
-def _quad(cols: _Columns) -> dict[str, Any]:
+def _quad(cols: Columns) -> dict[str, Any]:
     left, right, top, bottom = (cols.column(key) or [] for key in ("left", "right", "top", "bottom"))
     values = [t - (b or 0) for t, b in zip(top, bottom or [0] * len(top), strict=False)]
     centres = [(a + b) / 2 for a, b in zip(left, right, strict=True)]
     return {"kind": "histogram", "x": centres, "y": values, "extra": {"edges": [*left, *right[-1:]]}}
 
 
-def _wedges(cols: _Columns, kind: str, label: Any) -> dict[str, Any]:
+def _wedges(cols: Columns, kind: str, label: Any) -> dict[str, Any]:
     """Slices by their angles; the legend's column has the names, and a column of the same proportions the values."""
     start, end = cols.column("start_angle") or [], cols.column("end_angle") or []
     angles = [b - a for a, b in zip(start, end, strict=False)]
     field = label.get("field") if isinstance(label, dict) else None
     names = (
-        [str(v) for v in _values(cols.data.get(str(field)))]
+        [str(v) for v in values_of(cols.data.get(str(field)))]
         if field
         else [f"slice {n + 1}" for n in range(len(angles))]
     )
     for key, raw in cols.data.items():
-        values = _values(raw)
+        values = values_of(raw)
         if key != field and len(values) == len(angles) and all(columns.numbers_of([v]) for v in values):
             ratio = sum(values) / sum(angles) if sum(angles) else 0
             if (
@@ -383,7 +258,7 @@ def _wedges(cols: _Columns, kind: str, label: Any) -> dict[str, Any]:
     return {"kind": kind, "x": names, "y": angles, "name": None, "extra": {"values_are": "radians"}}
 
 
-def _rects(cols: _Columns) -> dict[str, Any]:
+def _rects(cols: Columns) -> dict[str, Any]:
     """Rectangles coloured by a column are a heat map over their places."""
     x, y = cols.column("x") or [], cols.column("y") or []
     values = cols.column("fill_color")
@@ -397,7 +272,7 @@ def _rects(cols: _Columns) -> dict[str, Any]:
     return {"kind": "heatmap", "x": columns_, "y": rows, "extra": {"z": z}}
 
 
-def _area(cols: _Columns, name: str) -> dict[str, Any]:
+def _area(cols: Columns, name: str) -> dict[str, Any]:
     lying = name == "HArea"
     at = cols.column("y" if lying else "x")
     one, two = (cols.column(key) for key in (("x1", "x2") if lying else ("y1", "y2")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ci_integrations.charts import columns, tags_plotly
+from ci_integrations.charts import columns, layout_plotly, tags_plotly
 from ci_integrations.charts.model import Chart
 
 MIME = "application/vnd.plotly.v1+json"
@@ -28,7 +28,7 @@ def chart(payload: dict[str, Any]) -> Chart | None:
     titled = _titles(list(panels.values()), layout)
     for panel in panels.values():
         _finish(panel, layout, traces)
-    title = tags_plotly.words(layout.get("title"))
+    title = layout_plotly.words(layout.get("title"))
     single = len(panels) == 1 and not titled
     if single:
         next(iter(panels.values()))["title"] = title
@@ -76,8 +76,8 @@ def _place(trace: dict[str, Any], layout: dict[str, Any], n: int) -> Any:
     if trace.get("type") in tags_plotly.GEO:
         return ("geo", "geo")
     x, y = axis_name(trace, "x"), axis_name(trace, "y")
-    base = tags_plotly.axis(layout, y).get("overlaying")
-    base_x = tags_plotly.axis(layout, x).get("overlaying")
+    base = layout_plotly.axis(layout, y).get("overlaying")
+    base_x = layout_plotly.axis(layout, x).get("overlaying")
     return ("xy", base_x if isinstance(base_x, str) and base_x != "free" else x,
             base if isinstance(base, str) and base != "free" else y)  # fmt: skip
 
@@ -106,7 +106,7 @@ def _add(panel: dict[str, Any], trace: dict[str, Any], layout: dict[str, Any]) -
         if axis_name(trace, "x") != panel["_key"][1]:
             series["axis"] = "x2"
             panel["_x2"] = axis_name(trace, "x")
-    bar = tags_plotly.color_title(trace, layout)
+    bar = layout_plotly.color_title(trace, layout)
     if bar:
         panel.setdefault("color_label", bar)
     panel["series"].append(series)
@@ -114,7 +114,7 @@ def _add(panel: dict[str, Any], trace: dict[str, Any], layout: dict[str, Any]) -
 
 def _name(trace: dict[str, Any]) -> str | None:
     """Plotly express gives empty names to traces that stand alone, and shows no legend for them."""
-    name = tags_plotly.words(trace.get("name"))
+    name = layout_plotly.words(trace.get("name"))
     return name or None
 
 
@@ -124,13 +124,13 @@ def _titles(panels: list[dict[str, Any]], layout: dict[str, Any]) -> bool:
         return False
     notes = [a for a in layout.get("annotations") or [] if isinstance(a, dict) and a.get("xref") == "paper"]
     for panel in panels:
-        x, y = tags_plotly.domain_of(panel["_key"], layout)
+        x, y = layout_plotly.domain_of(panel["_key"], layout)
         for note in notes:
-            at = (tags_plotly.number(note.get("x")), tags_plotly.number(note.get("y")))
+            at = (layout_plotly.number(note.get("x")), layout_plotly.number(note.get("y")))
             if at[0] is None or at[1] is None or note.get("showarrow"):
                 continue
             if x[0] - 0.01 <= at[0] <= x[1] + 0.01 and abs(at[1] - y[1]) < 0.02 and abs(at[0] - sum(x) / 2) < 0.02:
-                panel["title"] = tags_plotly.words(note.get("text"))
+                panel["title"] = layout_plotly.words(note.get("text"))
     return True
 
 
@@ -144,15 +144,15 @@ def _finish(panel: dict[str, Any], layout: dict[str, Any], traces: list[Any]) ->
         mode = str(layout.get("barmode") or "group")
         panel["barmode"] = "stack" if mode == "relative" else mode
     if key[0] == "xy":
-        panel["x"] = tags_plotly.axis_of(key[1], layout, panel["series"], "x")
-        panel["y"] = tags_plotly.axis_of(key[2], layout, panel["series"], "y")
+        panel["x"] = layout_plotly.axis_of(key[1], layout, panel["series"], "x")
+        panel["y"] = layout_plotly.axis_of(key[2], layout, panel["series"], "y")
         for name, where in second.items():
             if where:
-                panel[name] = tags_plotly.axis_of(where, layout, panel["series"], name[0], own=name)
+                panel[name] = layout_plotly.axis_of(where, layout, panel["series"], name[0], own=name)
     elif key[0] == "scene":
         scene = layout.get(str(key[1])) or {}
         for which in "xyz":
-            label = tags_plotly.words((scene.get(f"{which}axis") or {}).get("title"))
+            label = layout_plotly.words((scene.get(f"{which}axis") or {}).get("title"))
             if label:
                 panel[which] = {"label": label}
     tags_plotly.clear_lonely_names(panel, layout, traces)

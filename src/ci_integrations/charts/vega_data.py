@@ -159,7 +159,8 @@ def _flatten(rows: list[Row], step: Any) -> list[Row]:
     for row in rows:
         lists = [row.get(field) or [] for field in fields]
         for n in range(max((len(v) for v in lists), default=0)):
-            found.append({**row, **{k: v[n] if n < len(v) else None for k, v in zip(names, lists, strict=True)}})
+            parts = {k: v[n] if n < len(v) else None for k, v in zip(names, lists, strict=True)}
+            found.append(row | parts)
     return found
 
 
@@ -271,11 +272,11 @@ def _window(rows: list[Row], step: Any) -> list[Row]:
         for n, row in enumerate(ordered):
             low = 0 if frame[0] is None else max(0, n + int(frame[0]))
             high = len(ordered) if frame[1] is None else min(len(ordered), n + int(frame[1]) + 1)
-            found.append({**row, **{m["as"]: _windowed(m, ordered, n, low, high, step) for m in step["window"]}})
+            found.append({**row, **{m["as"]: _windowed(m, ordered, n, (low, high), step) for m in step["window"]}})
     return found
 
 
-def _windowed(measure: Any, rows: list[Row], n: int, low: int, high: int, step: Any) -> Any:
+def _windowed(measure: Any, rows: list[Row], n: int, frame: tuple[int, int], step: Any) -> Any:
     op, field = measure["op"], measure.get("field")
     if op == "row_number":
         return n + 1
@@ -286,7 +287,7 @@ def _windowed(measure: Any, rows: list[Row], n: int, low: int, high: int, step: 
     if op in ("lag", "lead"):
         at = n + (int(measure.get("param", 1)) if op == "lead" else -int(measure.get("param", 1)))
         return rows[at].get(str(field)) if 0 <= at < len(rows) else None
-    return aggregate(op, field, rows[low:high])
+    return aggregate(op, field, rows[frame[0] : frame[1]])
 
 
 def sort_rows(rows: list[Row], keys: list[Any]) -> list[Row]:

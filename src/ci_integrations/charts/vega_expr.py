@@ -249,7 +249,10 @@ def _safe(function: Callable[..., float]) -> Callable[..., float]:
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    **{name: _safe(getattr(math, name)) for name in ("sqrt", "exp", "sin", "cos", "tan", "floor", "ceil", "atan2", "log")},
+    **{
+        name: _safe(getattr(math, name))
+        for name in ("sqrt", "exp", "sin", "cos", "tan", "floor", "ceil", "atan2", "log")
+    },
     "abs": _safe(abs), "pow": _safe(math.pow), "round": _safe(_round), "min": _safe(min), "max": _safe(max),
     "toNumber": _number, "parseFloat": _number, "toString": _text, "length": lambda v: float(len(v)),
     "lower": lambda v: str(v).lower(), "upper": lambda v: str(v).upper(), "trim": lambda v: str(v).strip(),

@@ -52,18 +52,40 @@ def _layers(series: Series, panel: Panel, n: int) -> list[dict[str, Any]]:
         raise _Unsayable(series.kind)
     layers: list[dict[str, Any]] = maker(series, panel)
     for layer in layers:
+        _stand(layer["encoding"].get("y"), _axes(series, panel)[1])
         # One colour per series, unless the colours are data.
         if "color" not in layer["encoding"]:
             layer["encoding"]["color"] = _color(series, panel, n)
     return layers
 
 
+def _stand(channel: dict[str, Any] | None, axis: Axis | None) -> None:
+    """Vega-Lite writes the first category of a y axis at the top; we mean the bottom unless the axis is inverted."""
+    if channel is not None and channel.get("type") in ("nominal", "ordinal"):
+        channel["scale"] = {"reverse": not (axis is not None and axis.inverted)}
+
+
 def _color(series: Series, panel: Panel, n: int) -> dict[str, Any]:
+    if series.name is None and series.kind == "band" and (line := _line_within(series, panel)) is not None:
+        return _color(line, panel, panel.series.index(line))
     if series.name is None:
         return {"value": _COLORS[n % len(_COLORS)]}
     names = list(dict.fromkeys(s.name for s in panel.series if s.name))
     colors = [_COLORS[i % len(_COLORS)] for i in range(len(names))]
     return {"datum": series.name, "type": "nominal", "title": None, "scale": {"domain": names, "range": colors}}
+
+
+def _line_within(band: Series, panel: Panel) -> Series | None:
+    """The line around which a band without a name was drawn: it has the band's colour."""
+    high, low, at = band.values("y"), band.values("y0"), band.values("x")
+    if not isinstance(high, list) or not isinstance(low, list):
+        return None
+    for line in panel.series:
+        middle = line.values("y") if line.kind == "line" and line.values("x") == at else None
+        if isinstance(middle, list) and all(a <= m <= b for a, m, b in zip(low, middle, high, strict=True)
+                                            if None not in (a, m, b)):  # fmt: skip
+            return line
+    return None
 
 
 _TYPES = {"datetime": "temporal", "categorical": "nominal"}
@@ -151,7 +173,16 @@ def _errors(series: Series, panel: Panel) -> list[dict[str, Any]]:
         value: _channel("low", axis[value], low),
         f"{value}2": {"field": "high"},
     }
+    if series.kind == "bar":
+        encoding |= _beside(series, panel, at, encoding) | {"color": {"value": "black"}}
     return [{"data": _data(**{at: places, "low": low, "high": high}), "mark": "rule", "encoding": encoding}]
+
+
+def _beside(series: Series, panel: Panel, at: str, encoding: dict[str, Any]) -> dict[str, Any]:
+    """The place of a bar among those of its group."""
+    if panel.barmode != "group" or not series.name or encoding[at]["type"] != "nominal":
+        return {}
+    return {f"{at}Offset": {"datum": series.name, "type": "nominal"}}
 
 
 def _bars(series: Series, panel: Panel) -> list[dict[str, Any]]:
@@ -167,16 +198,17 @@ def _bars(series: Series, panel: Panel) -> list[dict[str, Any]]:
     ends = (
         [None if v is None else v + (b or 0) for v, b in zip(values, bases, strict=False)]
         if _numbers(bases)
-        else values
+        else series.values("end")
     )
+    if not isinstance(ends, list):
+        raise _Unsayable("lengths of time without their ends")
     encoding = {
         at: _channel(at, axis[at], places), value: _channel("end", axis[value], ends), f"{value}2": {"field": "base"},
     }  # fmt: skip
     mark: dict[str, Any] = {"type": "bar", "tooltip": True}
     if series.kind == "histogram" or encoding[at]["type"] != "nominal":
         mark["width" if at == "x" else "height"] = max(2, round(300 / max(1, len(places))))
-    elif panel.barmode == "group" and series.name:
-        encoding[f"{at}Offset"] = {"datum": series.name, "type": "nominal"}
+    encoding |= _beside(series, panel, at, encoding)
     layer = {"data": _data(**{at: places, "base": bases, "end": ends}), "mark": mark, "encoding": encoding}
     return [layer, *_errors(series, panel)]
 
@@ -260,7 +292,13 @@ def _boxes(series: Series, panel: Panel) -> list[dict[str, Any]]:
     tick = {"type": "tick", "color": "white", "orient": "horizontal" if value == "y" else "vertical"}
     median = layer(tick, "median")
     median["encoding"]["color"] = {"value": "white"}
-    return [layer("rule", "low", "high"), layer({"type": "bar", "size": 20}, "q1", "q3"), median]
+    boxes = [layer("rule", "low", "high"), layer({"type": "bar", "size": 20}, "q1", "q3"), median]
+    loose = [(place, v) for place, row in zip(places, series.values("fliers") or [], strict=False) for v in row or ()]
+    if loose:
+        data = _data(g=[place for place, _ in loose], v=[v for _, v in loose])
+        encoding = {at: group, value: _channel("v", axis[value], [v for _, v in loose])}
+        boxes.append({"data": data, "mark": "point", "encoding": encoding})
+    return boxes
 
 
 def _heat(series: Series, panel: Panel) -> list[dict[str, Any]]:
@@ -300,10 +338,16 @@ def _pie(series: Series, panel: Panel) -> list[dict[str, Any]]:
     encoding = {
         "theta": {"field": "v", "type": "quantitative", "stack": True},
         "color": {"field": "label", "type": "nominal", "sort": None, "title": None},
+        "order": {"field": "n"},
     }
-    inner = 60 if panel.kind == "donut" or series.kind == "donut" else 0
-    data = _data(label=series.values("x"), v=series.values("y"))
-    return [{"data": data, "mark": {"type": "arc", "innerRadius": inner}, "encoding": encoding}]
+    rings = [one for one in panel.series if one.kind in ("pie", "donut")]
+    inner, outer = 60 if panel.kind == "donut" or series.kind == "donut" else 0, 130
+    if len(rings) > 1:  # the first one is the outer one, as people draw them
+        width = 100 // len(rings)
+        outer -= width * rings.index(series)
+        inner = outer - width
+    data = _data(label=series.values("x"), v=series.values("y"), n=list(range(series.n)))
+    return [{"data": data, "mark": {"type": "arc", "innerRadius": inner, "outerRadius": outer}, "encoding": encoding}]
 
 
 def _gantt(series: Series, panel: Panel) -> list[dict[str, Any]]:

@@ -118,7 +118,8 @@ def _axis(units: list[Unit], which: str) -> dict[str, Any]:
     found: dict[str, Any] = {"label": ", ".join(titles) or None, "scale": _scale(first)}
     if isinstance(scale.get("domain"), list):
         found["categories" if found["scale"] == "categorical" else "limits"] = scale["domain"]
-    if scale.get("reverse") is True:
+    down = which == "y" and found["scale"] == "categorical"  # Vega-Lite writes its first category at the top
+    if (scale.get("reverse") is True) != down:
         found["inverted"] = True
     return found
 
@@ -297,7 +298,7 @@ def _bar(unit: Unit, found: dict[str, Any], rows: list[Row], x: dict[str, Any], 
 
 
 def _all_bins(unit: Unit, found: dict[str, Any], which: str) -> None:
-    """Bins in order; an empty one between others has no bar, that is a count of zero. x bins, y counts, as everywhere."""
+    """Bins in order, x bins and y counts as everywhere; an empty one between others has no bar: a count of zero."""
     other = "y" if which == "x" else "x"
     start, _stop, size = bin_of(unit.rows, str(unit.channel(which)["field"]), unit.channel(which)["bin"])
     have = {

@@ -237,7 +237,8 @@ def _candles(found: Found) -> None:
     if np.any(body_low < low[order] - slack) or np.any(body_high > high[order] + slack):
         return
     extra = {
-        "low": ("y", low[order]), "high": ("y", high[order]), "body_low": ("y", body_low), "body_high": ("y", body_high),
+        "low": ("y", low[order]), "high": ("y", high[order]),
+        "body_low": ("y", body_low), "body_high": ("y", body_high),
     }  # fmt: skip
     if len(bars) == 1:
         extra |= {"open": ("y", base), "close": ("y", end)}
