@@ -40,7 +40,7 @@ def serve(
         typer.Option(help="TOML file with template definitions. Default: pyproject.toml here, if it has some."),
     ] = None,
     memory: Annotated[int | None, typer.Option(help="MiB for each sandbox. Default: 1024.", min=1)] = None,
-    disk: Annotated[int | None, typer.Option(help="MiB for its home, and for /tmp. Default: 1024.", min=1)] = None,
+    disk: Annotated[int | None, typer.Option(help="MiB for its home and /tmp. Default: 1024.", min=1)] = None,
     processes: Annotated[int | None, typer.Option(help="At one time in each sandbox. Default: 256.", min=1)] = None,
     cpu_seconds: Annotated[int | None, typer.Option(help="Of each sandbox. Default: no limit.", min=1)] = None,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log lines as JSON.")] = False,

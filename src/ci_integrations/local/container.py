@@ -56,7 +56,7 @@ def prepare(options: Mapping[str, Any]) -> Start:
     """Everything for a container with these options; builds its image once. Raises NoContainerError."""
     if options.get("templates"):
         raise NoContainerError(
-            "template files are not read into the container: bake what they hold into files=, setup="
+            "templates are not read into the container: give what they hold as files= and setup_code="
         )
     program = find_engine(shutil.which)
     if not _succeeds([program, "image", "inspect", IMAGE]):

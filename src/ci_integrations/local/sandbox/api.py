@@ -29,9 +29,9 @@ class Limits:
     open_files: int = 1024
     """Descriptors of each process."""
     disk: int = 1024 * MiB
-    """Of home, and as much again of /tmp. At the levels landlock and none: of one file."""
+    """Of home, /tmp and /dev/shm together. At bubblewrap of each of them; at landlock and none of one file."""
     inodes: int = 100_000
-    """Files and folders of home, and of /tmp. At the level namespaces only."""
+    """Files and folders in these places together. At the level namespaces only."""
     cpu_seconds: int | None = None
     """Processor seconds of all processes together. None: no limit."""
     output: int = 16 * MiB
