@@ -262,7 +262,7 @@ def test_and_under_strict_msgpack():
     )
     done = subprocess.run(
         [sys.executable, "-c", program, __file__], env={**os.environ, "LANGGRAPH_STRICT_MSGPACK": "true"},
-        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=100, check=False,
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=170, check=False,
     )  # fmt: skip
     assert "2 passed" in done.stdout, done.stdout
 
