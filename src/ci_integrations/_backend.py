@@ -106,9 +106,23 @@ def check_options(options: Mapping[str, Any]) -> None:
     known = _create_options() if options else frozenset()
     unknown = sorted(set(options) - known)
     if unknown:
-        raise ConfigurationError(f"unknown option {unknown[0]!r}; Sandbox.create knows {', '.join(sorted(known))}")
+        raise ConfigurationError(_unknown_option(unknown[0], known))
     if options.get("lifecycle") is not None:
         _check_lifecycle(options["lifecycle"])
+
+
+def _unknown_option(name: str, known: frozenset[str]) -> str:
+    from dataclasses import fields
+    from difflib import get_close_matches
+
+    from ci_integrations._session import InterpreterOptions
+
+    ours = {field.name for field in fields(InterpreterOptions)}
+    near = next(iter(get_close_matches(name, known | ours | set(RENAMED), n=1)), "")
+    if near in RENAMED:
+        return f"unknown option {name!r}: {RENAMED[near]}"
+    meant = f"did you mean {near}=? " if near else ""
+    return f"unknown option {name!r}; {meant}Sandbox.create knows {', '.join(sorted(known))}"
 
 
 def _create_options() -> frozenset[str]:

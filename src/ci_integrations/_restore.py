@@ -127,8 +127,16 @@ def install(life: Life, packages: Sequence[str]) -> Flow[str | None]:
     except Exception as error:
         if type(error).__name__ != "CommandExitException":
             raise
-        return str(getattr(error, "stderr", error)).strip()[-500:] or "no reason given"
+        words = str(getattr(error, "stderr", error)).strip()
+        offline = any(sign in words for sign in ("name resolution", "dns error"))
+        return _OFFLINE if offline else words[-500:] or "no reason given"
     return None
+
+
+_OFFLINE = (
+    "the sandbox has no internet (allow_internet_access=True opens it; in the local sandbox, what is installed in the "
+    "Python that runs you is there without it)"
+)
 
 
 def run_setup(life: Life, code: str, timeout: float | None) -> Flow[str | None]:

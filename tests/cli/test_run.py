@@ -38,6 +38,17 @@ def test_an_error_in_the_script_is_exit_code_one(cli: Callable[..., Any], tmp_pa
     assert "site-packages" not in outcome.out
 
 
+def test_a_file_that_was_not_brought_along(
+    cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sales.csv").write_text("a\n1\n")
+    outcome = cli("run", script(tmp_path, "open('sales.csv')"))
+    assert outcome.code == 1
+    assert "--upload sales.csv" in outcome.err
+    assert "--upload" not in cli("run", script(tmp_path, "open('other.csv')")).err
+
+
 def test_too_slow_is_exit_code_one(cli: Callable[..., Any], tmp_path: Path) -> None:
     outcome = cli("run", script(tmp_path, "import time; time.sleep(60)"), "--timeout", "0.5")
     assert outcome.code == 1

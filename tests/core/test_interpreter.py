@@ -202,6 +202,8 @@ def test_options_reach_sandbox_create_under_todays_names(interpreter: Make, serv
         ({"lifecycle": {"autoPause": True}}, "kill the sandbox"),
         ({"lifecycle": {"on_timeout": {"action": "pause", "memory": True}}}, "memory"),
         ({"colour": "red"}, "Sandbox.create knows"),
+        ({"execution_timout": 5}, "did you mean execution_timeout="),
+        ({"timeouts": 5}, "sandbox_timeout= is"),
         ({"on_sandbox_lost": "ignore"}, '"restore", "recreate" or "error"'),
         ({"backend": "docker"}, None),
         ({"sandbox_timeout": 0}, "must be positive"),

@@ -135,7 +135,8 @@ def _real_model(model: str) -> BaseChatModel:
     try:
         chat: BaseChatModel = init_chat_model(model)
     except Exception as error:  # noqa: BLE001 - a missing key, package or name: every provider has its own class for it
-        stop(f"--model {model}: {(str(error) or type(error).__name__).splitlines()[0]}")
+        hint = "" if ":" in model else " Write provider:name, such as openai:gpt-5."
+        stop(f"--model {model}: {(str(error) or type(error).__name__).splitlines()[0]}{hint}")
     return chat
 
 

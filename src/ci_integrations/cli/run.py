@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ci_integrations.cli._terminal import err, out, print_json, stop
+from ci_integrations.cli._terminal import err, out, print_json, stop, warn
 
 if TYPE_CHECKING:
     from ci_integrations.interpreter import CodeInterpreter
@@ -47,6 +47,7 @@ def run(
         print_json(result.model_dump(mode="json"))
     else:
         _show(result, saved)
+        _hint(result)
     raise typer.Exit(0 if result.ok else 1)
 
 
@@ -107,6 +108,15 @@ def _saved(interpreter: CodeInterpreter, result: ExecutionResult, directory: Pat
         return save_result(interpreter, result, directory)
     except OSError as error:
         stop(f"--save {directory}: {error.strerror}")
+
+
+def _hint(result: ExecutionResult) -> None:
+    """A file that is here and was looked for there."""
+    if result.error is None or result.error.name != "FileNotFoundError":
+        return
+    _, quote, name = result.error.value.rstrip("'").rpartition("'")
+    if quote and Path(name).is_file():
+        warn(f"the sandbox does not see the files of this machine; bring it along: --upload {name}")
 
 
 def _show(result: ExecutionResult, saved: list[Path]) -> None:
