@@ -126,7 +126,7 @@ class ArtifactBase(Value):
 
 class _Bytes(ArtifactBase):
     mime: str
-    data: str | None = None
+    data: str | None = Field(None, repr=False)
     """Base64 text without line breaks; None when `ref` says where the bytes are."""
     size: int | None = None
     """Bytes, decoded."""

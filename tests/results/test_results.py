@@ -20,6 +20,14 @@ PNG = base64.b64encode(
     base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 ).decode()
 
+
+def test_a_result_can_be_printed() -> None:
+    execution = Execution(results=[Result({"png": PNG})], logs=Logs())
+    result = ExecutionResult.from_execution(execution)
+    assert result.images[0].data == PNG
+    assert PNG not in repr(result)
+
+
 anything = st.recursive(
     st.none()
     | st.booleans()
