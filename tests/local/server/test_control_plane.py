@@ -168,7 +168,7 @@ def test_metrics_are_measured(sandbox: Sandbox) -> None:
     [
         ({"volume_mounts": {"/data": "volume"}}, "volumes"),
         ({"mcp": {"time": {}}}, "mcp"),
-        ({"network": {"deny_out": ["10.0.0.1"]}}, "denyOut"),
+        ({"network": {"egress_proxy": {"address": "proxy.example.org:1080"}}}, "egressProxy"),
         ({"lifecycle": {"on_timeout": {"action": "pause", "keep_memory": False}}}, "files only"),
     ],
 )

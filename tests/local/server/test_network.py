@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from e2b import SandboxException, SandboxNotFoundException
 from e2b_code_interpreter import Sandbox
 
 from ci_integrations.local.launcher import local_endpoint
@@ -94,3 +95,59 @@ def test_without_a_network_pip_says_so_in_one_line() -> None:
     assert "this sandbox has no internet access" in stdout(run) + (run.error.value if run.error else "")
     assert stdout(run).count("\n") <= 1
     sandbox.kill()
+
+
+def asked(sandbox: Sandbox, url: str) -> str:
+    """What a cell gets that opens the address: the status and the words of the proxy, or the failure."""
+    return sandbox.run_code(
+        "import urllib.request, urllib.error\n"
+        "urllib.request.proxy_bypass = lambda host: False\n"  # the index that the test serves is at 127.0.0.1
+        f"try:\n    r = urllib.request.build_opener().open({url!r}, timeout=5); print(r.status)\n"
+        "except urllib.error.HTTPError as e:\n    print(e.code, e.read().decode())\n"
+        "except OSError as e:\n    print(e)"
+    ).logs.stdout[0]
+
+
+def test_a_closed_sandbox_is_opened_and_closed_again_while_it_runs(index: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", index)
+    options: dict[str, Any] = local_endpoint(limits={"processes": 258}).sdk_options()
+    with Sandbox.create(**options) as sandbox:
+        page = f"{index}/ci-tiny/"
+        assert "refused" in asked(sandbox, page)
+        sandbox.update_network({"deny_out": ["example.org"]})
+        assert "refused" in asked(sandbox, page), "to deny something opens nothing"
+
+        sandbox.update_network({"allow_out": ["allowed.example.org"]})
+        assert asked(sandbox, page) == "200\n"
+        assert sandbox.commands.run("echo $https_proxy").stdout == "http://127.0.0.1:3128\n"
+        sandbox.run_code("%pip install ci-tiny")
+        assert sandbox.run_code("import ci_tiny; ci_tiny.ANSWER").text == "42"
+        assert "not among the hosts" in asked(sandbox, "http://other.example.org/")
+        assert sandbox.get_info().network["allow_out"] == ["allowed.example.org"]
+
+        sandbox.update_network({"allow_internet_access": True, "deny_out": ["198.41.0.4", "*.example.org"]})
+        assert asked(sandbox, page) == "200\n"
+        assert "denied by the sandbox's network rules" in asked(sandbox, "http://198.41.0.4/")
+        assert "denied by the sandbox's network rules" in asked(sandbox, "http://www.example.org/")
+
+        sandbox.update_network({"deny_out": ["0.0.0.0/0"]})
+        assert "denied" in asked(sandbox, page)
+
+
+def test_single_hosts_are_denied_from_the_start(index: str) -> None:
+    options: dict[str, Any] = local_endpoint(limits={"processes": 258}).sdk_options()
+    network = {"deny_out": ["198.41.0.0/24"]}
+    with Sandbox.create(allow_internet_access=True, network=network, **options) as sandbox:
+        assert "denied by the sandbox's network rules" in asked(sandbox, "http://198.41.0.4/")
+
+
+def test_rules_that_are_not_done_and_sandboxes_that_are_not_there() -> None:
+    options: dict[str, Any] = local_endpoint().sdk_options()
+    with Sandbox.create(**options) as sandbox:
+        with pytest.raises(SandboxException, match=r"501.*dnsServers"):
+            sandbox.update_network({"dns_servers": ["198.41.0.4"]})
+        sandbox.pause()
+        with pytest.raises(SandboxException, match="409.*paused"):
+            sandbox.update_network({"allow_out": ["example.org"]})
+    with pytest.raises(SandboxNotFoundException):
+        Sandbox.update_network("i" + "a" * 20, {"allow_out": ["example.org"]}, **options)

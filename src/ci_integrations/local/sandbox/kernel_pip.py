@@ -43,6 +43,7 @@ def pip(line: str) -> None:
         raise UsageError(NO_NETWORK)
     proxied = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
     subprocess.run([*_installer(words), *words[1:]], check=False, stderr=subprocess.STDOUT, env=proxied)
+    use_packages()  # of a sandbox whose way out was opened after this kernel
     importlib.invalidate_caches()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ci_integrations.local.sandbox.api import EngineError, MiB
 from ci_integrations.local.server import listing, unsupported
-from ci_integrations.local.server.create import MAX_TIMEOUT, read_wishes, seconds_of
+from ci_integrations.local.server.create import MAX_TIMEOUT, read_network, read_wishes, seconds_of
 from ci_integrations.local.server.http import Exchange, HttpError
 from ci_integrations.local.server.records import ENVD_VERSION, Record, Wishes
 from ci_integrations.local.server.table import SandboxTable
@@ -27,7 +27,7 @@ class ControlPlane:
         self._made: dict[str, asyncio.Task[Record]] = {}
         self._domain = domain
 
-    async def serve(self, exchange: Exchange) -> None:  # noqa: C901 - a table
+    async def serve(self, exchange: Exchange) -> None:  # noqa: C901, PLR0912 - a table
         parts = exchange.raw_path.strip("/").split("/")
         if parts[0] == "v2":
             parts = parts[1:]
@@ -45,6 +45,10 @@ class ControlPlane:
                 await exchange.reply(204)
             case "POST", ["sandboxes", sandbox_id, "connect" | "resume" as verb]:
                 await self._connect(exchange, sandbox_id, resume=verb == "resume")
+            case "PUT", ["sandboxes", sandbox_id, "network"]:
+                record = self._table.get(sandbox_id)
+                await self._table.update_network(record, read_network(await exchange.json(), record.wishes))
+                await exchange.reply(204)
             case "POST", ["sandboxes", sandbox_id, "timeout"]:
                 await self._set_timeout(exchange, sandbox_id)
             case "POST", ["sandboxes", sandbox_id, "refreshes"]:
@@ -171,6 +175,8 @@ class ControlPlane:
         network: dict[str, Any] = {"allowPublicTraffic": not wishes.private_traffic}
         if wishes.allow_out:
             network["allowOut"] = list(wishes.allow_out)
+        if wishes.deny_out:
+            network["denyOut"] = list(wishes.deny_out)
         return {
             **self._listed(record),
             "envdAccessToken": record.access_token,

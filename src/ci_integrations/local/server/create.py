@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ci_integrations.local.server import unsupported
@@ -34,7 +35,8 @@ def read_wishes(body: Any, templates: Templates) -> Wishes:
         metadata=_texts(body, "metadata"),
         envs={**(template.envs if template is not None else {}), **_variables(body)},
         allow_internet=_flag(body, "allow_internet_access"),
-        allow_out=_hosts(network),
+        allow_out=_hosts(network, "allowOut"),
+        deny_out=_hosts(network, "denyOut"),
         private_traffic=network.get("allowPublicTraffic") is False,
     )
 
@@ -90,8 +92,22 @@ def _variables(body: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def _hosts(network: dict[str, Any]) -> tuple[str, ...]:
-    hosts = network.get("allowOut") or []
+def read_network(body: Any, before: Wishes) -> Wishes:
+    """`before` with the rules of an update, which replace all others. HttpError 400 and 501 as for create."""
+    if not isinstance(body, dict):
+        raise HttpError(400, "the body must be a JSON object")
+    unsupported.check_network(body)
+    internet = _flag(body, "allow_internet_access")
+    return replace(
+        before,
+        allow_internet=before.allow_internet if internet is None else internet,
+        allow_out=_hosts(body, "allowOut"),
+        deny_out=_hosts(body, "denyOut"),
+    )
+
+
+def _hosts(network: dict[str, Any], name: str) -> tuple[str, ...]:
+    hosts = network.get(name) or []
     if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts) or len(hosts) > MAX_PAIRS:
-        raise HttpError(400, "network.allowOut must be a list of host names or addresses")
+        raise HttpError(400, f"network.{name} must be a list of host names or addresses")
     return tuple(hosts)

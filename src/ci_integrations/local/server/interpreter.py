@@ -78,7 +78,7 @@ async def _execute(record: Record, exchange: Exchange) -> None:
         return
     slot = _choose(record, body.get("context_id"), body.get("language"))
     await slot.kernel()
-    run = Run(slot, body["code"], body.get("env_vars") or {})
+    run = Run(slot, body["code"], {**record.late_envs, **(body.get("env_vars") or {})})
     watching = asyncio.create_task(_abandon_when_gone(exchange, run))
     try:
         await exchange.start(200)

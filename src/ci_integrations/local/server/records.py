@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
+from ci_integrations.local.sandbox import packages
 from ci_integrations.local.sandbox.api import Limits, Sandbox, Usage
-from ci_integrations.local.sandbox.network import Network
+from ci_integrations.local.sandbox.network import Network, Rules
 from ci_integrations.local.sandbox.worker_client import FileWorker
 from ci_integrations.local.server.contexts import ContextTable
 from ci_integrations.local.server.processes import ProcessTable
 from ci_integrations.local.server.watchers import WatcherTable
 
 State = Literal["running", "paused"]
+EVERYTHING = frozenset({"0.0.0.0/0", "::/0", "ALL_TRAFFIC"})
+"""In a list of hosts."""
 ENVD_VERSION = "0.6.13"
 """The envd whose behaviour this server has; the SDK switches features on it."""
 
@@ -60,7 +63,23 @@ class Wishes:
     envs: Mapping[str, str] = field(default_factory=dict)
     allow_internet: bool | None = None
     allow_out: tuple[str, ...] = ()
+    deny_out: tuple[str, ...] = ()
     private_traffic: bool = False
+
+    @property
+    def opened(self) -> bool:
+        """Whether anything outside may be reached. Closed is the default here."""
+        return bool(self.allow_out) or (bool(self.allow_internet) and not EVERYTHING & set(self.deny_out))
+
+    def rules(self) -> Rules:
+        """A list of what is allowed leaves out all else; what is denied is denied though it is on that list."""
+        if not self.opened:
+            return Rules(deny=("*",))
+        return Rules(
+            allow=() if EVERYTHING & set(self.allow_out) else self.allow_out,
+            deny=tuple(host for host in self.deny_out if host not in EVERYTHING),
+            trusted=packages.trusted_index(),
+        )
 
 
 @dataclass(eq=False, kw_only=True)
@@ -81,7 +100,10 @@ class Record:
     access_token: str = field(default_factory=lambda: new_token("ea_"), repr=False)
     traffic_token: str | None = field(default=None, repr=False)
     network: Network | None = None
-    """Its way out; None when it has none."""
+    """Its way out; None when it never had one."""
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    late_envs: Mapping[str, str] = field(default_factory=dict)
+    """For cells and commands of a sandbox that was given its way out after its start."""
     state: State = "running"
     paused_at: datetime | None = None
     exchanges: set[Cuttable] = field(default_factory=set)

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from ci_integrations.local.sandbox import packages
 from ci_integrations.local.sandbox.api import Engine, Exit, Limits, Sandbox, SandboxDead, SandboxSpec, Usage
-from ci_integrations.local.sandbox.network import Network, Rules, open_network, proxy_envs
+from ci_integrations.local.sandbox.network import open_network, proxy_envs
 from ci_integrations.local.sandbox.worker_client import FileWorker
 from ci_integrations.local.server.contexts import ContextTable, OpenKernel, open_real_kernel
 from ci_integrations.local.server.http import HttpError
@@ -115,7 +115,7 @@ class SandboxTable:
             started_at=self.clock.now(),
             ends=self.clock.monotonic() + wishes.timeout,
             traffic_token=new_token("ta_") if wishes.private_traffic else None,
-            network=await self._network(sandbox, spec),
+            network=await open_network(sandbox, wishes.rules()) if wishes.opened else None,
         )
         record.running.set()
         try:
@@ -125,23 +125,37 @@ class SandboxTable:
             raise
         return record
 
-    async def _network(self, sandbox: Sandbox, spec: SandboxSpec) -> Network | None:
-        if not spec.allow_internet:
-            return None
-        rules = Rules(allow=tuple(spec.allow_hosts), trusted=packages.trusted_index())
-        return await open_network(sandbox, rules)
+    async def update_network(self, record: Record, wishes: Wishes) -> None:
+        """From now on; its connections are cut. A sandbox that had no way out gets one if the new rules ask for it."""
+        if record.state == "paused":
+            raise HttpError(409, f"Sandbox '{record.sandbox_id}' is paused; connect to it first")
+        async with record.opening:
+            if record.network is not None:
+                record.network.update(wishes.rules())
+            elif wishes.opened:
+                await self._open_late(record, wishes)
+            record.wishes = wishes
+
+    async def _open_late(self, record: Record, wishes: Wishes) -> None:
+        try:
+            network = await open_network(record.sandbox, wishes.rules())
+        except SandboxDead:
+            raise unknown(record.sandbox_id) from None
+        if self.find(record.sandbox_id) is not record:
+            network.close()
+            raise unknown(record.sandbox_id)
+        record.network = network
+        record.late_envs = _ways(record.sandbox.spec.envs.get("PYTHONPATH"))
 
     def _spec(self, sandbox_id: str, wishes: Wishes, folders: tuple[str, ...]) -> SandboxSpec:
         own = {"E2B_SANDBOX": "true", "E2B_SANDBOX_ID": sandbox_id, "E2B_TEMPLATE_ID": wishes.template_id}
-        opened = bool(wishes.allow_internet) or bool(wishes.allow_out)
-        ways = {**proxy_envs(), **packages.pip_envs()} if opened else {}
-        if folders:
-            ways["PYTHONPATH"] = ":".join([*folders, *filter(None, [ways.get("PYTHONPATH")])])
+        path = ":".join(folders)
+        ways = _ways(path) if wishes.opened else {"PYTHONPATH": path} if path else {}
         return SandboxSpec(
             sandbox_id=sandbox_id,
             limits=self.templates.limits(wishes.template_id, self._limits),
             envs={**own, **ways, **wishes.envs},
-            allow_internet=opened,
+            allow_internet=wishes.opened,
             allow_hosts=wishes.allow_out,
             template=wishes.template_id,
         )
@@ -242,6 +256,12 @@ class SandboxTable:
             self._drop(record, "killed")
         await asyncio.gather(*(_finish(record) for record in records))
         await self.templates.close()
+
+
+def _ways(python_path: str | None) -> dict[str, str]:
+    """What a process needs that shall find the way out, and what it installs."""
+    envs = {**proxy_envs(), **packages.pip_envs()}
+    return {**envs, "PYTHONPATH": ":".join(filter(None, [python_path, envs["PYTHONPATH"]]))}
 
 
 async def _finish(record: Record) -> None:

@@ -16,7 +16,6 @@ ROOMS = {
 PER_SANDBOX = {
     "snapshots": ROOMS["snapshots"],
     "fork": f"fork: a running sandbox cannot be copied here; create a second one and copy files, {CLOUD}",
-    "network": f"network rules cannot be changed while a sandbox runs here; pass network= to Sandbox.create, {CLOUD}",
     "logs": "logs of a sandbox are not kept here; the server writes its own log to stderr",
 }
 
@@ -58,16 +57,11 @@ def check_create(body: dict[str, Any]) -> None:
     if body.get("autoPauseMemory") is False:
         raise files_only()
     network = body.get("network")
-    _check_network(network if isinstance(network, dict) else {})
+    check_network(network if isinstance(network, dict) else {})
 
 
-def _check_network(network: dict[str, Any]) -> None:
+def check_network(network: dict[str, Any]) -> None:
+    """Raises the 501 for the first rule that is not done."""
     for name in ("rules", "egressProxy", "dnsServers", "maskRequestHost"):
         if network.get(name):
-            raise not_done(f"network.{name}: the local sandbox has allowOut and denyOut for everything only, {CLOUD}")
-    denied = network.get("denyOut") or []
-    if denied and denied not in (["0.0.0.0/0"], ["ALL_TRAFFIC"]):
-        raise not_done(
-            'network.denyOut: the local sandbox can deny everything ("0.0.0.0/0") and allow hosts by name, '
-            f"not deny single addresses; {CLOUD}"
-        )
+            raise not_done(f"network.{name}: the local sandbox has allowOut and denyOut only, {CLOUD}")

@@ -113,7 +113,7 @@ def _command(request: pb.StartRequest, ctx: Context) -> Command:
     return Command(
         argv=argv,
         cwd=_absolute(config.cwd),
-        envs=dict(config.envs),
+        envs={**CALL.get().record.late_envs, **config.envs},
         tag=request.tag if request.has_field("tag") else None,
         stdin=request.stdin if request.has_field("stdin") else True,
         pty=_pty(request.pty) if request.pty is not None else None,
