@@ -201,6 +201,7 @@ class Agent:
                 self.confinement,
                 self.limits,
                 address_space_limit=order.address_space_limit,
+                guarded=order.guarded,
             )
             order.go()
         except SystemExit as leaving:
@@ -216,6 +217,7 @@ class _Order:
     def __init__(self, message: dict[str, Any], fds: list[int], home: str) -> None:
         self.target: dict[str, Any] = message["target"]
         self.is_entry = "entry" in self.target
+        self.guarded = self.is_entry and self.target["config"].get("guarded") is True
         self.envs: dict[str, str] = message["envs"]
         self.address_space_limit: bool = message["address_space_limit"]
         self.cwd = real_path(message["cwd"], home)

@@ -77,12 +77,14 @@ class Bare:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGTERM)
         signal.signal(signal.SIGTERM, _end)
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
+        lockdown.go_first_when_memory_ends()
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         if not self._locked:
             return Inside(lockdown.Confinement(uid=self._uid if self._uids else None, count_others=True), self._home)
         tmp = str(Path(self._home).parent / "tmp")
         confinement = lockdown.Confinement(
-            seccomp=seccomp.filter_program(sockets=False),
+            seccomp=seccomp.filter_program(sockets=False, attributes=self._uids),
             files=landlock.Rules(self._readable, (self._home, tmp), _DEVICES),
             uid=self._uid if self._uids else None,
             count_others=True,

@@ -218,6 +218,8 @@ class Context:
             return
         kind = frame.get("type")
         if kind == "started":
+            if self._started.is_set():
+                return  # once in a cell: more are forged
             self._started.set()
             self._push({"type": "started", "execution_count": _integer(frame.get("execution_count"))})
         elif kind == "done":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import socket
 from collections.abc import Iterator
@@ -16,7 +17,10 @@ from typing import Any
 MAX_DEPTH = 200
 """Of nested lists and objects in a frame. The kernel leaves out JSON results deeper than `MAX_JSON_DEPTH`."""
 MAX_JSON_DEPTH = 128
+MAX_VALUES = 1_000_000
+"""In a frame's lists and objects: each takes up to a hundred times more memory than bytes on the wire."""
 _HEADER = 4
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 
@@ -33,6 +37,8 @@ def encode(message: dict[str, Any]) -> bytes:
 
 def decode(body: bytes | bytearray) -> dict[str, Any]:
     """One frame's object; NaN and infinities become null. Raises FrameError."""
+    if has_many_values(body):
+        raise FrameError(f"a frame holds more than {MAX_VALUES} values")
     try:
         message = _DECODER.decode(body.decode("ascii"))
     except (ValueError, RecursionError) as error:
@@ -42,6 +48,17 @@ def decode(body: bytes | bytearray) -> dict[str, Any]:
     if not shallow(message, MAX_DEPTH, brackets=body.count(b"[") + body.count(b"{")):
         raise FrameError(f"a frame is nested deeper than {MAX_DEPTH}")
     return message
+
+
+def has_many_values(body: bytes | bytearray) -> bool:
+    """Whether JSON text holds more than `MAX_VALUES` values; found out without making them."""
+    if _most_values(body) <= MAX_VALUES:
+        return False
+    return _most_values(_STRING.sub(b"", body)) > MAX_VALUES
+
+
+def _most_values(body: bytes | bytearray) -> int:
+    return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
 def shallow(value: Any, depth: int, *, brackets: int | None = None) -> bool:

@@ -18,6 +18,7 @@ def main() -> None:
     os.dup2(null, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     random.seed()
+    lockdown.go_first_when_memory_ends()
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     confinement = lockdown.Confinement(seccomp=seccomp.filter_program(sockets=True))
     agent.Agent(channel, confinement, reconfigure).run()

@@ -115,7 +115,9 @@ def wire_bundle(data: Mapping[str, Any]) -> Bundle:
 
 def _add_json(bundle: Bundle, mime: str, payload: Any) -> None:
     with contextlib.suppress(ValueError, RecursionError):  # nested beyond what the host accepts: its text remains
-        bundle[mime] = json_value(payload)
+        value = json_value(payload)
+        if not frames.has_many_values(frames.encode({"": value})):
+            bundle[mime] = value
 
 
 def hook_pillow(shell: Any) -> None:

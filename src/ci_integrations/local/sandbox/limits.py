@@ -18,6 +18,8 @@ _SOON, _LATER = 0.25, 1.0
 _US: Final = 2
 """This process and the agent: counted among the others where the host's user is, and in the limit where he is not."""
 _SHARED_MAPPINGS: Final = 512 * MiB
+_SOCKET_BUFFER: Final = 208 * 1024
+"""What one socket can hold of the kernel's memory, where no process is charged for it."""
 
 
 def set_resource_limits(limits: Limits, *, address_space_limit: bool, count_others: bool) -> None:
@@ -85,6 +87,7 @@ class Watchdog:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._most_sockets = max(limits.memory // _SOCKET_BUFFER, limits.open_files)
         self.pause = _SOON
 
     def look(self) -> Verdict | None:
@@ -96,6 +99,9 @@ class Watchdog:
         if sum(stat.threads for stat in known) > self._limits.processes:  # the kernel exempts the host's uid 0
             tasks = {stat.pid: stat.threads for stat in known}
             return _blame(known, tasks, f"too many processes (limit {self._limits.processes})")
+        if processes.sockets() > self._most_sockets:
+            open_files = {stat.pid: processes.open_files(stat.pid) for stat in known}
+            return _blame(known, open_files, f"too many sockets (limit {self._most_sockets})")
         return self._look_at_memory(known)
 
     def _look_at_memory(self, known: list[processes.Stat]) -> Verdict | None:

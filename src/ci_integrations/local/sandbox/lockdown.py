@@ -28,10 +28,12 @@ class Confinement:
     """RLIMIT_NPROC counts all processes of the host's user here, not those of a user namespace."""
 
 
-def restrict(confinement: Confinement, limits: Limits, *, address_space_limit: bool) -> None:
-    """Resource limits, user, capabilities, no_new_privs, Landlock, system call filter; in this order."""
-    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # the agent is not; /proc/self must work here
-    Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
+def restrict(confinement: Confinement, limits: Limits, *, address_space_limit: bool, guarded: bool = False) -> None:
+    """Resource limits, user, capabilities, no_new_privs, Landlock, system call filter; in this order.
+
+    Until the filter is in, this process is not dumpable, as the agent that it was forked from: another one of its user
+    could open its /proc/PID/mem and put code into it that no filter holds. `guarded`: it stays so.
+    """
     with contextlib.suppress(PermissionError):  # already as nice as the host allows
         os.nice(_NICE)
     if confinement.uid is not None:
@@ -44,10 +46,16 @@ def restrict(confinement: Confinement, limits: Limits, *, address_space_limit: b
         landlock.restrict(confinement.files)
     if confinement.seccomp is not None:
         syscalls.install_seccomp(confinement.seccomp)
+    if not guarded:
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # or /proc/self does not work
+
+
+def go_first_when_memory_ends() -> None:
+    """The host's memory; children inherit it. Before the caller stops being dumpable."""
+    Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
 
 
 def _become(uid: int) -> None:
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
-    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)

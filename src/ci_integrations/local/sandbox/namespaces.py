@@ -40,6 +40,10 @@ _WRITABLE: Final = {
     "shm": ("/dev/shm", 0o1777),  # noqa: S108
 }
 
+# Of what the kernel counts for the host's user as a whole, or for all: one sandbox must not use it up.
+_SHARES: Final = {"max_user_namespaces": 0, "max_inotify_instances": 48, "max_inotify_watches": 65536}
+_TERMINALS: Final = 64
+
 
 class Namespaces:
     """The zygote's side: `fork` a sandbox, then `enter` it in the child."""
@@ -123,6 +127,7 @@ class Namespaces:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
         _furnish(self._hidden)
+        lockdown.go_first_when_memory_ends()
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         return Inside(self._confinement)
 
@@ -192,10 +197,15 @@ def _furnish(hidden: list[str]) -> None:
         _show_again(path, fd)
     syscalls.unmount(staging)
     syscalls.mount(
-        "devpts", "/dev/pts", "devpts", syscalls.MS_NOSUID | syscalls.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620"
+        "devpts",
+        "/dev/pts",
+        "devpts",
+        syscalls.MS_NOSUID | syscalls.MS_NOEXEC,
+        f"newinstance,ptmxmode=0666,mode=620,max={_TERMINALS}",
     )
     syscalls.mount("proc", "/proc", "proc", _QUIET | syscalls.MS_NOEXEC)
-    Path("/proc/sys/user/max_user_namespaces").write_text("0")
+    for name, count in _SHARES.items():
+        Path("/proc/sys/user", name).write_text(str(count))
     _protect_proc()
     _bring_loopback_up()
 

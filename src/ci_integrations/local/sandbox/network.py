@@ -29,6 +29,8 @@ HEAD_SECONDS = 20.0
 CONNECT_SECONDS = 20.0
 IDLE_SECONDS = 300.0
 CHUNK = 64 * 1024
+METADATA = frozenset({"168.63.129.16"})
+"""Cloud metadata at a public address: Azure's."""
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ class Rules:
         """`Refused` when `host` has resolved to an address that stays closed."""
         if (host, port) in self.trusted:
             return
-        if not is_public(address):
+        if not is_public(address) or is_ours(address):
             raise Refused("403 Forbidden", f"{host} is at a private, local or reserved address, which stays closed")
         if _matches(address, self.deny):
             raise Refused("403 Forbidden", f"{host} is at an address denied by the sandbox's network rules")
@@ -77,7 +79,23 @@ def is_public(address: str) -> bool:
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None) or _nat64(ip)
         if inner is not None:
             return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and str(ip) not in METADATA and not _site_local(ip)
+
+
+def _site_local(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """fec0::/10 and the local NAT64 range, which older Pythons take for public."""
+    local = (ipaddress.ip_network("fec0::/10"), ipaddress.ip_network("64:ff9b:1::/48"))
+    return isinstance(ip, ipaddress.IPv6Address) and any(ip in network for network in local)
+
+
+def is_ours(address: str) -> bool:
+    """Whether it is this host's own, public or not: its services trust who comes from here. Asked by binding to it."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
@@ -193,7 +211,7 @@ async def open_network(sandbox: Sandbox, rules: Rules) -> Network:
 
 
 async def _listener(sandbox: Sandbox) -> socket.socket:
-    child = await sandbox.spawn(Entry(f"{__name__}:listen"))
+    child = await sandbox.spawn(Entry(f"{__name__}:listen", {"guarded": True}))
     try:
         if child.control is None:
             raise OSError("the sandbox gave no control socket")

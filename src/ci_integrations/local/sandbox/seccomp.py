@@ -1,8 +1,8 @@
 """The system call filter of every process that runs a user's code: an allow list, as a BPF program.
 
 Allowed calls pass; known ones that are not on the list fail with EPERM; ones newer than the list with ENOSYS, and so do
-clone3 and memfd_create (the filter cannot look into clone3's struct; no limit sees a memfd's pages). A call by a
-foreign ABI ends the process.
+clone3 and memfd_create (the filter cannot look into clone3's struct; no limit sees a memfd's pages). vmsplice is not on
+the list: pages that a pipe holds belong to no process. A call by a foreign ABI ends the process.
 """
 
 from __future__ import annotations
@@ -28,15 +28,26 @@ _LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 
 _NEW_NAMESPACES: Final = 0x7E020080
 """CLONE_NEW* of clone(2), time namespaces included."""
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
-_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_TIOCSTI, _TIOCLINUX, _TIOCSETD = 0x5412, 0x541C, 0x5423
 _PERSONALITIES: Final = (0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
 _SOCKET_KINDS: Final = (1, 2, 5)
 """stream, datagram, seqpacket: no raw sockets."""
-_MPTCP: Final = 262
+_PROTOCOLS: Final = (0, 6, 17)
+"""The default, TCP and UDP: asking for another one may load a module into the kernel, and Landlock overlooks MPTCP."""
 
 
-def filter_program(*, sockets: bool, machine: str | None = None) -> bytes:
-    """The program for this machine. `sockets=False` also refuses every socket but a socketpair."""
+_BY_PATH: Final = {
+    *("chmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchownat", "utime", "utimes", "futimesat"),
+    *("setxattr", "lsetxattr", "removexattr", "lremovexattr"),
+}
+"""Change a file's mode, owner, times or attributes without opening it: Landlock does not see them."""
+
+
+def filter_program(*, sockets: bool, attributes: bool = True, machine: str | None = None) -> bytes:
+    """The program for this machine. `sockets=False` also refuses every socket but a socketpair.
+
+    `attributes=False` refuses to change those of files by path: where nothing but Landlock guards the user's own.
+    """
     machine = machine or platform.machine()
     code = _Assembler()
     code.load(_OFFSET_ARCH)
@@ -45,11 +56,22 @@ def filter_program(*, sockets: bool, machine: str | None = None) -> bytes:
     if machine == "x86_64":
         code.if_at_least(_X32_BIT, _ERRNO | errno.ENOSYS)
     code.if_at_least(LAST_KNOWN + 1, _ERRNO | errno.ENOSYS)
-    for first, last in _ranges(sorted(numbers(ALLOWED_TEXT, machine).values())):
+    allowed = numbers(ALLOWED_TEXT, machine)
+    if not attributes:
+        _refuse_attributes(code, allowed)
+    for first, last in _ranges(sorted(allowed.values())):
         code.if_between(first, last, _ALLOW)
     _judge_by_arguments(code, numbers(JUDGED_TEXT, machine), sockets=sockets)
     code.answer(_ERRNO | errno.EPERM)
     return code.program()
+
+
+def _refuse_attributes(code: _Assembler, allowed: dict[str, int]) -> None:
+    """Utimensat without a path is about an open file: that one passes."""
+    for name in sorted(_BY_PATH & allowed.keys()):
+        code.rule(allowed.pop(name), [_Refuse.always(errno.EPERM)])
+    no_path = [_Refuse.other_than(1, (0,), errno.EPERM), _Refuse.other_than(1, (0,), errno.EPERM, upper=True)]
+    code.rule(allowed.pop("utimensat"), no_path)
 
 
 def _judge_by_arguments(code: _Assembler, number: dict[str, int], *, sockets: bool) -> None:
@@ -57,7 +79,7 @@ def _judge_by_arguments(code: _Assembler, number: dict[str, int], *, sockets: bo
     code.rule(number["clone"], [_Refuse.bits(0, _NEW_NAMESPACES, errno.EPERM)])
     code.rule(number["clone3"], [_Refuse.always(errno.ENOSYS)])
     code.rule(number["memfd_create"], [_Refuse.always(errno.ENOSYS)])
-    code.rule(number["ioctl"], [_Refuse.any_of(1, (_TIOCSTI, _TIOCLINUX), errno.EPERM)])
+    code.rule(number["ioctl"], [_Refuse.any_of(1, (_TIOCSTI, _TIOCLINUX, _TIOCSETD), errno.EPERM)])
     code.rule(number["personality"], [_Refuse.other_than(0, _PERSONALITIES, errno.EPERM)])
     code.rule(number["socketpair"], [_Refuse.other_than(0, (_AF_UNIX,), errno.EAFNOSUPPORT)])
     code.rule(
@@ -65,20 +87,21 @@ def _judge_by_arguments(code: _Assembler, number: dict[str, int], *, sockets: bo
         [
             _Refuse.other_than(0, with_domain, errno.EAFNOSUPPORT),
             _Refuse.other_than(1, _SOCKET_KINDS, errno.EPERM, mask=0xF),
-            _Refuse.any_of(2, (_MPTCP,), errno.EPROTONOSUPPORT),
+            _Refuse.other_than(2, _PROTOCOLS, errno.EPROTONOSUPPORT),
         ],
     )
 
 
 @dataclass(frozen=True)
 class _Refuse:
-    """Answer `error` when the low half of argument `index` matches. (The upper halves mean nothing to these calls.)"""
+    """Answer `error` when the low half of argument `index` matches; of a pointer the upper half counts as well."""
 
     kind: str
     index: int
     values: tuple[int, ...]
     error: int
     mask: int | None = None
+    upper: bool = False
 
     @classmethod
     def always(cls, error: int) -> _Refuse:
@@ -93,14 +116,16 @@ class _Refuse:
         return cls("any", index, values, error)
 
     @classmethod
-    def other_than(cls, index: int, values: tuple[int, ...], error: int, mask: int | None = None) -> _Refuse:
-        return cls("other", index, values, error, mask)
+    def other_than(
+        cls, index: int, values: tuple[int, ...], error: int, *, mask: int | None = None, upper: bool = False
+    ) -> _Refuse:
+        return cls("other", index, values, error, mask, upper)
 
     def instructions(self) -> list[bytes]:
         refuse = _instruction(_RETURN, 0, 0, _ERRNO | self.error)
         if self.kind == "always":
             return [refuse]
-        code = [_instruction(_LOAD, 0, 0, 16 + 8 * self.index)]
+        code = [_instruction(_LOAD, 0, 0, 16 + 8 * self.index + 4 * self.upper)]
         if self.mask is not None:
             code.append(_instruction(0x54, 0, 0, self.mask))  # A &= mask
         if self.kind == "bits":

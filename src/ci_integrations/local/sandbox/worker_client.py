@@ -23,7 +23,8 @@ MAX_FRAME = 64 << 20
 MAX_CHANNELS = 64
 ANSWER_SECONDS = 60.0
 CHUNK = 256 * 1024
-ENTRY = Entry("ci_integrations.local.sandbox.worker:main", {})
+ENTRY = Entry("ci_integrations.local.sandbox.worker:main", {"guarded": True})
+"""Out of reach of the sandbox's other processes: who holds a socket that it passes out could make it block the server."""
 
 
 class FileError(Exception):
@@ -170,10 +171,10 @@ class Channel:
 
 async def _readable(fd: int) -> None:
     loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(fd, lambda: ready.done() or ready.set_result(None))
+    ready = asyncio.Event()
+    loop.add_reader(fd, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         loop.remove_reader(fd)
 

@@ -37,7 +37,7 @@ def target_of(headers: Mapping[str, str]) -> Target | None:
         port, sandbox_id = found.groups()
     if sandbox_id is None or port is None:
         return None
-    if not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
+    if not port.isascii() or not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
         raise HttpError(400, "the port of a sandbox is a number from 1 to 65535")
     return Target(sandbox_id, int(port))
 
