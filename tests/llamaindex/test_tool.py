@@ -299,3 +299,8 @@ async def test_a_script_may_use_tool_call_blocks(registry: Any) -> None:
     worker = agent(CodeInterpreterTool(registry), types.ChatMessage(role="assistant", blocks=[block]), "done")
     await run(worker)
     assert "42" in worker.llm.seen[1][-1].content
+
+
+def test_a_wrong_option_is_told_to_the_programmer_not_to_the_model() -> None:
+    with pytest.raises(ConfigurationError, match="unknown option 'timeouts'"):
+        CodeInterpreterTool(timeouts=3)

@@ -22,7 +22,7 @@ PNG = base64.b64encode(
 
 
 def test_a_result_can_be_printed() -> None:
-    execution = Execution(results=[Result({"png": PNG})], logs=Logs())
+    execution = Execution(results=[Result(png=PNG)], logs=Logs())
     result = ExecutionResult.from_execution(execution)
     assert result.images[0].data == PNG
     assert PNG not in repr(result)

@@ -58,6 +58,14 @@ class Sessions:
         self._slot = slot
         self._scope = scope
         self._own_key = f"tool-{uuid.uuid4().hex[:12]}"
+        self._check()
+
+    def _check(self) -> None:
+        """A wrong option is the programmer's to hear of now, not the model's at its first call."""
+        if self._owned and "sandbox" not in self._options:
+            from ci_integrations.interpreter import CodeInterpreter
+
+            CodeInterpreter(**{name: value for name, value in self._options.items() if name not in _REGISTRY_OPTIONS})
 
     @property
     def shared(self) -> bool:
