@@ -70,3 +70,10 @@ def test_a_chart_shows_itself_in_a_notebook(interpreter):
     bundle = chart._repr_mimebundle_()
     assert bundle["text/plain"].startswith("[chart")
     assert bundle["application/vnd.vegalite.v6+json"]["layer"]
+
+
+def test_with_the_extractor_off_only_what_is_shown_gives_charts():
+    with CodeInterpreter(backend="local", inject_extractor=False) as plain:
+        saved = plain.run(PLOT + "plt.savefig('a.png'); plt.close()")
+        assert (saved.charts, saved.files) == ((), ())
+        the_line(plain.run(PLOT + "plt.show()"))

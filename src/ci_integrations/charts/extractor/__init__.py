@@ -52,8 +52,12 @@ def bootstrap_code() -> str:
 
 
 def enter(shell: Any) -> None:
-    """What `bootstrap_code` calls: install everything and take the bootstrap cell out of the count and history."""
+    """What `bootstrap_code` calls: install everything and take the bootstrap cell out of the count and history.
+
+    A kernel that has the extractor already, as the local one does, keeps it as it was asked for: full or not.
+    """
     from . import kernel
 
-    install(shell, full=True)
+    if STATE.shell is not shell:
+        install(shell, full=True)
     kernel.forget_cell(shell)
