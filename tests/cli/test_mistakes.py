@@ -101,6 +101,10 @@ def test_help_teaches_by_example(cli: Callable[..., Any], command: str) -> None:
         assert outcome.out.count(f"ci-integrations {command}") > 1  # in the usage line, and in an example
 
 
+def test_help_shows_where_a_template_is_written(cli: Callable[..., Any]) -> None:
+    assert "[tool.ci-integrations.templates.analysis]" in cli("template", "--help").out
+
+
 def test_version(cli: Callable[..., Any]) -> None:
     from ci_integrations import __version__
 
