@@ -64,8 +64,8 @@ def _serve(channel: socket.socket) -> None:
         except ConnectionError:
             pass  # the server gave the request up
         except (OSError, ValueError) as error:
-            refusal = as_refusal(error, request.get("path", ""))
-            _answer(channel, {"error": refusal.kind, "message": str(refusal)})
+            refused = as_refusal(error, request.get("path", ""))
+            _answer(channel, {"error": refused.kind, "message": str(refused)})
 
 
 def _answer(channel: socket.socket, value: object) -> None:
@@ -207,7 +207,7 @@ def _list(channel: socket.socket, request: Request) -> None:
     if not os.path.isdir(path):
         os.stat(path)
         raise Refusal("invalid", f"path is not a directory: {path}")
-    entries = []
+    entries: list[Any] = []
     for child in _walk(path, min(depth, MAX_DEPTH)):
         if len(entries) >= MAX_ENTRIES:
             raise Refusal("too_many", f"more than {MAX_ENTRIES} entries below {path}: list a smaller directory")
