@@ -129,9 +129,8 @@ def test_a_setup_that_fails_is_shown_and_leaves_nothing(configured: Endpoint) ->
 
 def test_an_interpreter_of_its_own_runs_the_cells_and_the_commands(configured: Endpoint) -> None:
     with Sandbox.create("ours", **configured.sdk_options()) as sandbox:
-        prefix, preloaded = (
-            sandbox.run_code("import sys; print(sys.prefix, 'colorsys' in sys.modules)").logs.stdout[0].split()
-        )
+        run = sandbox.run_code("import sys; print(sys.prefix, 'colorsys' in sys.modules)")
+        prefix, preloaded = "".join(run.logs.stdout).split()
         assert (Path(prefix).name, preloaded) == ("ours", "True")
         assert sandbox.commands.run("python -c 'import sys; print(sys.prefix)'").stdout.strip() == prefix
         assert sandbox.run_code("import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show()").results[0].png
