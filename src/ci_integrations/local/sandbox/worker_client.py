@@ -24,7 +24,7 @@ MAX_CHANNELS = 64
 ANSWER_SECONDS = 60.0
 CHUNK = 256 * 1024
 ENTRY = Entry("ci_integrations.local.sandbox.worker:main", {"guarded": True})
-"""Out of reach of the sandbox's other processes: who holds a socket that it passes out could make it block the server."""
+"""Out of reach of the sandbox's other processes: who holds a socket that it passes out could make the server block."""
 
 
 class FileError(Exception):
