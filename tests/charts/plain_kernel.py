@@ -97,6 +97,7 @@ def run_job(job):
     with tempfile.TemporaryDirectory(prefix="ci-charts-") as folder:
         os.chdir(folder)
         os.environ["HOME"] = os.environ["IPYTHONDIR"] = tempfile.mkdtemp(prefix="ci-charts-home-")
+        vars(sys.modules["__main__"]).pop("__file__", None)  # bokeh's show() writes its page beside it
         shell = make_shell(full=job.get("full", True), cloud=job.get("cloud", False))
         before = set(shell.user_ns)
         cells = [run_cell(shell, code) for code in job["cells"]]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ci_integrations.local import launcher
 from ci_integrations.local.launcher import Endpoint, local_endpoint, stop_local_servers
 
 ZYGOTE = "ci_integrations.local.sandbox.zygote"
@@ -76,9 +77,9 @@ class Server:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Server]]:
-    """Starts a server of this test's own."""
-    stop_local_servers()
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
+    """Starts a server of this test's own; other tests of this process keep theirs."""
+    monkeypatch.setattr(launcher, "_state", launcher._State())
 
     def started(**options: Any) -> Server:
         return Server(local_endpoint(**options))

@@ -71,6 +71,7 @@ def test_the_way_through_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     server = f'exec "{sys.executable}" -m ci_integrations.local.server --child'
     stand_in(tmp_path, f'[ "$1" = image ] && exit 0\necho "$@" > "{tmp_path}/called"\n{server}')
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(launcher, "_state", launcher._State())  # other tests of this process keep their servers
     endpoint = local_endpoint(isolation="container")
     try:
         with Sandbox.create(**endpoint.sdk_options()) as sandbox:
