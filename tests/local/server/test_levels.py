@@ -40,3 +40,13 @@ def test_pause_and_metrics(bare: tuple[Endpoint, Sandbox]) -> None:
     sandbox.connect()
     assert sandbox.run_code("x").text == "1"
     assert sandbox.get_metrics()[0].mem_used > 0
+
+
+@pytest.mark.parametrize("language", ["python", "bash"])
+def test_the_working_directory_of_a_context_is_below_home(bare: tuple[Endpoint, Sandbox], language: str) -> None:
+    sandbox = bare[1]
+    sandbox.files.make_dir("/home/user/deep")
+    context = sandbox.create_code_context(cwd="/home/user/deep", language=language)
+    code = {"python": "import os; print(os.getcwd())", "bash": "pwd"}[language]
+    [line] = sandbox.run_code(code, context=context).logs.stdout
+    assert line.strip() == sandbox.files.get_info("deep").path

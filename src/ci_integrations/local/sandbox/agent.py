@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from ci_integrations.local.sandbox import lockdown, processes, syscalls, wire
-from ci_integrations.local.sandbox.api import HOME, Limits
+from ci_integrations.local.sandbox.api import HOME, Limits, real_path
 from ci_integrations.local.sandbox.limits import Watchdog, cpu_reason
 
 CONTROL_FD: Final = 3
@@ -292,13 +292,6 @@ def _default_signals(*, keep_pythons: bool) -> None:
 
 def resize_terminal(master: int, cols: int, rows: int) -> None:
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
-
-
-def real_path(path: str, home: str) -> str:
-    """Where `path` is: the same, except at the levels without a mount namespace."""
-    if path == HOME or path.startswith(HOME + "/"):
-        return home + path[len(HOME) :]
-    return path
 
 
 def base_environment(home: str) -> dict[str, str]:

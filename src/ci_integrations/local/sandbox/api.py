@@ -18,6 +18,13 @@ HOME = "/home/user"
 _IN_BYTES = ("memory", "disk", "output", "results")
 
 
+def real_path(path: str, home: str) -> str:
+    """Where `path` is: the same, except at the levels without a mount namespace. The host may have a HOME too."""
+    if path == HOME or path.startswith(HOME + "/"):
+        return home + path[len(HOME) :]
+    return path
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """Of one sandbox. Bytes unless said otherwise."""

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from ci_integrations.local.sandbox import languages
-from ci_integrations.local.sandbox.api import HOME, Child, Exit, Limits, Sandbox, SandboxDead
+from ci_integrations.local.sandbox.api import HOME, Child, Exit, Limits, Sandbox, SandboxDead, real_path
 from ci_integrations.local.sandbox.frames import FrameError, FrameReader, encode
 from ci_integrations.local.sandbox.output import Output
 
@@ -41,7 +41,7 @@ async def open_context(
     """
     limits = sandbox.spec.limits
     language = languages.normalise(language)
-    entry = languages.entry(language, cwd=cwd, envs=dict(envs or {}), limits=limits)
+    entry = languages.entry(language, cwd=real_path(cwd, sandbox.home), envs=dict(envs or {}), limits=limits)
     child = await sandbox.spawn(
         entry, envs=dict(envs or {}), address_space_limit=not languages.reserves_address_space(language)
     )
