@@ -48,5 +48,5 @@ def test_the_working_directory_of_a_context_is_below_home(bare: tuple[Endpoint, 
     sandbox.files.make_dir("/home/user/deep")
     context = sandbox.create_code_context(cwd="/home/user/deep", language=language)
     code = {"python": "import os; print(os.getcwd())", "bash": "pwd"}[language]
-    [line] = sandbox.run_code(code, context=context).logs.stdout
-    assert line.strip() == sandbox.files.get_info("deep").path
+    printed = "".join(sandbox.run_code(code, context=context).logs.stdout)
+    assert printed.strip() == sandbox.files.get_info("deep").path

@@ -20,7 +20,8 @@ _PIPE = 1 << 20
 _GATHER = 0.02
 """Seconds between two events of the same stream, unless `_ENOUGH` bytes are there before."""
 _FIRST = 0.002
-"""Seconds to wait with the first output: `print` writes a text and its line end one after the other."""
+"""Seconds to wait with the first whole line. `print` writes its text and the line end one after the other: what does
+not end a line waits for `_GATHER`, so that a busy machine does not tear them apart."""
 _ENOUGH = 1 << 18
 _FULL = 8 << 20
 """Bytes not yet handed on before reading stops: a slow consumer slows the cell down instead of filling memory."""
@@ -54,6 +55,7 @@ class Output:
         self._wake = wake
         self._kept = self._dropped = self._pending = 0
         self._told = self._since = 0.0
+        self._whole = True
         self._reading = False
         self._rest: asyncio.TimerHandle | None = None
         self.quiet = True
@@ -132,6 +134,7 @@ class Output:
         if not self._pending:
             self._since = self._loop.time()
         stream.parts.append(kept)
+        self._whole = kept.endswith(b"\n")
         self._kept += len(kept)
         self._pending += len(kept)
         if self._pending == len(kept) or self._pending >= _ENOUGH:
@@ -150,7 +153,8 @@ class Output:
             return None
         if self._pending >= _ENOUGH:
             return 0.0
-        return max(self._told + _GATHER, self._since + _FIRST) - self._loop.time()
+        first = _FIRST if self._whole else _GATHER
+        return max(self._told + _GATHER, self._since + first) - self._loop.time()
 
     def take(self, *, everything: bool = False, final: bool = False) -> Iterator[dict[str, Any]]:
         """What is to be told now, as events.
