@@ -99,13 +99,14 @@ def test_without_a_network_pip_says_so_in_one_line() -> None:
 
 def asked(sandbox: Sandbox, url: str) -> str:
     """What a cell gets that opens the address: the status and the words of the proxy, or the failure."""
-    return sandbox.run_code(
+    printed = sandbox.run_code(
         "import urllib.request, urllib.error\n"
         "urllib.request.proxy_bypass = lambda host: False\n"  # the index that the test serves is at 127.0.0.1
         f"try:\n    r = urllib.request.build_opener().open({url!r}, timeout=5); print(r.status)\n"
         "except urllib.error.HTTPError as e:\n    print(e.code, e.read().decode())\n"
         "except OSError as e:\n    print(e)"
-    ).logs.stdout[0]
+    ).logs.stdout
+    return "".join(printed)
 
 
 def test_a_closed_sandbox_is_opened_and_closed_again_while_it_runs(index: str, monkeypatch: pytest.MonkeyPatch) -> None:
