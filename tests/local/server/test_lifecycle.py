@@ -152,8 +152,8 @@ async def test_the_spec_tells_the_engine_what_was_wished(house: House) -> None:
 
 async def test_a_sandbox_whose_network_fails_is_not_left_behind(house: House) -> None:
     with pytest.raises(EngineError):  # a fake cannot listen inside
-        await house.create(allow_out=("pypi.org",))
+        await house.create(allow_out=("packages.example.org",))
     [sandbox] = house.engine.made
-    assert (sandbox.spec.allow_internet, sandbox.spec.allow_hosts) == (True, ("pypi.org",))
+    assert (sandbox.spec.allow_internet, sandbox.spec.allow_hosts) == (True, ("packages.example.org",))
     assert sandbox.done == ["kill"]
     assert house.table.all() == []
