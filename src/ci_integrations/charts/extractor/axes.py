@@ -153,7 +153,7 @@ def _period_freq(ax: Any, axis: Any) -> Any:
     """Pandas draws a series with a regular time index by period ordinals."""
     if axis.axis_name != "x" or not type(axis.get_major_formatter()).__name__.startswith("TimeSeries_Date"):
         return None
-    return getattr(axis, "freq", None) or getattr(ax, "freq", None)
+    return getattr(axis, "freq", None) or getattr(ax, "freq", None) or axis.get_major_formatter().freq
 
 
 def fixed_labels(axis: Any) -> dict[float, str]:

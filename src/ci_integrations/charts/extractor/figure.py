@@ -160,6 +160,8 @@ def _add(panel: dict[str, Any], found: Found, second: str) -> None:
             entry["axis"] = second
         panel["series"].append(entry)
     if found.ax.name == "polar" or all(raw.kind in ("pie", "treemap") for raw in found.series):
+        labels = {which: text_of(axis.axis.label) for which, axis in plane.items()}
+        panel.update({which: {"label": label} for which, label in labels.items() if label and found.ax.axison})
         return
     if second:
         panel[second] = plane[second[0]].describe()

@@ -216,7 +216,7 @@ def _stack_rows(args: Any) -> Iterable[Any]:
 def _as_rows(item: Any) -> list[Any]:
     import numpy as np
 
-    values = np.asarray(item, float)
+    values = np.asarray(item if hasattr(item, "__array__") else list(item), float)
     return list(values) if values.ndim == 2 else [values]
 
 

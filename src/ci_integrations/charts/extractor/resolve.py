@@ -15,8 +15,6 @@ _LOOSE = ("line", "step", "scatter", "stem", "errorbar", "area", "band")
 def categories(plane: dict[str, Axis], found: Found) -> None:
     """Tick labels written by hand are categories when the marks stand at those ticks."""
     for which, axis in plane.items():
-        if axis.mode == "period" and not any(raw.kind in _LOOSE for raw in found.series):
-            axis.mode = "number"
         labels = axis.candidates() or _box_labels(axis, which, found)
         if labels and _fit(labels, which, found):
             axis.adopt(labels)
