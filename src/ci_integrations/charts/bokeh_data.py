@@ -91,17 +91,47 @@ def factor(value: Any) -> Any:
     return "/".join(str(part) for part in value) if isinstance(value, list) else value
 
 
+def data_of(doc: Document, source: Any) -> dict[str, Any]:
+    """A data source's columns by name."""
+    data = doc.get(doc.model(source), "data")
+    entries = data.get("entries") if isinstance(data, dict) else None
+    pairs = entries if isinstance(entries, list) else (data.items() if isinstance(data, dict) else ())
+    return {str(key): value for key, value in pairs}
+
+
+def kept(doc: Document, raw: Any, data: dict[str, Any], n: int) -> set[int]:
+    """The rows that a view's filter lets through. Raises `KeyError` for a filter that only a browser can run."""
+    model = doc.model(raw)
+    whole, name = set(range(n)), str(model.get("name"))
+    if name in ("AllIndices", "None"):
+        return whole
+    if name == "GroupFilter":
+        column, group = values_of(data.get(str(doc.get(model, "column_name")))), doc.get(model, "group")
+        return {i for i, value in enumerate(column) if value == group}
+    if name == "BooleanFilter":
+        flags = doc.get(model, "booleans")
+        return whole if flags is None else {i for i, flag in enumerate(values_of(flags)) if flag}
+    if name == "IndexFilter":
+        indices = doc.get(model, "indices")
+        return whole if indices is None else {int(i) for i in values_of(indices)} & whole
+    if name == "InversionFilter":
+        return whole - kept(doc, doc.get(model, "operand"), data, n)
+    parts = [kept(doc, part, data, n) for part in doc.get(model, "operands") or []]
+    return {"IntersectionFilter": whole.intersection, "UnionFilter": set().union}[name](*parts)
+
+
 class Columns:
     """A glyph's properties resolved against its data source."""
 
     def __init__(self, doc: Document, renderer: dict[str, Any]) -> None:
         self._doc, self.glyph = doc, doc.model(doc.get(renderer, "glyph"))
-        source = doc.model(doc.get(renderer, "data_source"))
-        data = doc.get(source, "data")
-        entries = data.get("entries") if isinstance(data, dict) else None
-        pairs = entries if isinstance(entries, list) else (data.items() if isinstance(data, dict) else ())
-        self.data = {str(key): value for key, value in pairs}
+        self.data = data_of(doc, doc.get(renderer, "data_source"))
         self.n = max((len(values_of(value)) for value in self.data.values()), default=1)
+        view = kept(doc, doc.get(doc.get(renderer, "view"), "filter"), self.data, self.n)
+        if len(view) < self.n:
+            columns = {key: values_of(value) for key, value in self.data.items()}
+            self.data = {key: [v for i, v in enumerate(values) if i in view] for key, values in columns.items()}
+            self.n = len(view)
 
     def raw(self, name: str) -> Any:
         return self._doc.get(self.glyph, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ci_integrations.charts import columns
+from ci_integrations.charts import bokeh_marks, columns
 from ci_integrations.charts.bokeh_data import Columns, Document, factor, numbers_only, values_of
 from ci_integrations.charts.model import Chart
 
@@ -12,7 +12,7 @@ MIME = "application/vnd.ci-bokeh.v1+json"
 _KINDS = {
     "Line": "line", "Step": "step", "Scatter": "scatter", "Circle": "scatter", "Marker": "scatter", "VBar": "bar",
     "HBar": "bar", "Quad": "histogram", "Wedge": "pie", "AnnularWedge": "donut", "Rect": "heatmap", "VArea": "area",
-    "HArea": "area", "Patch": "area", "Segment": "rule", "MultiLine": "line", "Text": "", "HexTile": "hexbin",
+    "HArea": "area", "Patch": "area", "Image": "heatmap", "Segment": "rule", "MultiLine": "line", "Text": "", "HexTile": "hexbin",
     "VAreaStep": "area", "Square": "scatter", "Triangle": "scatter", "Diamond": "scatter", "Cross": "scatter",
 }  # fmt: skip
 
@@ -61,15 +61,21 @@ def _panel(doc: Document, figure: dict[str, Any]) -> dict[str, Any] | None:
         if renderer.get("name") != "GlyphRenderer" or doc.get(renderer, "visible") is False:
             continue
         _glyph(doc, renderer, legend, panel)
-    _rules(doc, figure, panel)
+    panel["series"] += bokeh_marks.annotations(doc, figure)
     if not panel["series"]:
         return None
     panel["title"] = _words(doc, doc.get(figure, "title"))
     stacked = _unstack(panel["series"])
+    bokeh_marks.attach_errors(panel["series"])
+    panel["series"] = bokeh_marks.candles(panel["series"])
+    axes = {which: _axis(doc, figure, which) for which in "xy"}
+    for entry in panel["series"]:
+        for which in [which for which in "xy" if axes[which]["scale"] == "datetime"]:
+            bokeh_marks.times(entry, which)
     kinds = [entry["kind"] for entry in panel["series"]]
     panel["kind"] = _kind(kinds)
     if panel["kind"] not in ("pie", "donut"):
-        panel["x"], panel["y"] = _axis(doc, figure, "x"), _axis(doc, figure, "y")
+        panel |= axes
         _second(doc, figure, panel)
     if sum(kind == "bar" for kind in kinds) > 1:
         panel["barmode"] = "stack" if stacked else "group"
@@ -91,11 +97,11 @@ def _kind(kinds: list[str]) -> str:
     if len(distinct) == 1:
         return distinct[0]
     if "bar" in distinct:
-        return "mixed"
-    for leader in ("histogram", "box", "heatmap", "scatter", "line", "area"):
+        return "bar" if set(distinct) <= {"bar", "errorbar"} else "mixed"
+    for leader in ("candlestick", "gantt", "histogram", "box", "heatmap"):
         if leader in distinct:
             return leader
-    return "mixed"
+    return next((kind for kind in distinct if kind in ("scatter", "line")), "area" if "area" in distinct else "mixed")
 
 
 def _axis(doc: Document, figure: dict[str, Any], which: str) -> dict[str, Any]:
@@ -120,7 +126,8 @@ def _second(doc: Document, figure: dict[str, Any], panel: dict[str, Any]) -> Non
         return
     right = [doc.model(v) for v in doc.get(figure, "right") or []]
     axes = [axis for axis in right if str(axis.get("name", "")).endswith("Axis")]
-    panel["y2"] = {"label": _words(doc, doc.get(axes[0], "axis_label")) if axes else None, "scale": "linear"}
+    scale = {"LogAxis": "log", "DatetimeAxis": "datetime"}.get(axes[0]["name"], "linear") if axes else "linear"
+    panel["y2"] = {"label": _words(doc, doc.get(axes[0], "axis_label")) if axes else None, "scale": scale}
 
 
 def _legend(doc: Document, figure: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +144,12 @@ def _legend(doc: Document, figure: dict[str, Any]) -> dict[str, Any]:
 
 
 def _glyph(doc: Document, renderer: dict[str, Any], legend: dict[str, Any], panel: dict[str, Any]) -> None:
-    cols = Columns(doc, renderer)
+    try:
+        cols = Columns(doc, renderer)
+    except KeyError as unknown:
+        panel["complete"] = False
+        panel["notes"].append(f"a {unknown.args[0]} is not evaluated")
+        return
     kind = _KINDS.get(str(cols.glyph.get("name")))
     if kind is None:
         panel["complete"] = False
@@ -188,14 +200,17 @@ def _series(cols: Columns, kind: str, label: Any) -> list[dict[str, Any]]:
         return [_wedges(cols, kind, label)]
     if name == "Rect":
         return [_rects(cols)]
+    if name == "Image":
+        return bokeh_marks.images(cols)
+    if name == "HexTile":
+        return [bokeh_marks.hexagons(cols)]
     if name in ("VArea", "HArea", "VAreaStep"):
         return [_area(cols, name)]
     if name == "MultiLine":
         xs, ys = _lists_of(cols, "xs"), _lists_of(cols, "ys")
         return [{"kind": "line", "x": x, "y": y} for x, y in zip(xs, ys, strict=False)]
     if name == "Segment":
-        ends = {key: cols.column(key) for key in ("x0", "y0", "x1", "y1")}
-        return [{"kind": "rule", "extra": {k: v for k, v in ends.items() if v is not None}}]
+        return [bokeh_marks.segments(*(cols.column(key) or [] for key in ("x0", "y0", "x1", "y1")))]
     entry: dict[str, Any] = {"kind": kind, "x": cols.column("x"), "y": cols.column("y"), "extra": {}}
     size = cols.raw("size")
     if kind == "scatter" and isinstance(size, dict) and "field" in size:
@@ -286,13 +301,3 @@ def _area(cols: Columns, name: str) -> dict[str, Any]:
         low = [min(a, b) for a, b in zip(one, two, strict=True)]
         entry = {"kind": "band", "extra": {"x0" if lying else "y0": low}}
     return entry | ({"x": values, "y": at, "orientation": "h"} if lying else {"x": at, "y": values})
-
-
-def _rules(doc: Document, figure: dict[str, Any], panel: dict[str, Any]) -> None:
-    for raw in [*(doc.get(figure, "center") or []), *(doc.get(figure, "renderers") or [])]:
-        model = doc.model(raw)
-        if model.get("name") == "Span":
-            axis = "y" if doc.get(model, "dimension") in (None, "width") else "x"
-            panel["series"].append(
-                {"name": None, "kind": "rule", "extra": {"axis": axis, "value": doc.get(model, "location")}}
-            )

@@ -27,11 +27,16 @@ def chart(payload: dict[str, Any]) -> Chart | None:
         _add(panel, trace, layout)
     titled = _titles(list(panels.values()), layout)
     for panel in panels.values():
+        panel["series"] = tags_plotly.bands(panel["series"])
+    for panel in panels.values():
         _finish(panel, layout, traces)
     title = layout_plotly.words(layout.get("title"))
     single = len(panels) == 1 and not titled
     if single:
         next(iter(panels.values()))["title"] = title
+    for panel in panels.values():
+        if panel["kind"] == "indicator" and len(panel["series"]) == 1:
+            panel["title"] = panel.get("title") or panel["series"][0]["name"]
     return Chart.model_validate({
         "title": None if single else title,
         "source": {"library": "plotly"},
@@ -113,25 +118,38 @@ def _add(panel: dict[str, Any], trace: dict[str, Any], layout: dict[str, Any]) -
 
 
 def _name(trace: dict[str, Any]) -> str | None:
-    """Plotly express gives empty names to traces that stand alone, and shows no legend for them."""
+    """Plotly express gives empty names to traces that stand alone, numbers to images, and shows no legend for them."""
     name = layout_plotly.words(trace.get("name"))
-    return name or None
+    return None if trace.get("type") in ("heatmap", "contour") and (name or "").isdigit() else name
 
 
 def _titles(panels: list[dict[str, Any]], layout: dict[str, Any]) -> bool:
-    """Subplot and facet titles are annotations above each domain. True when any was found."""
+    """Subplot and column titles are annotations above each domain, row titles stand upright beside it.
+
+    A panel of a grid has both. True when there may be titles.
+    """
     if len(panels) < 2:
         return False
-    notes = [a for a in layout.get("annotations") or [] if isinstance(a, dict) and a.get("xref") == "paper"]
+    notes = [found for note in layout.get("annotations") or [] if (found := _free_note(note)) is not None]
+    rows = [note for note in notes if note["upright"]]
     for panel in panels:
         x, y = layout_plotly.domain_of(panel["_key"], layout)
-        for note in notes:
-            at = (layout_plotly.number(note.get("x")), layout_plotly.number(note.get("y")))
-            if at[0] is None or at[1] is None or note.get("showarrow"):
-                continue
-            if x[0] - 0.01 <= at[0] <= x[1] + 0.01 and abs(at[1] - y[1]) < 0.02 and abs(at[0] - sum(x) / 2) < 0.02:
-                panel["title"] = layout_plotly.words(note.get("text"))
+        above = [n for n in notes if not n["upright"] and abs(n["x"] - sum(x) / 2) < 0.02 and n["y"] > y[1] - 0.02]
+        near = [n for n in above if rows or n["y"] < y[1] + 0.02]
+        beside = [n for n in rows if abs(n["y"] - sum(y) / 2) < 0.02]
+        panel["title"] = " / ".join(note["text"] for note in [*near[:1], *beside[:1]]) or None
     return True
+
+
+def _free_note(note: Any) -> dict[str, Any] | None:
+    """An annotation on the paper without an arrow: its words, its place, and whether it stands upright."""
+    if not isinstance(note, dict) or note.get("xref") != "paper" or note.get("showarrow"):
+        return None
+    x, y, text = (layout_plotly.number(note.get("x")), layout_plotly.number(note.get("y")),
+                  layout_plotly.words(note.get("text")))  # fmt: skip
+    if x is None or y is None or text is None:
+        return None
+    return {"x": x, "y": y, "text": text, "upright": layout_plotly.number(note.get("textangle")) in (90, -90)}
 
 
 def _finish(panel: dict[str, Any], layout: dict[str, Any], traces: list[Any]) -> None:

@@ -139,9 +139,20 @@ def _units(spec: dict[str, Any], view: View, depth: int) -> list[vega_marks.Unit
     if "layer" in spec:
         if depth > 12:
             return []
-        return [unit for part in spec["layer"] for unit in _units(part, _inherit(part, view), depth + 1)]
+        parts = [_units(part, _inherit(part, view), depth + 1) for part in spec["layer"]]
+        scales = (spec.get("resolve") or {}).get("scale") or {}
+        for which in [which for which in "xy" if scales.get(which) == "independent"]:
+            _separate(parts, which)
+        return [unit for part in parts for unit in part]
     mark = spec.get("mark")
     if mark is None:
         return []
     mark = {"type": mark} if isinstance(mark, str) else mark
-    return [vega_marks.Unit(mark, view.rows, view.encoding, view.notes, spec.get("resolve") or {})]
+    return [vega_marks.Unit(mark, view.rows, view.encoding, view.notes)]
+
+
+def _separate(parts: list[list[vega_marks.Unit]], which: str) -> None:
+    """Layers with scales of their own: the first one's is the panel's axis, the others' the second."""
+    drawn = [part for part in parts if any(which in unit.encoding for unit in part)]
+    for unit in [unit for part in drawn[1:] for unit in part]:
+        unit.second = f"{which}2"

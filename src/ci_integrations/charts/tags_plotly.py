@@ -86,7 +86,48 @@ def scatter(trace: dict[str, Any], layout: dict[str, Any]) -> dict[str, Any]:
     extra = _errors(trace, "y", y) | _errors(trace, "x", x) | _marker(trace)
     if mode == "none" and kind == "scatter":
         kind = "area"
-    return {"kind": kind, "x": x, "y": y, "extra": extra}
+    found = {"kind": kind, "x": x, "y": y, "extra": extra}
+    if trace.get("fill") == "toself" and (half := _mirrored(x)):
+        return found | _between(x[:half], y[:half], y[half:][::-1])
+    if trace.get("fill") == "tonexty" and not trace.get("stackgroup"):
+        found["_to_next"] = True
+    line = trace.get("line") or {}
+    if mode == "lines" and (line.get("width") == 0 or _CLEAR.match(str(line.get("color") or ""))):
+        found["_unseen"] = True
+    return found
+
+
+_CLEAR = re.compile(r"^(transparent|rgba\([^)]*,\s*0?\.?0*\s*\))$")
+
+
+def _mirrored(x: list[Any]) -> int:
+    """Half the length when the second half goes back where the first came: the outline of a band."""
+    half = len(x) // 2
+    return half if half > 1 and len(x) % 2 == 0 and x[:half] == x[half:][::-1] else 0
+
+
+def _between(x: list[Any], one: list[Any], two: list[Any]) -> dict[str, Any]:
+    pairs = [sorted((a, b)) if number(a) is not None and number(b) is not None else (None, None)
+             for a, b in zip(one, two, strict=True)]  # fmt: skip
+    return {"kind": "band", "x": x, "y": [high for _, high in pairs], "extra": {"y0": [low for low, _ in pairs]}}
+
+
+def bands(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A fill to the trace before is a band between both; an edge without a line of its own is drawn only by it."""
+    found: list[dict[str, Any]] = []
+    for entry in entries:
+        before = found[-1] if found else {}
+        unseen = entry.pop("_unseen", False)
+        if entry.pop("_to_next", False) and before.get("x") == entry["x"]:
+            band = {**entry, **_between(entry["x"], before["y"], entry["y"])}
+            if before.get("_unseen"):
+                found.pop()
+            found += [band] if unseen else [band, {**entry, "kind": "line"}]
+            continue
+        found.append(entry | ({"_unseen": True} if unseen else {}))
+    for entry in found:
+        entry.pop("_unseen", None)
+    return found
 
 
 def _marker(trace: dict[str, Any]) -> dict[str, Any]:
@@ -289,12 +330,12 @@ READERS: dict[str, Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]] =
 
 def panel_kind(kinds: list[str], series: list[dict[str, Any]]) -> str:
     """One word for all the panel's series."""
-    distinct = list(dict.fromkeys(kinds))
+    distinct = list(dict.fromkeys(kinds)) or ["mixed"]
     if len(distinct) == 1:
         return distinct[0]
     if set(distinct) <= {"scatter", "line"}:
         return "scatter" if distinct[0] == "scatter" else "line"
-    if set(distinct) <= {"area", "line", "step"}:
+    if set(distinct) <= {"area", "band", "line", "step"}:
         return "line" if "line" in distinct else "area"
     for leader in ("candlestick", "box", "violin", "histogram", "heatmap", "surface3d", "scatter3d"):
         if leader in distinct and leader != "histogram":

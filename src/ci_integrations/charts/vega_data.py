@@ -310,7 +310,27 @@ def _pivot(rows: list[Row], step: Any) -> list[Row]:
     return found
 
 
+def _regression(rows: list[Row], step: Any) -> list[Row]:
+    """The least-squares line of each group by its two ends, which is how Vega-Lite draws it."""
+    if step.get("method", "linear") != "linear" or step.get("params"):
+        raise Unknown(f"regression {step.get('method', 'params')}")
+    on, field = str(step["on"]), str(step["regression"])
+    names = step.get("as") or [on, field]
+    keys = list(step.get("groupby") or ())
+    found = []
+    for key, part in groups(rows, keys).items():
+        pairs = [(float(r[on]), float(r[field])) for r in part if None not in (r.get(on), r.get(field))]
+        if len({x for x, _ in pairs}) < 2:
+            raise Unknown("regression over one place")
+        slope, start = statistics.linear_regression(*zip(*pairs, strict=True))
+        low, high = step.get("extent") or (min(x for x, _ in pairs), max(x for x, _ in pairs))
+        group = dict(zip(keys, key, strict=True))
+        found += [{**group, names[0]: x, names[1]: start + slope * x} for x in (low, high)]
+    return found
+
+
 _STEPS: dict[str, Callable[[list[Row], Any], list[Row]]] = {
     "filter": _filter, "calculate": _calculate, "joinaggregate": _join, "aggregate": _aggregate, "fold": _fold,
     "flatten": _flatten, "bin": _bin, "timeUnit": _time, "window": _window, "pivot": _pivot,
+    "regression": _regression,
 }  # fmt: skip

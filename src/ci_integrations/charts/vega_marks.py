@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ci_integrations.charts.vega_data import Row, aggregate, bin_of, bin_start, groups, quantile, time_unit, unit_parts
@@ -22,13 +22,18 @@ class Unit:
     rows: list[Row]
     encoding: dict[str, Any]
     notes: tuple[str, ...] = ()
-    resolve: dict[str, Any] = field(default_factory=dict)
+    second: str = ""
+    """"x2" or "y2": it stands on a second axis of its own."""
 
     def channel(self, name: str) -> dict[str, Any]:
         found = self.encoding.get(name)
         if isinstance(found, list):
             found = found[0] if found else {}
-        return found if isinstance(found, dict) else {}
+        found = found if isinstance(found, dict) else {}
+        when = found.get("condition")
+        if isinstance(when, dict) and "param" in when and "field" in when and when.get("empty") is not False:
+            return when  # nobody has selected anything: every mark is "selected"
+        return found
 
 
 def title_of(value: Any) -> str | None:
@@ -63,7 +68,7 @@ def panel(units: list[Unit], title: str | None) -> dict[str, Any]:
     for unit in units:
         found["notes"] += list(unit.notes)
         try:
-            found["series"] += series(unit)
+            found["series"] += [entry | ({"axis": unit.second} if unit.second else {}) for entry in series(unit)]
         except Unknown as unknown:
             found["notes"].append(f"not evaluated: {unknown}")
             found["complete"] = False
@@ -71,9 +76,10 @@ def panel(units: list[Unit], title: str | None) -> dict[str, Any]:
         found["complete"] = False
     found["notes"] = list(dict.fromkeys(found["notes"]))
     found["kind"] = _panel_kind([entry["kind"] for entry in found["series"]])
-    _second_axis(found, units)
     if found["kind"] not in ("pie", "donut", "choropleth"):
-        found["x"], found["y"] = _axis(units, "x"), _axis(units, "y")
+        for name in ("x", "y", *dict.fromkeys(unit.second for unit in units if unit.second)):
+            own = [unit for unit in units if (unit.second == name if name[1:] else unit.second[:1] != name)]
+            found[name] = _axis(own, name[0])
     colors = [unit.channel("color") for unit in units if unit.channel("color").get("type") == "quantitative"]
     if colors:
         found["color_label"] = channel_title(colors[0])
@@ -84,25 +90,16 @@ def panel(units: list[Unit], title: str | None) -> dict[str, Any]:
     return found
 
 
-def _second_axis(found: dict[str, Any], units: list[Unit]) -> None:
-    """Layers with independent y scales: the second one is y2."""
-    drawn = [unit for unit in units if "y" in unit.encoding]
-    titles = list(dict.fromkeys(channel_title(unit.channel("y")) for unit in drawn))
-    right = [u for u in drawn if (u.channel("y").get("axis") or {}).get("orient") == "right"]
-    if len(titles) == 2 and right:
-        found["y2"] = _axis(right, "y")
-
-
 def _panel_kind(kinds: list[str]) -> str:
     distinct = [kind for kind in dict.fromkeys(kinds) if kind != "rule"] or kinds or ["mixed"]
     if len(distinct) == 1:
         return distinct[0]
     if "bar" in distinct and set(distinct) - {"bar", "errorbar"}:
         return "mixed"
-    for leader in ("histogram", "candlestick", "box", "heatmap", "bar", "scatter", "line", "area"):
+    for leader in ("histogram", "candlestick", "box", "heatmap", "bar"):
         if leader in distinct:
             return leader
-    return "mixed"
+    return next((kind for kind in distinct if kind in ("scatter", "line")), "area" if "area" in distinct else "mixed")
 
 
 def _axis(units: list[Unit], which: str) -> dict[str, Any]:

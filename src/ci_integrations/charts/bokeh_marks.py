@@ -1,0 +1,149 @@
+"""What bokeh draws beside glyphs, or with several of them: rules, whiskers, bands, candles; and times on time axes."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from typing import Any
+
+from ci_integrations.charts.bokeh_data import Columns, Document, data_of, factor, values_of
+
+Entry = dict[str, Any]
+_ON_AXIS = {
+    "x": {"x", "x0", "edges", "start", "end", "xerr_low", "xerr_high"},
+    "y": {"y", "y0", "open", "high", "low", "close", "body_low", "body_high", "err_low", "err_high"},
+}
+
+
+def annotations(doc: Document, figure: dict[str, Any]) -> list[Entry]:
+    """Spans as rules, bands as bands, whiskers as error bars of their own."""
+    sides = ("center", "left", "right", "above", "below", "renderers")
+    models = [doc.model(raw) for side in sides for raw in doc.get(figure, side) or []]
+    readers = {"Span": _span, "Band": _spread, "Whisker": _spread}
+    return [readers[name](doc, model) for model in models if (name := str(model.get("name"))) in readers]
+
+
+def _span(doc: Document, model: dict[str, Any]) -> Entry:
+    axis = "y" if doc.get(model, "dimension") in (None, "width") else "x"
+    return {"name": None, "kind": "rule", "extra": {"axis": axis, "value": doc.get(model, "location")}}
+
+
+def _spread(doc: Document, model: dict[str, Any]) -> Entry:
+    data = data_of(doc, doc.get(model, "source"))
+    base, low, high = (_column(data, doc.get(model, name)) for name in ("base", "lower", "upper"))
+    at, value = ("y", "x") if doc.get(model, "dimension") == "width" else ("x", "y")
+    if model.get("name") == "Band":
+        return {"name": None, "kind": "band", at: base, value: high, "extra": {f"{value}0": low}}
+    names = ("xerr_low", "xerr_high") if value == "x" else ("err_low", "err_high")
+    return {"name": None, "kind": "errorbar", at: base, "extra": dict(zip(names, (low, high), strict=True))}
+
+
+def _column(data: dict[str, Any], spec: Any) -> list[Any]:
+    field = spec.get("field") if isinstance(spec, dict) else spec
+    return [factor(v) for v in values_of(data.get(str(field)))]
+
+
+def attach_errors(entries: list[Entry]) -> None:
+    """Whiskers at the places of a bar or a point series are its error bars."""
+    for error in [entry for entry in entries if entry["kind"] == "errorbar"]:
+        at = "x" if "x" in error else "y"
+        owner = next((e for e in entries if e["kind"] in ("bar", "scatter", "line") and e.get(at) == error[at]), None)
+        if owner is None:
+            continue
+        lying = owner.get("orientation") == "h"
+        owner["extra"] = (owner.get("extra") or {}) | {
+            key.removeprefix("x") if lying else key: value for key, value in error["extra"].items()
+        }
+        entries.remove(error)
+
+
+def segments(x0: list[Any], y0: list[Any], x1: list[Any], y1: list[Any]) -> Entry:
+    """Segments along one axis are rules with two ends; others keep their four coordinates."""
+    for axis, at, same, one, two in (("x", x0, x1, y0, y1), ("y", y0, y1, x0, x1)):
+        if at == same and not any(v is None or isinstance(v, str) for v in [*one, *two]):
+            ends = [sorted(pair) for pair in zip(one, two, strict=True)]
+            low, high = [pair[0] for pair in ends], [pair[1] for pair in ends]
+            return {"kind": "rule", "extra": {"axis": axis, "value": at, "low": low, "high": high}}
+    return {"kind": "rule", "extra": {"x0": x0, "y0": y0, "x1": x1, "y1": y1}}
+
+
+def images(cols: Columns) -> list[Entry]:
+    """Each matrix of an image glyph as a heat map over the middles of its cells, from the lower left corner."""
+    spec = cols.raw("image")
+    held = cols.data.get(str(spec.get("field"))) if isinstance(spec, dict) else None
+    places = [cols.column(key) or [] for key in ("x", "y", "dw", "dh")]
+    found: list[Entry] = []
+    for raw, x, y, width, height in zip(held if isinstance(held, list) else [], *places, strict=False):
+        z = values_of(raw)
+        rows, columns = len(z), len(z[0])
+        xs = [x + (n + 0.5) * width / columns for n in range(columns)]
+        ys = [y + (n + 0.5) * height / rows for n in range(rows)]
+        found.append({"kind": "heatmap", "x": xs, "y": ys, "extra": {"z": z}})
+    return found
+
+
+def hexagons(cols: Columns) -> Entry:
+    """Hexagons by their middles; the column that colours them, or their counts, is their value."""
+    q, r, size = cols.column("q") or [], cols.column("r") or [], float(cols.raw("size") or 1)
+    stretch = float(cols.raw("aspect_scale") or 1)
+    if cols.raw("orientation") == "flattop":
+        x, y = [1.5 * size * a for a in q], [-math.sqrt(3) * size * (b + a / 2) for a, b in zip(q, r, strict=True)]
+        x = [v * stretch for v in x]
+    else:
+        x, y = [math.sqrt(3) * size * (a + b / 2) for a, b in zip(q, r, strict=True)], [-1.5 * size * b for b in r]
+        y = [v * stretch for v in y]
+    color = cols.raw("fill_color")
+    field = color.get("field") if isinstance(color, dict) else None
+    values = values_of(cols.data.get(str(field or "counts")))
+    return {"kind": "hexbin", "x": x, "y": y, "extra": {"value": values} if values else {}}
+
+
+def candles(entries: list[Entry]) -> list[Entry]:
+    """Floating bars, each within the upright segment at its place, are candlesticks."""
+    bars = [e for e in entries if e["kind"] == "bar" and e.get("orientation") == "v" and "base" in e["extra"]]
+    wicks = [e for e in entries if e["kind"] == "rule" and e["extra"].get("axis") == "x" and "low" in e["extra"]]
+    if not bars or len(wicks) != 1:
+        return entries
+    wick, body = wicks[0]["extra"], {}
+    for bar in bars:
+        for at, base, length in zip(bar["x"], bar["extra"]["base"], bar["y"], strict=True):
+            if base is None or length is None:
+                return entries
+            body[at] = sorted((base, base + length))
+    spans = list(zip(wick["value"], wick["low"], wick["high"], strict=True))
+    if len(body) != len(spans) or any(at not in body or not _within(body[at], a, b) for at, a, b in spans):
+        return entries
+    lows, highs = ([body[at][n] for at, _, _ in spans] for n in (0, 1))
+    extra = {"low": wick["low"], "high": wick["high"], "body_low": lows, "body_high": highs}
+    merged: Entry = {"name": None, "kind": "candlestick", "x": wick["value"], "y": None, "extra": extra}
+    return [merged, *(entry for entry in entries if entry not in (*bars, *wicks))]
+
+
+def _within(body: list[float], low: float, high: float) -> bool:
+    slack = 1e-9 * max(1.0, abs(high))
+    return body[0] >= low - slack and body[1] <= high + slack
+
+
+def times(entry: Entry, axis: str) -> None:
+    """Milliseconds since 1970 as ISO-8601, in all that stands on this axis; lying bars there are spans."""
+    extra = entry.get("extra") or {}
+    if entry["kind"] == "bar" and axis == "x" and entry.get("orientation") == "h":
+        starts = extra.pop("base", None) or [0] * len(entry["x"])
+        ends = [None if None in (a, b) else a + b for a, b in zip(starts, entry["x"], strict=True)]
+        entry["kind"], entry["x"], entry["extra"] = "gantt", None, extra | {"start": starts, "end": ends}
+        extra = entry["extra"]
+    keys = set(_ON_AXIS[axis])
+    if entry["kind"] == "rule" and "axis" in extra:
+        keys = {"value"} if extra["axis"] == axis else {"low", "high"}
+    elif entry["kind"] == "rule":
+        keys = {f"{axis}0", f"{axis}1"}
+    for holder in (entry, extra):
+        for key in keys & set(holder):
+            values = holder[key]
+            holder[key] = [_iso(v) for v in values] if isinstance(values, list) else _iso(values)
+
+
+def _iso(value: Any) -> Any:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or value != value:
+        return value
+    return (datetime(1970, 1, 1) + timedelta(milliseconds=value)).isoformat()  # noqa: DTZ001 - bokeh knows no zones
