@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ci_integrations.charts import bokeh_marks, columns
@@ -11,9 +12,10 @@ from ci_integrations.charts.model import Chart
 MIME = "application/vnd.ci-bokeh.v1+json"
 _KINDS = {
     "Line": "line", "Step": "step", "Scatter": "scatter", "Circle": "scatter", "Marker": "scatter", "VBar": "bar",
-    "HBar": "bar", "Quad": "histogram", "Wedge": "pie", "AnnularWedge": "donut", "Rect": "heatmap", "VArea": "area",
-    "HArea": "area", "Patch": "area", "Image": "heatmap", "Segment": "rule", "MultiLine": "line", "Text": "", "HexTile": "hexbin",
-    "VAreaStep": "area", "Square": "scatter", "Triangle": "scatter", "Diamond": "scatter", "Cross": "scatter",
+    "HBar": "bar", "Quad": "histogram", "Wedge": "pie", "AnnularWedge": "donut", "Rect": "heatmap", "Image": "heatmap",
+    "VArea": "area", "HArea": "area", "Patch": "area", "VAreaStep": "area", "Segment": "rule", "MultiLine": "line",
+    "Text": "", "HexTile": "hexbin", "Square": "scatter", "Triangle": "scatter", "Diamond": "scatter",
+    "Cross": "scatter",
 }  # fmt: skip
 
 
@@ -189,33 +191,25 @@ def _by_field(entry: dict[str, Any], values: list[Any]) -> list[dict[str, Any]]:
 
 
 def _series(cols: Columns, kind: str, label: Any) -> list[dict[str, Any]]:
-    name = str(cols.glyph.get("name"))
-    if name == "VBar":
-        return [_bar(cols, "x", "top", "bottom", "v")]
-    if name == "HBar":
-        return [_bar(cols, "y", "right", "left", "h")]
-    if name == "Quad":
-        return [_quad(cols)]
     if kind in ("pie", "donut"):
         return [_wedges(cols, kind, label)]
-    if name == "Rect":
-        return [_rects(cols)]
-    if name == "Image":
-        return bokeh_marks.images(cols)
-    if name == "HexTile":
-        return [bokeh_marks.hexagons(cols)]
-    if name in ("VArea", "HArea", "VAreaStep"):
-        return [_area(cols, name)]
-    if name == "MultiLine":
-        xs, ys = _lists_of(cols, "xs"), _lists_of(cols, "ys")
-        return [{"kind": "line", "x": x, "y": y} for x, y in zip(xs, ys, strict=False)]
-    if name == "Segment":
-        return [bokeh_marks.segments(*(cols.column(key) or [] for key in ("x0", "y0", "x1", "y1")))]
+    reader = _READERS.get(str(cols.glyph.get("name")))
+    if reader is not None:
+        return reader(cols)
     entry: dict[str, Any] = {"kind": kind, "x": cols.column("x"), "y": cols.column("y"), "extra": {}}
     size = cols.raw("size")
     if kind == "scatter" and isinstance(size, dict) and "field" in size:
         entry["extra"]["size"] = cols.column("size")
     return [entry]
+
+
+def _lines(cols: Columns) -> list[dict[str, Any]]:
+    xs, ys = _lists_of(cols, "xs"), _lists_of(cols, "ys")
+    return [{"kind": "line", "x": x, "y": y} for x, y in zip(xs, ys, strict=False)]
+
+
+def _segments(cols: Columns) -> list[dict[str, Any]]:
+    return [bokeh_marks.segments(*(cols.column(key) or [] for key in ("x0", "y0", "x1", "y1")))]
 
 
 def _lists_of(cols: Columns, name: str) -> list[list[Any]]:
@@ -287,8 +281,8 @@ def _rects(cols: Columns) -> dict[str, Any]:
     return {"kind": "heatmap", "x": columns_, "y": rows, "extra": {"z": z}}
 
 
-def _area(cols: Columns, name: str) -> dict[str, Any]:
-    lying = name == "HArea"
+def _area(cols: Columns) -> dict[str, Any]:
+    lying = cols.glyph.get("name") == "HArea"
     at = cols.column("y" if lying else "x")
     one, two = (cols.column(key) for key in (("x1", "x2") if lying else ("y1", "y2")))
     one, two = one or [0] * len(two or ()), two or [0] * len(one or ())
@@ -301,3 +295,18 @@ def _area(cols: Columns, name: str) -> dict[str, Any]:
         low = [min(a, b) for a, b in zip(one, two, strict=True)]
         entry = {"kind": "band", "extra": {"x0" if lying else "y0": low}}
     return entry | ({"x": values, "y": at, "orientation": "h"} if lying else {"x": at, "y": values})
+
+
+_READERS: dict[str, Callable[[Columns], list[dict[str, Any]]]] = {
+    "VBar": lambda cols: [_bar(cols, "x", "top", "bottom", "v")],
+    "HBar": lambda cols: [_bar(cols, "y", "right", "left", "h")],
+    "Quad": lambda cols: [_quad(cols)],
+    "Rect": lambda cols: [_rects(cols)],
+    "Image": bokeh_marks.images,
+    "HexTile": lambda cols: [bokeh_marks.hexagons(cols)],
+    "VArea": lambda cols: [_area(cols)],
+    "VAreaStep": lambda cols: [_area(cols)],
+    "HArea": lambda cols: [_area(cols)],
+    "MultiLine": _lines,
+    "Segment": _segments,
+}
