@@ -257,7 +257,8 @@ def test_bars_on_a_time_axis_are_spans_not_lengths_since_1970():
 
 
 def test_a_second_bokeh_cell_does_not_report_the_first_one_again():
-    code = "from bokeh.plotting import figure, show\np = figure()\np.line([1, 2], [3, {}])\nshow(p)"
+    code = "from bokeh.plotting import figure, output_file, show\noutput_file('b.html')\n"
+    code += "p = figure()\np.line([1, 2], [3, {}])\nshow(p)"
     _, second = cells(code.format(4), code.format(5))
     [doc] = [display["data"][BOKEH_MIME] for display in second["displays"] if BOKEH_MIME in display["data"]]
     [panel] = chart_from_mime(BOKEH_MIME, doc).panels

@@ -1,0 +1,172 @@
+"""plotly, Altair and bokeh specifications as charts, straight through the readers: no kernel, no sandbox."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ci_integrations.charts import to_neutral
+from ci_integrations.charts.readers import BOKEH_MIME, chart_from_mime
+
+PLOTLY, VEGA = "application/vnd.plotly.v1+json", "application/vnd.vegalite.v6+json"
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def plotly(*traces, **layout):
+    return chart_from_mime(PLOTLY, {"data": list(traces), "layout": layout})
+
+
+def vega(spec):
+    return chart_from_mime(VEGA, spec)
+
+
+def bokeh(*parts):
+    """The one panel of a bokeh object, sent as the extractor sends it."""
+    from ci_integrations.charts.extractor.web import _spec
+
+    mime, spec = _spec(*parts, "bokeh")
+    assert mime == BOKEH_MIME
+    [panel] = to_neutral([chart_from_mime(mime, json.loads(json.dumps(spec)))])["panels"]
+    return panel
+
+
+def kinds(panel):
+    return [(entry["kind"], entry["name"]) for entry in panel["series"]]
+
+
+def test_a_fill_to_the_line_before_is_a_band_and_its_clear_edge_no_line():
+    edge = {"type": "scatter", "x": [1, 2], "y": [5, 6], "mode": "lines", "line": {"width": 0}}
+    fill = {**edge, "y": [1, 2], "fill": "tonexty", "name": "90 %"}
+    mean = {"type": "scatter", "x": [1, 2], "y": [3, 4], "mode": "lines", "name": "mean"}
+    [panel] = to_neutral([plotly(edge, fill, mean)])["panels"]
+    assert kinds(panel) == [("band", "90 %"), ("line", "mean")]
+    assert (panel["series"][0]["y"], panel["series"][0]["extra"]["y0"]) == ([5, 6], [1, 2])
+    assert panel["kind"] == "line"
+
+
+def test_an_outline_that_goes_back_the_way_it_came_is_a_band():
+    trace = {"type": "scatter", "x": [1, 2, 3, 3, 2, 1], "y": [4, 5, 6, 3, 2, 1], "fill": "toself"}
+    [panel] = to_neutral([plotly(trace)])["panels"]
+    [band] = panel["series"]
+    assert (band["kind"], band["x"], band["y"], band["extra"]["y0"]) == ("band", [1, 2, 3], [4, 5, 6], [1, 2, 3])
+
+
+def test_facets_of_plotly_have_the_titles_of_their_row_and_column():
+    axes = {"xaxis": {"domain": [0, 0.48]}, "xaxis2": {"domain": [0.5, 0.98]},
+            "yaxis": {"domain": [0, 0.48]}, "yaxis2": {"domain": [0.52, 1]}}  # fmt: skip
+    notes = [{"text": text, "x": x, "y": y, "xref": "paper", "showarrow": False, "textangle": angle}
+             for text, x, y, angle in (("k=a", 0.24, 1, 0), ("k=b", 0.74, 1, 0), ("r=1", 0.98, 0.24, 90),
+                                       ("r=2", 0.98, 0.76, 90))]  # fmt: skip
+    traces = [{"type": "bar", "x": ["p"], "y": [n], "xaxis": x, "yaxis": y}
+              for n, (x, y) in enumerate((("x", "y"), ("x2", "y"), ("x", "y2"), ("x2", "y2")))]  # fmt: skip
+    panels = to_neutral([plotly(*traces, annotations=notes, **axes)])["panels"]
+    assert [panel["title"] for panel in panels] == ["k=a / r=1", "k=b / r=1", "k=a / r=2", "k=b / r=2"]
+
+
+def test_a_trace_that_is_not_read_still_gives_a_chart_that_says_so():
+    chart = plotly({"type": "parcoords", "dimensions": []}, title={"text": "PC"})
+    assert (chart.panels[0].title, chart.complete) == ("PC", False)
+    assert chart.panels[0].notes == ("a parcoords trace is not read",)
+
+
+def test_layers_with_scales_of_their_own_stand_on_two_axes():
+    month = {"field": "m", "type": "nominal"}
+    layer = [{"mark": mark, "encoding": {"x": month, "y": {"field": y, "type": "quantitative"}}}
+             for mark, y in (("bar", "rain"), ("line", "temp"))]  # fmt: skip
+    rows = [{"m": "Jan", "rain": 60, "temp": 3}, {"m": "Feb", "rain": 50, "temp": 5}]
+    spec = {"data": {"values": rows}, "layer": layer, "resolve": {"scale": {"y": "independent"}}}
+    [panel] = to_neutral([vega(spec)])["panels"]
+    assert (panel["y_label"], panel["y2_label"], panel["y2_scale"]) == ("rain", "temp", "linear")
+    assert [entry.get("yaxis") for entry in panel["series"]] == [None, "y2"]
+
+
+def test_a_regression_is_drawn_by_its_two_ends():
+    rows = [{"x": x, "y": 2 * x + 1} for x in (1.0, 2.0, 4.0)]
+    encoding = {name: {"field": name, "type": "quantitative"} for name in "xy"}
+    spec = {"data": {"values": rows}, "mark": "line", "encoding": encoding}
+    [panel] = to_neutral([vega(spec | {"transform": [{"regression": "y", "on": "x"}]})])["panels"]
+    assert (panel["series"][0]["x"], panel["series"][0]["y"], panel["complete"]) == ([1, 4], [3, 9], True)
+    [unknown] = to_neutral([vega(spec | {"transform": [{"regression": "y", "on": "x", "method": "exp"}]})])["panels"]
+    assert unknown["complete"] is False
+
+
+def test_a_colour_that_a_selection_may_take_away_still_makes_groups():
+    color = {"condition": {"param": "p", "field": "k", "type": "nominal"}, "value": "lightgray"}
+    rows = [{"x": 1, "y": 2, "k": "a"}, {"x": 2, "y": 3, "k": "b"}]
+    encoding = {name: {"field": name, "type": "quantitative"} for name in "xy"} | {"color": color}
+    [panel] = to_neutral([vega({"data": {"values": rows}, "mark": "point", "encoding": encoding})])["panels"]
+    assert kinds(panel) == [("scatter", "a"), ("scatter", "b")]
+
+
+@pytest.fixture
+def figure():
+    return pytest.importorskip("bokeh.plotting").figure
+
+
+def test_times_on_a_bokeh_axis_are_dates_not_milliseconds(figure):
+    import pandas as pd
+
+    plot = figure(x_axis_type="datetime")
+    plot.line(pd.date_range("2024-01-01", periods=2), [1, 2])
+    panel = bokeh(plot)
+    assert (panel["x_scale"], panel["series"][0]["x"]) == ("datetime", ["2024-01-01T00:00:00", "2024-01-02T00:00:00"])
+
+
+def test_lying_bokeh_bars_over_time_are_spans(figure):
+    from datetime import datetime
+
+    plot = figure(y_range=["a"], x_axis_type="datetime")
+    plot.hbar(y=["a"], left=[datetime(2024, 1, 1)], right=[datetime(2024, 1, 3)])  # noqa: DTZ001
+    [series] = bokeh(plot)["series"]
+    assert (series["kind"], series["y"]) == ("gantt", ["a"])
+    assert (series["extra"]["start"], series["extra"]["end"]) == (["2024-01-01T00:00:00"], ["2024-01-03T00:00:00"])
+
+
+def test_a_filtered_bokeh_view_has_only_its_rows(figure):
+    from bokeh.models import BooleanFilter, CDSView, ColumnDataSource, CustomJSFilter, GroupFilter
+
+    source = ColumnDataSource({"x": [1, 2, 3], "y": [4, 5, 6], "k": ["a", "b", "a"]})
+    plot = figure()
+    view = CDSView(filter=GroupFilter(column_name="k", group="a") & ~BooleanFilter([True, False, False]))
+    plot.scatter("x", "y", source=source, view=view)
+    assert (bokeh(plot)["series"][0]["x"], bokeh(plot)["series"][0]["y"]) == ([3], [6])
+    plot.line("x", "y", source=source, view=CDSView(filter=CustomJSFilter(code="return [0]")))
+    assert bokeh(plot)["complete"] is False
+
+
+def test_whiskers_on_bars_are_their_error_bars(figure):
+    from bokeh.models import ColumnDataSource, Whisker
+
+    source = ColumnDataSource({"x": ["a", "b"], "y": [2, 3], "low": [1, 2], "high": [3, 4]})
+    plot = figure(x_range=["a", "b"])
+    plot.vbar("x", top="y", source=source)
+    plot.add_layout(Whisker(base="x", lower="low", upper="high", source=source))
+    [series] = bokeh(plot)["series"]
+    assert (series["extra"]["err_low"], series["extra"]["err_high"]) == ([1, 2], [3, 4])
+
+
+def test_bars_within_segments_are_candles(figure):
+    plot = figure()
+    plot.segment([1, 2], [9, 8], [1, 2], [3, 4])
+    plot.vbar([1], 0.5, [5], [7])
+    plot.vbar([2], 0.5, [6], [5])
+    panel = bokeh(plot)
+    [series] = panel["series"]
+    assert (panel["kind"], series["kind"], series["x"]) == ("candlestick", "candlestick", [1, 2])
+    assert [series["extra"][key] for key in ("low", "high", "body_low", "body_high")] == [
+        [3, 4],
+        [9, 8],
+        [5, 5],
+        [7, 6],
+    ]
+
+
+def test_a_bokeh_image_is_a_heat_map_over_the_middles_of_its_cells(figure):
+    import numpy as np
+
+    plot = figure()
+    plot.image([np.arange(6.0).reshape(2, 3)], x=0, y=10, dw=3, dh=4)
+    [series] = bokeh(plot)["series"]
+    assert (series["kind"], series["x"], series["y"]) == ("heatmap", [0.5, 1.5, 2.5], [11, 13])
+    assert series["extra"]["z"] == [[0, 1, 2], [3, 4, 5]]
