@@ -42,11 +42,13 @@ def watch(session: Session) -> None:
     if not _armed.is_set():
         _armed.set()
         atexit.register(close_all)
-        _on_sigterm_too()
 
 
-def _on_sigterm_too() -> None:
-    """Only when nobody else handles SIGTERM; Python would else end without its exit functions."""
+def handle_sigterm() -> None:
+    """Only when nobody else handles SIGTERM; Python would else end without its exit functions.
+
+    Called where an interpreter is made, because its first cell may run in a thread, which cannot do it.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:

@@ -39,6 +39,8 @@ Flow = Generator[Step, Any, T]
 
 TAG = "ci_integrations"
 """Metadata key that every sandbox of ours carries; `list_leftovers` looks for it."""
+_SHORTEST = 0.1
+"""Seconds that a call has at least, also when the deadline is near."""
 LEASE_MARGIN = 30
 """Seconds that a lease must outlive the cell's own limit."""
 
@@ -146,13 +148,14 @@ class Life:
         return {**passed, **(yield from self.connection())}
 
     def create(self) -> Flow[None]:
-        """A new sandbox through the policy, with one idempotency key for all attempts."""
+        """A new sandbox through the policy, within its deadline, with one idempotency key for all attempts."""
         session = self.session
         kwargs = self.create_arguments((yield from self.connection()))
         kwargs.setdefault("idempotency_key", f"ci-{uuid.uuid4()}")
         keep = partial(session.moved_in, kind=self.io.kind)
-        create = partial(self.io.finish, self.io.sandbox_class().create, keep, kwargs)
+        create = self._in_time(partial(self.io.finish, self.io.sandbox_class().create, keep, kwargs))
         session.check_usable()
+        session.admit()
         watch(session)
         session.creating = True
         try:
@@ -160,7 +163,7 @@ class Life:
                 yield from self.retrying(create)
         except Exception as error:
             rule = classify(error)
-            raise (error if rule is None else explained(rule.failure, str(error))) from error
+            raise (error if rule is None else explained(rule.failure, str(error) or "no answer in time")) from error
         finally:
             session.creating = False
         if session.closed:  # while the sandbox was being made
@@ -211,36 +214,49 @@ class Life:
         watch(session)
         access = yield from self.access()
         connect = self.io.sandbox_class().connect
-        sandbox = yield from self.call(
+        sandbox = yield from self.control(
             connect, session.sandbox_id, session.options.sandbox_timeout, **access, **options
         )
         session.handles[self.io.kind] = sandbox
-        until = time.monotonic() + session.options.sandbox_timeout
-        session.lease_until = max(until, session.lease_until or 0.0)
+        session.born = session.born or time.monotonic()
+        if session.lease_until is not None:
+            session.lease_until = max(session.lease_until, time.monotonic() + session.options.sandbox_timeout)
+
+    def control(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Flow[Any]:
+        """A call that may be made twice, under the policy and its deadline."""
+        return (yield from self.retrying(self._in_time(partial(self.io.call, function, *args, **kwargs))))
+
+    def _in_time(self, step: Callable[..., Any]) -> Step:
+        """`step(timeout=...)` with what is left of the policy's deadline, however often it is tried."""
+        give_up = time.monotonic() + self.session.options.recovery.deadline
+        return lambda: step(timeout=max(_SHORTEST, give_up - time.monotonic()))
 
     def renew_lease(self, needed: float | None) -> Flow[None]:
-        """See to it that the sandbox outlives a cell of `needed` seconds. No call while the lease is long enough."""
+        """See to it that the sandbox outlives a cell of `needed` seconds; without a limit it is asked again and again.
+
+        No call while the lease is long enough; and before it is set, the service says how long it really is, because
+        the user may have made it longer.
+        """
         session, now = self.session, time.monotonic()
         lifetime = session.options.sandbox_timeout
-        wanted = (needed or lifetime) + LEASE_MARGIN
-        if session.lease_until is None:
-            session.lease_until = now + (yield from self._remaining())
-        if session.lease_until - now >= max(wanted, lifetime / 2):
+        wanted = max(lifetime / 2, needed + LEASE_MARGIN if needed else 0.0)
+        if session.lease_until is not None and session.lease_until - now >= wanted:
+            return
+        session.lease_until = now + (yield from self._remaining())
+        if session.lease_until - now >= wanted:
             return
         seconds = int(max(wanted, lifetime))
-        if now + seconds <= session.lease_until:
-            return
         yield from self._set_timeout(seconds)
         session.lease_until = now + seconds
 
     def _remaining(self) -> Flow[float]:
-        """Seconds that a sandbox we did not make still has."""
-        info = yield from self.call(self.sandbox.get_info)
+        """Seconds that the sandbox still has."""
+        info = yield from self.control(self.sandbox.get_info)
         return float(info.end_at.timestamp() - time.time())
 
     def _set_timeout(self, seconds: int) -> Flow[None]:
         try:
-            yield from self.call(self.sandbox.set_timeout, seconds)
+            yield from self.control(self.sandbox.set_timeout, seconds)
         except Exception as error:
             rule = classify(error)
             if rule is None or rule.failure is not Failure.LIMIT:
@@ -264,22 +280,31 @@ class Life:
     def let_go(self, how: str) -> Flow[None]:
         """`"kill"`, `"pause"` or `"keep"`. A sandbox that is gone already is fine."""
         if how != "keep":
-            act = partial(getattr(self.io.sandbox_class(), how), self.session.sandbox_id, **(yield from self.access()))
-            yield from self.retrying(partial(self.io.call, act))
+            act = getattr(self.io.sandbox_class(), how)
+            yield from self.control(act, self.session.sandbox_id, **(yield from self.access()))
+
+    def shielded(self, flow: Callable[[], Flow[T]]) -> Flow[T]:
+        """`flow` to its end, also when the caller is cancelled again meanwhile."""
+        run: Callable[..., Any] = drive if self.io.kind == "sync" else adrive
+        ended: T = yield partial(self.io.shielded, lambda: run(flow()))
+        return ended
 
     def park(self, how: str) -> Flow[None]:
         """Let go of an idle session's sandbox, but not of the session: its next cell tells what is lost."""
         yield from self.holding(partial(self._park, how))
 
     def _park(self, how: str) -> Flow[None]:
+        """Without its handles, a call that comes now waits for the end of this; one that came before is left alone."""
         session = self.session
-        if session.sandbox_id is None or not session.owned or any(k.busy for k in session.kernels.values()):
+        handles, session.handles = session.handles, {}
+        if session.sandbox_id is None or not session.owned or session.under_way:
+            session.handles = handles
             return
         yield from self.let_go(how)
+        session.rests()
         if how == "kill":
-            session.lost_sandbox = session.sandbox_id
+            session.lost_sandbox, session.sandbox_id = session.sandbox_id, None
             session.generation += 1
-            session.moved_out()
 
 
 _WHERE = {"e2b": "on E2B", "local": 'in the local sandbox (no E2B_API_KEY; backend="e2b" or a key changes that)'}
@@ -304,9 +329,9 @@ def explained(failure: Failure, message: str) -> Exception:
         case Failure.REFUSED:
             return _backend.refused(message)
         case Failure.QUOTA:
-            return QuotaError(f"the account's quota seems to be used up; nothing ran ({message})")
+            return QuotaError(f"the account's quota seems to be used up ({message})")
         case Failure.BUSY:
-            return SandboxBusyError(f"the service is busy or limits our rate; nothing ran ({message})")
+            return SandboxBusyError(f"the service is busy or limits our rate ({message})")
         case Failure.LIMIT:
             return ConfigurationError(f"the account's tier does not allow this sandbox lifetime: {message}")
         case Failure.CALLER:
@@ -315,7 +340,7 @@ def explained(failure: Failure, message: str) -> Exception:
             return SandboxLostError(f"the sandbox no longer exists ({message})")
         case Failure.PORT_CLOSED:
             return SandboxUnreachableError(
-                "the sandbox runs, but nothing answers on the code interpreter's port; nothing ran. Was its template "
+                "the sandbox runs, but nothing answers on the code interpreter's port. Was its template "
                 f"built without the code interpreter's start command? Build it from code-interpreter-v1 ({message})"
             )
         case _:

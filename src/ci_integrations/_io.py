@@ -7,6 +7,7 @@ in Python: the SDK's Rust transport looks at no signal, so Ctrl-C, SIGTERM and d
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import threading
 import time
@@ -23,6 +24,8 @@ _CALLBACKS: dict[str, EventKind] = {
     "on_result": "result",
     "on_error": "error",
 }
+
+_NO_SANDBOX = "no answer in time to the call that makes a sandbox"
 
 _idle: list[SimpleQueue[Callable[[], None]]] = []
 
@@ -173,19 +176,44 @@ class SyncIO:
             raise TimeoutError from None
 
     @staticmethod
-    def finish(function: Callable[..., Any], keep: Callable[[Any], None], kwargs: Mapping[str, Any]) -> None:
-        """`keep(function(...))`, even when the caller is interrupted meanwhile: what was made must not be forgotten."""
+    def finish(
+        create: Callable[..., Any], keep: Callable[[Any], None], kwargs: Mapping[str, Any], timeout: float
+    ) -> None:
+        """`keep(create(...))`, even when the caller is interrupted meanwhile: what was made must not be forgotten.
+
+        After `timeout` seconds: TimeoutError, and a sandbox that comes later is killed.
+        """
         done: SimpleQueue[_Done] = SimpleQueue()
-        in_worker(lambda: done.put(_outcome(lambda: keep(function(**kwargs)))))
+        decided = threading.Lock()
+
+        def make() -> None:
+            made = create(**kwargs)
+            if decided.acquire(blocking=False):
+                keep(made)
+            else:
+                made.kill()
+
+        in_worker(lambda: done.put(_outcome(make)))
         try:
+            outcome = done.get(timeout=timeout)
+        except Empty:
+            if decided.acquire(blocking=False):
+                raise TimeoutError(_NO_SANDBOX) from None
             outcome = done.get()
         except BaseException:
-            done.get()
+            with contextlib.suppress(Empty):
+                done.get(timeout=timeout)
+            decided.acquire(blocking=False)
             raise
         outcome.get()
 
     blocking = call
     sleep = staticmethod(time.sleep)
+
+    @staticmethod
+    def shielded(call: Callable[[], Any]) -> Any:
+        """`call()`; only the async face knows cancellation."""
+        return call()
 
     @staticmethod
     def acquire(lock: FairLock, timeout: float | None = None) -> bool:
@@ -215,15 +243,41 @@ class AsyncIO:
             return await function(*args, **kwargs)
 
     @staticmethod
-    async def finish(function: Callable[..., Any], keep: Callable[[Any], None], kwargs: Mapping[str, Any]) -> None:
-        task = asyncio.ensure_future(function(**kwargs))
+    async def finish(
+        create: Callable[..., Any], keep: Callable[[Any], None], kwargs: Mapping[str, Any], timeout: float
+    ) -> None:
+        late = False
+
+        async def make() -> None:
+            made = await create(**kwargs)
+            if late:
+                await made.kill()
+            else:
+                keep(made)
+
+        task = asyncio.ensure_future(make())
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         try:
-            keep(await asyncio.shield(task))
-        except asyncio.CancelledError:
-            await asyncio.wait({task})
-            if not task.cancelled() and task.exception() is None:
-                keep(task.result())
-            raise
+            await AsyncIO.shielded(lambda: asyncio.wait({task}, timeout=timeout))
+        finally:
+            late = not task.done()
+        if late:
+            raise TimeoutError(_NO_SANDBOX)
+        await task
+
+    @staticmethod
+    async def shielded(call: Callable[[], Awaitable[Any]]) -> Any:
+        """`call()` to its end, whoever cancels meanwhile; the cancellation is raised after it."""
+        task = asyncio.ensure_future(call())
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        return task.result()
 
     @staticmethod
     async def blocking(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

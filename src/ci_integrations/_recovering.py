@@ -43,6 +43,9 @@ class Attempt:
     """On the monotonic clock: when this call stops trying."""
     sent: bool = False
     """True once the code itself was on its way, not only what prepares for it."""
+    may_have_run: bool = False
+    """True when it failed, now or in an earlier attempt, in a way that does not prove that it never started."""
+    tool_call_id: str | None = None
     kernel: Kernel | None = None
     on_output: OutputHandler | None = None
     result: Callable[..., ExecutionResult] | None = None
@@ -55,7 +58,8 @@ class Recovering(Life):
     def recover(self, rule: Rule, error: Exception, attempt: Attempt) -> Flow[ExecutionResult | None]:
         """None: run it (again, if that was asked for). A result: it may have run, and is not run again. Or raises."""
         self.session.check_usable()  # closed meanwhile: that is why it is gone
-        last = attempt.number >= self._tries or time.monotonic() > attempt.give_up
+        attempt.may_have_run = attempt.may_have_run or not self._never_started(rule, attempt)
+        last = self._is_last(attempt)
         if rule.failure in _LOST and not last:
             was = yield from self.revive(attempt, error)
             return self._after_loss(rule, attempt, was)
@@ -75,9 +79,8 @@ class Recovering(Life):
             return (yield from self._look(rule, error, attempt))
         raise self.with_result(explained(rule.failure, str(error)), attempt) from error
 
-    @property
-    def _tries(self) -> int:
-        return self.session.options.recovery.attempts
+    def _is_last(self, attempt: Attempt) -> bool:
+        return attempt.number >= self.session.options.recovery.attempts or time.monotonic() > attempt.give_up
 
     def _pause(self, number: int) -> float:
         """Seconds before the next try: the policy's own waits."""
@@ -97,7 +100,8 @@ class Recovering(Life):
         if self._never_started(rule, attempt) or (attempt.result and self.session.options.rerun_on_loss):
             return None
         if attempt.result is None:
-            raise SandboxLostError("the sandbox was lost during this call; it was replaced, the call was not repeated")
+            how = "paused during this call and resumed" if was == "paused" else "lost during this call and replaced"
+            raise self.with_result(SandboxLostError(f"the sandbox was {how}"), attempt)
         happened = "paused" if was == "paused" else "lost"
         words = f"the sandbox was {happened} while this code ran; it may have run in part, and was not run again"
         return attempt.result(error=ExecutionError(name=f"Sandbox{happened.title()}", value=words))
@@ -108,25 +112,30 @@ class Recovering(Life):
         if where != "running" or self.session.options.recovery.on_unreachable == "recreate":
             yield from self.revive(attempt, error, force=where == "running")
             return self._after_loss(rule, attempt, where)
-        ran = "nothing ran" if self._never_started(rule, attempt) else "the code may have run; it was not run again"
-        message = f"the connection to the sandbox was lost: {ran} ({type(error).__name__}: {error})"
+        message = f"the connection to the sandbox was lost ({type(error).__name__}: {error})"
         raise self.with_result(SandboxUnreachableError(message), attempt) from error
 
-    @staticmethod
-    def with_result(error: Exception, attempt: Attempt) -> Exception:
-        """An error for the model, with everything received before it."""
-        if isinstance(error, SandboxError) and error.result is None and attempt.result is not None:
-            error.result = attempt.result(error=ExecutionError(name=type(error).__name__, value=str(error)))
-        return error
+    def with_result(self, error: Exception, attempt: Attempt) -> Exception:
+        """An error for the model that says whether anything ran, with everything received before it."""
+        if not isinstance(error, SandboxError) or error.result is not None:
+            return error
+        if attempt.result is None:
+            words = "; the call may have been carried out, and was not repeated" if attempt.may_have_run else ""
+            return error if words in str(error) else type(error)(f"{error}{words}")
+        ran = "the code may have run; it was not run again" if attempt.may_have_run else "nothing ran"
+        told = type(error)(f"{error}; {ran}")
+        told.result = attempt.result(error=ExecutionError(name=type(error).__name__, value=str(told)))
+        if attempt.may_have_run:
+            self.session.remember(attempt.tool_call_id, told.result)
+        return told
 
     def whereabouts(self) -> Flow[str]:
         """`"running"`, `"paused"` or `"gone"`, from the control plane. Raises when that does not answer either."""
         if self.session.sandbox_id is None or (yield from self._local_server_is_another()):
             return "gone"
-        look = partial(self.io.sandbox_class().get_info, self.session.sandbox_id, **(yield from self.access()))
-        limit = self.session.options.recovery.deadline
+        look = self.io.sandbox_class().get_info
         try:
-            info = yield from self.retrying(partial(self.io.call, look, timeout=limit))
+            info = yield from self.control(look, self.session.sandbox_id, **(yield from self.access()))
         except Exception as error:
             rule = classify(error)
             if rule is None:
@@ -153,7 +162,7 @@ class Recovering(Life):
                 return "gone"
             where = "gone" if force else (yield from self.whereabouts())
             if where == "gone":
-                yield from self._replace(attempt, error)
+                yield from self._replace(attempt, error, still_there=force)
             elif where == "paused":
                 yield from self._resume()
             else:
@@ -165,10 +174,12 @@ class Recovering(Life):
                 return (yield from self.holding(repair))
         except Exception as failure:
             rule = classify(failure)
+            if rule is not None and rule.failure in _LOST and not self._is_last(attempt):
+                return "gone"  # the new one too; the next attempt makes another
             ours = failure if rule is None else explained(rule.failure, str(failure))
             raise self.with_result(ours, attempt) from failure
 
-    def _replace(self, attempt: Attempt, error: Exception) -> Flow[None]:
+    def _replace(self, attempt: Attempt, error: Exception, *, still_there: bool) -> Flow[None]:
         """A new sandbox in the lost one's place, furnished again as far as the options say."""
         session = self.session
         if session.options.on_sandbox_lost == "error" or not session.recreatable:
@@ -178,7 +189,9 @@ class Recovering(Life):
         yield partial(self.io.tell, attempt.on_output, status("restoring"))
         logger.warning("session %s: sandbox %s is gone; replacing it", session.id, session.sandbox_id)
         count_loss(session.backend)
-        session.lost_sandbox = session.sandbox_id
+        if still_there:
+            yield from self.quietly(self.let_go("kill"))
+        session.lost_sandbox = session.sandbox_id or session.lost_sandbox
         session.generation += 1
         session.moved_out()
         yield from self.settle()
@@ -186,12 +199,13 @@ class Recovering(Life):
     def settle(self) -> Flow[None]:
         """Make the session's sandbox, furnish it, and tell what a lost one took with it."""
         session = self.session
-        yield from self.create()
         try:
+            yield from self.create()
             restored = yield from self._furnish()
+        except GeneratorExit:
+            raise
         except BaseException:
-            yield from self.quietly(self.let_go("kill"))
-            session.moved_out()
+            yield from self._undo()
             raise
         if session.lost_sandbox is None:
             return
@@ -201,12 +215,27 @@ class Recovering(Life):
             kernel.forget()
             kernel.stale = kernel.context is not None
             kernel.news += [event] if session.touched else []
-        self._announce(restored)
+        told = self._loss(Kernel("python"), restored)
         session.lost_sandbox = None
+        yield from self._announce(told)
 
-    def _announce(self, restored: Restored) -> None:
-        if self.session.options.on_replaced is not None:
-            self.session.options.on_replaced(self._loss(Kernel("python"), restored))
+    def _undo(self) -> Flow[None]:
+        """A sandbox that could not be furnished is of no use, and must not be taken for one that is."""
+        try:
+            if self.session.sandbox_id is not None:
+                yield from self.shielded(lambda: self.quietly(self.let_go("kill")))
+        finally:
+            self.session.moved_out()
+
+    def _announce(self, event: Any) -> Flow[None]:
+        """Tell the application. What goes wrong there is its own, and no reason not to go on here."""
+        callback: Any = self.session.options.on_replaced
+        if callback is None:
+            return
+        try:
+            yield partial(self.io.tell, callback, event)
+        except Exception:
+            logger.exception("session %s: on_replaced failed", self.session.id)
 
     def _loss(self, kernel: Kernel, restored: Restored) -> SandboxEvent:
         session = self.session
@@ -269,7 +298,7 @@ class Recovering(Life):
     def _resume(self) -> Flow[None]:
         """Wake a paused sandbox, and find out kernel by kernel whether its memory came along."""
         reboot: dict[str, Any] = {}
-        self.session.handles.clear()
+        self.session.rests()
         try:
             yield from self.connect()
         except Exception as error:
@@ -320,7 +349,7 @@ class Recovering(Life):
 
 
 _LOST = {Failure.NOT_RUNNING, Failure.GONE, Failure.GUEST_UNRESPONSIVE}
-_WORTH_WAITING = {Failure.UNREACHABLE, Failure.BUSY, Failure.PORT_CLOSED}
+_WORTH_WAITING = {Failure.UNREACHABLE, Failure.CUT, Failure.BUSY, Failure.PORT_CLOSED}
 _UNCLEAR = {Failure.UNREACHABLE, Failure.CUT, Failure.SLOW}
 
 

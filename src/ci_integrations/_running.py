@@ -59,27 +59,27 @@ class Running(Recovering):
         if not (yield partial(self.io.acquire, kernel.lock, session.options.queue_timeout)):
             raise QueueTimeoutError(f"other cells held this session for {session.options.queue_timeout} s; nothing ran")
         try:
-            return (yield from self._once(kernel, request))
+            with session.in_use():
+                return (yield from self._once(kernel, request))
         finally:
-            session.last_used = time.monotonic()
             kernel.lock.release()
 
     def _once(self, kernel: Kernel, request: Request) -> Flow[ExecutionResult]:
         """A tool call that was answered before gets the same answer."""
-        known = self.session.remembered.get(request.tool_call_id or "")
+        known = self.session.answered(request.tool_call_id, request.code)
         if known is not None:
             return known
         with span("run", session=self.session.id, language=kernel.language) as said:
             result = yield from self._run(kernel, request)
             said["outcome"] = result.error.name if result.error else "ok"
             said["recovered"] = any(event.type == "state_lost" for event in result.events)
-            said["bytes"] = len(result.stdout) + len(result.stderr)
+            said["bytes"] = len(result.stdout.encode()) + len(result.stderr.encode())
         self.session.last_result = result
         self.session.remember(request.tool_call_id, result)
         return result
 
     def _run(self, kernel: Kernel, request: Request) -> Flow[ExecutionResult]:
-        began = time.monotonic()
+        began, may_have_run = time.monotonic(), False
         policy = self.session.options.recovery
         for number in itertools.count(1):
             received = Received()
@@ -88,6 +88,8 @@ class Running(Recovering):
                 generation=self.session.generation,
                 received=received,
                 give_up=began + (request.timeout or 0.0) + policy.deadline,
+                may_have_run=may_have_run,
+                tool_call_id=request.tool_call_id,
                 kernel=kernel,
                 on_output=request.on_output,
                 result=partial(self._result, kernel, request, received, incomplete=True),
@@ -102,6 +104,7 @@ class Running(Recovering):
                     raise self.with_result(error, attempt) from error.__cause__
                 ended = yield from self.recover(rule, error, attempt)
                 if ended is None:
+                    may_have_run = attempt.may_have_run
                     continue
                 result = ended
             return result.model_copy(update={"duration": time.monotonic() - began})
@@ -156,8 +159,9 @@ class Running(Recovering):
             raise
         except BaseException:
             cell.mute()
-            yield from self.stop(cell, kernel)
+            yield from self.shielded(partial(self.stop, cell, kernel))
             self.session.last_result = self._result(kernel, request, received, incomplete=True)
+            kernel.news = list(self.session.last_result.events)  # the caller has left: the next one hears of it
             raise
         finally:
             kernel.busy = False

@@ -9,7 +9,8 @@ import os
 import time
 import uuid
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -168,7 +169,12 @@ class Session:
         self.remembered: OrderedDict[str, ExecutionResult] = OrderedDict()
         self.last_result: ExecutionResult | None = None
         self.closed = False
-        self.last_used = time.monotonic()
+        self.clock: Callable[[], float] = time.monotonic
+        self.last_used = self.clock()
+        self.under_way: set[object] = set()
+        """One token for each call that uses the sandbox now."""
+        self.admit: Callable[[], None] = lambda: None
+        """Raises when no further sandbox may be made; see `SessionRegistry`."""
         self.uploads: dict[str, Upload] = {upload.path: upload for upload in uploads_from(options.files)}
         self.injected: str | None = None
         """The sandbox that has the extractor's files."""
@@ -193,23 +199,44 @@ class Session:
         key = _ALIASES.get(name := (language or "python").strip().lower() or "python", name)
         return self.kernels.get(key) or self.kernels.setdefault(key, Kernel(key))
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While a call uses the sandbox: nobody puts it to rest meanwhile."""
+        token = object()
+        self.under_way.add(token)
+        try:
+            yield
+        finally:
+            self.last_used = self.clock()
+            self.under_way.discard(token)
+
     def moved_in(self, sandbox: Any, kind: str) -> None:
         """A new sandbox was made: it is ours from here on."""
         self.handles = {kind: sandbox}
         self.sandbox_id = sandbox.sandbox_id
-        self.created += 1
+        self.created, self.creating = self.created + 1, False
         self.born = time.monotonic()
         self.lease_until = self.born + self.options.sandbox_timeout
 
+    def rests(self) -> None:
+        """The sandbox was let go of, but is there: the next use connects to it again."""
+        if self.born:
+            self.seconds_used += time.monotonic() - self.born
+        self.handles, self.lease_until, self.born = {}, None, 0.0
+
     def moved_out(self) -> None:
         """The sandbox is gone or let go."""
-        if self.sandbox_id is not None and self.born:
-            self.seconds_used += time.monotonic() - self.born
-        self.handles, self.sandbox_id, self.lease_until, self.born = {}, None, None, 0.0
+        self.rests()
+        self.sandbox_id = None
+
+    def answered(self, call_id: str | None, code: str) -> ExecutionResult | None:
+        """What that tool call gave before. Models count their calls anew: an id with other code is another call."""
+        known = self.remembered.get(call_id or "")
+        return known if known is not None and known.code == code else None
 
     def remember(self, call_id: str | None, result: ExecutionResult) -> None:
         """Keep the result of a tool call, so that a replay of it does not run the code again."""
-        if call_id is None:
+        if not call_id:
             return
         self.remembered[call_id] = result
         while len(self.remembered) > REMEMBERED_CALLS:

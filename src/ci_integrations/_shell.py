@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from ci_integrations import _backend
-from ci_integrations._cleanup import watch
+from ci_integrations._cleanup import handle_sigterm, watch
 from ci_integrations._io import AsyncIO, SyncIO
 from ci_integrations._running import Request
 from ci_integrations._session import InterpreterOptions, Session
@@ -51,6 +51,7 @@ class Interpreter:
         **create_options: Any,
     ) -> None:
         _backend.check_options(create_options)
+        handle_sigterm()
         options = InterpreterOptions(
             backend=backend, api_key=api_key, template=template, sandbox_timeout=sandbox_timeout,
             execution_timeout=execution_timeout, queue_timeout=queue_timeout, envs=envs, metadata=metadata,
@@ -156,5 +157,4 @@ def _take_in(session: Session, sandbox: Any, *, owns: bool) -> None:
         if name not in ("validate_api_key", "logger")
     }
     session.backend = "e2b"
-    if owns:
-        watch(session)
+    watch(session)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,9 @@ from ci_integrations._recovering import Attempt
 from ci_integrations._restore import keep_bytes, send, upload_from
 from ci_integrations._running import GRACE, Running
 from ci_integrations._session import Kernel
+from ci_integrations.errors import SandboxError
 from ci_integrations.recovery import classify
+from ci_integrations.results import ExecutionError
 
 IDENTITY = "ci_integrations/session@1"
 MAX_NAMES = 200
@@ -41,30 +43,37 @@ class CommandOutput:
 class Using(Running):
     """Files, commands, contexts."""
 
-    def using(self, step: Callable[[Any], Flow[Any]], needed: float | None = None) -> Flow[Any]:
-        """`step(sandbox)` with an open sandbox; a sandbox that was lost before it began is repaired first."""
-        session = self.session
-        began = time.monotonic()
+    def using(
+        self,
+        step: Callable[[Any], Flow[Any]],
+        needed: float | None = None,
+        *,
+        received: Received | None = None,
+        repeatable: bool = False,
+    ) -> Flow[Any]:
+        """`step(sandbox)` with an open sandbox; a sandbox that was lost before it began is repaired first.
+
+        One that is `repeatable` does no harm when it is done twice, and is done again also when it had begun.
+        """
+        with self.session.in_use():
+            for attempt in self._attempts(received or Received()):
+                try:
+                    yield from self.open()
+                    yield from self.renew_lease(needed)
+                    attempt.sent = not repeatable
+                    return (yield from step(self.sandbox))
+                except Exception as error:
+                    rule = classify(error)
+                    if rule is None or type(error).__name__ in _THE_CALLERS:
+                        raise
+                    yield from self.recover(rule, error, attempt)
+
+    def _attempts(self, received: Received) -> Iterator[Attempt]:
+        """One after the other; `recover` raises when it was the last."""
+        give_up = time.monotonic() + self.session.options.recovery.deadline
         for number in itertools.count(1):
-            attempt = Attempt(
-                number=number,
-                generation=session.generation,
-                received=Received(),
-                give_up=began + session.options.recovery.deadline,
-            )
-            try:
-                yield from self.open()
-                yield from self.renew_lease(needed)
-                attempt.sent = True
-                return (yield from step(self.sandbox))
-            except Exception as error:
-                rule = classify(error)
-                if rule is None or type(error).__name__ in _THE_CALLERS:
-                    raise
-                yield from self.recover(rule, error, attempt)
-            finally:
-                session.last_used = time.monotonic()
-        raise AssertionError
+            generation = self.session.generation
+            yield Attempt(number=number, generation=generation, received=received, give_up=give_up)
 
     def upload(self, source: str | Path | bytes, path: str) -> Flow[str]:
         upload = upload_from(source, path)
@@ -72,7 +81,8 @@ class Using(Running):
         def step(_: Any) -> Flow[None]:
             yield from send(self, upload)
 
-        yield from self.using(step)
+        yield from self.using(step, repeatable=True)
+        self.session.touched = True
         uploads = self.session.uploads
         uploads.pop(upload.path, None)
         uploads[upload.path] = upload
@@ -80,11 +90,14 @@ class Using(Running):
         return upload.path
 
     def download(self, path: str) -> Flow[bytes]:
-        data = yield from self.using(lambda sandbox: self.call(sandbox.files.read, path, format="bytes"))
+        def step(sandbox: Any) -> Flow[Any]:
+            return self.call(sandbox.files.read, path, format="bytes")
+
+        data = yield from self.using(step, repeatable=True)
         return bytes(data)
 
     def list_files(self, path: str) -> Flow[list[Any]]:
-        entries = yield from self.using(lambda sandbox: self.call(sandbox.files.list, path))
+        entries = yield from self.using(lambda sandbox: self.call(sandbox.files.list, path), repeatable=True)
         return list(entries)
 
     def start_command(self, command: str, **options: Any) -> Flow[Any]:
@@ -101,11 +114,11 @@ class Using(Running):
     ) -> Flow[CommandOutput]:
         """Run a command to its end, at most `timeout` seconds."""
         self.session.touched = True
-        got: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        received = Received()
 
         def taker(kind: Any) -> Callable[[str], Any]:
             def take(text: str) -> Any:
-                got[kind].append(text)
+                getattr(received, kind).append(text)
                 return self.io.tell(on_output, OutputEvent(kind=kind, text=text, timestamp=time.time()))
 
             return take
@@ -116,10 +129,15 @@ class Using(Running):
 
         code, error = 0, None
         try:
-            yield from self.using(step, timeout)
+            yield from self.using(step, timeout, received=received)
+        except SandboxError as failure:
+            failure.result = received.result(code=command, language="bash", error=_told(failure), incomplete=True)
+            raise
         except Exception as failure:  # noqa: BLE001 - _exit raises what it does not know
             code, error = _exit(failure, timeout)
-        return CommandOutput(stdout="".join(got["stdout"]), stderr="".join(got["stderr"]), exit_code=code, error=error)
+        return CommandOutput(
+            stdout="".join(received.stdout), stderr="".join(received.stderr), exit_code=code, error=error
+        )
 
     def create_context(self, language: str | None, cwd: str | None) -> Flow[Any]:
         context = yield from self.using(
@@ -140,7 +158,7 @@ class Using(Running):
         self.session.kernels.pop(f"context {context.id}", None)
 
     def list_contexts(self) -> Flow[list[Any]]:
-        contexts = yield from self.using(lambda sandbox: self.call(sandbox.list_code_contexts))
+        contexts = yield from self.using(lambda sandbox: self.call(sandbox.list_code_contexts), repeatable=True)
         return list(contexts)
 
     def interrupt(self) -> Flow[bool]:
@@ -217,6 +235,10 @@ def _context(known: Mapping[str, Any]) -> Any:
 _THE_CALLERS = frozenset({"FileNotFoundException", "CommandExitException", "InvalidArgumentException",
                           "NotEnoughSpaceException"})  # fmt: skip
 """The SDK's exceptions that say that the call itself was wrong: they reach the caller as they are."""
+
+
+def _told(failure: SandboxError) -> ExecutionError:
+    return ExecutionError(name=type(failure).__name__, value=str(failure))
 
 
 def _exit(failure: Exception, timeout: float | None) -> tuple[int, str | None]:

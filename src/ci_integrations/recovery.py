@@ -52,6 +52,7 @@ TABLE: tuple[Rule, ...] = (
     Rule("AuthenticationException", "", Failure.REFUSED, never_started=True),
     Rule("SandboxNotFoundException", "", Failure.GONE, never_started=True),
     Rule("GuestUnresponsiveException", "", Failure.GUEST_UNRESPONSIVE, never_started=True),
+    Rule("SandboxNotRunningException", "in flight", Failure.NOT_RUNNING),
     Rule("SandboxNotRunningException", "", Failure.NOT_RUNNING, never_started=True),
     Rule("RateLimitException", r"quota|credit|billing|payment|spend", Failure.QUOTA, never_started=True),
     Rule("RateLimitException", "", Failure.BUSY, never_started=True),
@@ -110,7 +111,10 @@ def classify(error: BaseException) -> Rule | None:
     names = {cls.__name__ for cls in type(error).__mro__}
     message = str(error)
     flags = re.IGNORECASE | re.DOTALL
-    return next((r for r in TABLE if r.exception in names and re.search(r.words, message, flags)), None)
+    rule = next((r for r in TABLE if r.exception in names and re.search(r.words, message, flags)), None)
+    if rule is not None and rule.failure is Failure.PORT_CLOSED and error.__cause__ is not None:
+        return rule._replace(never_started=False)  # the SDK's health probe found that, after the request had failed
+    return rule
 
 
 def unanswered(error: BaseException) -> bool:

@@ -10,11 +10,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any, Literal, Self
 
 from ci_integrations._flow import TAG, Life, drive
 from ci_integrations._io import SyncIO, in_worker
+from ci_integrations._session import Session
+from ci_integrations._using import Using
 from ci_integrations.errors import ConfigurationError, SandboxBusyError
 from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter, InterpreterOptions
 
@@ -84,7 +87,8 @@ class SessionRegistry:
     def prewarm(self, key: str) -> None:
         """Make `key`'s sandbox in the background. A failure shows itself at the first cell, which tries again."""
         session = self.session(key)
-        in_worker(lambda: _quietly(lambda: session.sandbox))
+        life = Using(session.state, SyncIO())
+        in_worker(lambda: _quietly(lambda: drive(life.open())))
 
     def sandbox_seconds(self) -> float:
         """How long sandboxes of this registry have lived, all together."""
@@ -137,7 +141,9 @@ class SessionRegistry:
             if key not in self._sessions:
                 self._check_created()
                 session = make()
-                session.state.at_exit = self._idle
+                session.state.at_exit, session.state.clock = self._idle, self._clock
+                session.state.last_used = self._clock()
+                session.state.admit = partial(self._admit, session.state)
                 self._sessions[key] = session
             self._used.pop(key, None)
             self._used[key] = self._clock()
@@ -147,21 +153,24 @@ class SessionRegistry:
             self._park(other)
         return session
 
+    def _admit(self, state: Session) -> None:
+        """Asked before each sandbox that is made, for a new session or in a lost one's place."""
+        with self._mutex:
+            self._check_created()
+            state.creating = True
+
     def _check_created(self) -> None:
-        made = self._gone_created + sum(s.state.created for s in self._sessions.values())
+        made = self._gone_created + sum(s.state.created + s.state.creating for s in self._sessions.values())
         if self._max_created is not None and made >= self._max_created:
             raise SandboxBusyError(f"this registry may make {self._max_created} sandboxes and has made them all")
 
     def _leaving(self, key: str) -> Iterator[CodeInterpreter]:
         """Sessions whose sandbox has to give way, the least recently used first."""
         now = self._clock()
-        resting = [
-            session
-            for name, session in ((name, self._sessions[name]) for name in self._used if name != key)
-            if session.sandbox_id is not None and not session.busy
-        ]
-        open_now = sum(session.sandbox_id is not None for session in self._sessions.values())
-        wanted = open_now + (self._sessions[key].sandbox_id is None)
+        open_now = [session for session in self._sessions.values() if session.state.handles]
+        resting = [s for s in open_now if s is not self._sessions[key] and not s.state.under_way]
+        resting.sort(key=lambda session: session.state.last_used)
+        wanted = len(open_now) + (not self._sessions[key].state.handles)
         excess = 0 if self._max is None else wanted - self._max
         for position, session in enumerate(resting):
             too_long = self._ttl is not None and now - session.state.last_used >= self._ttl

@@ -33,7 +33,7 @@ class Session(RuleBasedStateMachine):
 
     @property
     def _has_run(self) -> bool:
-        return self.number > 0
+        return self.number > 0 or bool(self.files)
 
     @precondition(lambda self: not self.closed)
     @rule()
