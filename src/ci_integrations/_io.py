@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import math
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,6 +26,9 @@ _CALLBACKS: dict[str, EventKind] = {
     "on_result": "result",
     "on_error": "error",
 }
+
+_TICK = 0.25
+"""Seconds after which a waiting thread looks whether Ctrl-C was pressed."""
 
 _NO_SANDBOX = "no answer in time to the call that makes a sandbox"
 
@@ -44,6 +49,14 @@ def in_worker(job: Callable[[], None]) -> None:
         jobs = SimpleQueue()
         threading.Thread(target=_worker, args=(jobs,), name="ci-integrations-call", daemon=True).start()
     jobs.put(job)
+
+
+def interrupted_elsewhere() -> bool:
+    """True while Ctrl-C unwinds the main thread, in the thread of an agent's tool for which it then waits."""
+    if threading.current_thread() is threading.main_thread():
+        return False
+    active: Any = sys._current_exceptions().get(threading.main_thread().ident or 0)  # noqa: SLF001 - documented
+    return isinstance(active[1] if isinstance(active, tuple) else active, KeyboardInterrupt)
 
 
 def forget_workers() -> None:
@@ -77,6 +90,7 @@ class SyncCell:
         self._events: SimpleQueue[tuple[EventKind, Any] | _Done] = SimpleQueue()
         self._received, self._on_output = received, on_output
         self._done: _Done | None = None
+        self._began_interrupted = interrupted_elsewhere()
         handlers = {name: self._putter(kind) for name, kind in _CALLBACKS.items()}
         in_worker(lambda: self._events.put(_outcome(lambda: run(**handlers))))
 
@@ -85,12 +99,18 @@ class SyncCell:
 
     def wait(self, timeout: float | None) -> bool:
         """Deliver what comes until the cell has ended; False when `timeout` seconds went by before that."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         while self._done is None:
+            left = deadline - time.monotonic()
             try:
-                event = self._events.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+                event = self._events.get(timeout=max(0.0, min(left, _TICK)))
             except Empty:
-                return False
+                if left <= _TICK:
+                    return False
+                if not self._began_interrupted and interrupted_elsewhere():
+                    self._began_interrupted = True
+                    raise KeyboardInterrupt from None
+                continue
             if isinstance(event, _Done):
                 self._done = event
             else:
@@ -268,13 +288,16 @@ class AsyncIO:
     @staticmethod
     async def shielded(call: Callable[[], Awaitable[Any]]) -> Any:
         """`call()` to its end, whoever cancels meanwhile; the cancellation is raised after it."""
+        from anyio import CancelScope
+
         task = asyncio.ensure_future(call())
         cancelled: asyncio.CancelledError | None = None
-        while not task.done():
-            try:
-                await asyncio.wait({task})
-            except asyncio.CancelledError as error:
-                cancelled = error
+        with CancelScope(shield=True):  # a scope of anyio's cancels again and again
+            while not task.done():
+                try:
+                    await asyncio.wait({task})
+                except asyncio.CancelledError as error:
+                    cancelled = error
         if cancelled is not None:
             raise cancelled
         return task.result()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from ci_integrations._cell import OutputHandler, Received, status, with_addresses
 from ci_integrations._flow import Flow
@@ -205,29 +205,29 @@ class Running(Recovering):
     def _too_slow(self, cell: Any, kernel: Kernel, request: Request, received: Received) -> Flow[ExecutionResult]:
         """The limit is reached: stop the cell, keep the kernel if it can be kept."""
         yield partial(self.io.tell, request.on_output, status("interrupted"))
-        kept = yield from self.stop(cell, kernel)
+        left = yield from self.stop(cell, kernel)
         received.error = None
-        if kept:
+        if left == "kept":
             kernel.news.append(_INTERRUPTED)
-        else:
-            self.kernel_lost(kernel, "the code did not react to an interrupt, so its kernel was restarted")
-        state = "variables from before are kept" if kept else "variables are gone, files are kept"
         error = ExecutionError(
             name="ExecutionTimeout",
-            value=f"the code ran longer than {request.timeout:g} s and was stopped; {state}",
+            value=f"the code ran longer than {request.timeout:g} s and was {_LEFT[left]}",
         )
         return self._result(kernel, request, received, error=error, incomplete=True)
 
-    def stop(self, cell: Any, kernel: Kernel) -> Flow[bool]:
-        """End a running cell. True when the kernel and its variables are still there."""
-        if (yield from self.signal(kernel)) and (yield partial(cell.wait, GRACE)):
-            return True
+    def stop(self, cell: Any, kernel: Kernel) -> Flow[Literal["kept", "restarted", "unknown"]]:
+        """End a running cell, and say what is left: the variables, a fresh kernel, or nobody knows."""
+        signalled = yield from self.signal(kernel)
+        if signalled and (yield partial(cell.wait, GRACE)):
+            return "kept"
         yield cell.close
-        if (yield from self.answers(kernel)):
-            return True
-        yield from self.quietly(self.restart(kernel))
+        if (yield from self.answers(kernel, GRACE if signalled else PATIENCE)):
+            return "kept"
+        if not (yield from self.quietly(self.restart(kernel))):
+            return "unknown"
+        self.kernel_lost(kernel, "the code did not react to an interrupt, so its kernel was restarted")
         yield partial(cell.wait, GRACE)
-        return False
+        return "restarted"
 
     def signal(self, kernel: Kernel) -> Flow[bool]:
         """SIGINT to the kernel's process. False when its process id is not known or the call failed."""
@@ -238,10 +238,10 @@ class Running(Recovering):
         send = partial(self.sandbox.commands.run, f"kill -INT {pid}", user=user, timeout=PATIENCE)
         return (yield from self.quietly(self.call(send, timeout=PATIENCE)))
 
-    def answers(self, kernel: Kernel) -> Flow[bool]:
+    def answers(self, kernel: Kernel, within: float) -> Flow[bool]:
         """True when the kernel runs a cell without delay."""
         probe = partial(self.sandbox.run_code, "", context=kernel.context, timeout=PATIENCE)
-        return (yield from self.quietly(self.call(probe, timeout=PATIENCE)))
+        return (yield from self.quietly(self.call(probe, timeout=within)))
 
     def restart(self, kernel: Kernel) -> Flow[None]:
         """A fresh kernel under the same context id."""
@@ -267,6 +267,12 @@ class Running(Recovering):
         )
         return with_addresses(result, self.sandbox) if result.files else result
 
+
+_LEFT = {
+    "kept": "stopped; variables from before are kept",
+    "restarted": "stopped; variables are gone, files are kept",
+    "unknown": "told to stop, but its kernel gave no answer: it is not known what is left of the variables",
+}
 
 _INTERRUPTED = SandboxEvent(
     type="interrupted", message="The code was interrupted at its time limit; the variables from before are still there."

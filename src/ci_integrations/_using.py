@@ -123,18 +123,19 @@ class Using(Running):
 
             return take
 
-        def step(sandbox: Any) -> Flow[Any]:
+        def step(sandbox: Any) -> Flow[tuple[int, str | None]]:
             run = partial(sandbox.commands.run, command, timeout=timeout or 0, **options)
-            return self.call(run, on_stdout=taker("stdout"), on_stderr=taker("stderr"))
+            try:
+                yield from self.call(run, on_stdout=taker("stdout"), on_stderr=taker("stderr"))
+            except Exception as failure:  # noqa: BLE001 - _exit raises what it does not know
+                return _exit(failure, timeout)
+            return 0, None
 
-        code, error = 0, None
         try:
-            yield from self.using(step, timeout, received=received)
+            code, error = yield from self.using(step, timeout, received=received)
         except SandboxError as failure:
             failure.result = received.result(code=command, language="bash", error=_told(failure), incomplete=True)
             raise
-        except Exception as failure:  # noqa: BLE001 - _exit raises what it does not know
-            code, error = _exit(failure, timeout)
         return CommandOutput(
             stdout="".join(received.stdout), stderr="".join(received.stderr), exit_code=code, error=error
         )
@@ -243,9 +244,8 @@ def _told(failure: SandboxError) -> ExecutionError:
 
 def _exit(failure: Exception, timeout: float | None) -> tuple[int, str | None]:
     """Exit code and reason of a command that did not end well; other failures are raised."""
-    cause = failure.__cause__ or failure
     if type(failure).__name__ == "CommandExitException":
         return int(getattr(failure, "exit_code", 1)), None
-    if "deadline" in str(cause).lower() or "timed out" in str(cause).lower():
+    if "exceeding 'timeout'" in str(failure):  # the SDK's words for a command's own limit
         return -1, f"timed out after {timeout:g} s"
     raise failure
