@@ -280,8 +280,15 @@ class Life:
     def let_go(self, how: str) -> Flow[None]:
         """`"kill"`, `"pause"` or `"keep"`. A sandbox that is gone already is fine."""
         if how != "keep":
-            act = getattr(self.io.sandbox_class(), how)
-            yield from self.control(act, self.session.sandbox_id, **(yield from self.access()))
+            act, sandbox_id = getattr(self.io.sandbox_class(), how), self.session.sandbox_id
+            try:
+                yield from self.control(act, sandbox_id, **(yield from self.access()))
+            except Exception as error:
+                rule = classify(error)
+                if rule is None:
+                    raise
+                why = f"could not {how} sandbox {sandbox_id}, which ends with its lifetime: {error}"
+                raise explained(rule.failure, why) from error
 
     def shielded(self, flow: Callable[[], Flow[T]]) -> Flow[T]:
         """`flow` to its end, also when the caller is cancelled again meanwhile."""

@@ -193,7 +193,7 @@ class SyncIO:
         try:
             return done.get(timeout=timeout).get()
         except Empty:
-            raise TimeoutError from None
+            raise TimeoutError(f"no answer within {timeout:g} s") from None
 
     @staticmethod
     def finish(

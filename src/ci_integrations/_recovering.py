@@ -174,8 +174,9 @@ class Recovering(Life):
                 return (yield from self.holding(repair))
         except Exception as failure:
             rule = classify(failure)
-            if rule is not None and rule.failure in _LOST and not self._is_last(attempt):
-                return "gone"  # the new one too; the next attempt makes another
+            if rule is not None and rule.failure in _LOST | _WORTH_WAITING and not self._is_last(attempt):
+                yield partial(self.io.sleep, self._pause(attempt.number))
+                return "gone"  # the new one went wrong too; the next attempt makes another
             ours = failure if rule is None else explained(rule.failure, str(failure))
             raise self.with_result(ours, attempt) from failure
 
@@ -183,7 +184,8 @@ class Recovering(Life):
         """A new sandbox in the lost one's place, furnished again as far as the options say."""
         session = self.session
         if session.options.on_sandbox_lost == "error" or not session.recreatable:
-            why = "it was handed in, so it is not replaced" if not session.recreatable else 'on_sandbox_lost="error"'
+            handed_in = "it was handed in, so it is not replaced: owns=True would allow that"
+            why = handed_in if not session.recreatable else 'on_sandbox_lost="error"'
             lost = SandboxLostError(f"the sandbox {session.sandbox_id} no longer exists ({why})")
             raise self.with_result(lost, attempt) from error
         yield partial(self.io.tell, attempt.on_output, status("restoring"))
@@ -211,9 +213,12 @@ class Recovering(Life):
             return
         session.kernel(None, None)
         for kernel in session.kernels.values():
+            untold = [event for event in kernel.news if event.type == "state_lost"]
+            kernel.inherited = (*(name for event in untold for name in event.lost), *kernel.inherited)
             event = self._loss(kernel, restored)
             kernel.forget()
             kernel.stale = kernel.context is not None
+            kernel.news = [other for other in kernel.news if other not in untold]
             kernel.news += [event] if session.touched else []
         told = self._loss(Kernel("python"), restored)
         session.lost_sandbox = None
@@ -286,7 +291,8 @@ class Recovering(Life):
                 return
         if cells:
             names = names_made(cells)
-            restored.done.append(f"{listed(names)} (by running {len(cells)} earlier cells again)" if names else "cells")
+            again = f"{len(cells)} earlier cell{'s' if len(cells) > 1 else ''} run again"
+            restored.done.append(f"{listed(names)} ({again})" if names else again)
 
     def rejoin(self) -> Flow[None]:
         """The other face's handle, or another process's sandbox: it may have been paused meanwhile."""
