@@ -38,6 +38,7 @@ def watch(session: Session) -> None:
             "this process was forked from one that had used the E2B SDK, whose transport does not survive fork: open "
             "the first session after the fork, or start workers with the spawn method"
         )
+    session.process = session.process or os.getpid()
     _live.add(session)
     if not _armed.is_set():
         _armed.set()

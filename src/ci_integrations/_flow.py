@@ -266,7 +266,7 @@ class Life:
     def close(self) -> Flow[None]:
         """Let go of the sandbox: kill it (or as `at_exit` says) when it is ours. Safe to call twice."""
         session = self.session
-        if session.closed or session.process != os.getpid():
+        if session.closed or session.process not in (None, os.getpid()):
             session.closed = True
             return
         session.closed = True

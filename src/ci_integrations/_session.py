@@ -142,7 +142,8 @@ class Session:
     def __init__(self, options: InterpreterOptions) -> None:
         self.options = options
         self.id = uuid.uuid4().hex[:12]
-        self.process = os.getpid()
+        self.process: int | None = None
+        """The process that used it first; the SDK's transport lives there."""
         self.lock = FairLock()
         """Held while the sandbox is opened, replaced or closed."""
         self.kernels: dict[str, Kernel] = {}
@@ -185,7 +186,7 @@ class Session:
         """Raise when this session was closed, or was opened before this process forked."""
         if self.closed:
             raise SessionClosedError("this session was closed; make a new CodeInterpreter")
-        if self.process != os.getpid():
+        if self.process not in (None, os.getpid()):
             raise ForkedSessionError(
                 "this session belongs to the parent process: the SDK's transport does not survive fork. Make a new "
                 "one in the child, or start workers with the spawn method"

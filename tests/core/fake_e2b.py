@@ -329,8 +329,15 @@ class _Handler(BaseHTTPRequestHandler):
         for given, answer in self.e2b.answers.items():
             if given in command:
                 return answer
-        done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=10, check=False)
-        return done.returncode, done.stdout
+        self.e2b.runs[command] += 1
+        with subprocess.Popen(["bash", "-c", command], stdout=subprocess.PIPE) as process:
+            while process.poll() is None:
+                time.sleep(0.02)
+                if box.state != "running":
+                    process.kill()
+                    self.connection.close()
+                    raise ConnectionError
+            return process.returncode, process.stdout.read() if process.stdout else b""
 
     def _frame(self, value: Any, flags: int = 0) -> None:
         data = json.dumps(value).encode()

@@ -183,6 +183,41 @@ def test_a_signal_in_the_middle_of_a_cell_leaves_no_sandbox(server: dict[str, An
     assert alive(server, session_id) == []
 
 
+IN_AN_AGENT = """
+from langchain.agents import create_agent
+from ci_integrations.langchain import CodeInterpreterTool
+from ci_integrations.sessions import list_leftovers
+from ci_integrations.testing import ScriptedChatModel
+os.environ.update(E2B_API_URL=server["api_url"], E2B_SANDBOX_URL=server["sandbox_url"], E2B_API_KEY=server["api_key"])
+tool = CodeInterpreterTool()
+code = "open('on', 'w').close()\\nimport time\\ntime.sleep(60)"
+agent = create_agent(ScriptedChatModel([ScriptedChatModel.call(tool.name, code=code), "done"]), tools=[tool])
+def tell():
+    from e2b_code_interpreter import Sandbox
+    mine = lambda: [left for left in list_leftovers() if left.pid == os.getpid()]
+    while not mine():
+        time.sleep(0.05)
+    box = Sandbox.connect(mine()[0].sandbox_id)
+    while not box.files.exists("/home/user/on"):
+        time.sleep(0.05)
+    print(mine()[0].session_id, flush=True)
+threading.Thread(target=tell, daemon=True).start()
+agent.invoke({"messages": ["go"]})
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_so_does_one_while_the_cell_runs_in_an_agents_thread(server: dict[str, Any], number: signal.Signals) -> None:
+    process = program(IN_AN_AGENT, server)
+    assert process.stdout is not None
+    session_id = process.stdout.readline().strip()
+    assert alive(server, session_id)
+    process.send_signal(number)
+    _, problem = process.communicate(timeout=30)
+    assert process.returncode in (-number, 1), problem
+    assert alive(server, session_id) == []
+
+
 def test_a_plain_exit_in_the_middle_of_a_cell_leaves_no_sandbox(server: dict[str, Any]) -> None:
     process = program(
         """
@@ -214,11 +249,13 @@ def test_what_sigkill_leaves_behind_is_found_and_reaped(server: dict[str, Any]) 
     assert alive(server, session_id) == []
 
 
-def test_a_forked_child_gets_a_clear_error_instead_of_hanging(server: dict[str, Any]) -> None:
+@pytest.mark.parametrize("mine", ["CodeInterpreter(**server)", "CodeInterpreter(sandbox=Sandbox.create(**server))"])
+def test_a_forked_child_gets_a_clear_error_instead_of_hanging(server: dict[str, Any], mine: str) -> None:
     process = program(
-        """
+        f"""
+        from e2b_code_interpreter import Sandbox
         from ci_integrations.errors import ForkedSessionError
-        it = CodeInterpreter(**server)
+        it = {mine}
         it.run("x = 1")
         child = os.fork()
         if child == 0:
@@ -232,6 +269,7 @@ def test_a_forked_child_gets_a_clear_error_instead_of_hanging(server: dict[str, 
             os._exit(0 if said == [True, True] else 1)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), it.run("x").text)
+        it.sandbox.kill()
         it.close()
         """,
         server,
@@ -243,10 +281,12 @@ def test_a_forked_child_gets_a_clear_error_instead_of_hanging(server: dict[str, 
 def test_a_fork_before_the_first_use_is_fine(server: dict[str, Any]) -> None:
     process = program(
         """
+        it = CodeInterpreter(**server)  # made, as in a server that is loaded before its workers fork, but not used
         child = os.fork()
         if child == 0:
-            with CodeInterpreter(**server) as it:
-                os._exit(int(it.run("40 + 2").text or 0))
+            with it:
+                answer = it.run("40 + 2").text
+            os._exit(int(answer or 0))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status))
         """,

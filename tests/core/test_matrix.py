@@ -27,6 +27,7 @@ DIES = "print('start')\ndie()\n6 * 7"
 SLOW = "print('start')\nwhile True: pass"
 PRINTED = b'"stdout"'
 POLICY = RecoveryPolicy(first_wait=0.01, longest_wait=0.05, deadline=5.0)
+RECREATE = RecoveryPolicy(first_wait=0.01, longest_wait=0.05, deadline=5.0, on_unreachable="recreate")
 NOT_OPEN = "The sandbox is running but port is not open"
 
 
@@ -83,6 +84,19 @@ CASES = [
          keeps_x=False),
     Case(failure="gone, no new one to be had", moment="before", do=kill_and_refuse, gets="!SandboxBusyError",
          reads=("busy",), ran=0, keeps_x=False, made=2),
+    Case(failure="gone, policy error", moment="during", faults=(Fault("kill", moment="during", marker=PRINTED),),
+         options=(("on_sandbox_lost", "error"),), gets="!SandboxLostError", reads=("start", "no longer exists", *MAYBE),
+         never=("nothing ran",)),
+    Case(failure="gone, no new one to be had", moment="during", gets="!SandboxBusyError", keeps_x=False, made=2,
+         faults=(Fault("kill", moment="during", marker=PRINTED), Fault("status", on="create", status=503, times=9)),
+         reads=("start", "busy", *MAYBE), never=("nothing ran",)),
+    Case(failure="gone, the new one too", moment="during the restore", do=lambda s: s.only.stop(),
+         faults=(Fault("kill", on="files"),), reads=("42", *LOST), made=3, keeps_x=False),
+    Case(failure="gone, connection dropped", moment="during the restore", do=lambda s: s.only.stop(),
+         faults=(Fault("drop", on="files"),), reads=("42", *LOST), made=3, keeps_x=False),
+    Case(failure="no answer, recreate asked for", moment="during", options=(("recovery", RECREATE),),
+         faults=(Fault("drop", moment="during", marker=PRINTED),), gets="SandboxLost", reads=("start", *LOST, *MAYBE),
+         made=2, keeps_x=False),
     Case(failure="paused", moment="before", do=lambda s: s.only.pause(), never=("lost", "gone", "paused")),
     Case(failure="paused", moment="during", faults=(Fault("pause", moment="during", marker=PRINTED),),
          gets="SandboxPaused", reads=("start", "paused", *MAYBE)),
@@ -123,7 +137,7 @@ CASES = [
          faults=(Fault("delay", on="get_info", seconds=0.3),), reads=("42", *LOST), made=2, keeps_x=False),
 ]  # fmt: skip
 
-DOORS = ["sync", "async", "tool", "async tool"]
+DOORS = ["sync", "async", "tool", "async tool", "llamaindex tool"]
 
 
 @dataclass
@@ -148,6 +162,8 @@ def through(door: str, it: CodeInterpreter, case: Case) -> Told:
 
 
 def through_tool(door: str, it: CodeInterpreter, case: Case) -> Told:
+    if door.startswith("llamaindex"):
+        return through_llamaindex(it, case)
     from ci_integrations.langchain import CodeInterpreterTool
 
     tool = CodeInterpreterTool(interpreter=it)
@@ -158,6 +174,15 @@ def through_tool(door: str, it: CodeInterpreter, case: Case) -> Told:
     assert message.status == ("error" if failed else "success")
     text = message.content if isinstance(message.content, str) else str(message.content)
     return Told(result.error.name if result.error else str(result.text), text, result)
+
+
+def through_llamaindex(it: CodeInterpreter, case: Case) -> Told:
+    from ci_integrations.llamaindex import CodeInterpreterTool
+
+    output = asyncio.run(CodeInterpreterTool(it).acall(code=case.code))
+    result = ExecutionResult.from_message(output)
+    assert output.is_error == (case.gets.startswith("!") or not case.gets.isdigit())
+    return Told(result.error.name if result.error else str(result.text), output.content, result)
 
 
 @pytest.mark.parametrize("door", DOORS)

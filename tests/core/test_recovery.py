@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import e2b
 import e2b.exceptions
 import httpx
 import pytest
+from e2b.envd.rpc import format_sandbox_unreachable_exception, format_terminated_exception
+from e2b.exceptions import format_sandbox_unavailable_exception
 from e2b_code_interpreter.exceptions import (
     format_execution_timeout_error,
     format_request_timeout_error,
@@ -23,13 +27,22 @@ from tenacity import AsyncRetrying, Retrying
 
 from ci_integrations import AsyncCodeInterpreter, CodeInterpreter
 from ci_integrations._names import is_blank, names_made
-from ci_integrations.errors import ConfigurationError, SandboxBusyError
+from ci_integrations.errors import ConfigurationError, SandboxBusyError, SandboxLostError, SandboxUnreachableError
 from ci_integrations.recovery import TABLE, Failure, RecoveryPolicy, classify, listed, sentence
+from ci_integrations.results import SandboxEvent
+from ci_integrations.testing import Fault, FaultProxy
 
 from .fake_e2b import FakeE2B
 
 Make = Callable[..., Any]
 NOT_FOUND = '{"sandboxId":"i","message":"The sandbox was not found","code":502}: This error is likely due to'
+
+
+def _found_by_the_probe() -> Exception:
+    """A request that failed in flight, after which the SDK's health probe found the port closed."""
+    found = format_sandbox_unavailable_exception("The sandbox is running but port is not open")
+    return format_sandbox_unreachable_exception(httpx.ReadError("x"), found)
+
 
 MEANINGS = [
     (e2b.TimeoutException(NOT_FOUND), Failure.NOT_RUNNING, True),
@@ -38,6 +51,8 @@ MEANINGS = [
     (format_request_timeout_error(), Failure.UNREACHABLE, False),
     (e2b.TimeoutException("... port is not open"), Failure.PORT_CLOSED, True),
     (e2b.exceptions.SandboxNotRunningException("x"), Failure.NOT_RUNNING, True),
+    (format_terminated_exception(httpx.ReadError("x"), sandbox_running=False), Failure.NOT_RUNNING, False),
+    (_found_by_the_probe(), Failure.PORT_CLOSED, False),
     (e2b.exceptions.SandboxUnreachableException("x"), Failure.UNREACHABLE, False),
     (e2b.exceptions.SandboxNotFoundException("x"), Failure.GONE, True),
     (e2b.exceptions.GuestUnresponsiveException("x"), Failure.GUEST_UNRESPONSIVE, True),
@@ -272,7 +287,7 @@ def test_cells_that_are_safe_for_it_are_run_again_after_a_loss(interpreter: Make
     result = it.run("base + 2")
     (event,) = result.events
     assert (result.text, event.lost) == ("42", ("other",))
-    assert event.restored == ("the variable base (by running 1 earlier cells again)",)
+    assert event.restored == ("the variable base (1 earlier cell run again)",)
     assert service.runs["base = 40"] == 2
     assert service.runs["other = 1"] == 1
 
@@ -298,3 +313,170 @@ def test_a_cell_without_a_limit_keeps_its_sandbox_alive(interpreter: Make, servi
     it.run("import time\ntime.sleep(1.5)", timeout=None)
     assert service.only.end > time.time()
     assert service.count("api POST /sandboxes") >= before
+
+
+@pytest.fixture
+def proxy(service: FakeE2B) -> Iterator[FaultProxy]:
+    with FaultProxy(service.url) as one:
+        yield one
+
+
+def behind(proxy: FaultProxy, service: FakeE2B) -> dict[str, Any]:
+    return {**service.options, "api_url": proxy.url, "sandbox_url": proxy.url}
+
+
+def during(service: FakeE2B, act: Callable[[], Any]) -> None:
+    """`act` once a command or a cell is under way."""
+
+    def wait() -> None:
+        before = service.runs.total()
+        deadline = time.monotonic() + 5
+        while service.runs.total() == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        act()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@pytest.mark.parametrize("how", ["stop", "pause"])
+def test_a_command_that_was_cut_off_is_not_run_again(interpreter: Make, service: FakeE2B, how: str) -> None:
+    it = interpreter()
+    it.run("x = 5")
+    command = "echo on; sleep 2"
+    during(service, getattr(service.only, how))
+    with pytest.raises(SandboxLostError, match="may have been carried out, and was not repeated") as caught:
+        it.run_command(command)
+    assert service.runs[command] == 1
+    assert caught.value.result is not None
+    assert caught.value.result.incomplete
+    assert it.run_command("echo fine").stdout == "fine\n"
+
+
+def test_an_upload_that_was_cut_off_is_made_again(service: FakeE2B, proxy: FaultProxy) -> None:
+    with CodeInterpreter(**behind(proxy, service)) as it:
+        it.run("x = 5")
+        proxy.inject(Fault("kill", on="files"), Fault("drop", on="files", call=2))
+        path = it.upload(b"data", "a.txt")
+        assert it.download(path) == b"data"
+        assert it.run("1").events[0].lost == ("x",)
+
+
+def test_a_call_that_hangs_ends_with_the_deadline(service: FakeE2B, proxy: FaultProxy) -> None:
+    options = behind(proxy, service)
+    it = CodeInterpreter(**options, recovery=RecoveryPolicy(deadline=0.5))
+    for call in ("create", "kill"):
+        proxy.inject(Fault("hang", on=call))
+        began = time.monotonic()
+        with pytest.raises(SandboxUnreachableError):
+            it.run("x = 1") if call == "create" else it.close()
+        assert time.monotonic() - began < 3
+        assert call == "kill" or it.run("x = 1").ok
+    service.only.stop()
+
+
+@pytest.mark.parametrize("face", ["sync", "async"])
+def test_a_sandbox_that_comes_after_the_deadline_is_killed(service: FakeE2B, proxy: FaultProxy, face: str) -> None:
+    options = behind(proxy, service)
+    policy = RecoveryPolicy(deadline=0.3)
+    proxy.inject(Fault("delay", on="create", seconds=1.0))
+
+    async def use() -> None:
+        it = AsyncCodeInterpreter(**options, recovery=policy)
+        with pytest.raises(SandboxUnreachableError):
+            await (it.run("1") if face == "async" else asyncio.to_thread(it.as_sync().run, "1"))
+        await asyncio.sleep(1.5)
+
+    asyncio.run(use())
+    assert len(service.sandboxes) == 1
+    assert service.alive == []
+
+
+def test_a_cancelled_cell_does_not_swallow_the_news_of_a_loss(service: FakeE2B) -> None:
+    async def use() -> Any:
+        async with AsyncCodeInterpreter(**service.options) as it:
+            await it.run("x = 5")
+            service.only.stop()
+            task = asyncio.create_task(it.run("import time\ntime.sleep(1)"))
+            await asyncio.sleep(0.5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return (await it.run("1")).events
+
+    (event,) = asyncio.run(use())
+    assert event.lost == ("x",)
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.02, 0.1])
+def test_cancelled_while_the_sandbox_is_made_the_next_one_is_furnished(service: FakeE2B, moment: float) -> None:
+    async def use() -> Any:
+        async with AsyncCodeInterpreter(**service.options, setup_code="q = 3") as it:
+            task = asyncio.create_task(it.run("q"))
+            await asyncio.sleep(moment)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            return (await it.run("q")).text
+
+    assert asyncio.run(use()) == "3"
+    assert service.alive == []
+
+
+def test_a_scope_that_cancels_again_and_again_leaves_the_kernel_usable(service: FakeE2B) -> None:
+    async def use() -> Any:
+        async with AsyncCodeInterpreter(**service.options) as it:
+            await it.run("x = 5")
+            with anyio.move_on_after(0.3):
+                await it.run("while True: pass")
+            return (await it.run("x")).text
+
+    assert asyncio.run(use()) == "5"
+
+
+def test_a_callback_that_fails_does_not_hinder_the_recovery(interpreter: Make, service: FakeE2B) -> None:
+    def fails(_: SandboxEvent) -> None:
+        raise RuntimeError("mine")
+
+    it = interpreter(on_replaced=fails)
+    it.run("x = 5")
+    service.only.stop()
+    result = it.run("6 * 7")
+    assert (result.text, result.events[0].lost) == ("42", ("x",))
+
+
+def test_losses_in_a_row_are_told_once_with_everything_that_is_gone(interpreter: Make, service: FakeE2B) -> None:
+    it = interpreter()
+    it.run("x = 5")
+    service.only.stop()
+    assert it.run_command("true").ok
+    service.only.stop()
+    (event,) = it.run("1").events
+    assert event.lost == ("x",)
+
+
+def test_what_an_unknown_call_gave_is_remembered_and_other_code_is_another_call(
+    service: FakeE2B, proxy: FaultProxy
+) -> None:
+    with CodeInterpreter(**behind(proxy, service)) as it:
+        assert it.run("1", tool_call_id="call_1").text == "1"
+        assert it.run("2", tool_call_id="call_1").text == "2"
+        proxy.inject(Fault("drop", moment="during"))
+        with pytest.raises(SandboxUnreachableError):
+            it.run("3", tool_call_id="call_2")
+        replayed = it.run("3", tool_call_id="call_2")
+        assert replayed.error is not None
+        assert "may have run" in replayed.error.value
+        assert service.runs["3"] == 1
+
+
+def test_a_lease_that_the_user_made_longer_is_not_shortened(service: FakeE2B, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = time.monotonic
+    with CodeInterpreter(**service.options) as it, CodeInterpreter(**service.options) as other:
+        it.run("1")
+        it.sandbox.set_timeout(3000)
+        other.state.sandbox_id, other.state.owned = it.sandbox_id, False
+        other.run("1")
+        monkeypatch.setattr("ci_integrations._flow.time.monotonic", lambda: real() + 250)
+        for one in (it, other):
+            one.run("1")
+        assert service.only.end - time.time() > 2900

@@ -155,6 +155,55 @@ def test_a_registry_makes_only_so_many_sandboxes(registry: Any) -> None:
     assert sessions.session("a").run("1").ok
 
 
+def test_the_limit_holds_for_sessions_made_before_and_for_replacements(registry: Any, service: FakeE2B) -> None:
+    sessions = registry(max_created=2)
+    first, second, third = (sessions.session(key) for key in "abc")
+    assert first.run("1").ok
+    assert second.run("1").ok
+    for one in (third, second):
+        service.alive[-1].stop()
+        with pytest.raises(SandboxBusyError, match="has made them all"):
+            one.run("1")
+    assert len(service.sandboxes) == 2
+
+
+def test_a_session_in_the_middle_of_a_command_does_not_give_way(registry: Any, service: FakeE2B) -> None:
+    sessions = registry(max_sessions=1)
+    busy = sessions.session("a")
+    busy.run("1")
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(busy.run_command("sleep 0.5; echo done")))
+    thread.start()
+    eventually(lambda: bool(service.only.commands))
+    sessions.session("b").run("1")
+    thread.join(10)
+    assert results[0].stdout == "done\n"
+
+
+def test_who_rests_already_is_left_alone(registry: Any, service: FakeE2B) -> None:
+    sessions = registry(max_sessions=1, idle="pause")
+    for key in "abc":
+        sessions.session(key).run("1")
+        eventually(lambda: [box.state for box in service.alive].count("running") == 1)
+    for _ in range(5):
+        sessions.session("c").run("1")
+    assert sum(line.endswith("/pause") for line in service.requests) == 2
+    assert sessions.session("c").state.seconds_used == 0
+    assert sessions.session("a").state.seconds_used > 0
+
+
+def test_time_is_the_clocks_that_was_given(registry: Any, service: FakeE2B) -> None:
+    now = [0.0]
+    sessions = registry(idle_ttl=100, clock=lambda: now[0])
+    sessions.session("a").run("x = 1")
+    now[0] = 99
+    sessions.session("b").run("1")
+    assert sessions.session("a").sandbox_id is not None
+    now[0] = 300
+    sessions.session("b")
+    eventually(lambda: sessions.session("a").sandbox_id is None)
+
+
 def test_prewarming_makes_the_sandbox_before_the_first_cell(registry: Any, service: FakeE2B) -> None:
     sessions = registry()
     sessions.prewarm("a")
