@@ -44,7 +44,8 @@ _NO_PIPELINES = (
     "CodeInterpreterQueryEngine (in RouterQueryEngine, SubQuestionQueryEngine, as a tool) or CodeInterpreterWorkflow"
 )
 
-__all__ = sorted(_HOME)  # noqa: PLE0605 - the table is the truth
+# Without the component: a star import would fail where there are no query pipelines.
+__all__ = sorted(_HOME.keys() - {"CodeInterpreterComponent"})  # noqa: PLE0605 - the table is the truth
 
 
 def __getattr__(name: str) -> Any:

@@ -56,6 +56,8 @@ class Interpreter:
             "PYTHONPATH": os.pathsep.join(self.packages),
             "MPLCONFIGDIR": str(cache_folder() / "matplotlib"),
             **dict.fromkeys(_THREADS, "1"),
+            # pandas imports an installed pyarrow, whose allocator would start a thread; that must not be forked.
+            "JE_ARROW_MALLOC_CONF": "background_thread:false",
         }
 
     def broken(self, error: str) -> InterpreterError:
