@@ -42,11 +42,6 @@ def summary(seconds: list[float]) -> dict[str, float]:
     return {"median_ms": round(statistics.median(ordered) * 1e3, 3), "p90_ms": round(p90 * 1e3, 3), "n": len(ordered)}
 
 
-def ratio(slow: dict[str, float], fast: dict[str, float]) -> float:
-    """How many times the second fits into the first, by medians."""
-    return round(slow["median_ms"] / fast["median_ms"], 2)
-
-
 def descendants(root: int) -> list[int]:
     """Pids of all processes below `root`."""
     parents: dict[int, list[int]] = {}

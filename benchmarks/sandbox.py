@@ -1,6 +1,6 @@
 """The local sandbox beside plain jupyter_client + ipykernel, in one run.
 
-    python -m benchmarks.sandbox [--quick]     # JSON: medians, p90 and ratios
+    python -m benchmarks.sandbox [--quick]     # JSON: medians and p90
 
 Engine figures talk to the engine directly; SDK figures go through the unmodified E2B SDK and HTTP. The canned server
 answers the SDK at once, so it shows what the SDK itself costs.
@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from benchmarks.measure import atimed, descendants, pss, ratio, summary, timed
+from benchmarks.measure import atimed, descendants, pss, summary, timed
 from ci_integrations.local.launcher import local_endpoint
 from ci_integrations.local.sandbox.api import Limits, MiB, Sandbox, SandboxSpec
 from ci_integrations.local.sandbox.context import Context, open_context
@@ -199,7 +199,7 @@ def jupyter_report(times: int) -> Report:
     first, round_trip, imports, chart, kill = [], [], [], [], []
     for _ in range(times):
         start = time.perf_counter()
-        manager, client = start_new_kernel()
+        manager, client = start_new_kernel(stderr=subprocess.DEVNULL)
         client.execute_interactive("1+1", silent=False, store_history=True, output_hook=lambda _: None)
         first.append(time.perf_counter() - start)
         cell = _jupyter_cell(client)
@@ -209,11 +209,33 @@ def jupyter_report(times: int) -> Report:
         kill += timed(lambda: manager.shutdown_kernel(now=True), 1, warm=0)  # noqa: B023
         client.stop_channels()
     named = {"first_reply": first, "round_trip": round_trip, "imports": imports, "first_chart": chart, "kill": kill}
-    return {name: summary(seconds) for name, seconds in named.items()}
+    return {name: summary(seconds) for name, seconds in named.items()} | {"memory": jupyter_memory(10)}
+
+
+def jupyter_memory(count: int) -> Report:
+    """MiB of PSS for each of `count` kernels: idle after 1+1, and after pandas work."""
+    from jupyter_client.manager import start_new_kernel
+
+    before = set(descendants(os.getpid()))
+    kernels = [start_new_kernel(stderr=subprocess.DEVNULL) for _ in range(count)]
+    report: Report = {}
+    for state, code in (("idle", "1+1"), ("worked", PANDAS_WORK)):
+        for _, client in kernels:
+            _jupyter_cell(client)(code)
+        report[state] = round(pss(made_since(before)) / count / MiB, 2)
+    for manager, client in kernels:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    return report
 
 
 def _jupyter_cell(client: Any) -> Callable[[str], Any]:
     return lambda code: client.execute_interactive(code, output_hook=lambda _: None)
+
+
+def plain_subprocess() -> dict[str, float]:
+    """A Python that is started for one line and ends."""
+    return summary(timed(lambda: subprocess.run([sys.executable, "-c", "print(1+1)"], capture_output=True), 10))  # noqa: PLW1510
 
 
 def fresh_interpreter() -> dict[str, float]:
@@ -231,17 +253,8 @@ def report(*, quick: bool = False) -> Report:
     canned = canned_report()
     sdk = sdk_report(times)
     engine = asyncio.run(engine_report(times))
-    ratios = {
-        "engine first reply, times faster than jupyter_client": ratio(jupyter["first_reply"], engine["first_reply"]),
-        "SDK first reply, times faster than jupyter_client": ratio(jupyter["first_reply"], sdk["first_reply"]),
-        "SDK 1+1, times the SDK against a canned server": ratio(sdk["round_trip"], canned["round_trip"]),
-        "SDK 1+1, times faster than raw jupyter_client": ratio(jupyter["round_trip"], sdk["round_trip"]),
-        "imports, times faster than in a fresh interpreter": ratio(fresh, engine["imports"]),
-        "SDK stdout, share of the SDK against a canned server": round(
-            sdk["stdout_MB_per_s"] / canned["stdout_MB_per_s"], 2
-        ),
-    }
-    return {"engine": engine, "sdk": sdk, "canned": canned, "jupyter": jupyter, "fresh": fresh, "ratios": ratios}
+    plain = plain_subprocess()
+    return {"engine": engine, "sdk": sdk, "canned": canned, "jupyter": jupyter, "fresh": fresh, "subprocess": plain}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,17 @@ def test_the_printed_program_makes_the_template_that_is_built(
     assert json.loads(Template.to_json(made))["steps"] == json.loads(Template.to_json(ours))["steps"]
 
 
-def test_debug_is_ready_after_a_minute_whatever_happens(cli: Callable[..., Any], definition: Path) -> None:
+def test_a_debug_build_is_ready_after_a_minute_and_logs_to_the_journal(
+    cli: Callable[..., Any], definition: Path, tmp_path: Path
+) -> None:
     steps = cli("template", "analysis", "-f", definition, "--debug", "--json").json["steps"]
-    assert steps[-1]["method"] == "set_ready_cmd"
-    assert steps[-1]["args"] == ["sleep 60"]
+    assert (steps[-1]["method"], steps[-1]["args"]) == ("set_ready_cmd", ["sleep 60"])
+    assert steps[-2]["options"] == {"user": "root"}
+    command = steps[-2]["args"][0].replace("/etc/systemd", f"{tmp_path}/systemd")
+    subprocess.run(["sh", "-c", command], check=True)
+    for unit in ("jupyter", "code-interpreter"):
+        written = (tmp_path / "systemd" / "system" / f"{unit}.service.d" / "journal.conf").read_text()
+        assert written == "[Service]\nStandardOutput=journal\nStandardError=journal\n"
 
 
 def test_building_needs_a_key(cli: Callable[..., Any], definition: Path) -> None:

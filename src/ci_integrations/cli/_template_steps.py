@@ -11,6 +11,14 @@ from ci_integrations.local.definition import E2B_KERNELS, DefinitionError, Templ
 DEBUG_READY_MS = 60_000
 """Milliseconds after which a debug build counts as ready, so that one can look at services that never become so."""
 
+_JOURNAL = (
+    "for unit in jupyter code-interpreter; do mkdir -p /etc/systemd/system/$unit.service.d; "
+    "printf '[Service]\\nStandardOutput=journal\\nStandardError=journal\\n' "
+    "> /etc/systemd/system/$unit.service.d/journal.conf; done"
+)
+"""What the two services of E2B's image print goes to the journal, where `ci-integrations doctor --sandbox` reads it. By
+itself the image throws the output of the first one away."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -46,6 +54,7 @@ def steps(definition: TemplateDefinition, *, debug: bool = False) -> list[Step]:
         made.append(Step("copy", (str(local.relative_to(definition.directory)), remote)))
     made += [Step("run_cmd", (command,)) for command in definition.setup]
     if debug:
+        made.append(Step("run_cmd", (_JOURNAL,), {"user": "root"}))
         made.append(Step("set_ready_cmd", (f"sleep {DEBUG_READY_MS // 1000}",)))
     return made
 

@@ -20,7 +20,7 @@ def template(
     file: Annotated[Path, typer.Option("--file", "-f", help="The TOML file.")] = Path("pyproject.toml"),
     build: Annotated[bool, typer.Option("--build", help="Build it at E2B; needs E2B_API_KEY.")] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Be ready after a minute whatever happens; logs go to the journal.")
+        bool, typer.Option("--debug", help="Ready after a minute whatever happens; the services log to the journal.")
     ] = False,
     skip_cache: Annotated[bool, typer.Option("--skip-cache", help="Build every layer anew.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print definition or template id as JSON.")] = False,
@@ -51,7 +51,8 @@ def template(
     if build:
         _build(definition, made, skip_cache=skip_cache or definition.skip_cache, as_json=as_json)
     elif as_json:
-        print_json({"name": name, "steps": [step.as_json() for step in made], "cpu": definition.cpu})
+        sizes = {"cpu": definition.cpu, "memory": definition.memory}
+        print_json({"name": name, "steps": [step.as_json() for step in made], **sizes})
     else:
         program = source(definition, made)
         shown = Syntax(program, "python", theme="ansi_dark", background_color="default", word_wrap=False)
