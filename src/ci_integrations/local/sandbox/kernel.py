@@ -151,6 +151,9 @@ class Kernel:
             transformed, broken = code, sys.exc_info()
         try:
             self._raise_deferred()
+            if not shell.should_run_async(code, transformed_cell=transformed, preprocessing_exc_tuple=broken):
+                # Twice, as ipykernel does: what the compiler warns of is then said as often as there.
+                shell.should_run_async(code, transformed_cell=transformed, preprocessing_exc_tuple=broken)
             result = await shell.run_cell_async(
                 code, store_history=True, transformed_cell=transformed, preprocessing_exc_tuple=broken
             )

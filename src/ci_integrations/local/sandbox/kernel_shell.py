@@ -192,6 +192,8 @@ def make_shell() -> KernelShell:
 
 def forget_cells(shell: Any) -> None:
     """As if no cell had run yet."""
+    shell.configurables.remove(shell.history_manager)
+    shell.init_history()  # `reset` alone would keep `In`
     shell.reset(new_session=False)
     shell.execution_count = 1
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):

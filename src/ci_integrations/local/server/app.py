@@ -67,23 +67,20 @@ class App:
         try:
             await self._serve(exchange)
         except HttpError as error:
-            await exchange.reply_error(error)
+            if not exchange.was_cut:
+                await exchange.reply_error(error)
         except ClientGone:
             pass
         except asyncio.CancelledError:
             if not exchange.was_cut:
                 raise
             asyncio.current_task().uncancel()  # type: ignore[union-attr]
-            await self._reply_cut(exchange)
         except Exception:
-            if exchange.was_cut:
-                await self._reply_cut(exchange)
-                return
-            LOG.exception("%s %s failed", exchange.method, exchange.path)
-            await exchange.reply_error(HttpError(500, "the local server failed; its log says why"))
-
-    async def _reply_cut(self, exchange: Exchange) -> None:
-        await exchange.reply_error(not_found(exchange.headers.get("e2b-sandbox-id", "")))
+            if not exchange.was_cut:
+                LOG.exception("%s %s failed", exchange.method, exchange.path)
+                await exchange.reply_error(HttpError(500, "the local server failed; its log says why"))
+        if exchange.was_cut:  # also where what we host took the cancellation for its own
+            await exchange.reply_error(not_found(exchange.headers.get("e2b-sandbox-id", "")))
 
     async def _serve(self, exchange: Exchange) -> None:
         target = target_of(exchange.headers)
