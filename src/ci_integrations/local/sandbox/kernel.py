@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ci_integrations.local.sandbox import kernel_formats, kernel_pip, kernel_streams
@@ -83,6 +84,9 @@ class Kernel:
         kernel_streams.install()
         sys.argv = [""]  # the zygote's are nobody's business, and argparse works
         _change_directory(str(config.get("cwd", "")))
+        shell: Any = self._shell
+        shell.home_dir = os.environ.get("HOME", "/")  # for `%cd`
+        shell.history_manager.dir_hist[:] = [Path.cwd()]
         _order_import_path()
         kernel_pip.use_packages()
         _reseed()

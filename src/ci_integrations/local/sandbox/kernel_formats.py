@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import datetime as dt
+import enum
 import importlib.util
 import json
 import math
 import sys
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,7 +56,9 @@ def install_full_extractor(shell: Any) -> None:
 
 def json_value(value: Any, depth: int = frames.MAX_JSON_DEPTH, *, strict: bool = False) -> Any:
     """`value` as plain JSON; NaN becomes null. What JSON has no word for is its string, or TypeError when `strict`."""
-    if value is None or isinstance(value, (bool, str)):
+    if isinstance(value, str):
+        return _text(value, strict=strict)
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
         return _integer(value, strict=strict)
@@ -63,9 +68,21 @@ def json_value(value: Any, depth: int = frames.MAX_JSON_DEPTH, *, strict: bool =
         raise ValueError("nested too deeply")
     if isinstance(value, Mapping):
         return {_key(key, strict=strict): json_value(item, depth - 1, strict=strict) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) and not (strict and _is_record(value)):
         return [json_value(item, depth - 1, strict=strict) for item in value]
     return _other(value, depth, strict=strict)
+
+
+def _text(value: str, *, strict: bool) -> str:
+    """UnicodeEncodeError for a lone surrogate when `strict`."""
+    if strict and not value.isascii():
+        value.encode()
+    return value
+
+
+def _is_record(value: Any) -> bool:
+    """A named tuple or its like: what its JSON is, people differ about."""
+    return isinstance(value, tuple) and type(value) is not tuple
 
 
 def _integer(value: int, *, strict: bool) -> int | str:
@@ -78,26 +95,49 @@ def _integer(value: int, *, strict: bool) -> int | str:
 
 def _key(key: Any, *, strict: bool) -> str:
     if isinstance(key, str):
-        return key
+        return _text(key, strict=strict)
     if key is None or isinstance(key, (bool, int, float)):
         return json.dumps(key) if not isinstance(key, float) or math.isfinite(key) else "null"
-    if isinstance(key, (dt.date, dt.time)):
-        return key.isoformat()
+    if isinstance(key, enum.Enum):
+        return _key(key.value, strict=strict)
+    if (text := _written(key)) is not None:
+        return text
     if strict:
         raise TypeError(f"a key of type {type(key).__name__}")
     return str(key)
 
 
-def _other(value: Any, depth: int, *, strict: bool) -> Any:
+def _written(value: Any) -> str | None:
+    """Dates and the like as everybody writes them."""
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
+    return str(value) if isinstance(value, uuid.UUID) else None
+
+
+def _other(value: Any, depth: int, *, strict: bool) -> Any:
+    if (text := _written(value)) is not None:
+        return text
+    if isinstance(value, enum.Enum):
+        return json_value(value.value, depth - 1, strict=strict)
     if isinstance(value, bytes) and not strict:
         return base64.b64encode(value).decode("ascii")
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
-        return json_value(value.tolist(), depth - 1, strict=strict)
+        return json_value(_numbers(value, strict=strict), depth - 1, strict=strict)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if not field.name.startswith("_")]
+        return {name: json_value(getattr(value, name), depth - 1, strict=strict) for name in names}
     if strict:
         raise TypeError(f"a value of type {type(value).__name__}")
     return str(value)
+
+
+def _numbers(value: Any, *, strict: bool) -> Any:
+    """NumPy's as Python's. When `strict`, as the reference's encoder has it: plain numbers and dates, in one piece."""
+    if value.dtype.kind == "M":
+        return value.astype("datetime64[us]").tolist()
+    if strict and (value.dtype.kind not in "biuf" or not value.flags.c_contiguous):
+        raise TypeError(f"an array of {value.dtype}")
+    return value.tolist()
 
 
 def wire_bundle(data: Mapping[str, Any]) -> Bundle:

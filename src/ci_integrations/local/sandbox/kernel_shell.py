@@ -133,6 +133,11 @@ class KernelShell(InteractiveShell):
         self.display_formatter = Formatter(parent=self)
         self.configurables.append(self.display_formatter)  # type: ignore[arg-type]  # as IPython does itself
 
+    def init_hooks(self) -> None:
+        """What IPython shows in a pager (`len?`, `%quickref`) is dropped, as in the reference."""
+        super().init_hooks()  # type: ignore[no-untyped-call]
+        self.set_hook("show_in_pager", lambda *_, **__: None)  # type: ignore[no-untyped-call]
+
     def enable_gui(self, gui: Any = None) -> None:
         """`%matplotlib inline` needs no event loop of a toolkit, and there is no screen for the others."""
 
@@ -176,6 +181,10 @@ class KernelShell(InteractiveShell):
         return ["/bin/bash", "-c", line]
 
 
+KernelShell.__name__ = KernelShell.__qualname__ = "ZMQInteractiveShell"
+"""By ipykernel's name libraries (rich, tqdm, pandas) know that they are in a notebook, as they are at E2B."""
+
+
 def make_shell() -> KernelShell:
     """The process's shell. Make it before matplotlib.pyplot is imported, or figures have no picture."""
     config = Config()
@@ -194,7 +203,9 @@ def forget_cells(shell: Any) -> None:
     """As if no cell had run yet."""
     shell.configurables.remove(shell.history_manager)
     shell.init_history()  # `reset` alone would keep `In`
+    own = {name: value for name, value in shell.user_ns.items() if name.startswith("__")}
     shell.reset(new_session=False)
+    shell.user_ns.update(own)
     shell.execution_count = 1
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         if hasattr(sys, name):

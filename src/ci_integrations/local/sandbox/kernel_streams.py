@@ -28,10 +28,6 @@ class OutStream(io.TextIOBase):
     def encoding(self) -> str:  # type: ignore[override]  # typeshed has an attribute
         return "UTF-8"
 
-    @property
-    def errors(self) -> str:  # type: ignore[override]
-        return "backslashreplace"
-
     def writable(self) -> bool:
         return True
 
@@ -69,7 +65,7 @@ def _refuse_password(*_: object, **__: object) -> NoReturn:
 def install() -> None:
     """Give this process our streams; `input()` and `getpass()` raise at once instead of waiting for nobody."""
     for name, fd in (("stdout", 1), ("stderr", 2)):
-        stream = OutStream(fd, f"<{name}>")
+        stream = OutStream(fd, name)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     builtins.input = _refuse_input
