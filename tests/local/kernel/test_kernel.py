@@ -211,7 +211,6 @@ async def test_notebook_habits_work(run):
     ]
     assert (await run("%%bash\necho $((1 + 1))")).stdout == "2\n"
     assert (await run("%%time\n7")).value == "7"
-    assert "Return the number of items" in (await run("len?")).stdout
     assert (await run("%run nothing.py")).errors
     cell = await run("import asyncio; asyncio.run(asyncio.sleep(0))")
     assert cell.error == ("RuntimeError", "asyncio.run() cannot be called from a running event loop")
@@ -247,3 +246,43 @@ async def test_a_saved_figure_is_reported_once_when_the_extractor_does_it(opener
 
 async def test_a_program_that_reads_its_arguments_finds_none(run):
     assert (await run("import argparse, sys; argparse.ArgumentParser().parse_args(); sys.argv")).value == "['']"
+
+
+async def test_lists_and_dicts_are_json_as_the_reference_encodes_them(run):
+    await run(
+        "import dataclasses, enum, typing, uuid, numpy as np\nclass Colour(enum.Enum):\n    RED = 1\n"
+        "@dataclasses.dataclass\nclass Point:\n    x: int\nclass Pair(typing.NamedTuple):\n    a: int"
+    )
+
+    async def json_of(code):
+        return (await run(code)).displays[0]["data"].get("application/json", "none")
+
+    assert await json_of("[Colour.RED, Point(2), uuid.UUID(int=0)]") == [
+        1, {"x": 2}, "00000000-0000-0000-0000-000000000000",
+    ]  # fmt: skip
+    assert await json_of("{Colour.RED: 1, uuid.UUID(int=0): 2}") == {
+        "1": 1, "00000000-0000-0000-0000-000000000000": 2,
+    }  # fmt: skip
+    assert await json_of("[np.datetime64('2024-01-01')]") == ["2024-01-01T00:00:00"]
+    for unknown in ("[Pair(1)]", "['\\ud800']", "[np.array(['a'])]", "[np.arange(4)[::2]]"):
+        assert await json_of(unknown) == "none"
+
+
+async def test_home_is_where_the_cell_magic_goes(run, opener):
+    assert (await run("%cd /\n%cd")).stdout == f"/\n{opener.home}\n"
+
+
+async def test_libraries_know_that_they_are_in_a_notebook(run):
+    """Pandas and rich ask for the name, pandas for the kernel: a wide frame then reads as at E2B."""
+    assert (await run("get_ipython().__class__.__name__, get_ipython().has_trait('kernel')")).value == (
+        "('ZMQInteractiveShell', True)"
+    )
+    cell = await run("import pandas as pd\npd.options.display.max_columns, print(pd.DataFrame([range(30)]))")
+    assert cell.value == "(20, None)"
+    assert "\\\n" in cell.stdout
+
+
+async def test_what_a_pager_would_show_is_dropped(run):
+    cell = await run("len?")
+    assert cell.types == ["started", "done"]
+    assert cell.stdout == ""

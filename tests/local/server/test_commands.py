@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
@@ -149,6 +150,19 @@ def test_a_kill_in_the_middle_is_told_within_a_second(sandbox: Sandbox) -> None:
     assert time.monotonic() - killed[0] < 1
     with pytest.raises(SandboxNotRunningException):
         sandbox.commands.run("true")
+
+
+def test_a_kill_while_input_streams_in_is_told_too(sandbox: Sandbox) -> None:
+    handle = sandbox.commands.run("cat", background=True, stdin=True)
+
+    def endless() -> Iterator[str]:
+        while True:
+            yield "x" * 1000
+            time.sleep(0.01)
+
+    threading.Timer(0.5, sandbox.kill).start()
+    with pytest.raises(SandboxNotRunningException):
+        sandbox.commands.stream_input(handle.pid, endless())
 
 
 # -- ports

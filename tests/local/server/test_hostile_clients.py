@@ -152,6 +152,46 @@ def test_an_oversized_body_is_refused_while_it_is_sent(endpoint: Endpoint, share
     assert shared.run_code("1").text == "1"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"nonsense", b"[" * 100_000, b'{"a":' * 100_000, b'{"process":{"tag":"' + b"[" * 100_000],
+    ids=["words", "lists", "objects", "string"],
+)
+@pytest.mark.parametrize("framed", [False, True], ids=["unary", "stream"])
+def test_a_message_that_cannot_be_read_is_refused(
+    endpoint: Endpoint, shared: Sandbox, body: bytes, *, framed: bool
+) -> None:
+    """Deep ones once took the whole server along: the native decoder has no end of its recursion."""
+    headers = {
+        "E2b-Sandbox-Id": shared.sandbox_id,
+        "E2b-Sandbox-Port": "49983",
+        "X-Access-Token": str(shared._envd_access_token),
+        "Content-Type": "application/connect+json" if framed else "application/json",
+    }
+    path = "Start" if framed else "SendSignal"
+    content = b"\0" + len(body).to_bytes(4, "big") + body if framed else body
+    answer = httpx.post(f"{endpoint.url}/process.Process/{path}", headers=headers, content=content, timeout=10)
+    assert answer.status_code == (200 if framed else 400)
+    assert b'"invalid_argument"' in answer.content
+    assert shared.commands.run("echo alive").stdout == "alive\n"
+
+
+@pytest.mark.parametrize("envs", [{"": "x"}, {"a=b": "x"}, {"a": "\0"}, {"a": "\ud800"}])
+def test_variables_that_no_process_can_have_are_refused(
+    endpoint: Endpoint, shared: Sandbox, envs: dict[str, str]
+) -> None:
+    headers = {
+        "E2b-Sandbox-Id": shared.sandbox_id,
+        "E2b-Sandbox-Port": "49999",
+        "X-Access-Token": str(shared._envd_access_token),
+    }
+    answer = httpx.post(
+        f"{endpoint.url}/execute", headers=headers, content=json.dumps({"code": "1", "env_vars": envs}), timeout=10
+    )
+    assert answer.status_code == 400
+    assert "environment variable" in answer.text
+
+
 def test_a_header_of_the_client_never_becomes_a_header_of_the_answer(endpoint: Endpoint, shared: Sandbox) -> None:
     shared.files.write("a\r\nX-Evil: 1", "x")
     headers = {

@@ -24,6 +24,13 @@ def raw(endpoint: Endpoint, sandbox: Sandbox) -> httpx.Client:
     return httpx.Client(base_url=endpoint.url, headers=headers, timeout=20)
 
 
+def test_the_first_cell_is_the_first_in_the_history(sandbox: Sandbox) -> None:
+    """Whatever the fork server ran to warm up."""
+    assert sandbox.run_code("In, Out, _i").text == "(['', 'In, Out, _i'], {}, '')"
+    sandbox.run_code("41")
+    assert sandbox.run_code("_ + 1, __name__, __doc__[:9]").text == "(42, '__main__', 'Automatic')"
+
+
 def test_output_results_and_errors_arrive_in_order(sandbox: Sandbox) -> None:
     seen: list[tuple[str, str]] = []
     execution = sandbox.run_code(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import math
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -93,13 +95,19 @@ def e2b_data(frame: Any) -> dict[str, list[Any]] | None:
         if frame.shape[0] * frame.shape[1] > MAX_DATA_CELLS:
             return None
         return {
-            str(frame.columns[n]): [_data_cell(v) for v in frame.iloc[:, n].tolist()] for n in range(frame.shape[1])
+            _data_key(name): [_data_cell(v) for v in frame.iloc[:, n].tolist()] for n, name in enumerate(frame.columns)
         }
     except Exception:  # noqa: BLE001 - as above
         return None
 
 
+def _data_key(name: Any) -> str:
+    return json.dumps(name) if name is None or isinstance(name, bool) else str(name)
+
+
 def _data_cell(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
     if type(value).__name__ == "NaTType":
         return "NaT"
     if isinstance(value, float):

@@ -5,12 +5,14 @@ Used by the kernel only.
 
 from __future__ import annotations
 
+import builtins
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any, cast
 
+import traitlets
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
@@ -111,6 +113,7 @@ class KernelShell(InteractiveShell):
     """One per process, made before the fork; `send` is set after it."""
 
     compiler_class = Compiler
+    kernel = traitlets.Any()
     exiting = False
     showed_error = False
     reports_figures = False
@@ -181,8 +184,9 @@ class KernelShell(InteractiveShell):
         return ["/bin/bash", "-c", line]
 
 
+# By these, and by the trait `kernel`, libraries (pandas, plotly, rich) know that they are in a notebook, as at E2B.
 KernelShell.__name__ = KernelShell.__qualname__ = "ZMQInteractiveShell"
-"""By ipykernel's name libraries (rich, tqdm, pandas) know that they are in a notebook, as they are at E2B."""
+KernelShell.__module__ = "ipykernel.zmqshell"
 
 
 def make_shell() -> KernelShell:
@@ -196,6 +200,7 @@ def make_shell() -> KernelShell:
     add_formatters(shell)
     install_magic(shell)
     _give_names(shell)
+    builtins.get_ipython = shell.get_ipython  # type: ignore[attr-defined]  # what is imported before a cell asks for it
     return cast("KernelShell", shell)
 
 
@@ -203,7 +208,7 @@ def forget_cells(shell: Any) -> None:
     """As if no cell had run yet."""
     shell.configurables.remove(shell.history_manager)
     shell.init_history()  # `reset` alone would keep `In`
-    own = {name: value for name, value in shell.user_ns.items() if name.startswith("__")}
+    own = {name: value for name, value in shell.user_ns.items() if name.strip("_") and name.startswith("__")}
     shell.reset(new_session=False)
     shell.user_ns.update(own)
     shell.execution_count = 1

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ci_integrations.local.server import unsupported
-from ci_integrations.local.server.http import HttpError
+from ci_integrations.local.server.http import HttpError, check_variables
 from ci_integrations.local.server.records import Wishes
 from ci_integrations.local.server.templates import Templates
 
@@ -86,9 +86,7 @@ def _texts(body: dict[str, Any], name: str) -> dict[str, str]:
 
 def _variables(body: dict[str, Any]) -> dict[str, str]:
     found = _texts(body, "envVars")
-    for key, value in found.items():
-        if not key or "=" in key or "\0" in key + value:
-            raise HttpError(400, f"{key[:100]!r} cannot be the name or value of an environment variable")
+    check_variables(found)
     return found
 
 

@@ -38,6 +38,17 @@ class HttpError(Exception):
         self.headers: list[tuple[str, str]] = []
 
 
+def check_variables(values: Mapping[str, str], *, plain: bool = False) -> None:
+    """HttpError 400 for what no process can have in its environment."""
+    for name, value in values.items():
+        try:
+            bad = not name or "=" in name or "\0" in name + value or not (name + value).encode()
+        except UnicodeEncodeError:
+            bad = True
+        if bad:
+            raise HttpError(400, f"{name[:100]!r} cannot be the name or value of an environment variable", plain=plain)
+
+
 class Exchange:
     """A request and its answer. `cut()` ends it from outside, whatever it is doing."""
 

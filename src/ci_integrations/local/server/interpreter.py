@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ci_integrations.local.sandbox.api import HOME, SandboxDead
 from ci_integrations.local.server import wire
 from ci_integrations.local.server.contexts import Slot, normalise_language
-from ci_integrations.local.server.http import Exchange, HttpError
+from ci_integrations.local.server.http import Exchange, HttpError, check_variables
 
 if TYPE_CHECKING:
     from ci_integrations.local.server.records import Record
@@ -76,9 +76,11 @@ async def _execute(record: Record, exchange: Exchange) -> None:
     )
     if body is None:
         return
+    envs = body.get("env_vars") or {}
+    check_variables(envs, plain=True)
     slot = _choose(record, body.get("context_id"), body.get("language"))
     await slot.kernel()
-    run = Run(slot, body["code"], {**record.late_envs, **(body.get("env_vars") or {})})
+    run = Run(slot, body["code"], {**record.late_envs, **envs})
     watching = asyncio.create_task(_abandon_when_gone(exchange, run))
     try:
         await exchange.start(200)

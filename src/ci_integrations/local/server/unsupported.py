@@ -33,6 +33,8 @@ def answer(method: str, parts: list[str]) -> HttpError:
             return not_done(PER_SANDBOX[room])
         case [room, *_] if room in ROOMS:
             return not_done(ROOMS[room])
+        case ["default-templates"]:
+            return not_done(ROOMS["templates"])
         case ["v3" | "v1", room, *_] if room in ROOMS:
             return not_done(ROOMS[room])
     return HttpError(404, f"no such path: {method} /{'/'.join(parts)[:200]}")

@@ -19,6 +19,7 @@ from protobuf import Oneof
 from ci_integrations.local.sandbox.api import EngineError, Pty, SandboxDead
 from ci_integrations.local.server.envd.rpc import CALL, one_of
 from ci_integrations.local.server.envd.users import WrongUser, user_of
+from ci_integrations.local.server.http import HttpError, check_variables
 from ci_integrations.local.server.processes import Command, Ended, Event, Listener, Output, Process, events
 
 DEFAULT_KEEPALIVE = 90.0
@@ -108,8 +109,12 @@ def _command(request: pb.StartRequest, ctx: Context) -> Command:
         raise ConnectError(code, str(error)) from None
     config = request.process
     argv = [config.cmd, *config.args]
-    if any("\0" in text for text in (*argv, *config.envs, *config.envs.values())):
-        raise ConnectError(Code.INVALID_ARGUMENT, "a command, argument or variable cannot hold a NUL")
+    if any("\0" in text for text in argv):
+        raise ConnectError(Code.INVALID_ARGUMENT, "a command or argument cannot hold a NUL")
+    try:
+        check_variables(config.envs)
+    except HttpError as error:
+        raise ConnectError(Code.INVALID_ARGUMENT, error.message) from None
     return Command(
         argv=argv,
         cwd=_absolute(config.cwd),

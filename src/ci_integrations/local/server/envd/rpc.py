@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,12 @@ KINDS = frozenset({"application/json", "application/connect+json", "application/
 """gRPC is not among them: it needs trailers, which HTTP/1.1 servers do not have."""
 READ_LIMIT = 16 << 20
 """Bytes of one RPC message; a larger stdin is sent in pieces."""
+
+
+MAX_DEPTH = 64
+"""Of a JSON message. Real ones have five levels."""
+TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+"""Strings, which may hold brackets, and brackets. In one pass, whatever the data."""
 
 
 class Call:
@@ -63,11 +70,45 @@ def applications() -> dict[str, Any]:
 
     # The services lack `desc`, which only the generated clients' reflection asks for.
     filesystem, process = cast("Any", FilesystemService()), cast("Any", ProcessService())
-    options: dict[str, Any] = {"read_max_bytes": READ_LIMIT, "compressions": ()}
+    options: dict[str, Any] = {"read_max_bytes": READ_LIMIT, "compressions": (), "codecs": _codecs()}
     return {
         "process.Process": ProcessASGIApplication(process, **options),
         "filesystem.Filesystem": FilesystemASGIApplication(filesystem, **options),
     }
+
+
+def _codecs() -> list[Any]:
+    """JSON and protobuf; a message that cannot be read is its sender's fault, and no failure of ours."""
+    from connectrpc.code import Code
+    from connectrpc.codec import proto_binary_codec, proto_json_codec
+    from connectrpc.errors import ConnectError
+
+    class Strict:
+        def __init__(self, codec: Any) -> None:
+            self.name, self.encode = codec.name, codec.encode
+            self._codec = codec
+
+        def decode(self, data: bytes, message_class: type) -> Any:
+            if self.name() == "json" and _is_too_deep(data):
+                raise ConnectError(Code.INVALID_ARGUMENT, f"the message is nested more than {MAX_DEPTH} deep")
+            try:
+                return self._codec.decode(data, message_class)
+            except Exception as error:  # noqa: BLE001 - they have many, and no common one
+                raise ConnectError(Code.INVALID_ARGUMENT, f"the message cannot be read: {error}") from None
+
+    return [Strict(proto_binary_codec()), Strict(proto_json_codec())]
+
+
+def _is_too_deep(data: bytes) -> bool:
+    """Told before it is decoded: the native decoder recurses until the whole server's stack is gone."""
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for token in TOKENS.finditer(data):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token[0], 0)
+        if depth > MAX_DEPTH:
+            return True
+    return False
 
 
 @contextmanager
