@@ -5,6 +5,7 @@ it raises: here nothing that was received is lost.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,8 @@ from ci_integrations.results import Artifact, ExecutionResult
 EventKind = Literal["stdout", "stderr", "result", "error", "status"]
 
 
+MAX_OUTPUT = 16 * 1024 * 1024
+"""Characters of each stream that are kept of one cell or command."""
 ADDRESS_SECONDS = 3600
 """How long the download address of a file artifact works."""
 
@@ -36,13 +39,48 @@ OutputHandler = Callable[[OutputEvent], Awaitable[None] | None]
 """Called with each event in order. The sync interpreter calls it in the thread that called `run`."""
 
 
+class Kept:
+    """The beginning and the end of what a stream said: a program that never stops talking fills no message."""
+
+    def __init__(self, limit: int = MAX_OUTPUT) -> None:
+        self._head: list[str] = []
+        self._room = limit // 2
+        self._tail: deque[str] = deque()
+        self._tail_room = limit - limit // 2
+        self.lost = 0
+        """Characters that are not kept."""
+
+    def __bool__(self) -> bool:
+        return bool(self._head)
+
+    def append(self, text: str) -> None:
+        head, rest = text[: self._room], text[self._room :]
+        if head:
+            self._head.append(head)
+            self._room -= len(head)
+        if rest:
+            self._tail.append(rest)
+            self._tail_room -= len(rest)
+        while self._tail_room < 0:
+            oldest = self._tail.popleft()
+            gone = min(len(oldest), -self._tail_room)
+            self.lost += gone
+            self._tail_room += gone
+            if oldest[gone:]:
+                self._tail.appendleft(oldest[gone:])
+
+    def text(self) -> str:
+        notice = f"\n[... {self.lost:,} characters are lost ...]\n" if self.lost else ""
+        return f"{''.join(self._head)}{notice}{''.join(self._tail)}"
+
+
 @dataclass
 class Received:
     """What came out of a cell until now."""
 
     results: list[Any] = field(default_factory=list)
-    stdout: list[str] = field(default_factory=list)
-    stderr: list[str] = field(default_factory=list)
+    stdout: Kept = field(default_factory=Kept)
+    stderr: Kept = field(default_factory=Kept)
     error: Any = None
     execution_count: int | None = None
 
@@ -71,7 +109,9 @@ class Received:
 
         known.setdefault("execution_count", self.execution_count)
         error = known.pop("error", self.error)
-        return result_from_parts(self.results, "".join(self.stdout), "".join(self.stderr), error, **known)
+        result = result_from_parts(self.results, self.stdout.text(), self.stderr.text(), error, **known)
+        lost = {"stdout": self.stdout.lost, "stderr": self.stderr.lost}
+        return result.model_copy(update={"truncated": result.truncated.model_copy(update=lost)})
 
 
 def with_addresses(result: ExecutionResult, sandbox: Any) -> ExecutionResult:

@@ -221,6 +221,7 @@ class Recovering(Life):
             kernel.news = [other for other in kernel.news if other not in untold]
             kernel.news += [event] if session.touched else []
         told = self._loss(Kernel("python"), restored)
+        session.untold = [event for event in session.kernel(None, None).news if event.type == "state_lost"]
         session.lost_sandbox = None
         yield from self._announce(told)
 

@@ -254,7 +254,7 @@ class Running(Recovering):
 
     def _result(self, kernel: Kernel, request: Request, received: Received, **known: Any) -> ExecutionResult:
         session = self.session
-        events, kernel.news = tuple(kernel.news), []
+        events, kernel.news, self.session.untold = tuple(kernel.news), [], []
         result = received.result(
             code=request.code,
             language=kernel.language,

@@ -181,6 +181,8 @@ class Session:
         """The sandbox that has the extractor's files."""
         self.lost_sandbox: str | None = None
         """The sandbox whose loss is still to be told."""
+        self.untold: list[SandboxEvent] = []
+        """Losses that no cell has told yet: see `Interpreter.untold`."""
 
     def check_usable(self) -> None:
         """Raise when this session was closed, or was opened before this process forked."""

@@ -114,6 +114,11 @@ class Interpreter:
         """How often the sandbox was replaced."""
         return self._session.generation
 
+    def untold(self) -> tuple[SandboxEvent, ...]:
+        """A loss of the sandbox that no cell has told yet, given once: for whoever answers without running a cell."""
+        events, self._session.untold = tuple(self._session.untold), []
+        return events
+
     @property
     def last_result(self) -> ExecutionResult | None:
         """What the last cell gave; of a cancelled one everything received before, marked incomplete."""

@@ -102,6 +102,7 @@ class Using(Running):
 
     def start_command(self, command: str, **options: Any) -> Flow[Any]:
         """The SDK's own handle: wait, send_stdin, kill."""
+        self.session.touched = True
 
         def step(sandbox: Any) -> Flow[Any]:
             # `timeout` of the options is the command's, not the call's
@@ -136,9 +137,7 @@ class Using(Running):
         except SandboxError as failure:
             failure.result = received.result(code=command, language="bash", error=_told(failure), incomplete=True)
             raise
-        return CommandOutput(
-            stdout="".join(received.stdout), stderr="".join(received.stderr), exit_code=code, error=error
-        )
+        return CommandOutput(stdout=received.stdout.text(), stderr=received.stderr.text(), exit_code=code, error=error)
 
     def create_context(self, language: str | None, cwd: str | None) -> Flow[Any]:
         context = yield from self.using(

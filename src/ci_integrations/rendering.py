@@ -29,6 +29,9 @@ from ci_integrations.results import (
 )
 
 MAX_CHARS = 20_000
+LEAST_CHARS = 200
+"""A smaller budget is taken for this one."""
+IN_ARTIFACT = "in the artifact"
 MODEL_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 """The picture formats that every provider takes."""
 
@@ -39,13 +42,14 @@ _OWN_FRAME = re.compile(r"Cell In|Input In|File (?:/home/user|~)/")
 _OBJECT_REPR = re.compile(r"<.*object.*>")
 
 
-def render_text(result: ExecutionResult, *, max_chars: int = MAX_CHARS) -> str:
-    """The run in words, at most `max_chars` characters (200 at least)."""
+def render_text(result: ExecutionResult, *, max_chars: int = MAX_CHARS, whole: str = IN_ARTIFACT) -> str:
+    """The run in words, at most `max_chars` characters (200 at least). `whole` says where the uncut text is."""
+    budget = max(LEAST_CHARS, max_chars)
     sections = [part for part in (*_events(result), *_body(result)) if part[1]]
     if not sections:
         return "(no output)"
-    text = "\n".join(_fit(sections, max(200, max_chars)))
-    return text if len(text) <= max(200, max_chars) else cut(text, max(200, max_chars))
+    text = "\n".join(_fit(sections, budget, whole))
+    return cut(text, budget, whole)
 
 
 def _events(result: ExecutionResult) -> Iterator[tuple[str, str]]:
@@ -63,7 +67,7 @@ def _body(result: ExecutionResult) -> Iterator[tuple[str, str]]:
     yield "", _notes(result)
 
 
-def _fit(sections: list[tuple[str, str]], budget: int) -> Iterator[str]:
+def _fit(sections: list[tuple[str, str]], budget: int, whole: str) -> Iterator[str]:
     """Short sections whole; the long ones share what is left, none below `_MIN_SHARE` characters."""
     left = budget - sum(len(heading) + 2 for heading, _ in sections)
     waiting = sorted(range(len(sections)), key=lambda n: len(sections[n][1]))
@@ -72,14 +76,14 @@ def _fit(sections: list[tuple[str, str]], budget: int) -> Iterator[str]:
         share[n] = min(len(sections[n][1]), max(_MIN_SHARE, left // (len(waiting) - done)))
         left -= share[n]
     for n, (heading, text) in enumerate(sections):
-        yield (f"{heading}\n" if heading else "") + cut(text, share[n])
+        yield (f"{heading}\n" if heading else "") + cut(text, share[n], whole)
 
 
-def cut(text: str, limit: int) -> str:
+def cut(text: str, limit: int, whole: str = IN_ARTIFACT) -> str:
     """`text` within `limit` characters: head and tail kept, the cut announced."""
     if len(text) <= limit:
         return text
-    notice = f"\n[... {len(text) - limit:,} characters cut; the whole text is in the artifact ...]\n"
+    notice = f"\n[... {len(text) - limit:,} characters cut; the whole text is {whole} ...]\n"
     room = max(0, limit - len(notice))
     head = room * 2 // 3
     tail = room - head

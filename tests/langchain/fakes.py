@@ -9,6 +9,7 @@ import io
 import threading
 import time
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from ci_integrations.results import ExecutionError, ExecutionResult
@@ -24,6 +25,13 @@ class Told:
     artifacts: tuple[Any, ...] = ()
 
 
+class Files(dict[str, bytes]):
+    """The SDK's `files`, as far as it is used."""
+
+    def write(self, path: str, data: bytes) -> None:
+        self[path] = data
+
+
 class FakeInterpreter:
     """Runs code with `exec()`. `give(result)` in the code adds artifacts; `fail` is raised instead of running."""
 
@@ -33,7 +41,7 @@ class FakeInterpreter:
         self.fail: Exception | None = None
         self.restarts = 0
         self.artifacts: list[Any] = []
-        self.files: dict[str, bytes] = {}
+        self.files = Files()
         self.uploads: list[str] = []
         self.fail_upload: Exception | None = None
         self.sandbox_id: str | None = None
@@ -42,6 +50,13 @@ class FakeInterpreter:
     @property
     def sandbox(self) -> Any:
         return self
+
+    @property
+    def state(self) -> Any:
+        return SimpleNamespace(backend="fake")
+
+    def untold(self) -> tuple[Any, ...]:
+        return ()
 
     def pause(self) -> None:
         self.pauses += 1
@@ -114,12 +129,26 @@ class FakeAsyncInterpreter:
     async def open(self) -> Any:
         return self
 
+    @property
+    def files(self) -> Any:
+        async def write(path: str, data: bytes) -> None:
+            self._blocking.files.write(path, data)
+
+        return SimpleNamespace(write=write)
+
     async def pause(self) -> None:
         self._blocking.pause()
 
     @property
     def sandbox_id(self) -> str | None:
         return self._blocking.sandbox_id
+
+    @property
+    def state(self) -> Any:
+        return self._blocking.state
+
+    def untold(self) -> tuple[Any, ...]:
+        return ()
 
 
 class FakeRegistry:

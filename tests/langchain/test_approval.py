@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -82,6 +83,10 @@ def test_risky_code_is_asked_about(registry):
         ("open('x', 'w')", "it opens a file for writing"),
         ("open('x', mode=m)", "it opens a file for writing"),
         ("Path('x').unlink()", "it calls unlink()"),
+        ("requests.get(url)", "it uses requests"),
+        ("os.environ['KEY']", "it uses environ"),
+        ("pd.read_csv('https://example.com/a.csv')", "it names an address on the network"),
+        ("Path('x').write_text('y')", "it calls write_text()"),
         ("this is no python", "it could not be read as Python"),
     ],
 )
@@ -107,3 +112,24 @@ def test_a_shell_command_is_shown_as_one():
 
 def test_endless_code_is_cut():
     assert len(describe_code({"name": "x", "args": {"code": "a = 1\n" * 100_000}})) < 21_000
+
+
+def test_a_call_without_code_is_shown_by_its_arguments():
+    text = describe_code({"name": "write_file", "args": {"path": "a.txt", "content": "hello"}})
+    assert '```json\n{\n  "path": "a.txt",\n  "content": "hello"\n}\n```' in text
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "risky"),
+    [
+        ("code_interpreter", {"code": "1 + 1"}, False),
+        ("code_interpreter", {"code": "ls", "language": "bash"}, True),
+        ("run_shell_command", {"command": "reboot"}, True),
+        ("install_packages", {"packages": ["x"]}, True),
+    ],
+)
+def test_the_predicate_looks_at_the_call(name, args, risky):
+    """As `when` of LangChain's own configuration, and through `code_approval`."""
+    request = SimpleNamespace(tool_call={"name": name, "args": args})
+    assert is_risky(request) is risky
+    assert code_approval(when=is_risky)["when"](request) is risky

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from typing import Any
 
 import nbformat
 import pytest
 from langchain.agents import create_agent
+from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from pictures import ONE_PICTURE, picture
 
 from ci_integrations.errors import ArtifactError
 from ci_integrations.langchain import (
+    CodeInterpreterMiddleware,
     CodeInterpreterTool,
+    CodeInterpreterToolkit,
     artifacts_from,
     results_from,
     save_artifacts,
@@ -111,7 +115,7 @@ def ran_again(path: Any, where: Any) -> str:
     """The last cell's value when the notebook is executed by Jupyter."""
     nbclient = pytest.importorskip("nbclient")
     notebook = nbformat.read(path, as_version=4)
-    client = nbclient.NotebookClient(notebook, allow_errors=True, resources={"metadata": {"path": str(where)}})
+    client = nbclient.NotebookClient(notebook, resources={"metadata": {"path": str(where)}})
     asyncio.run(client.async_execute())
     last = [cell for cell in notebook.cells if cell.cell_type == "code"][-1]
     return last.outputs[0]["data"]["text/plain"]
@@ -124,3 +128,38 @@ def test_shell_commands_become_cells_too():
     nbformat.validate(nbformat.from_dict(notebook))
     assert notebook["cells"][0]["source"] == "%%bash\nls -la"
     assert notebook["cells"][1]["outputs"][0]["ename"] == "ZeroDivisionError"
+
+
+def test_a_cell_that_would_not_run_again_is_shown_and_not_run():
+    stopped = ExecutionResult(
+        code="while True: pass", error=ExecutionError(name="ExecutionTimeout", value="60 s"), incomplete=True
+    )
+    javascript = ExecutionResult(code="console.log(1)", language="javascript", stdout="1\n")
+    listing = ExecutionResult(code="list_files('/')", language="tool", stdout="etc/")
+    cells = to_notebook([to_tool_message(result, tool_call_id="c") for result in (stopped, javascript, listing)])[
+        "cells"
+    ]
+    assert [cell["cell_type"] for cell in cells] == ["markdown", "markdown"]
+    assert "```python\nwhile True: pass\n```" in cells[0]["source"]
+    assert "ExecutionTimeout" in cells[0]["source"]
+    assert "```javascript\nconsole.log(1)\n```" in cells[1]["source"]
+
+
+def test_files_that_a_user_attached_and_a_tool_wrote_come_along(local_backend, tmp_path):
+    csv = {"type": "file", "mime_type": "text/csv", "filename": "a.csv", "base64": base64.b64encode(b"1\n2\n").decode()}
+    middleware = CodeInterpreterMiddleware(CodeInterpreterToolkit(local_backend))
+    model = ScriptedChatModel(
+        [
+            ScriptedChatModel.call("write_file", path="/home/user/b.txt", content="30"),
+            ScriptedChatModel.call("run_shell_command", command="exit 3"),
+            ScriptedChatModel.call("code_interpreter", code="1 / 0"),
+            ScriptedChatModel.call("code_interpreter", code="sum(map(int, open('a.csv'))) + int(open('b.txt').read())"),
+            "done",
+        ]
+    )
+    agent = create_agent(model, middleware=[middleware])
+    question = HumanMessage([{"type": "text", "text": "Add it up"}, csv])
+    state = agent.invoke({"messages": [question]}, {"configurable": {"thread_id": "attached"}})
+    path = tmp_path / "conversation.ipynb"
+    to_notebook(state, path)
+    assert ran_again(path, tmp_path) == "33"

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool as make_tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -258,7 +258,7 @@ def test_and_under_strict_msgpack():
     program = (
         "import sys, pytest\nfrom langgraph.checkpoint.serde import _msgpack\n"
         "assert _msgpack.STRICT_MSGPACK_ENABLED\n"
-        "sys.exit(pytest.main(['-q', '-k', 'every_kind', sys.argv[1]]))"
+        "sys.exit(pytest.main(['-q', '-n0', '-k', 'every_kind', sys.argv[1]]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, __file__], env={**os.environ, "LANGGRAPH_STRICT_MSGPACK": "true"},
@@ -369,3 +369,53 @@ def test_another_process_goes_on_in_the_same_kernel():
     first.session(name).detach()
     first.close()
     assert answers(state)[-1].content == "Out: 42"
+
+
+def test_a_long_output_is_shown_in_part_and_named_as_a_file(local_tool):
+    config = thread(fresh())
+    shown = local_tool.invoke({"code": "for n in range(20_000): print('line', n)"}, config)
+    assert len(shown) <= 20_000
+    assert "line 19999" in shown
+    path = shown.split("the whole text is in ")[1].split(" ")[0]
+    assert local_tool.invoke({"code": f"open({path!r}).read().splitlines()[10_000]"}, config) == "Out: line 10000"
+
+
+def test_a_language_without_a_kernel_is_told_to_the_model(local_backend):
+    tool = CodeInterpreterTool(local_backend, languages=("python", "r"))
+    config = thread(fresh())
+    tool.invoke({"code": "1"}, config)
+    call = {"type": "tool_call", "name": "c", "id": "1", "args": {"code": "x <- 1", "language": "r"}}
+    message = tool.invoke(call, config)
+    assert message.status == "error"
+    assert "No kernel for 'r'" in message.content
+    assert (message.artifact["code"], message.artifact["language"]) == ("x <- 1", "r")
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_a_run_after_a_kill_at_the_end_is_told_what_is_gone(blocking):
+    middleware = CodeInterpreterMiddleware(backend="local", end_of_run="kill")
+    model = ScriptedChatModel([code("precious = 1"), "done", code("precious"), "done"])
+    agent = create_agent(model, middleware=[middleware], checkpointer=InMemorySaver())
+    for _ in range(2):
+        if blocking:
+            state = await asyncio.to_thread(agent.invoke, {"messages": "go"}, thread("t"))
+        else:
+            state = await agent.ainvoke({"messages": "go"}, thread("t"))
+    assert "Gone: the variable precious" in answers(state)[-1].content
+    await middleware.aclose()
+
+
+def test_attachments_are_there_when_a_second_process_finds_the_sandbox_gone():
+    checkpoints, name = InMemorySaver(), fresh()
+    csv = {"type": "file", "mime_type": "text/csv", "filename": "a.csv", "base64": "YSxiCg=="}
+    question = HumanMessage([{"type": "text", "text": "read it"}, csv])
+    read = code("open('a.csv').read()")
+    for messages in ([question], "again"):
+        with SessionRegistry({"backend": "local"}) as registry:  # which kills what it made, at its end
+            middleware = CodeInterpreterMiddleware(CodeInterpreterTool(registry))
+            agent = create_agent(ScriptedChatModel([read, "done"]), middleware=[middleware], checkpointer=checkpoints)
+            state = agent.invoke({"messages": messages}, thread(name))
+    first, second = answers(state)
+    assert first.content == "Out: a,b\\n"
+    assert second.content.endswith("Out: a,b\\n")
+    assert "The sandbox was lost" in second.content

@@ -15,7 +15,12 @@ from langgraph.checkpoint.memory import InMemorySaver
 from pictures import picture
 
 from ci_integrations.errors import ConfigurationError, SandboxUnreachableError
-from ci_integrations.langchain import CodeInterpreterMiddleware, CodeInterpreterTool, create_code_agent
+from ci_integrations.langchain import (
+    CodeInterpreterMiddleware,
+    CodeInterpreterTool,
+    CodeInterpreterToolkit,
+    create_code_agent,
+)
 from ci_integrations.results import ExecutionResult
 from ci_integrations.testing import ScriptedChatModel
 
@@ -235,3 +240,36 @@ def test_the_tool_that_was_handed_in_is_left_as_it_is(registry):
     assert tool.images == "always"
     assert middleware.tools[0].images == "never"
     assert middleware.tools[0].sessions is tool.sessions
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"end_of_run": "stop"}, "end_of_run"),
+        ({"last_images": -1}, "last_images"),
+        ({"tool": 5}, "SessionRegistry or a CodeInterpreter"),
+        ({"tool": CodeInterpreterToolkit(backend="local", include=[])}, "no tools"),
+    ],
+)
+def test_wrong_options_are_refused_in_words(options, said):
+    with pytest.raises(ConfigurationError, match=said):
+        CodeInterpreterMiddleware(**options)
+
+
+def test_a_registry_or_an_interpreter_is_enough(registry):
+    model = ScriptedChatModel([calls("6 * 7"), "done"])
+    state = create_code_agent(model, interpreter=registry).invoke({"messages": "go"}, thread("t"))
+    assert answers(state)[0].content == "Out: 42"
+
+
+def test_the_prompt_names_the_tool_as_it_is_called(registry):
+    prompts = []
+    for tool in (
+        CodeInterpreterTool(registry, name="python"),
+        CodeInterpreterToolkit(registry, include=["list_files"]),
+    ):
+        model = ScriptedChatModel(["done"])
+        create_agent(model, middleware=[CodeInterpreterMiddleware(tool)]).invoke({"messages": "go"}, thread("t"))
+        prompts.append(model.calls[0][0].text)
+    assert "the tool `python`" in prompts[0]
+    assert prompts[1] == "go"  # no prompt of ours where there is no code to run

@@ -236,3 +236,24 @@ def test_a_call_inside_a_call_has_no_part_in_its_id(registry):
     outer = tool.invoke(call(code="nested()"))
     assert inner == ["Out: 2"]
     assert outer.tool_call_id == "call_1"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"images": "sometimes"}, "images"),
+        ({"max_images": -1}, "max_images"),
+        ({"max_output_chars": 0}, "max_output_chars"),
+        ({"image_max_px": 0}, "image_max_px"),
+        ({"languages": ()}, "languages"),
+        ({"session_scope": "run"}, 'session_scope is "thread", "call", "tool" or a function'),
+        ({"interpreter": 5}, "SessionRegistry or a CodeInterpreter, not int"),
+        ({"artifact_store": "s3://bucket"}, "ArtifactStore, not str"),
+        ({"redact": "hunter2"}, "list of rules"),
+        ({"redact": [""]}, "empty literal"),
+        ({"api_key": ["e2b_canary"]}, "^api_key: Input should be a valid string$"),
+    ],
+)
+def test_a_wrong_option_is_named_in_words_and_its_value_is_not_shown(options, said):
+    with pytest.raises(ConfigurationError, match=said):
+        CodeInterpreterTool(**options)

@@ -152,3 +152,61 @@ def test_an_agent_uses_several_tools_in_one_turn(local_backend):
     assert "wrote 1 bytes" in written
     assert said == "B"
     assert read.startswith("A\n")
+
+
+def test_where_every_answer_came_from_is_in_its_artifact(tools):
+    sandbox_id = tools("code_interpreter", code="1").artifact["sandbox_id"]
+    for name, args in (
+        ("list_files", {}),
+        ("run_shell_command", {"command": "true"}),
+        ("read_file", {"path": "nowhere"}),
+    ):
+        artifact = tools(name, **args).artifact
+        assert (artifact["sandbox_id"], artifact["backend"]) == (sandbox_id, "local")
+        assert artifact["duration"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [("list_files", {}), ("run_shell_command", {"command": "ls"}), ("read_file", {"path": "made.txt"})],
+)
+def test_a_sandbox_that_was_replaced_is_told_by_whichever_tool_meets_it(tools, name, args):
+    tools("code_interpreter", code="precious = 1; open('made.txt', 'w').write('made')")
+    tools.toolkit.session(tools.config).sandbox.kill()
+    message = tools(name, **args)
+    assert "The sandbox was lost" in message.content
+    assert "precious" in message.content
+    assert [event["type"] for event in message.artifact["events"]] == ["state_lost"]
+    assert "lost" not in tools(name, **args).content  # once is enough
+    assert "precious" in tools("code_interpreter", code="1").content  # but the kernel tells of its own variables
+
+
+def test_a_background_command_is_something_to_lose(tools):
+    tools("run_shell_command", command="sleep 100", background=True)
+    tools.toolkit.session(tools.config).sandbox.kill()
+    assert "The sandbox was lost" in tools("list_files").content
+
+
+def test_a_file_that_may_not_be_written_is_told_and_not_raised(tools):
+    message = tools("write_file", path="/usr/lib/evil.py", content="x")
+    assert message.status == "error"
+    assert "/usr/lib/evil.py" in message.content
+
+
+def test_a_device_is_no_file_to_read(tools):
+    assert "FileNotFoundError" in tools("read_file", path="/dev/zero").content
+
+
+def test_what_is_read_and_cut_says_so(tools):
+    tools("run_shell_command", command="yes | tr -d '\\n' | head -c 300000 > line.txt")
+    message = tools("read_file", path="line.txt")
+    assert message.content.endswith("300000 bytes, from line 1, cut after 200,000 bytes]")
+
+
+def test_output_that_is_too_long_to_show_is_in_a_file_that_code_can_read(tools):
+    message = tools("run_shell_command", command="seq 100000")
+    assert len(message.content) <= 20_000
+    path = message.content.split("the whole text is in ")[1].split(" ")[0]
+    read = f"open({path!r}).read().splitlines()[49_999]"
+    assert tools("code_interpreter", code=read).content == "Out: 50000"
+    assert "file" not in [artifact["kind"] for artifact in tools("code_interpreter", code="1").artifact["artifacts"]]

@@ -6,31 +6,44 @@ No `from __future__ import annotations` here: LangChain reads the annotations of
 them from strings costs a quarter of a millisecond each time.
 """
 
+import hashlib
+import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from ci_integrations._flow import Flow, adrive, drive
-from ci_integrations.errors import QueueTimeoutError, SandboxError
+from ci_integrations.errors import ConfigurationError, QueueTimeoutError, SandboxError
 from ci_integrations.langchain._call import Call, ImagePolicy, Injected, call_id, called_as, genuine
 from ci_integrations.langchain._live import Live
 from ci_integrations.langchain._redaction import Redactor, Rule
-from ci_integrations.langchain._sessions import Sessions
+from ci_integrations.langchain._sessions import Sessions, opened
 from ci_integrations.langchain.messages import Presentation, failed, tool_message
 from ci_integrations.recovery import Failure, classify
-from ci_integrations.rendering import MAX_CHARS
+from ci_integrations.rendering import IN_ARTIFACT, LEAST_CHARS, MAX_CHARS, render_text
 from ci_integrations.results import ExecutionResult
 
+SPILL = "/home/user/.ci"
+"""The sandbox's folder for outputs that are too long to show."""
 
-def is_run_time_failure(error: Exception) -> bool:
-    """What becomes an error message for the model. Everything else is the programmer's and is raised."""
+
+def is_run_time_failure(error: Exception, session: Any = None) -> bool:
+    """What becomes an error message for the model. Everything else is the programmer's and is raised.
+
+    A call that the service refuses in a `session` that has its sandbox (a file that may not be written, a language
+    without a kernel) is the model's to know; refused while the sandbox is made, it is configuration.
+    """
     if isinstance(error, (SandboxError, QueueTimeoutError)):
         return True
+    if isinstance(error, ConfigurationError) and getattr(session, "sandbox_id", None) is not None:
+        rule = classify(error.__cause__) if error.__cause__ is not None else None
+        return rule is not None and rule.failure is Failure.CALLER
     rule = classify(error)  # such as the SDK's FileNotFoundException: what a file or a command itself went wrong with
     return rule is not None and rule.failure not in (Failure.REFUSED, Failure.LIMIT)
 
@@ -40,16 +53,19 @@ class SandboxTool(BaseTool):
 
     response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
 
-    max_output_chars: int = MAX_CHARS
+    max_output_chars: int = Field(MAX_CHARS, ge=LEAST_CHARS)
     """Characters of the text that the model reads. The artifact keeps the whole."""
     images: ImagePolicy = "auto"
     """Whether pictures go to the model: `auto` asks who called, and does not where a provider refuses them."""
-    max_images: int = 4
+    max_images: int = Field(4, ge=0)
     """Pictures of one call that the model is shown."""
-    image_max_px: int = 1024
+    image_max_px: int = Field(1024, ge=1)
     """Longer edge of a picture that the model is shown, in pixels; larger ones are scaled down."""
     live_output: bool = True
     """While a call runs, to langgraph's streams `tools` and `custom` and to callbacks."""
+
+    _spills: ClassVar[bool] = False
+    """True for a tool whose output may be of any length: what does not fit is put into a file of the sandbox."""
 
     _sessions: Sessions = PrivateAttr(default_factory=Sessions)
     _store: Any = PrivateAttr(default=None)
@@ -107,11 +123,11 @@ class SandboxTool(BaseTool):
         key = self._sessions.key(config)
         with self._sessions.turn(key, call.run):
             session = partial(self._sessions.session, key)
-            result = drive(self._attempt(session, call, self._named(values, arguments)))
+            result, whole = drive(self._attempt(session, call, self._named(values, arguments)))
             if self._sessions.ends_with_call:
                 self._sessions.registry.close_session(key)
         live.end()
-        return self._answer(result, call)
+        return self._answer(result, call, whole)
 
     async def _arun(
         self,
@@ -126,19 +142,47 @@ class SandboxTool(BaseTool):
         key = self._sessions.key(config)
         with self._sessions.turn(key, call.run):
             session = partial(self._sessions.asession, key)
-            result = await adrive(self._attempt(session, call, self._named(values, arguments)))
+            result, whole = await adrive(self._attempt(session, call, self._named(values, arguments)))
             if self._sessions.ends_with_call:
                 await self._sessions.registry.aclose_session(key)
         await live.aend()
-        return self._answer(result, call)
+        return self._answer(result, call, whole)
 
-    def _attempt(self, session: Callable[[], Any], call: Call, arguments: dict[str, Any]) -> Flow[ExecutionResult]:
+    def _attempt(
+        self, session_of: Callable[[], Any], call: Call, arguments: dict[str, Any]
+    ) -> Flow[tuple[ExecutionResult, str | None]]:
+        """What came of the call, and the file in the sandbox that has the whole text when it is too long to show."""
+        session, began = None, time.monotonic()
         try:
-            return (yield from self._work(session(), call, **arguments))
+            session = session_of()
+            result = yield from self._work(session, call, **arguments)
         except Exception as error:
-            if not is_run_time_failure(error):
+            if not is_run_time_failure(error, session):
                 raise
-            return failed(str(arguments.get("code") or self.name), error)
+            code, language = self._asked(arguments)
+            return _placed(failed(code, error, language), session, began), None
+        whole = (yield from self._spilled(session, result)) if self._spills else None
+        return _placed(result, session, began), whole
+
+    def _asked(self, arguments: dict[str, Any]) -> tuple[str, str]:
+        """(what was to be run, its language), for the artifact of a call that failed."""
+        given = ", ".join(f"{name}={value!r}" for name, value in arguments.items() if name != "runtime")
+        return f"{self.name}({given})", "tool"
+
+    def _spilled(self, session: Any, result: ExecutionResult) -> Flow[str | None]:
+        """Put a text that the model can be shown only in part into a file that its code can read; where it is."""
+        text = render_text(result, max_chars=sys.maxsize)
+        if len(text) <= max(self.max_output_chars, LEAST_CHARS):
+            return None
+        path = f"{SPILL}/output-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}.txt"
+        try:
+            sandbox = yield opened(session)
+            yield partial(sandbox.files.write, path, text.encode("utf-8", "replace"))
+        except Exception as error:
+            if not is_run_time_failure(error, session):
+                raise
+            return None
+        return path
 
     def _live(self, runtime: Any, run_manager: Any) -> Live:
         runtime = genuine(runtime)
@@ -153,7 +197,7 @@ class SandboxTool(BaseTool):
         names = [name for name in self.args_schema.model_fields if name != "runtime"]  # type: ignore[union-attr]
         return {**dict(zip(names, values, strict=False)), **arguments}
 
-    def _answer(self, result: ExecutionResult, call: Call) -> tuple[Any, dict[str, Any]]:
+    def _answer(self, result: ExecutionResult, call: Call, whole: str | None) -> tuple[Any, dict[str, Any]]:
         """The message itself where the call's id is known, because only a message carries a status."""
         result = self._redactor.result(result)
         presentation = Presentation(
@@ -162,8 +206,23 @@ class SandboxTool(BaseTool):
             max_images=self.max_images,
             image_max_px=self.image_max_px,
             store=self._store,
+            whole=f"in {whole}" if whole else IN_ARTIFACT,
         )
         if call.tool_call_id is None:
             return presentation.of(result)
         message = tool_message(result, call.tool_call_id, self.name, presentation)
         return message, message.artifact
+
+
+def _placed(result: ExecutionResult, session: Any, began: float) -> ExecutionResult:
+    """The answer of a tool that ran no cell with what a cell's has: where it was, how long it took, what was lost."""
+    if session is None or result.sandbox_id is not None:
+        return result
+    return result.model_copy(
+        update={
+            "sandbox_id": session.sandbox_id,
+            "backend": session.state.backend,
+            "duration": time.monotonic() - began,
+            "events": (*session.untold(), *result.events),
+        }
+    )

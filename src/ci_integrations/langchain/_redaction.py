@@ -36,6 +36,8 @@ class Redactor:
 
     def also(self, rules: Iterable[Rule]) -> Redactor:
         """One with more rules."""
+        if isinstance(rules, str):
+            raise ConfigurationError("redact takes a list of rules: redact=[...]")
         return Redactor([*self._given, *rules])
 
     def text(self, value: str) -> str:
@@ -88,13 +90,15 @@ def _is_bytes(value: Mapping[str, Any]) -> bool:
 def _plain(rule: Rule) -> Any:
     if isinstance(rule, SecretStr):
         return rule.get_secret_value()
+    if rule == "":
+        raise ConfigurationError("redact: an empty literal is everywhere")
     if isinstance(rule, (str, re.Pattern)):
         return rule
     if hasattr(rule, "resolve"):
         return _langchain_rule(rule)
     if callable(rule):
         return rule
-    raise ConfigurationError(f"redact: no rule for text: {type(rule).__name__}")
+    raise ConfigurationError(f"redact: no rule for text: {type(rule).__name__}; give a literal, a pattern, a function")
 
 
 def _langchain_rule(rule: Any) -> Callable[[str], str]:

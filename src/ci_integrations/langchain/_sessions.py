@@ -45,6 +45,14 @@ class Sessions:
 
     def _check(self) -> None:
         """A wrong option is the programmer's to hear of now, not the model's at its first call."""
+        if not callable(self._scope) and self._scope not in ("thread", "call", "tool"):
+            raise ConfigurationError(
+                f'session_scope is "thread", "call", "tool" or a function of the config, not {self._scope!r}'
+            )
+        if self._given is not None and not hasattr(self._given, "asession") and not hasattr(self._given, "run"):
+            raise ConfigurationError(
+                f"interpreter takes a SessionRegistry or a CodeInterpreter, not {type(self._given).__name__}"
+            )
         if self._given is not None and self._options:
             raise ConfigurationError(
                 f"{sorted(self._options)} belong to the interpreter that is handed in: set them there"

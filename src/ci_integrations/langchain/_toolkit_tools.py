@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
@@ -27,6 +27,8 @@ MAX_READ = 200_000
 MAX_ENTRIES = 500
 LINK_SECONDS = 3600
 INSTALL_SECONDS = 300.0
+NO_FILE = 66
+"""The exit code by which a command of ours says that there is no such file."""
 
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-\[\],<>=!~+:/@ ]{0,200}")
 
@@ -38,6 +40,8 @@ class ShellInput(BaseModel):
 
 
 class RunShellCommand(SandboxTool):
+    _spills: ClassVar[bool] = True
+
     name: str = "run_shell_command"
     description: str = (
         "Runs a shell command in the sandbox where the code runs, in /home/user. Gives stdout, stderr and the exit "
@@ -55,6 +59,9 @@ class RunShellCommand(SandboxTool):
         output = yield partial(session.run_command, command, timeout=self.command_timeout, on_output=call.on_output)
         return of_command(command, output)
 
+    def _asked(self, arguments: dict[str, Any]) -> tuple[str, str]:
+        return str(arguments.get("command")), "bash"
+
     def _start(self, session: Any, command: str) -> Flow[ExecutionResult]:
         folder = f"{HOME}/.ci"
         script = f'mkdir -p {folder}; exec >{folder}/$$.log 2>&1; eval "$1"'
@@ -62,7 +69,8 @@ class RunShellCommand(SandboxTool):
         handle = yield partial(session.run_command, wrapped, background=True, timeout=None)
         pid = int(handle.pid)
         yield handle.disconnect
-        return answer(command, f"started as process {pid}; its output: {folder}/{pid}.log", language="bash")
+        told = f"started as process {pid}; its output: {folder}/{pid}.log"
+        return answer(f"%%bash --bg\n{command}", told, language="python")
 
 
 class StopInput(BaseModel):
@@ -78,7 +86,7 @@ class StopShellCommand(SandboxTool):
     def _work(self, session: Any, call: Call, *, pid: int, **_: Any) -> Flow[ExecutionResult]:
         stop = f"kill -TERM -- -{pid} 2>/dev/null || kill -TERM {pid}"
         output = yield partial(session.run_command, stop)
-        return answer(stop, f"process {pid} was told to stop") if output.ok else of_command(stop, output)
+        return answer(stop, f"process {pid} was told to stop") if output.ok else of_command(stop, output, "tool")
 
 
 class ListInput(BaseModel):
@@ -117,16 +125,19 @@ class ReadFile(SandboxTool):
     def _work(
         self, session: Any, call: Call, *, path: str, start_line: int = 1, max_lines: int = 500, **_: Any
     ) -> Flow[ExecutionResult]:
-        file, last = shlex.quote(path), start_line + max_lines - 1
-        command = f"wc -c < {file} && sed -n '{start_line},{last}p;{last}q' -- {file} | head -c {MAX_READ}"
-        output = yield partial(session.run_command, command)
-        title = f"read_file({path!r})"
+        title, file, last = f"read_file({path!r})", shlex.quote(posixpath.join(HOME, path)), start_line + max_lines - 1
+        lines = f"sed -n '{start_line},{last}p;{last}q' {file} | head -c {MAX_READ + 1}"
+        output = yield partial(session.run_command, f"[ -f {file} ] || exit {NO_FILE}; wc -c < {file} && {lines}")
+        if output.exit_code == NO_FILE:
+            return problem(title, "FileNotFoundError", f"there is no file {path}")
         if not output.ok:
-            return of_command(title, output)
+            return of_command(title, output, "tool")
         size, _newline, text = output.stdout.partition("\n")
         if "\0" in text or text.count("\ufffd") > len(text) / 100:
             return problem(title, "NotText", f"{path} is no text ({size.strip()} bytes): read it with code")
-        return answer(title, f"{text or '(no such lines)'}\n[{path}, {size.strip()} bytes, from line {start_line}]")
+        cut = f", cut after {MAX_READ:,} bytes" if len(text.encode()) > MAX_READ else ""
+        text = text[:MAX_READ] or "(no such lines)"
+        return answer(title, f"{text}\n[{path}, {size.strip()} bytes, from line {start_line}{cut}]")
 
 
 class WriteInput(BaseModel):
@@ -144,7 +155,8 @@ class WriteFile(SandboxTool):
         data = content.encode("utf-8", "replace")
         written = yield partial(session.upload, data, path)
         file = file_artifact(0, written or path, len(data))
-        return answer(f"write_file({path!r})", f"wrote {len(data):,} bytes", artifacts=(file,))
+        code = f"%%writefile {posixpath.relpath(file.path, HOME)}\n{content}"
+        return answer(code, f"wrote {len(data):,} bytes", language="python", artifacts=(file,))
 
 
 class InstallInput(BaseModel):
@@ -160,15 +172,15 @@ class InstallPackages(SandboxTool):
     args_schema: Any = InstallInput
 
     def _work(self, session: Any, call: Call, *, packages: list[str], **_: Any) -> Flow[ExecutionResult]:
-        title = f"install_packages({packages!r})"
+        title = f"%pip install {shlex.join(packages)}"
         wrong = [name for name in packages if not _PACKAGE.fullmatch(name)]
         if wrong:
             return problem(title, "ValueError", f"not a package name: {wrong[0]!r}")
         command = f"python3 -m pip install -q --no-input --disable-pip-version-check -- {shlex.join(packages)}"
-        output = yield partial(
-            session.run_command, command, timeout=INSTALL_SECONDS, on_output=call.on_output
-        )  # fmt: skip
-        return answer(title, f"installed {', '.join(packages)}") if output.ok else of_command(title, output)
+        output = yield partial(session.run_command, command, timeout=INSTALL_SECONDS, on_output=call.on_output)
+        if not output.ok:
+            return of_command(title, output, "tool")
+        return answer(title, f"installed {', '.join(packages)}", language="python")
 
 
 class LinkInput(BaseModel):
@@ -210,6 +222,7 @@ class PortUrl(SandboxTool):
 
 
 def answer(code: str, text: str, *, language: str = "tool", artifacts: tuple[Any, ...] = ()) -> ExecutionResult:
+    """`code` is what does the same in a notebook where `language` is python; else it only names the call."""
     return ExecutionResult(code=code, language=language, stdout=text, artifacts=artifacts)
 
 
@@ -217,14 +230,14 @@ def problem(code: str, name: str, value: str, **known: Any) -> ExecutionResult:
     return ExecutionResult(code=code, language="tool", error=ExecutionError(name=name, value=value), **known)
 
 
-def of_command(code: str, output: Any) -> ExecutionResult:
+def of_command(code: str, output: Any, language: str = "bash") -> ExecutionResult:
     """A command's output; a failed one says so in words and in `error`."""
     error = None
     if not output.ok:
         value = output.error or f"exit code {output.exit_code}"
         error = ExecutionError(name="CommandFailed", value=value)
     return ExecutionResult(
-        code=code, language="bash", stdout=output.stdout, stderr=output.stderr, error=error,
+        code=code, language=language, stdout=output.stdout, stderr=output.stderr, error=error,
         incomplete=output.error is not None,
     )  # fmt: skip
 

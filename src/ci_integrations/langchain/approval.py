@@ -8,6 +8,7 @@ Code that the person edits is what runs, and what the artifact records as `code`
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,8 +20,11 @@ _MODULES = frozenset({
     "pty", "requests", "shutil", "signal", "smtplib", "socket", "subprocess", "urllib", "urllib3",
 })  # fmt: skip
 _CALLS = frozenset({
-    "__import__", "compile", "eval", "exec", "fork", "kill", "popen", "remove", "rmdir", "rmtree", "system", "unlink",
+    "__import__", "compile", "eval", "exec", "fork", "getenv", "kill", "popen", "remove", "rmdir", "rmtree", "system",
+    "unlink", "write_bytes", "write_text",
 })  # fmt: skip
+_NAMES = frozenset({"__builtins__", "__subclasses__", "environ"})
+_ADDRESS = re.compile(r"(?:https?|ftp|s3|gs|ssh|wss?)://", re.IGNORECASE)
 _WRITING = re.compile(r"[wax+]")
 _ESCAPES = re.compile(r"^\s*(?:!|%{1,2}(?:pip|conda|sh|bash|script|system|sx|run|load_ext)\b)", re.MULTILINE)
 
@@ -34,23 +38,32 @@ def code_approval(
     `when` is given the code and says whether it needs a yes (`is_risky`, or your own); without it all code does.
     """
     config: dict[str, Any] = {"allowed_decisions": list(allowed_decisions), "description": describe_code}
-    if when is not None:
+    if when is is_risky:
+        config["when"] = is_risky  # it looks at the call: its language, its other arguments
+    elif when is not None:
         config["when"] = lambda request: when(code_of(request.tool_call))
     return config
 
 
 def describe_code(tool_call: Any, *_: Any) -> str:
-    """The code of a tool call as a fenced Markdown block, with what is risky about it. Takes what LangChain gives a
-    `description` factory: the call, the state and the runtime.
+    """The code of a tool call as a fenced Markdown block, with what is risky about it; of a tool that takes neither
+    code nor command, its arguments. Takes what LangChain gives a `description` factory: the call, the state and the
+    runtime.
     """
-    args = tool_call["args"]
-    code = code_of(tool_call)
+    language = _language(tool_call)
+    code = code_of(tool_call) if language != "json" else json.dumps(tool_call["args"], indent=2, ensure_ascii=False)
     shown = code if len(code) <= _MAX_SHOWN else f"{code[:_MAX_SHOWN]}\n[... {len(code) - _MAX_SHOWN:,} more ...]"
     fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall(r"`+", code)), default=0))
-    language = args.get("language") or ("bash" if "command" in args else "python")
     lines = [f"The agent wants to run this with `{tool_call['name']}`:", "", f"{fence}{language}", shown, fence]
     found = risks(code) if language == "python" else []
     return "\n".join([*lines, "", f"Note: {'; '.join(found)}."] if found else lines)
+
+
+def _language(tool_call: Any) -> str:
+    args = tool_call["args"]
+    if "code" in args:
+        return str(args.get("language") or "python")
+    return "bash" if "command" in args else "json"
 
 
 def code_of(tool_call: Any) -> str:
@@ -59,9 +72,16 @@ def code_of(tool_call: Any) -> str:
     return str(args.get("code") or args.get("command") or "")
 
 
-def is_risky(code: str) -> bool:
-    """True when `risks` finds something. A help for people, not a wall: the wall is the sandbox."""
-    return bool(risks(code))
+def is_risky(code: Any) -> bool:
+    """True when `risks` finds something. A help for people, not a wall: the wall is the sandbox.
+
+    `code` is Python, or the request that LangChain gives a `when` predicate; a call that runs anything but Python
+    (a shell command, another language, a file to write) is always risky.
+    """
+    if isinstance(code, str):
+        return bool(risks(code))
+    tool_call = getattr(code, "tool_call", code)
+    return _language(tool_call) != "python" or bool(risks(code_of(tool_call)))
 
 
 def risks(code: str) -> list[str]:
@@ -82,6 +102,21 @@ def _found_in(tree: ast.AST) -> Iterator[str]:
             yield _imports(node.module or "")
         elif isinstance(node, ast.Call):
             yield from _call(node)
+        elif isinstance(node, (ast.Name, ast.Attribute, ast.Constant)):
+            yield from _word(node)
+
+
+def _word(node: ast.Name | ast.Attribute | ast.Constant) -> Iterator[str]:
+    """A module that an earlier cell may have imported, a name that leads out, an address."""
+    if isinstance(node, ast.Constant):
+        if isinstance(node.value, str) and _ADDRESS.search(node.value):
+            yield "it names an address on the network"
+        return
+    name = node.id if isinstance(node, ast.Name) else node.attr
+    if name in _NAMES:
+        yield f"it uses {name}"
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in _MODULES:
+        yield f"it uses {node.value.id}"
 
 
 def _is_risky_module(name: str) -> bool:

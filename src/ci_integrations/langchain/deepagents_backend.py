@@ -148,7 +148,7 @@ class E2BSandboxBackend(BaseSandbox):
         try:
             output = yield partial(run, on_output=lambda event: said.append(event.text))
         except Exception as error:
-            if _inside_file_operation.get() or not is_run_time_failure(error):
+            if _inside_file_operation.get() or not is_run_time_failure(error, session):
                 raise
             return ExecuteResponse(output=f"Error: {error}", exit_code=None)
         notice = self._replaced(session)
@@ -186,7 +186,7 @@ class E2BSandboxBackend(BaseSandbox):
         try:
             given = yield step
         except Exception as error:
-            if not is_run_time_failure(error):
+            if not is_run_time_failure(error, session):
                 raise
             return None, (yield from _reason(session, path, error, writing=writing))
         if not writing and self._replaced(session):
@@ -199,10 +199,16 @@ def conversation(config: RunnableConfig) -> str:
     return str((config.get("configurable") or {}).get("thread_id") or "no thread")
 
 
+_ABOVE = (
+    'd={file}; while [ ! -e "$d" ]; do d=$(dirname "$d"); done; [ -d "$d" ] && [ ! -w "$d" ] && echo permission_denied'
+)
+"""Shell: whether a file that is not there may be made where it should be."""
+
+
 def _reason(session: Any, path: str, error: Exception, *, writing: bool) -> Flow[str]:
     """Deepagents' error code, found out in the sandbox; the error's own words when it is none of them."""
     file = shlex.quote(path)
-    missing = "true" if writing else f"[ -e {file} ] || echo file_not_found"
+    missing = _ABOVE.format(file=file) if writing else "echo file_not_found"
     access = f"[ -w {file} ]" if writing else f"[ -r {file} ]"
     ask = (
         f"if [ -d {file} ]; then echo is_directory; elif [ -e {file} ]; then {access} || echo permission_denied; "

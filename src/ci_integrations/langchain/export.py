@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from ci_integrations.langchain._attachments import Attachment, attachments
+from ci_integrations.rendering import render_text
 from ci_integrations.results import (
     SCHEMA,
     Artifact,
@@ -24,6 +28,8 @@ from ci_integrations.results import (
 if TYPE_CHECKING:
     from ci_integrations.store import ArtifactStore
 
+MAX_EMBEDDED = 1024 * 1024
+"""Bytes of a user's file that a notebook carries."""
 _TEXT_MIMES = {
     "html": "text/html",
     "markdown": "text/markdown",
@@ -60,7 +66,9 @@ def save_artifacts(source: Any, directory: str | Path, *, store: ArtifactStore |
 
 
 def to_notebook(source: Any, path: str | Path | None = None, *, title: str | None = None) -> dict[str, Any]:
-    """The conversation as a Jupyter notebook (nbformat 4.5) that runs again: words as Markdown, code with its outputs.
+    """The conversation as a Jupyter notebook (nbformat 4.5) that runs again: words as Markdown, code with its outputs,
+    attached files written by a cell. A cell that raised is tagged `raises-exception`, so that a run goes on after it;
+    one that was stopped, or is in a language other than Python and bash, is shown and not run.
 
     `source` is a state or its messages. With `path` the notebook is also written there.
     """
@@ -105,28 +113,50 @@ def _cells(message: Any) -> Iterator[dict[str, Any]]:
     if isinstance(message, HumanMessage):
         quoted = "\n".join(f"> {line}" for line in message.text.splitlines())
         yield _markdown(f"**User**\n\n{quoted}")
+        yield from map(_attached, attachments([message]))
     elif isinstance(message, AIMessage) and message.text.strip():
         yield _markdown(message.text)
     elif isinstance(message, ToolMessage):
-        for result in results_from(message):
-            if result.language == "python":
-                yield _code(result, result.code)
-            elif result.language == "bash":
-                yield _code(result, f"%%bash\n{result.code}")
+        yield from (cell for result in results_from(message) for cell in _ran(result))
+
+
+def _ran(result: ExecutionResult) -> Iterator[dict[str, Any]]:
+    """A cell that runs again; words where it would not: stopped or cut off, or in a language that Jupyter has not."""
+    if result.language == "tool":
+        return
+    if result.incomplete or result.language not in ("python", "bash"):
+        yield _markdown(f"{_fenced(result.code, result.language)}\n\n{_fenced(render_text(result))}")
+        return
+    source = result.code if result.language == "python" else f"%%bash\n{result.code}"
+    yield {
+        "cell_type": "code",
+        "execution_count": result.execution_count,
+        "metadata": {"tags": ["raises-exception"]} if result.error else {},
+        "outputs": list(_outputs(result)),
+        "source": source,
+    }
+
+
+def _attached(file: Attachment) -> dict[str, Any]:
+    """A cell that writes the user's file to where the code looks for it."""
+    name = file.path.rpartition("/")[2]
+    if len(file.data) > MAX_EMBEDDED:
+        return _markdown(f"(Put the file `{name}` beside this notebook: it is too large to be in it.)")
+    encoded = base64.b64encode(file.data).decode()
+    return _code(f'import base64, pathlib\n\npathlib.Path({name!r}).write_bytes(base64.b64decode("{encoded}"));')
+
+
+def _fenced(text: str, language: str = "") -> str:
+    fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall(r"`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _markdown(text: str) -> dict[str, Any]:
     return {"cell_type": "markdown", "metadata": {}, "source": text}
 
 
-def _code(result: ExecutionResult, source: str) -> dict[str, Any]:
-    return {
-        "cell_type": "code",
-        "execution_count": result.execution_count,
-        "metadata": {},
-        "outputs": list(_outputs(result)),
-        "source": source,
-    }
+def _code(source: str) -> dict[str, Any]:
+    return {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": source}
 
 
 def _outputs(result: ExecutionResult) -> Iterator[dict[str, Any]]:

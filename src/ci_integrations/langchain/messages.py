@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import ToolMessage
 
-from ci_integrations.rendering import MAX_CHARS, ModelImage, images_for_model, render_text
+from ci_integrations.rendering import IN_ARTIFACT, MAX_CHARS, ModelImage, images_for_model, render_text
 from ci_integrations.results import Artifact, ExecutionError, ExecutionResult, ImageArtifact
 
 if TYPE_CHECKING:
@@ -31,10 +31,12 @@ class Presentation:
     max_images: int = 4
     image_max_px: int = 1024
     store: ArtifactStore | None = None
+    whole: str = IN_ARTIFACT
+    """Where the text is that had to be cut, in words for the model."""
 
     def of(self, result: ExecutionResult) -> tuple[Content, dict[str, Any]]:
         """(content, artifact)."""
-        text = _as_words(render_text(result, max_chars=self.max_chars))
+        text = _as_words(render_text(result, max_chars=self.max_chars, whole=self.whole))
         shown = images_for_model(result, max_images=self.max_images, max_px=self.image_max_px) if self.images else []
         kept = _without_duplicates(result, shown)
         stored = self.store.offload(kept) if self.store else kept
@@ -64,7 +66,7 @@ def failed(code: str, error: Exception, language: str = "python") -> ExecutionRe
     """What was received before a run-time failure of ours, with the failure in it."""
     received: ExecutionResult = getattr(error, "result", None) or ExecutionResult(code=code, language=language)
     named = received.error or ExecutionError(name=type(error).__name__, value=str(error))
-    return received.model_copy(update={"error": named, "incomplete": True})
+    return received.model_copy(update={"code": code, "language": language, "error": named, "incomplete": True})
 
 
 def image_block(image: ModelImage) -> dict[str, Any]:

@@ -41,6 +41,8 @@ code can tell. Its variables and files stay between calls. The user sees the cha
 refer to them instead of repeating them. Say so when code failed or was stopped."""
 
 EndOfRun = Literal["keep", "pause", "kill"]
+PRESENT = "true"
+"""A command that does nothing but meet the sandbox: one that is gone is replaced by it."""
 
 
 def merged(held: dict[str, Any] | None, update: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -57,14 +59,16 @@ class CodeInterpreterState(AgentState[Any]):
 class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any]):
     """See the module.
 
-    `tool`: a `CodeInterpreterTool` or a `CodeInterpreterToolkit`. None: a `CodeInterpreterTool` made from `options`.
+    `tool`: a `CodeInterpreterTool` or a `CodeInterpreterToolkit`, or what `CodeInterpreterTool` takes first. None: a
+    `CodeInterpreterTool` made from `options`.
     `options`: those of `CodeInterpreterTool`.
     `prewarm`: True: the sandbox is made beside the first model call.
     `stage_attachments`: True: files in messages are put into the sandbox, and the model is told their paths.
     `last_images`: pictures shown in a request, 0 for none; none to a model whose profile says it is blind.
     `persist_session`: True: the session's identity is kept in the graph's state, for another process to go on with.
-    `end_of_run`: `"keep"`, `"pause"` or `"kill"` the sandbox. Not reached when a tool or the model raises: the
-    sandbox's own lifetime is the safety net.
+    `end_of_run`: `"keep"`, `"pause"` or `"kill"` the sandbox. After a kill the next run gets a new one and, with
+    `persist_session`, is told what is gone. Not reached when a tool or the model raises: the sandbox's own lifetime is
+    the safety net.
     `system_prompt`: added to the agent's own; None adds nothing.
     `redact`: what is taken out of every answer: see `CodeInterpreterTool`.
     """
@@ -73,7 +77,7 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
 
     def __init__(
         self,
-        tool: CodeInterpreterTool | CodeInterpreterToolkit | None = None,
+        tool: CodeInterpreterTool | CodeInterpreterToolkit | Any = None,
         *,
         prewarm: bool = True,
         stage_attachments: bool = True,
@@ -85,13 +89,21 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         **options: Any,
     ) -> None:
         super().__init__()
+        if end_of_run not in ("keep", "pause", "kill"):
+            raise ConfigurationError(f'end_of_run is "keep", "pause" or "kill", not {end_of_run!r}')
+        if not isinstance(last_images, int) or last_images < 0:
+            raise ConfigurationError(
+                f"last_images is how many pictures a request shows, 0 or more, not {last_images!r}"
+            )
         if tool is not None and options:
             raise ConfigurationError(f"{sorted(options)} belong to the tool that is handed in: set them there")
         self.tools = [tool.for_agent(redact) for tool in _tools(tool, options)]
         self._first = cast("SandboxTool", self.tools[0])
         self._sessions = self._first.sessions
         self._prewarm, self._stage_attachments = prewarm, stage_attachments
-        self._last_images, self._system_prompt = last_images, system_prompt
+        self._last_images = last_images
+        self._system_prompt = _prompt(self.tools) if system_prompt is PROMPT else system_prompt
+        self._taken_over: set[str] = set()
         self._persist, self._end = persist_session, end_of_run
 
     @property
@@ -112,6 +124,7 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         identity = _held(state).get("identity")
         if identity and not self._sessions.knows(key):
             self._sessions.registry.adopt(key, identity)
+            self._taken_over.add(key)
         if self._prewarm:
             self._sessions.prewarm(key)
         return None
@@ -190,7 +203,11 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         files = attachments(state["messages"])
         if not files:
             return None
-        session = session_of(self._key())
+        key = self._key()
+        session = session_of(key)
+        if key in self._taken_over:
+            self._taken_over.discard(key)
+            yield from self._met(session)
         here = _staged(state, session)
         staged, failed = list(here), {}
         for file in files:
@@ -200,12 +217,20 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
                 yield partial(session.upload, file.data, file.path)
                 staged.append(file.digest)
             except Exception as error:
-                if not is_run_time_failure(error):
+                if not is_run_time_failure(error, session):
                     raise
                 failed[file.path] = str(error)[:300]
         if staged == here and not failed:
             return None
         return {"code_interpreter": {"staged": {"in": session.sandbox_id, "files": staged}, "failed": failed}}
+
+    def _met(self, session: Any) -> Flow[None]:
+        """Find out whether another process's sandbox is still there; what goes wrong shows itself at the upload."""
+        try:
+            yield partial(session.run_command, PRESENT)
+        except Exception as error:
+            if not is_run_time_failure(error, session):
+                raise
 
     def _recorded(self, request: ToolCallRequest, answer: ToolMessage | Command[Any]) -> ToolMessage | Command[Any]:
         """The answer, with the session's identity for the state when it is news."""
@@ -224,7 +249,8 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
             return None
         if self._end == "kill":
             yield partial(self._sessions.end, session_of(key), key)
-            return {"code_interpreter": None}
+            # The identity stays in the state: with it the next run finds the sandbox gone, and says so.
+            return None if self._persist else {"code_interpreter": None}
         yield from self._sessions.pause(session_of(key))
         return None
 
@@ -241,5 +267,14 @@ def _staged(state: Any, session: Any) -> list[str]:
 
 def _tools(tool: Any, options: dict[str, Any]) -> list[Any]:
     if isinstance(tool, CodeInterpreterToolkit):
-        return list(tool.get_tools())
-    return [tool if tool is not None else CodeInterpreterTool(**options)]
+        tools = tool.get_tools()
+        if not tools:
+            raise ConfigurationError("the toolkit that is handed in has no tools")
+        return list(tools)
+    return [tool if isinstance(tool, SandboxTool) else CodeInterpreterTool(tool, **options)]
+
+
+def _prompt(tools: list[Any]) -> str | None:
+    """Ours, where there is a tool that it speaks of."""
+    code = next((tool.name for tool in tools if isinstance(tool, CodeInterpreterTool)), None)
+    return PROMPT.replace("code_interpreter", code) if code else None

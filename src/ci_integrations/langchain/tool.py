@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.utils import secret_from_env
-from pydantic import BaseModel, Field, SecretStr, create_model
+from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
 from ci_integrations._flow import Flow
+from ci_integrations.errors import ConfigurationError
 from ci_integrations.langchain._base import SandboxTool
 from ci_integrations.langchain._call import RUNTIME, Call, Injected
 from ci_integrations.langchain._redaction import Redactor, Rule, secrets_in
@@ -59,13 +60,15 @@ class CodeInterpreterTool(SandboxTool):
     Raises `ConfigurationError` for wrong options, here and now; never for what happens at run time.
     """
 
+    _spills: ClassVar[bool] = True
+
     name: str = "code_interpreter"
     description: str = DESCRIPTION
     args_schema: Any = CodeInterpreterInput
 
     api_key: SecretStr | None = Field(default_factory=secret_from_env("E2B_API_KEY", default=None), exclude=True)
     """E2B's key; without it `E2B_API_KEY`."""
-    languages: tuple[str, ...] = ("python",)
+    languages: tuple[str, ...] = Field(("python",), min_length=1)
     """With more than one the model is given a choice; the first is the default."""
     allow_restart: bool = False
     """True: the model may ask for a fresh kernel."""
@@ -80,11 +83,16 @@ class CodeInterpreterTool(SandboxTool):
         **options: Any,
     ) -> None:
         fields = {name: options.pop(name) for name in list(options) if name in type(self).model_fields}
-        super().__init__(**fields)
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:  # which would show the values, secrets among them
+            raise ConfigurationError(_in_words(error)) from None
+        if artifact_store is not None and not hasattr(artifact_store, "offload"):
+            raise ConfigurationError(f"artifact_store takes an ArtifactStore, not {type(artifact_store).__name__}")
         if self.api_key is not None and interpreter is None:
             options["api_key"] = self.api_key
         self._sessions = Sessions(options, session_scope, interpreter)
-        self._redactor = Redactor([*secrets_in(options), *redact])
+        self._redactor = Redactor(secrets_in(options)).also(redact)
         self._store = artifact_store
         if "args_schema" not in fields:
             self.args_schema = _schema(self.languages, allow_restart=self.allow_restart)
@@ -125,6 +133,15 @@ class CodeInterpreterTool(SandboxTool):
         run = partial(session.run, language=language, on_output=call.on_output, tool_call_id=call.once_id(code))
         result: ExecutionResult = yield partial(run, code)
         return result
+
+    def _asked(self, arguments: dict[str, Any]) -> tuple[str, str]:
+        return str(arguments.get("code")), str(arguments.get("language") or self.languages[0])
+
+
+def _in_words(error: ValidationError) -> str:
+    """Which option is wrong and why, without its value."""
+    found = error.errors(include_input=False, include_url=False)
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
 
 
 def _restarted(session: Any, language: str) -> Flow[None]:
