@@ -10,6 +10,7 @@ import pytest
 from deepagents import create_deep_agent
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableLambda
+from pydantic import SecretStr
 
 from ci_integrations.langchain import E2BSandboxBackend
 from ci_integrations.testing import ScriptedChatModel
@@ -32,6 +33,13 @@ def test_each_thread_has_files_of_its_own(local_backend):
     assert in_thread(ours, lambda: backend.read("/home/user/a.txt").file_data["content"]) == "ours"
     assert in_thread(theirs, lambda: backend.read("/home/user/a.txt").error)
     assert in_thread(ours, lambda: backend.id) != in_thread(theirs, lambda: backend.id)
+
+
+def test_without_a_thread_each_backend_has_files_of_its_own(local_backend):
+    first, second = E2BSandboxBackend(local_backend), E2BSandboxBackend(local_backend)
+    first.write("/home/user/a.txt", "first")
+    assert first.read("/home/user/a.txt").error is None
+    assert second.read("/home/user/a.txt").error
 
 
 def test_sync_async_and_code_see_the_same_files(backend):
@@ -110,3 +118,17 @@ def test_our_own_failures_are_the_only_ones_that_are_told(backend, monkeypatch):
     monkeypatch.setattr(type(backend), "_execute", broken)
     with pytest.raises(KeyError):
         backend.ls("/")
+
+
+def test_secrets_are_taken_out_of_what_commands_and_files_say():
+    backend = E2BSandboxBackend(backend="local", envs={"TOKEN": SecretStr("hush-hush-hush")})
+    assert backend.execute("echo $TOKEN; echo $TOKEN > /home/user/t.txt").output == "[redacted]\n"
+    assert backend.read("/home/user/t.txt").file_data["content"].strip() == "[redacted]"
+    assert "hush" not in str(backend.grep("hush", "/home/user"))
+    backend.close()
+
+
+def test_where_nobody_may_write_is_deepagents_permission_denied(backend):
+    [answer] = backend.upload_files([("/usr/lib/evil.py", b"x")])
+    assert answer.error == "permission_denied"
+    assert backend.write("/usr/lib/evil.py", "x").error

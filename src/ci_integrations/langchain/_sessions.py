@@ -23,7 +23,8 @@ from ci_integrations.interpreter import CodeInterpreter
 from ci_integrations.sessions import SessionRegistry
 
 Scope = Literal["thread", "call", "tool"] | Callable[[RunnableConfig], str]
-"""One session for each conversation, for each call, for the tool object; or the key that a function gives."""
+"""One session for each conversation, for each call, for the tool object; or the key that a function gives ("": the
+tool object's own)."""
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class Sessions:
         if self.shares_interpreter:
             return self._own_key
         if callable(self._scope):
-            return self._scope(config or {})
+            return self._scope(config or {}) or self._own_key
         if self._scope == "call":
             return f"call-{uuid.uuid4().hex[:12]}"
         return (thread_key(config) if self._scope == "thread" else None) or self._own_key

@@ -4,7 +4,8 @@
     agent = create_deep_agent(model, backend=backend, tools=[backend.code_tool()])
 
 One object serves every conversation, sync and async: the session is that of the thread that calls. Sub-agents share
-it, as deepagents' files are meant to be shared. A lost sandbox is told, never shown as an empty directory.
+it, as deepagents' files are meant to be shared. A lost sandbox is told, never shown as an empty directory. Secrets are
+taken out of what commands say and of text that is read; `download_files` gives bytes as they are.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ class E2BSandboxBackend(BaseSandbox):
         notice = self._replaced(session)
         if notice and _inside_file_operation.get():
             raise _ReplacedError(REPLACED)
-        text = "".join(said) + (f"\nError: {output.error}" if output.error else "")
+        text = self._tool.redactor.text("".join(said) + (f"\nError: {output.error}" if output.error else ""))
         code = TIMED_OUT if output.error else output.exit_code
         return ExecuteResponse(output=f"[{REPLACED}]\n{text}" if notice else text, exit_code=code)
 
@@ -195,8 +196,8 @@ class E2BSandboxBackend(BaseSandbox):
 
 
 def conversation(config: RunnableConfig) -> str:
-    """The thread's id, for sub-agents as well."""
-    return str((config.get("configurable") or {}).get("thread_id") or "no thread")
+    """The thread's id, for sub-agents as well; "" without one: then the backend object has one session of its own."""
+    return str((config.get("configurable") or {}).get("thread_id") or "")
 
 
 _ABOVE = (
