@@ -258,7 +258,7 @@ def test_and_under_strict_msgpack():
     program = (
         "import sys, pytest\nfrom langgraph.checkpoint.serde import _msgpack\n"
         "assert _msgpack.STRICT_MSGPACK_ENABLED\n"
-        "sys.exit(pytest.main(['-q', '-n0', '-k', 'every_kind', sys.argv[1]]))"
+        "sys.exit(pytest.main(['-q', '-n0', '-p', 'no:unraisableexception', '-k', 'every_kind', sys.argv[1]]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, __file__], env={**os.environ, "LANGGRAPH_STRICT_MSGPACK": "true"},
