@@ -125,6 +125,39 @@ def test_upper_halves_of_arguments_do_not_help(machine, run):
     assert run(numbers(JUDGED_TEXT, machine)["personality"], 0x0040000) == refused(errno.EPERM)  # no randomisation
 
 
+def test_calls_that_reach_the_host_through_what_is_passed_or_shared(machine, run):
+    number = numbers(JUDGED_TEXT, machine)
+    assert run(number["setsockopt"], 5, 1, 13) == refused(errno.ENOPROTOOPT)  # SO_LINGER
+    assert run(number["setsockopt"], 5, (9 << 32) | 1, (9 << 32) | 13) == refused(errno.ENOPROTOOPT)
+    assert {run(number["setsockopt"], 5, level, option) for level, option in ((6, 13), (1, 12), (0, 13))} == {ALLOW}
+    assert run(number["fcntl"], 5, 1024) == refused(errno.EPERM)  # F_SETLEASE
+    assert {run(number["fcntl"], 5, command) for command in (1, 2, 3, 4, 6, 1030, 1031)} == {ALLOW}
+    assert {run(number["ioctl"], 5, call) for call in (0x40086602, 0x401C5820)} == {refused(errno.EPERM)}
+
+
+def test_where_others_can_be_named_only_the_caller_is_changed(machine):
+    program = seccomp.filter_program(sockets=True, others=False, machine=machine)
+    number = numbers(ALLOWED_TEXT, machine)
+
+    def run(name, *args):
+        return judge(program, number[name], args, arch=ARCH[machine])
+
+    for name in ("prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"):
+        assert (run(name, 0), run(name, 1), run(name, (1 << 32) | 7)) == (ALLOW, *[refused(errno.EPERM)] * 2)
+    assert (run("setpriority", 0, 0), run("setpriority", 1, 0)) == (ALLOW, ALLOW)
+    assert {run("setpriority", *args) for args in ((0, 7), (2, 0), (1, 7))} == {refused(errno.EPERM)}
+    assert (run("ioprio_set", 1, 0), run("ioprio_set", 3, 0)) == (ALLOW, refused(errno.EPERM))
+
+
+def test_attributes_are_refused_by_path_and_by_descriptor(machine):
+    program = seccomp.filter_program(sockets=False, attributes=False, machine=machine)
+    number = numbers(ALLOWED_TEXT, machine)
+    for name in ("fchmod", "fchown", "fchmodat", "fsetxattr", "fremovexattr", "lsetxattr"):
+        assert judge(program, number[name], (5,), arch=ARCH[machine]) == refused(errno.EPERM)
+    assert judge(program, number["utimensat"], (5, 0), arch=ARCH[machine]) == ALLOW
+    assert judge(program, number["utimensat"], (5, 1 << 40), arch=ARCH[machine]) == refused(errno.EPERM)
+
+
 def _libseccomp() -> ctypes.CDLL:
     name = ctypes.util.find_library("seccomp") or "libseccomp.so.2"
     try:

@@ -84,7 +84,7 @@ class Bare:
             return Inside(lockdown.Confinement(uid=self._uid if self._uids else None, count_others=True), self._home)
         tmp = str(Path(self._home).parent / "tmp")
         confinement = lockdown.Confinement(
-            seccomp=seccomp.filter_program(sockets=False, attributes=self._uids),
+            seccomp=seccomp.filter_program(sockets=False, attributes=self._uids, others=self._uids),
             files=landlock.Rules(self._readable, (self._home, tmp), _DEVICES),
             uid=self._uid if self._uids else None,
             count_others=True,

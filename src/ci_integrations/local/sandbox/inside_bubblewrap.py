@@ -20,7 +20,7 @@ def main() -> None:
     random.seed()
     lockdown.go_first_when_memory_ends()
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-    confinement = lockdown.Confinement(seccomp=seccomp.filter_program(sockets=True))
+    confinement = lockdown.Confinement(seccomp=seccomp.filter_program(sockets=True, others=False))
     agent.Agent(channel, confinement, reconfigure).run()
 
 

@@ -29,6 +29,12 @@ _NEW_NAMESPACES: Final = 0x7E020080
 """CLONE_NEW* of clone(2), time namespaces included."""
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 _TIOCSTI, _TIOCLINUX, _TIOCSETD = 0x5412, 0x541C, 0x5423
+_SETFLAGS, _FSSETXATTR, _ENABLE_VERITY = 0x40086602, 0x401C5820, 0x40806685
+"""Change a file of our user that is only open for reading."""
+_SOL_SOCKET, _SO_LINGER = 1, 13
+"""Whoever closes such a socket last waits, and the last may be the server: a socket can be passed to it."""
+_F_SETLEASE = 1024
+"""Lets the host's own programs wait 45 s for each file of our user that they open."""
 _PERSONALITIES: Final = (0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
 _SOCKET_KINDS: Final = (1, 2, 5)
 """stream, datagram, seqpacket: no raw sockets."""
@@ -36,17 +42,22 @@ _PROTOCOLS: Final = (0, 6, 17)
 """The default, TCP and UDP: asking for another one may load a module into the kernel, and Landlock overlooks MPTCP."""
 
 
-_BY_PATH: Final = {
-    *("chmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchownat", "utime", "utimes", "futimesat"),
-    *("setxattr", "lsetxattr", "removexattr", "lremovexattr"),
+_ATTRIBUTES: Final = {
+    *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"),
+    *("utime", "utimes", "futimesat"),
+    *("setxattr", "fsetxattr", "lsetxattr", "removexattr", "fremovexattr", "lremovexattr"),
 }
-"""Change a file's mode, owner, times or attributes without opening it: Landlock does not see them."""
+"""Change a file's mode, owner, times or attributes, also of one that is only open for reading or not at all."""
+_OF_A_PROCESS: Final = ("prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler")
+"""Change limits or scheduling of the process in the first argument; 0 is the caller."""
 
 
-def filter_program(*, sockets: bool, attributes: bool = True, machine: str | None = None) -> bytes:
+def filter_program(*, sockets: bool, attributes: bool = True, others: bool = True, machine: str | None = None) -> bytes:
     """The program for this machine. `sockets=False` also refuses every socket but a socketpair.
 
-    `attributes=False` refuses to change those of files by path: where nothing but Landlock guards the user's own.
+    `attributes=False` refuses to change those of files: where nothing but Landlock guards the user's own. It does not
+    see such changes. `others=False` refuses to change limits and priorities of other processes: where some of our
+    user that are not the code's can be named, and no capability guards them.
     """
     machine = machine or platform.machine()
     code = _Assembler()
@@ -59,6 +70,8 @@ def filter_program(*, sockets: bool, attributes: bool = True, machine: str | Non
     allowed = numbers(ALLOWED_TEXT, machine)
     if not attributes:
         _refuse_attributes(code, allowed)
+    if not others:
+        _refuse_others(code, allowed)
     for first, last in _ranges(sorted(allowed.values())):
         code.if_between(first, last, _ALLOW)
     _judge_by_arguments(code, numbers(JUDGED_TEXT, machine), sockets=sockets)
@@ -67,11 +80,19 @@ def filter_program(*, sockets: bool, attributes: bool = True, machine: str | Non
 
 
 def _refuse_attributes(code: _Assembler, allowed: dict[str, int]) -> None:
-    """Utimensat without a path is about an open file: that one passes."""
-    for name in sorted(_BY_PATH & allowed.keys()):
+    """Utimensat without a path is about an open file: that one passes, new files get their times by it."""
+    for name in sorted(_ATTRIBUTES & allowed.keys()):
         code.rule(allowed.pop(name), [_Refuse.always(errno.EPERM)])
     no_path = [_Refuse.other_than(1, (0,), errno.EPERM), _Refuse.other_than(1, (0,), errno.EPERM, upper=True)]
     code.rule(allowed.pop("utimensat"), no_path)
+
+
+def _refuse_others(code: _Assembler, allowed: dict[str, int]) -> None:
+    for name in _OF_A_PROCESS:
+        code.rule(allowed.pop(name), [_Refuse.other_than(0, (0,), errno.EPERM)])
+    for name, of_process_or_group in {"setpriority": (0, 1), "ioprio_set": (1, 2)}.items():
+        itself = [_Refuse.other_than(0, of_process_or_group, errno.EPERM), _Refuse.other_than(1, (0,), errno.EPERM)]
+        code.rule(allowed.pop(name), itself)
 
 
 def _judge_by_arguments(code: _Assembler, number: dict[str, int], *, sockets: bool) -> None:
@@ -79,7 +100,10 @@ def _judge_by_arguments(code: _Assembler, number: dict[str, int], *, sockets: bo
     code.rule(number["clone"], [_Refuse.bits(0, _NEW_NAMESPACES, errno.EPERM)])
     code.rule(number["clone3"], [_Refuse.always(errno.ENOSYS)])
     code.rule(number["memfd_create"], [_Refuse.always(errno.ENOSYS)])
-    code.rule(number["ioctl"], [_Refuse.any_of(1, (_TIOCSTI, _TIOCLINUX, _TIOCSETD), errno.EPERM)])
+    ioctls = (_TIOCSTI, _TIOCLINUX, _TIOCSETD, _SETFLAGS, _FSSETXATTR, _ENABLE_VERITY)
+    code.rule(number["ioctl"], [_Refuse.any_of(1, ioctls, errno.EPERM)])
+    code.rule(number["fcntl"], [_Refuse.any_of(1, (_F_SETLEASE,), errno.EPERM)])
+    code.rule(number["setsockopt"], [_Refuse.both((1, _SOL_SOCKET), (2, _SO_LINGER), errno.ENOPROTOOPT)])
     code.rule(number["personality"], [_Refuse.other_than(0, _PERSONALITIES, errno.EPERM)])
     code.rule(number["socketpair"], [_Refuse.other_than(0, (_AF_UNIX,), errno.EAFNOSUPPORT)])
     code.rule(
@@ -102,6 +126,8 @@ class _Refuse:
     error: int
     mask: int | None = None
     upper: bool = False
+    first: tuple[int, int] | None = None
+    """Another argument and its value, without which nothing is refused."""
 
     @classmethod
     def always(cls, error: int) -> _Refuse:
@@ -116,12 +142,23 @@ class _Refuse:
         return cls("any", index, values, error)
 
     @classmethod
+    def both(cls, first: tuple[int, int], second: tuple[int, int], error: int) -> _Refuse:
+        return cls("any", second[0], (second[1],), error, first=first)
+
+    @classmethod
     def other_than(
         cls, index: int, values: tuple[int, ...], error: int, *, mask: int | None = None, upper: bool = False
     ) -> _Refuse:
         return cls("other", index, values, error, mask, upper)
 
     def instructions(self) -> list[bytes]:
+        code = self._condition()
+        if self.first is None:
+            return code
+        index, value = self.first
+        return [_instruction(_LOAD, 0, 0, 16 + 8 * index), _instruction(_JUMP_EQUAL, 0, len(code), value), *code]
+
+    def _condition(self) -> list[bytes]:
         refuse = _instruction(_RETURN, 0, 0, _ERRNO | self.error)
         if self.kind == "always":
             return [refuse]
