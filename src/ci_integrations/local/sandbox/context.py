@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import signal
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -20,8 +21,15 @@ from ci_integrations.local.sandbox.frames import FrameError, FrameReader, encode
 from ci_integrations.local.sandbox.output import Output
 
 Event = dict[str, Any]
+_SO_PASSRIGHTS = 83
 _FRAME_SLACK = 1 << 20
 _READ = 1 << 18
+_SMALL_READ = 1 << 14
+_MANY = 64
+"""Frames in one read, or `_LONG` seconds for them: then the control socket rests, so that others get their turn."""
+_LONG = 0.05
+_REST = 0.05
+_LAST_READS = 8
 MAX_RESULTS = 10_000
 """Displays and errors of one cell; what comes after is counted and dropped."""
 _CLOSE_GRACE = 0.5
@@ -61,7 +69,11 @@ class Context:
         """Done, with the reason in plain words, once the interpreter is gone."""
         self._loop = asyncio.get_running_loop()
         self._control = child.control
+        with contextlib.suppress(OSError):  # Linux 6.16; descriptors that it passes are ours to close
+            self._control.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
         self._reader = FrameReader(limits.results + _FRAME_SLACK)
+        self._read_size = _SMALL_READ
+        self._rest: asyncio.TimerHandle | None = None
         self._limits = limits
         self._ids = itertools.count(1)
         self._running: int | None = None
@@ -185,7 +197,7 @@ class Context:
 
     def _on_control(self) -> None:
         try:
-            data = self._control.recv(_READ)
+            data = self._control.recv(self._read_size)
         except BlockingIOError:
             return
         except OSError:
@@ -193,12 +205,24 @@ class Context:
         if not data:
             self._on_hang_up()
             return
+        began, count = self._loop.time(), 0
         try:
             for frame, size in self._reader.feed(data):
+                count += 1
                 self._on_frame(frame, size)
         except FrameError as error:
             self._stop_reading()
             self._ending = self._loop.create_task(self.kill(f"killed: {error}"))
+            return
+        self._read_size = _SMALL_READ if count > _MANY else _READ
+        spent = self._loop.time() - began
+        if self.alive and (count > _MANY or spent > _LONG):
+            self._loop.remove_reader(self._control)
+            self._rest = self._loop.call_later(min(3 * spent, _REST), self._read_on)
+
+    def _read_on(self) -> None:
+        self._rest = None
+        self._loop.add_reader(self._control, self._on_control)
 
     def _on_hang_up(self) -> None:
         """Its end is closed. Usually it is exiting; otherwise it can never answer again."""
@@ -211,6 +235,9 @@ class Context:
             await self.kill("killed: it closed its control socket")
 
     def _stop_reading(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
         self._loop.remove_reader(self._control)
 
     def _on_frame(self, frame: dict[str, Any], size: int) -> None:
@@ -277,9 +304,18 @@ class Context:
         if not self.alive or exited.cancelled():
             return
         end = Exit(reason="the sandbox is gone") if exited.exception() else exited.result()
+        self._read_last_frames()
         self._output.drain()
         by_interrupt = self._interrupted and end.signal == signal.SIGINT
         self._die(end.reason or self._reason or (_MORTAL if by_interrupt else _describe(end)))
+
+    def _read_last_frames(self) -> None:
+        """What it had sent when the control socket rested."""
+        for _ in range(_LAST_READS):
+            if self._rest is not None:
+                self._rest.cancel()
+                self._read_on()
+                self._on_control()
 
     def _die(self, reason: str) -> None:
         if not self.alive:
