@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from ci_integrations.local.sandbox import interpreters, levels
+from ci_integrations.local.sandbox import cgroups, interpreters, levels
 from ci_integrations.local.sandbox.api import EngineError, Level, Limits, SandboxSpec
 from ci_integrations.local.sandbox.sandboxes import LocalSandbox
 from ci_integrations.local.sandbox.sources import Source
@@ -41,12 +42,22 @@ async def start_engine(
     """
     if isolation == "none":
         _log.warning('isolation="none": the code can do everything that you can do on this machine')
+    _raise_descriptors()
     interpreter = await interpreters.find(python, packages)
     level, source, why_not_stronger = await levels.choose(isolation, preload, interpreter)
     _log.info("local sandboxes at level %s%s", level, f" ({why_not_stronger})" if why_not_stronger else "")
     engine = LocalEngine(level, source, why_not_stronger, pool, lambda: levels.start(level, preload, interpreter))
     engine.refill()
     return engine
+
+
+def _raise_descriptors() -> None:
+    """As many as this process may have: a sandbox takes about ten.
+
+    And the kernel refuses to pass any on as soon as sandboxes of our user have more on their way than our limit.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class LocalEngine:
@@ -64,6 +75,7 @@ class LocalEngine:
         self.why_not_stronger = why_not_stronger
         self._source = source
         self._start_again = start_again
+        self._cgroups = cgroups.find()
         self._pool_size = pool
         self._pool: deque[LocalSandbox] = deque()
         self._refilling: asyncio.Task[None] | None = None
@@ -74,6 +86,8 @@ class LocalEngine:
         """A sandbox of its own, without a process but the agent. Raises EngineError."""
         sandbox = self._from_pool(spec.limits) or await self._new(spec.limits)
         await sandbox.configure(spec)
+        if self._cgroups is not None:
+            self._cgroups.hold(sandbox)
         self.refill()
         return sandbox
 
@@ -85,6 +99,8 @@ class LocalEngine:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._refilling
         await self._source.close()
+        if self._cgroups is not None:
+            await self._cgroups.close()
 
     def _from_pool(self, limits: Limits) -> LocalSandbox | None:
         if self.level == "bubblewrap" and limits != Limits():

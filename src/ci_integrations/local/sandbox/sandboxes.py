@@ -10,11 +10,23 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ci_integrations.local.sandbox import wire
 from ci_integrations.local.sandbox.agent import resize_terminal
-from ci_integrations.local.sandbox.api import HOME, Argv, EngineError, Entry, Exit, Pty, SandboxDead, SandboxSpec, Usage
+from ci_integrations.local.sandbox.api import (
+    HOME,
+    Argv,
+    EngineError,
+    Entry,
+    Exit,
+    MiB,
+    Pty,
+    SandboxDead,
+    SandboxSpec,
+    Usage,
+)
 from ci_integrations.local.sandbox.packets import Packets, close_all
 
 _log = logging.getLogger(__name__)
@@ -33,6 +45,8 @@ class LocalSandbox:
         self.dead: asyncio.Future[Exit] = self._loop.create_future()
         self.on_death: list[Callable[[], None]] = []
         self.last_words: Callable[[], str | None] = lambda: None
+        self.out_of_memory: Callable[[], bool] = lambda: False
+        """Whether the kernel, not the agent, has ended a process for its memory."""
         self._pidfd = pidfd
         self._channel = Packets(channel, self._received, lambda: None)
         self._answers: dict[int, asyncio.Future[Any]] = {}
@@ -42,6 +56,12 @@ class LocalSandbox:
         self._failure: str | None = None
         if not swept:
             self._loop.add_reader(pidfd, self.ended)
+
+    @property
+    def host_pid(self) -> int:
+        """Of its first process, as the host sees it; 0 or less when that is gone."""
+        lines = Path(f"/proc/self/fdinfo/{self._pidfd}").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Pid:")).split()[1])
 
     async def configure(self, spec: SandboxSpec) -> None:
         """Make it the sandbox that `spec` describes. Its processes start after that, in order."""
@@ -133,8 +153,9 @@ class LocalSandbox:
             case "spawned":
                 self._spawned(message, fds)
             case "exited":
-                outcome = Exit(code=message.get("code"), signal=message.get("signal"), reason=message["reason"])
-                self._children.pop(message["id"]).ended(outcome)
+                child = self._children.pop(message["id"])
+                reason = message["reason"] or (None if child.was_killed else self._why_killed(message.get("signal")))
+                child.ended(Exit(code=message.get("code"), signal=message.get("signal"), reason=reason))
             case "broken":
                 self._failure = message["error"]
                 _log.error("sandbox %s: %s", self.sandbox_id, self._failure)
@@ -143,6 +164,11 @@ class LocalSandbox:
                 self._forget(message["id"])
             case "frozen" | "thawed" | "usage":
                 self._answer(message["id"], message)
+
+    def _why_killed(self, number: int | None) -> str | None:
+        if number != signal.SIGKILL or not self.out_of_memory():
+            return None
+        return f"out of memory (limit {self.spec.limits.memory // MiB} MiB)"
 
     def _answer(self, number: int, answer: Any) -> bool:
         future = self._answers.pop(number)
@@ -179,7 +205,9 @@ class LocalSandbox:
         os.close(self._pidfd)
         self._channel.drain()
         self._channel.close()
-        gone = Exit(signal=signal.SIGKILL, reason=self._failure or self.last_words())
+        gone = Exit(
+            signal=signal.SIGKILL, reason=self._failure or self.last_words() or self._why_killed(signal.SIGKILL)
+        )
         self.dead.set_result(gone)
         for number in list(self._answers):
             self._answer(number, SandboxDead(gone.reason or self.sandbox_id))
@@ -201,6 +229,8 @@ class LocalChild:
         self.stdout = ends.stdout
         self.stderr = ends.stderr
         self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self.was_killed = False
+        """By us: nothing else has to be found out about it."""
         self._number = number
         self._sandbox = sandbox
         self._ends = ends
@@ -212,6 +242,7 @@ class LocalChild:
     async def signal(self, number: int, *, group: bool = True) -> None:
         """To the process group, or to the process alone. Nothing happens when it has exited."""
         if not self.exited.done():
+            self.was_killed = self.was_killed or number == signal.SIGKILL
             await self._sandbox.signal_child(self._number, number, group=group)
 
     async def resize(self, pty: Pty) -> None:
