@@ -18,8 +18,13 @@ _SOON, _LATER = 0.25, 1.0
 _US: Final = 2
 """This process and the agent: counted among the others where the host's user is, and in the limit where he is not."""
 _SHARED_MAPPINGS: Final = 512 * MiB
-_SOCKET_BUFFER: Final = 208 * 1024
+_SOCKET_BUFFER: Final = 2 * 208 * 1024
 """What one socket can hold of the kernel's memory, where no process is charged for it."""
+_DESCRIPTOR: Final = 32 * 1024
+"""Of the memory limit for each descriptor, when those of all processes are counted together: a pipe holds at least
+two pages, for which nobody is charged either."""
+_SIGNALS: Final = 4096
+"""Signals and timers that may wait: the kernel counts them for the host's user as well."""
 
 
 def set_resource_limits(limits: Limits, *, address_space_limit: bool, count_others: bool) -> None:
@@ -33,6 +38,7 @@ def set_resource_limits(limits: Limits, *, address_space_limit: bool, count_othe
         resource.RLIMIT_CORE: (0, 0),
         resource.RLIMIT_MEMLOCK: (64 * 1024,) * 2,
         resource.RLIMIT_MSGQUEUE: (0, 0),
+        resource.RLIMIT_SIGPENDING: (_SIGNALS,) * 2,
     }
     if address_space_limit:
         # V8 and the JVM reserve tens of GiB, of it one in writable private mappings: they go without both.
@@ -88,6 +94,7 @@ class Watchdog:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._most_sockets = max(limits.memory // _SOCKET_BUFFER, limits.open_files)
+        self._most_files = max(limits.memory // _DESCRIPTOR, limits.open_files)
         self.pause = _SOON
 
     def look(self) -> Verdict | None:
@@ -102,6 +109,10 @@ class Watchdog:
         if processes.sockets() > self._most_sockets:
             open_files = {stat.pid: processes.open_files(stat.pid) for stat in known}
             return _blame(known, open_files, f"too many sockets (limit {self._most_sockets})")
+        if sum(processes.room_for_files(stat.pid) for stat in known) > self._most_files:
+            open_files = {stat.pid: processes.open_files(stat.pid) for stat in known}
+            if sum(open_files.values()) > self._most_files:
+                return _blame(known, open_files, f"too many open files together (limit {self._most_files})")
         return self._look_at_memory(known)
 
     def _look_at_memory(self, known: list[processes.Stat]) -> Verdict | None:

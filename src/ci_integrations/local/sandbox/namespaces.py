@@ -43,6 +43,8 @@ _WRITABLE: Final = {
 # Of what the kernel counts for the host's user as a whole, or for all: one sandbox must not use it up.
 _SHARES: Final = {"max_user_namespaces": 0, "max_inotify_instances": 48, "max_inotify_watches": 65536}
 _TERMINALS: Final = 64
+# What a TCP socket holds either way, in bytes: no process is charged for it, and the host's sockets share the total.
+_TCP_BUFFERS: Final = "4096 65536 212992"
 
 
 class Namespaces:
@@ -206,6 +208,8 @@ def _furnish(hidden: list[str]) -> None:
     syscalls.mount("proc", "/proc", "proc", _QUIET | syscalls.MS_NOEXEC)
     for name, count in _SHARES.items():
         Path("/proc/sys/user", name).write_text(str(count))
+    for name in ("tcp_rmem", "tcp_wmem"):
+        Path("/proc/sys/net/ipv4", name).write_text(_TCP_BUFFERS)
     _protect_proc()
     _bring_loopback_up()
 
