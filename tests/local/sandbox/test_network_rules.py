@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -38,6 +39,29 @@ def test_an_allow_list_is_exact_and_knows_suffixes() -> None:
     for host in ("evilpypi.example", "pypi.example.evil", "data.example.evil", "1.1.2.1"):
         with pytest.raises(Refused):
             rules.check_name(host, 443)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::"])
+def test_a_denied_address_is_denied_in_every_disguise(address: str) -> None:
+    rules = Rules(deny=("1.1.1.0/24",))
+    with pytest.raises(Refused, match="denied"):
+        rules.check_address(address, 443, address)
+    rules.check_address("1.1.2.1", 443, "1.1.2.1")
+
+
+async def test_slow_name_servers_of_one_sandbox_hold_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(network.socket, "getaddrinfo", lambda *_, **__: go_on.wait(10) and [])
+    attacker = Network(Rules())
+    waiting = [asyncio.ensure_future(attacker._connect(f"{n}.example", 80)) for n in range(64)]
+    await asyncio.sleep(0.1)
+    try:
+        async with asyncio.timeout(2):
+            await asyncio.to_thread(lambda: None)  # the threads that everybody shares
+    finally:
+        go_on.set()
+    assert {type(end) for end in await asyncio.gather(*waiting, return_exceptions=True)} == {Refused}
+    attacker.close()
 
 
 async def through_proxy(rules: Rules, request: bytes) -> bytes:

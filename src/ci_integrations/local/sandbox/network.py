@@ -15,8 +15,10 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from urllib.parse import urlsplit
 
 from ci_integrations.local.sandbox.api import Entry, Sandbox
@@ -29,6 +31,8 @@ HEAD_SECONDS = 20.0
 CONNECT_SECONDS = 20.0
 IDLE_SECONDS = 300.0
 CHUNK = 64 * 1024
+_LOOKUPS = 4
+"""Names resolved at one time, in threads of the sandbox's own: slow name servers hold up nobody else."""
 METADATA = frozenset({"168.63.129.16"})
 """Cloud metadata at a public address: Azure's."""
 
@@ -66,20 +70,26 @@ class Rules:
         """`Refused` when `host` has resolved to an address that stays closed."""
         if (host, port) in self.trusted:
             return
-        if not is_public(address) or is_ours(address):
+        if not is_public(address) or is_ours(address) or is_ours(_plain(address)):
             raise Refused("403 Forbidden", f"{host} is at a private, local or reserved address, which stays closed")
-        if _matches(address, self.deny):
+        if _matches(address, self.deny) or _matches(_plain(address), self.deny):
             raise Refused("403 Forbidden", f"{host} is at an address denied by the sandbox's network rules")
 
 
 def is_public(address: str) -> bool:
     """True for a unicast address of the public internet, looked at through IPv4-in-IPv6 disguises too."""
+    ip = ipaddress.ip_address(_plain(address))
+    return ip.is_global and not ip.is_multicast and str(ip) not in METADATA and not _site_local(ip)
+
+
+def _plain(address: str) -> str:
+    """The address that packets to `address` arrive at: an IPv4 one out of its IPv6 disguise."""
     ip = ipaddress.ip_address(address.split("%", 1)[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None) or _nat64(ip)
         if inner is not None:
-            return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast and str(ip) not in METADATA and not _site_local(ip)
+            return str(inner)
+    return str(ip)
 
 
 def _site_local(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
@@ -134,6 +144,7 @@ class Network:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
+        self._resolvers = ThreadPoolExecutor(_LOOKUPS, "resolver")
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -150,6 +161,7 @@ class Network:
         if self._server is not None:
             self._server.close()
         self._cut()
+        self._resolvers.shutdown(wait=False, cancel_futures=True)
 
     def _cut(self) -> None:
         for writer in tuple(self._open):
@@ -188,9 +200,10 @@ class Network:
     async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to an address that was resolved once and judged: what is checked is what is used."""
         self._rules.check_name(host, port)
-        loop = asyncio.get_running_loop()
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        lookup = asyncio.get_running_loop().run_in_executor(self._resolvers, look_up)
         try:
-            found = await asyncio.wait_for(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM), CONNECT_SECONDS)
+            found = await asyncio.wait_for(lookup, CONNECT_SECONDS)
         except (OSError, UnicodeError, TimeoutError) as error:
             raise Refused("502 Bad Gateway", f"{host} could not be resolved") from error
         failure: Exception | None = None
@@ -228,7 +241,7 @@ async def _received_fd(control: socket.socket) -> int:
     loop.add_reader(control.fileno(), ready.set)
     try:
         await ready.wait()
-        _, fds, _, _ = socket.recv_fds(control, 1, 1)
+        _, fds, _, _ = socket.recv_fds(control, 1, 1, socket.MSG_CMSG_CLOEXEC)
     finally:
         loop.remove_reader(control.fileno())
     if not fds:
