@@ -75,6 +75,7 @@ def _local() -> Iterator[Check]:
     yield from _trial()
     yield from _preload()
     yield from _limits()
+    yield from _cgroup()
 
 
 def _trial() -> Iterator[Check]:
@@ -140,13 +141,20 @@ def _amount(name: str, value: int) -> str:
     return f"{value // MiB} MiB" if name in ("memory", "disk", "output", "results") else f"{value}"
 
 
-def _languages() -> Iterator[Check]:
-    found = ["python", "bash"]
-    if util.find_spec("jupyter_client") is not None:
-        from jupyter_client.kernelspec import KernelSpecManager
+def _cgroup() -> Iterator[Check]:
+    from ci_integrations.local.sandbox import cgroups
 
-        found += [f"{name} (kernelspec)" for name in sorted(KernelSpecManager().find_kernel_specs())]
-    if util.find_spec("deno") is not None:
+    found = cgroups.find()
+    text = f"below {found.parent}" if found else "none is delegated to this process: the watchdog alone holds the limit"
+    yield Check("memory cgroup", "ok" if found else "note", text, str(found.parent) if found else None)
+
+
+def _languages() -> Iterator[Check]:
+    """Those that sandboxes can see: a kernelspec below somebody's home is not among them."""
+    from ci_integrations.local.sandbox import languages
+
+    found = ["python", "bash", *(f"{kernel.language} (kernelspec {kernel.name})" for kernel in languages.installed())]
+    if languages.deno() is not None:
         found.append("javascript and typescript (deno)")
     yield Check("languages", "ok", ", ".join(found), found)
 

@@ -21,6 +21,7 @@ def bare() -> Iterator[tuple[Endpoint, Sandbox]]:
 def test_the_level_is_told(bare: tuple[Endpoint, Sandbox]) -> None:
     assert bare[0].level == "none"
     assert httpx.get(bare[0].url + "/health").json()["level"] == "none"
+    assert bare[1].get_info().metadata == {"isolation": "none"}
 
 
 @pytest.mark.parametrize("path", ["x.txt", "~/x.txt", "/home/user/x.txt"])

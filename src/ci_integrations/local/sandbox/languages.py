@@ -70,12 +70,18 @@ def find(language: str) -> JupyterKernel:
     for kernel in installed():
         if language in (kernel.language, kernel.name):
             return kernel
-    deno = Path(sys.executable).with_name("deno")
-    if language in ("javascript", "typescript") and deno.exists():
-        argv = (str(deno), "jupyter", "--quiet", "--kernel", "--conn", "{connection_file}")
+    program = deno()
+    if language in ("javascript", "typescript") and program is not None:
+        argv = (str(program), "jupyter", "--quiet", "--kernel", "--conn", "{connection_file}")
         return JupyterKernel("deno", language, argv, _DENO_ENV, "signal", "deno")
     install = _INSTALL.get(language, f"a Jupyter kernel for it (its kernelspec below one of {', '.join(folders())})")
     raise LanguageError(f"No kernel for {language!r} is installed. Install {install}.")
+
+
+def deno() -> Path | None:
+    """The program of the `deno` wheel, where that is installed."""
+    program = Path(sys.executable).with_name("deno")
+    return program if program.exists() else None
 
 
 def installed() -> list[JupyterKernel]:

@@ -162,7 +162,8 @@ class ControlPlane:
             "cpuCount": os.cpu_count() or 1,
             "memoryMB": record.limits.memory // MiB,
             "diskSizeMB": record.limits.disk // MiB,
-            "metadata": dict(record.wishes.metadata),
+            # What a caller gave comes back as it was given, and nothing with it.
+            "metadata": dict(record.wishes.metadata) or {"isolation": self._table.engine.level},
             "state": record.state,
             "envdVersion": ENVD_VERSION,
         }
