@@ -67,3 +67,17 @@ async def test_bash_and_javascript_run_in_the_same_sandbox(sandbox, collect):
         assert json.loads((await collect(js, "Deno.readTextFileSync('f.txt').trim()")).value) == "data"
         await js.close()
     await bash.close()
+
+
+async def test_a_real_jupyter_kernel_over_zeromq_runs_in_the_sandbox(sandbox, collect, tmp_path, monkeypatch):
+    """ZeroMQ asks for the network's interfaces when it listens, and aborts where the answer is one it does not expect."""
+    pytest.importorskip("ipykernel")
+    folder = tmp_path / "kernels" / "toy"
+    folder.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (folder / "kernel.json").write_text(json.dumps({"argv": argv, "language": "toy", "display_name": "Toy"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    context = await open_context(sandbox, language="toy")
+    assert (await collect(context, "print('out'); x = 6")).stdout.endswith("out\n")
+    assert (await collect(context, "x * 7")).value == "42"
+    await context.close()

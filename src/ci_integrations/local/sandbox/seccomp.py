@@ -28,11 +28,15 @@ _LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 
 _NEW_NAMESPACES: Final = 0x7E020080
 """CLONE_NEW* of clone(2), time namespaces included."""
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+_AF_NETLINK = 16
+"""ZeroMQ, and with it most Jupyter kernels, asks for the network's interfaces and aborts on any other error."""
 _TIOCSTI, _TIOCLINUX, _TIOCSETD = 0x5412, 0x541C, 0x5423
 _SETFLAGS, _FSSETXATTR, _ENABLE_VERITY = 0x40086602, 0x401C5820, 0x40806685
 """Change a file of our user that is only open for reading."""
 _SOL_SOCKET, _SO_LINGER = 1, 13
-"""Whoever closes such a socket last waits, and the last may be the server: a socket can be passed to it."""
+"""Whoever closes such a socket last waits, and the last may be the server: a socket can be passed to it. So it is
+ignored; an error would end programs that only want to close without delay."""
+_IGNORED = 0
 _F_SETLEASE = 1024
 """Lets the host's own programs wait 45 s for each file of our user that they open."""
 _PERSONALITIES: Final = (0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
@@ -103,12 +107,13 @@ def _judge_by_arguments(code: _Assembler, number: dict[str, int], *, sockets: bo
     ioctls = (_TIOCSTI, _TIOCLINUX, _TIOCSETD, _SETFLAGS, _FSSETXATTR, _ENABLE_VERITY)
     code.rule(number["ioctl"], [_Refuse.any_of(1, ioctls, errno.EPERM)])
     code.rule(number["fcntl"], [_Refuse.any_of(1, (_F_SETLEASE,), errno.EPERM)])
-    code.rule(number["setsockopt"], [_Refuse.both((1, _SOL_SOCKET), (2, _SO_LINGER), errno.ENOPROTOOPT)])
+    code.rule(number["setsockopt"], [_Refuse.both((1, _SOL_SOCKET), (2, _SO_LINGER), _IGNORED)])
     code.rule(number["personality"], [_Refuse.other_than(0, _PERSONALITIES, errno.EPERM)])
     code.rule(number["socketpair"], [_Refuse.other_than(0, (_AF_UNIX,), errno.EAFNOSUPPORT)])
     code.rule(
         number["socket"],
         [
+            _Refuse.any_of(0, (_AF_NETLINK,), errno.EOPNOTSUPP),
             _Refuse.other_than(0, with_domain, errno.EAFNOSUPPORT),
             _Refuse.other_than(1, _SOCKET_KINDS, errno.EPERM, mask=0xF),
             _Refuse.other_than(2, _PROTOCOLS, errno.EPROTONOSUPPORT),
