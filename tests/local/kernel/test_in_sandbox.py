@@ -70,7 +70,7 @@ async def test_bash_and_javascript_run_in_the_same_sandbox(sandbox, collect):
 
 
 async def test_a_real_jupyter_kernel_over_zeromq_runs_in_the_sandbox(sandbox, collect, tmp_path, monkeypatch):
-    """ZeroMQ asks for the network's interfaces when it listens, and aborts where the answer is one it does not expect."""
+    """ZeroMQ asks for the network's interfaces when it listens, and aborts at an error that it does not expect."""
     pytest.importorskip("ipykernel")
     folder = tmp_path / "kernels" / "toy"
     folder.mkdir(parents=True)
