@@ -118,3 +118,15 @@ async def test_the_kernel_ends_what_the_watchdog_has_not_seen_and_no_group_is_le
     child.close()
     await engine.close()
     assert [path for path in groups if path.exists()] == []
+
+
+async def test_sandboxes_of_two_engines_have_groups_of_their_own():
+    found = cgroups.find()
+    if found is None:
+        pytest.skip("no memory cgroup is delegated to us here")
+    engines = [await engine_at("namespaces"), await engine_at("namespaces")]
+    for engine in engines:
+        await new_sandbox(engine)
+    assert len(list(found.parent.glob(f"ci-sandbox-{os.getpid()}-*"))) == 2
+    for engine in engines:
+        await engine.close()

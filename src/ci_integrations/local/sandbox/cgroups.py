@@ -23,6 +23,8 @@ from ci_integrations.local.sandbox.sandboxes import LocalSandbox
 _PREFIX: Final = "ci-sandbox-"
 _SLACK: Final = 64 * MiB
 _EMPTY_SECONDS: Final = 2.0
+_numbers = itertools.count(1)
+"""Of this process: templates have engines of their own."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,11 @@ class Cgroups:
     def __init__(self, parent: Path, version: Version) -> None:
         self.parent = parent
         self._version = version
-        self._numbers = itertools.count(1)
         self._work: set[asyncio.Task[None]] = set()
 
     def hold(self, sandbox: LocalSandbox) -> None:
         """In the background: moving a process waits for all processors, about 10 ms. A failure leaves the watchdog."""
-        group = Cgroup(self.parent / f"{_PREFIX}{os.getpid()}-{next(self._numbers)}", self._version)
+        group = Cgroup(self.parent / f"{_PREFIX}{os.getpid()}-{next(_numbers)}", self._version)
         with contextlib.suppress(OSError):
             group.make(sandbox.spec.limits)
             sandbox.out_of_memory = group.has_killed_again
