@@ -8,6 +8,7 @@ import httpx
 import pytest
 from e2b_code_interpreter import Sandbox
 
+from ci_integrations import CodeInterpreter
 from ci_integrations.local.launcher import Endpoint, local_endpoint
 
 
@@ -22,6 +23,13 @@ def test_the_level_is_told(bare: tuple[Endpoint, Sandbox]) -> None:
     assert bare[0].level == "none"
     assert httpx.get(bare[0].url + "/health").json()["level"] == "none"
     assert bare[1].get_info().metadata == {"isolation": "none"}
+
+
+def test_a_session_of_the_library_tells_its_level() -> None:
+    with CodeInterpreter(backend="local", metadata={"mine": "1"}) as interpreter:
+        interpreter.run("1")
+        told = interpreter.sandbox.get_info().metadata
+        assert (told["isolation"], told["mine"]) == (local_endpoint().level, "1")
 
 
 @pytest.mark.parametrize("path", ["x.txt", "~/x.txt", "/home/user/x.txt"])

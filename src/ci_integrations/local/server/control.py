@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,8 @@ from ci_integrations.local.server.records import ENVD_VERSION, Record, Wishes
 from ci_integrations.local.server.table import SandboxTable
 
 CLIENT_ID = "local"
+OUR_TAG = "ci_integrations"
+"""Metadata key of the sandboxes that the library itself makes."""
 KEYS = 1000
 """Idempotency keys that are remembered."""
 
@@ -162,11 +165,15 @@ class ControlPlane:
             "cpuCount": os.cpu_count() or 1,
             "memoryMB": record.limits.memory // MiB,
             "diskSizeMB": record.limits.disk // MiB,
-            # What a caller gave comes back as it was given, and nothing with it.
-            "metadata": dict(record.wishes.metadata) or {"isolation": self._table.engine.level},
+            "metadata": self._metadata(record.wishes.metadata),
             "state": record.state,
             "envdVersion": ENVD_VERSION,
         }
+
+    def _metadata(self, given: Mapping[str, str]) -> dict[str, str]:
+        """What a caller gave comes back as it was given; without any, or with this library's tag, the level too."""
+        told = {"isolation": self._table.engine.level} if not given or OUR_TAG in given else {}
+        return {**told, **given}
 
     def _end_at(self, record: Record) -> datetime:
         return record.paused_at or self._table.clock.now() + self._table.left(record)
