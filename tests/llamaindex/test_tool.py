@@ -163,6 +163,51 @@ async def test_nothing_runs_before_the_user_says_yes(registry: Any) -> None:
     assert "too loud" in worker.llm.seen[-1][-1].content
 
 
+@pytest.mark.skipif(
+    SWALLOWS_QUESTIONS or metadata.version("llama-index-workflows") < "2",
+    reason="those workflows cannot tell the calls apart",
+)
+async def test_two_calls_with_the_same_code_are_two_questions(registry: Any) -> None:
+    tool = CodeInterpreterTool(registry, approval="always")
+    same = (NAME, {"code": "print('one')"})
+    handler = agent(tool, tool_calls(same, same), "done").run(user_msg="go")
+    asked = 0
+    async for event in handler.stream_events():
+        if isinstance(event, CodeApprovalRequest):
+            asked += 1
+            handler.ctx.send_event(event.answer(approved=True))
+    await handler
+    (kernel,) = registry.kernels.values()
+    assert (asked, kernel.ran) == (2, ["print('one')"] * 2)
+
+
+@pytest.mark.skipif(SWALLOWS_QUESTIONS, reason="this core takes the wait for a failure")
+async def test_a_second_yes_does_not_run_the_code_again(registry: Any) -> None:
+    tool = CodeInterpreterTool(registry, approval="always")
+    worker = agent(tool, tool_call(NAME, code="print('one')"), "done")
+    handler = worker.run(user_msg="go")
+    async for event in handler.stream_events():
+        if isinstance(event, CodeApprovalRequest):
+            handler.ctx.send_event(event.answer(approved=True))
+            handler.ctx.send_event(event.answer(approved=True))
+    await handler
+    (kernel,) = registry.kernels.values()
+    assert kernel.ran == ["print('one')"]
+    assert "one" in worker.llm.seen[1][-1].content
+
+
+async def test_a_question_that_nobody_answers_is_a_no(registry: Any) -> None:
+    class Unanswered(Context):
+        async def wait_for_event(self, *_: Any, **__: Any) -> Any:
+            raise TimeoutError
+
+    tool = CodeInterpreterTool(registry, approval="always")
+    output = await tool.acall(code="print(1)", ctx=Unanswered(agent(tool)))
+    assert output.is_error
+    assert "did not answer" in output.content
+    assert not registry.kernels
+
+
 async def test_only_the_code_that_needs_it_is_asked_for(registry: Any) -> None:
     tool = CodeInterpreterTool(registry, approval=lambda code: "rm" in code)
     assert not (await tool.acall(code="1")).is_error

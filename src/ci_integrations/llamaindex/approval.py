@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Awaitable, Callable
+import uuid
+from collections.abc import Awaitable, Callable, Container
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from llama_index.core.workflow import HumanResponseEvent, InputRequiredEvent
+from llama_index.core.workflow import Event, HumanResponseEvent, InputRequiredEvent
 
 Approval = Literal["never", "always"] | Callable[[str], bool | Awaitable[bool]]
 """Which code needs a yes: none, all, or what the function returns True for."""
 
 REFUSED = "The user did not approve this code, so nothing was run."
 NO_CONTEXT = "This code needs the user's approval, which can only be asked for inside a workflow; nothing was run."
+NO_ANSWER = "The user was asked whether this code may run and did not answer in time, so nothing was run."
 
 _YES = frozenset({"y", "yes", "true", "ok", "approve", "approved"})
 
@@ -31,11 +34,23 @@ class CodeApprovalRequest(InputRequiredEvent):
     prefix: str = "Run this code?"
     code: str = ""
     approval_id: str = ""
+    question_id: str = ""
+    """Of this question alone: sent back, it keeps a second answer from running the code a second time."""
 
     def answer(self, *, approved: bool, reason: str = "") -> HumanResponseEvent:
         """The event to send back; `reason` is told to the model."""
-        response = "yes" if approved else "no"
-        return HumanResponseEvent(response=response, approval_id=self.approval_id, reason=reason)
+        return HumanResponseEvent(
+            response="yes" if approved else "no",
+            approval_id=self.approval_id, question_id=self.question_id, reason=reason,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`refusal`: what to tell the model; None: run it. `question_id`: the question that was answered, if any was."""
+
+    refusal: str | None = None
+    question_id: str = ""
 
 
 async def needed(approval: Approval, code: str) -> bool:
@@ -46,25 +61,42 @@ async def needed(approval: Approval, code: str) -> bool:
     return bool(await verdict) if inspect.isawaitable(verdict) else bool(verdict)
 
 
-async def refusal(approval: Approval, tool_name: str, code: str, ctx: Any) -> str | None:
-    """Ask if need be. None: run it; otherwise what to tell the model."""
+async def verdict(approval: Approval, tool_name: str, code: str, ctx: Any, used: Container[str] = ()) -> Verdict:
+    """Ask if need be. `used`: questions whose yes has been acted upon, and is good for nothing more."""
     if approval == "never" or not await needed(approval, code):
-        return None
+        return Verdict()
     if ctx is None:
-        return NO_CONTEXT
-    answer = await _ask(tool_name, code, ctx)
+        return Verdict(NO_CONTEXT)
+    try:
+        answer = await _asked(tool_name, code, ctx, used)
+    except TimeoutError:
+        return Verdict(NO_ANSWER)
     if str(answer.get("response", default="")).strip().lower() in _YES:
-        return None
+        return Verdict(question_id=str(answer.get("question_id", default="")))
     reason = answer.get("reason", default="")
-    return f"{REFUSED} Reason: {reason}" if reason else REFUSED
+    return Verdict(f"{REFUSED} Reason: {reason}" if reason else REFUSED)
+
+
+async def _asked(tool_name: str, code: str, ctx: Any, used: Container[str]) -> Any:
+    answer = await _ask(tool_name, code, ctx)
+    while answer.get("question_id", default="") in used:
+        another = await _ask(tool_name, code, ctx)
+        if another is answer:  # newer workflows: a second click started the tool once more; this start ends here
+            await ctx.wait_for_event(_Nothing, timeout=None)
+        answer = another
+    return answer
+
+
+class _Nothing(Event):
+    """Never sent."""
 
 
 async def _ask(tool_name: str, code: str, ctx: Any) -> Any:
-    # The same call must ask under the same id when the tool is started again after the answer.
+    # The same call must ask under the same id when the tool is started again after the answer. Without a `waiter_id`,
+    # workflows tell two calls with the same code apart (since 2.26, by the work item).
     approval_id = hashlib.sha256(f"{tool_name}\0{code}".encode()).hexdigest()[:16]
     return await ctx.wait_for_event(
         HumanResponseEvent,
-        waiter_id=f"approve_{approval_id}",
-        waiter_event=CodeApprovalRequest(code=code, approval_id=approval_id),
+        waiter_event=CodeApprovalRequest(code=code, approval_id=approval_id, question_id=uuid.uuid4().hex),
         requirements={"approval_id": approval_id},
     )

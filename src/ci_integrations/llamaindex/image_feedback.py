@@ -1,7 +1,7 @@
 """Charts for models whose LlamaIndex class drops pictures in tool messages: they come in a user message of their own.
 
-Dropped silently by `OpenAI` (chat completions), `AzureOpenAI`, `OpenAILike`, `Groq` and Azure AI Inference, and always
-by ReActAgent and CodeActAgent. docs/llamaindex.md has the table.
+Dropped silently by `OpenAI` (chat completions), `AzureOpenAI`, `OpenAILike` and `Groq`, and always by ReActAgent and
+CodeActAgent. docs/llamaindex.md has the table.
 """
 
 from __future__ import annotations

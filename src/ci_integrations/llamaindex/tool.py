@@ -93,6 +93,7 @@ class CodeInterpreterTool(FunctionTool):
         self._approval = approval
         self._on_output = on_output
         self._failures: dict[tuple[Any, ...], int] = {}
+        self._answered: dict[str, bool] = {}
 
     @classmethod
     def class_name(cls) -> str:
@@ -129,8 +130,12 @@ class CodeInterpreterTool(FunctionTool):
         code, ctx = _arguments(args, kwargs)
         if code is None:
             return self._refused("", _NO_CODE)
-        no = await approval.refusal(self._approval, self._look["tool_name"], code, ctx)
-        return self._refused(code, no) if no else self._output(code, await self.arun(code, ctx))
+        said = await approval.verdict(self._approval, self._look["tool_name"], code, ctx, self._answered)
+        if said.refusal:
+            return self._refused(code, said.refusal)
+        if said.question_id:
+            _keep(self._answered, said.question_id, True)  # noqa: FBT003 - a set that forgets the oldest
+        return self._output(code, await self.arun(code, ctx))
 
     async def session(self, ctx: Any = None) -> Any:
         """The `AsyncCodeInterpreter` that serves `ctx` (the tool's own without one): upload, download, look around."""
@@ -171,9 +176,7 @@ class CodeInterpreterTool(FunctionTool):
             return 0
         failure = (result.sandbox_id, result.code, result.error.name, result.error.value)
         times = self._failures.pop(failure, 0) + 1
-        self._failures[failure] = times
-        if len(self._failures) > _MAX_FAILURES:
-            self._failures.pop(next(iter(self._failures)))
+        _keep(self._failures, failure, times)
         return times
 
     def _refused(self, code: str, why: str) -> ToolOutput:
@@ -186,8 +189,15 @@ class CodeInterpreterTool(FunctionTool):
         )
 
 
-_MAX_FAILURES = 200
+_MAX_KEPT = 200
 _NO_CODE = "the argument `code` is missing: pass the Python code as text"
+
+
+def _keep(memory: dict[Any, Any], key: Any, value: Any) -> None:
+    """The newest `_MAX_KEPT` are remembered."""
+    memory[key] = value
+    if len(memory) > _MAX_KEPT:
+        del memory[next(iter(memory))]
 
 
 def _slot(name: str) -> str:
