@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 import pytest
 
 from ci_integrations.llamaindex._extract import extract_code
 
+NL = "\n"
 CODE = "import pandas as pd\nprint(pd.__version__)"
 
 
@@ -24,6 +27,17 @@ CODE = "import pandas as pd\nprint(pd.__version__)"
         "```python\nimport pandas as pd\n```\nand then\n```python\nprint(pd.__version__)\n```",
         f"```bash\npip install pandas\n```\n```python\n{CODE}\n```",
         ">>> import pandas as pd\n>>> print(pd.__version__)\n3.0.0",
+        "```pycon\n>>> import pandas as pd\n>>> print(pd.__version__)\n3.0.0\n```",
+        f"1. Run this:\n{indent(f'```python{NL}{CODE}{NL}```', '   ')}\n2. Read the version.",
+        f"```python\n{indent(CODE, '    ')}\n```",
+        indent(CODE, "    "),
+        f"Here you go:\n\n{indent(CODE, '    ')}\n\nThat is all of it.",
+        f"```python {CODE}\n```",
+        f'```python title="a.py"\n{CODE}\n```',
+        f"```python\n{CODE}\n```\nwhich prints:\n```\n3.0.0\n```",
+        f"<think>```python\nimport os\n``` would be wrong.</think>\n```python\n{CODE}\n```",
+        f"[PYTHON]\n{CODE}\n[/PYTHON]",
+        f"```python\n{CODE}\n```\n".replace("\n", "\r\n"),
     ],
 )
 def test_the_program_is_found(said: str) -> None:
@@ -36,7 +50,9 @@ def test_no_program(said: str) -> None:
 
 
 def test_an_expression_in_backticks_and_magics() -> None:
-    assert extract_code("`df['a'].sum()`") == "df['a'].sum()"
+    for wrapped in ("`df['a'].sum()`", "```df['a'].sum()```", "```python df['a'].sum()```"):
+        assert extract_code(wrapped) == "df['a'].sum()"
+    assert extract_code("x = df[code]\nprint(x)") == "x = df[code]\nprint(x)"
     assert extract_code("%pip install x\nimport x") == "%pip install x\nimport x"
 
 

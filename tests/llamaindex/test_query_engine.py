@@ -112,6 +112,18 @@ def test_join_of_two_files_of_100_000_rows(engine: Make, tmp_path: Path) -> None
     assert "share the column 'customer_id'" in asked.llm.seen[0][0].content
 
 
+def test_parquet_and_feather_files(engine: Make, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"city": ["Toronto", None], "population": [2930000, 13960000]})
+    frame.to_parquet(tmp_path / "cities.parquet")
+    frame.to_feather(tmp_path / "again.feather")
+    asked = engine(
+        "print(int(cities.population.sum()), int(again.city.isna().sum()))",
+        files=[tmp_path / "cities.parquet", tmp_path / "again.feather"], synthesize_response=False,
+    )  # fmt: skip
+    assert str(asked.query("?")) == "16890000 1"
+
+
 def test_a_frame_arrives_as_it_is(engine: Make) -> None:
     frame = pd.DataFrame(
         {
@@ -160,7 +172,10 @@ def test_several_frames_and_fresh_copies_for_every_program(engine: Make) -> None
 def test_pandas_query_engine_users_find_everything(engine: Make) -> None:
     frame = pd.DataFrame({"city": ["Toronto", "Tokyo"], "population": [2930000, 13960000]})
     custom = PromptTemplate("{df_str}\n{instruction_str}\n{query_str}\nExpression:")
-    asked = engine("df['city'][df['population'].idxmax()]", df=frame, verbose=True, pandas_prompt=custom)
+    asked = engine(
+        "df['city'][df['population'].idxmax()]",
+        df=frame, verbose=True, pandas_prompt=custom, output_kwargs={"max_colwidth": 9},
+    )  # fmt: skip
     response = asked.query("Which city is the largest?")
     assert str(response) == "Tokyo"
     assert response.metadata["pandas_instruction_str"] == "df['city'][df['population'].idxmax()]"

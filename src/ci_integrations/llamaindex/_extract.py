@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 
 _FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})[ \t]*(?P<tag>[^\n`]*)\n(?P<body>.*?)(?:\n[ \t]*(?P=fence)|\Z)", re.DOTALL)
-_TAG = re.compile(r"<(execute|code|python)>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
-_PYTHON = frozenset({"", "python", "python3", "py", "ipython", "tool_code"})
+_TAG = re.compile(r"<(execute|code|python)>(?P<body>.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_LLAMA_TAG = re.compile(r"\[PYTHON\](?P<body>.*?)\[/PYTHON\]", re.DOTALL)
+_THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
+_INLINE = re.compile(r"`+(?:(?:python3?|py)[ \t]+)?([^`]+)`+")
+_ATTRIBUTE = re.compile(r"[\w-]+=\S|\{")
+_PYTHON = frozenset({"", "python", "python3", "py", "ipython", "pycon", "tool_code"})
 _MAX_LINES = 400
 
 
 def extract_code(said: str) -> str | None:
     """The code in `said`; None when there is none. Several Python blocks are one program."""
-    blocks = _fenced(said) or [match[1] for match in _TAG.findall(said)]
+    text = _THOUGHT.sub("", said.replace("\r\n", "\n"))
+    blocks = _fenced(text) or [match["body"] for tag in (_TAG, _LLAMA_TAG) for match in tag.finditer(text)]
     if blocks:
-        return _unprompted("\n\n".join(block.strip("\n") for block in blocks)).strip() or None
-    if _FENCE.search(said):  # fenced, but in another language
+        return _unprompted("\n\n".join(_flush(block) for block in blocks)).strip() or None
+    if _FENCE.search(text):  # fenced, but in another language
         return None
-    return _bare(_unprompted(said.strip().strip("`").strip()))
+    inline = _INLINE.fullmatch(text.strip())
+    return _bare(_unprompted(_flush(inline[1] if inline else text)))
 
 
-def _fenced(said: str) -> list[str]:
-    found = [(_language(match["tag"]), match["body"]) for match in _FENCE.finditer(said)]
-    return [body for language, body in found if language in _PYTHON and body.strip()]
+def _fenced(text: str) -> list[str]:
+    """The Python blocks; those without a language count when no block has one."""
+    found = [_block(match["tag"], match["body"]) for match in _FENCE.finditer(text)]
+    named = [body for language, body in found if language and language in _PYTHON and body.strip()]
+    return named or [body for language, body in found if not language and body.strip()]
 
 
-def _language(tag: str) -> str:
-    words = tag.strip().strip("{}.").lower().split()
-    return words[0] if words else ""
+def _block(tag: str, body: str) -> tuple[str, str]:
+    """Its language and its code, which may begin on the line of the fence."""
+    language, _, rest = tag.strip().strip("{}.").partition(" ")
+    begins = rest.strip() and not _ATTRIBUTE.match(rest.strip()) and is_program(rest)
+    return language.lower(), f"{rest.strip()}\n{body}" if begins else body
+
+
+def _flush(code: str) -> str:
+    return textwrap.dedent(code).strip("\n")
 
 
 def _unprompted(code: str) -> str:
@@ -46,7 +61,7 @@ def _bare(text: str) -> str | None:
     lines = text.split("\n")[:_MAX_LINES]
     for length in range(len(lines) - 1, 0, -1):
         for start in range(len(lines) - length + 1):
-            part = "\n".join(lines[start : start + length]).strip("\n")
+            part = _flush("\n".join(lines[start : start + length]))
             if is_program(part):
                 return part
         if length * (len(lines) - length) > _MAX_LINES * 10:

@@ -109,12 +109,17 @@ class CodeInterpreterQueryEngine(BaseQueryEngine):
         pandas_prompt: BasePromptTemplate | None = None,
         head: int = 5,
         synthesize_response: bool = False,
+        instruction_parser: Any = None,
+        output_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Self:
         """`PandasQueryEngine`'s call shape and defaults; the DataFrame is called `df` in the model's code.
 
-        The metadata also has `pandas_instruction_str` and `raw_pandas_output`.
+        `instruction_parser` and `output_kwargs` mean nothing here: whole programs run as they are. The metadata also
+        has `pandas_instruction_str` and `raw_pandas_output`.
         """
+        if instruction_parser is not None or output_kwargs:
+            _log.info("instruction_parser and output_kwargs are PandasQueryEngine's; they are not used here")
         engine = cls(
             interpreter, dataframes={"df": df}, code_prompt=pandas_prompt, instruction_str=instruction_str,
             sample_rows=head, synthesize_response=synthesize_response, **kwargs,
