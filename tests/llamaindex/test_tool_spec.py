@@ -11,6 +11,7 @@ import pytest
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
 
+from ci_integrations import CodeInterpreter
 from ci_integrations.errors import ConfigurationError
 from ci_integrations.llamaindex import CodeInterpreterToolSpec
 from ci_integrations.testing import ScriptedLLM, tool_call
@@ -88,6 +89,11 @@ def test_files_commands_and_reset(spec: CodeInterpreterToolSpec) -> None:
     spec.reset()
     assert "NameError" in str(spec.code_interpreter("kept")["error"])
     assert spec.read_file("note.txt") == "hello"
+
+
+def test_an_interpreter_in_the_place_of_azures_endpoint_is_not_ignored() -> None:
+    with pytest.raises(ConfigurationError, match="interpreter="):
+        CodeInterpreterToolSpec(CodeInterpreter())
 
 
 @pytest.mark.parametrize("packages", [[], ["--index-url=x"], ["a b"], [""]])

@@ -67,6 +67,8 @@ class CodeInterpreterToolSpec(BaseToolSpec):
         dataframes: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
+        if not isinstance(pool_management_endpoint, str | None):
+            raise ConfigurationError("the first argument is Azure's endpoint: name an interpreter, interpreter=...")
         if pool_management_endpoint or session_id:
             _log.info("pool_management_endpoint and session_id are Azure's; the sandbox is chosen by other options")
         if local_save_path and not Path(local_save_path).is_dir():
