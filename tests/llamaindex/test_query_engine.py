@@ -180,6 +180,8 @@ def test_pandas_query_engine_users_find_everything(engine: Make) -> None:
     assert str(response) == "Tokyo"
     assert response.metadata["pandas_instruction_str"] == "df['city'][df['population'].idxmax()]"
     assert response.metadata["raw_pandas_output"] == "Tokyo"
+    told = engine("df.population.max()", "df.population.mean()", "df.population.max() > 1", df=frame)
+    assert [str(told.query("?")) for _ in range(3)] == ["13960000", "8445000.0", "True"]
     asked = engine("df.city", "It is Tokyo.", df=frame, synthesize_response=True)
     assert str(asked.query("Which?")) == "It is Tokyo."
 
@@ -348,5 +350,11 @@ def test_an_engine_on_a_registry(local: str) -> None:
 def test_what_cannot_be_asked_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no such file"):
         CodeInterpreterQueryEngine(files=[tmp_path / "nope.csv"])
+    with pytest.raises(ConfigurationError, match=r"files=\['nope.csv'\]"):
+        CodeInterpreterQueryEngine(files="nope.csv")
+    with pytest.raises(ConfigurationError, match="dataframes={'orders'"):
+        CodeInterpreterQueryEngine(dataframes=CITIES)
+    with pytest.raises(ConfigurationError, match="'df' is not a DataFrame: list"):
+        CodeInterpreterQueryEngine.from_dataframe([1, 2])
     with pytest.raises(ConfigurationError, match="variable"):
         CodeInterpreterQueryEngine(dataframes={"two words": CITIES})

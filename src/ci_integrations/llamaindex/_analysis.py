@@ -7,6 +7,7 @@ steps with blocking or asynchronous parts. The query engine and the workflow liv
 from __future__ import annotations
 
 import asyncio
+import re
 import textwrap
 import threading
 from collections.abc import Generator
@@ -50,6 +51,8 @@ RESPONSE_SYNTHESIS_PROMPT = PromptTemplate(
     "Question: {query_str}\n\nThe program:\n{code}\n\nIts output:\n{output}\n\nAnswer:"
 )
 """Variables: `query_str`, `code`, `output`; by PandasQueryEngine's names `pandas_instructions`, `pandas_output`."""
+
+_SCALAR = re.compile(r"np\.(?:(?:u?int|float)\d+\(([^()]+)\)|(True|False)_)")
 
 NO_CODE = ExecutionError(name="NoCode", value="there was no Python program in the answer")
 NO_OUTPUT = ExecutionError(
@@ -218,9 +221,15 @@ def worded(analysis: Analysis, answer: Answer) -> Flow:
 
 def output_text(result: ExecutionResult) -> str:
     """What the program itself said, for an answer without synthesis."""
-    main = next((table_text(table) for table in result.tables if table.main), result.text or "")
+    main = next((table_text(table) for table in result.tables if table.main), _value(result.text or ""))
     said = "\n".join(part for part in (result.stdout.strip(), main.strip()) if part)
     return said or render_text(result)
+
+
+def _value(text: str) -> str:
+    """NumPy's `np.int64(3)` as the value it is, 3."""
+    scalar = _SCALAR.fullmatch(text)
+    return (scalar[1] or scalar[2]) if scalar else text
 
 
 def error_text(attempt: Attempt) -> str:

@@ -42,7 +42,9 @@ class Dataset:
         for path in self.files:
             if not Path(path).is_file():
                 raise ConfigurationError(f"no such file: {path}")
-        for name in self.frames:
+        for name, frame in self.frames.items():
+            if not hasattr(frame, "to_csv"):
+                raise ConfigurationError(f"{name!r} is not a DataFrame: {type(frame).__name__}")
             if not name.isidentifier() or keyword.iskeyword(name):
                 raise ConfigurationError(f"{name!r} cannot be a variable's name: call the DataFrame something else")
 
@@ -88,6 +90,20 @@ class Dataset:
                 remote, count = f"{REMOTE}/{path.stem}_{count}{path.suffix}", count + 1
             placed[remote] = local
         return placed
+
+
+def listed(files: Any) -> tuple[str | Path, ...]:
+    """`files=` as it was given; raises `ConfigurationError` for a single path."""
+    if isinstance(files, str | Path):
+        raise ConfigurationError(f"files takes a list: files=[{str(files)!r}]")
+    return tuple(files)
+
+
+def named(dataframes: Any) -> dict[str, Any]:
+    """`dataframes=` as it was given; raises `ConfigurationError` for frames without names."""
+    if dataframes is not None and not isinstance(dataframes, Mapping):
+        raise ConfigurationError("dataframes takes names: dataframes={'orders': frame}")
+    return dict(dataframes or {})
 
 
 def read_prepared(result: ExecutionResult) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ from llama_index.core.tools import QueryEngineTool, ToolMetadata, ToolOutput
 from ci_integrations.errors import QueryFailedError
 from ci_integrations.llamaindex import _analysis
 from ci_integrations.llamaindex._analysis import Analysis, Answer, Host
-from ci_integrations.llamaindex._dataset import Dataset
+from ci_integrations.llamaindex._dataset import Dataset, listed, named
 from ci_integrations.llamaindex._response import to_response
 from ci_integrations.llamaindex._sessions import Session, Sessions
 from ci_integrations.llamaindex.output import image_blocks
@@ -81,7 +81,7 @@ class CodeInterpreterQueryEngine(BaseQueryEngine):
     ) -> None:
         super().__init__(callback_manager or Settings.callback_manager)
         self.analysis = Analysis(
-            Dataset(tuple(files), dict(dataframes or {}), sample_rows),
+            Dataset(listed(files), named(dataframes), sample_rows),
             code_prompt or _analysis.CODE_PROMPT,
             repair_prompt or _analysis.REPAIR_PROMPT,
             response_synthesis_prompt or _analysis.RESPONSE_SYNTHESIS_PROMPT,

@@ -17,7 +17,7 @@ from workflows.resource import Resource
 
 from ci_integrations.llamaindex import _analysis
 from ci_integrations.llamaindex._analysis import Analysis, Answer, Host
-from ci_integrations.llamaindex._dataset import Dataset
+from ci_integrations.llamaindex._dataset import Dataset, listed, named
 from ci_integrations.llamaindex._response import to_response
 from ci_integrations.llamaindex._sessions import Sessions
 
@@ -69,8 +69,8 @@ class CodeInterpreterWorkflow(Workflow):
     ) -> None:
         super().__init__(timeout=timeout, verbose=verbose)
         self._llm = llm
-        self._files = tuple(files)
-        self._frames = dict(dataframes or {})
+        self._files = listed(files)
+        self._frames = named(dataframes)
         self._max_repairs = max_repairs
         self._synthesize_response = synthesize_response
         self._sessions = Sessions(interpreter, slot=_SLOT, options=options)
@@ -86,7 +86,7 @@ class CodeInterpreterWorkflow(Workflow):
     @step
     async def generate(self, ctx: Context, ev: StartEvent) -> ProgramWritten:
         """Load and describe the data; ask for a program."""
-        await ctx.store.set(_FILES, [str(path) for path in (*self._files, *ev.get("files", default=[]))])
+        await ctx.store.set(_FILES, [str(path) for path in (*self._files, *listed(ev.get("files", default=[])))])
         answer = Answer(question=str(ev.get("query")))
         return await self._written(ctx, _analysis.first_code, answer)
 
