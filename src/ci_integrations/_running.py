@@ -15,7 +15,7 @@ from ci_integrations._cell import OutputHandler, Received, status, with_addresse
 from ci_integrations._flow import Flow
 from ci_integrations._recovering import PROBE, PROBE_SECONDS, WHO, Attempt, Recovering
 from ci_integrations._session import Kernel
-from ci_integrations._telemetry import span
+from ci_integrations._telemetry import content, span
 from ci_integrations.errors import ConfigurationError, QueueTimeoutError
 from ci_integrations.recovery import BEFORE_THE_START, KERNEL_DEATH, KernelWasDeadError, StreamEndedError, classify
 from ci_integrations.results import ExecutionError, ExecutionResult, SandboxEvent
@@ -72,6 +72,7 @@ class Running(Recovering):
         with span("run", session=self.session.id, language=kernel.language) as said:
             result = yield from self._run(kernel, request)
             said["outcome"] = result.error.name if result.error else "ok"
+            said.update(content(code=request.code, stdout=result.stdout, stderr=result.stderr, text=result.text or ""))
             said["recovered"] = any(event.type == "state_lost" for event in result.events)
             said["bytes"] = len(result.stdout.encode()) + len(result.stderr.encode())
         self.session.last_result = result

@@ -1,4 +1,7 @@
-"""OpenTelemetry spans and metrics for create, run and recover, when its API package is installed. Never code or output.
+"""OpenTelemetry spans and metrics for create, run and recover, when its API package is installed.
+
+Code and output are left out, unless OpenTelemetry's own variable `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`
+is `true`.
 
 Spans are not made current: a flow's steps may run in different contexts.
 """
@@ -6,12 +9,14 @@ Spans are not made current: a flow's steps may run in different contexts.
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 SCOPE = "ci_integrations"
+_MOST_CONTENT = 10_000
 
 
 @functools.cache
@@ -51,6 +56,12 @@ def span(operation: str, **attributes: Any) -> Iterator[dict[str, Any]]:
         current.set_attributes(_named(said) | {f"{SCOPE}.outcome": outcome})
         current.end()
         duration.record(time.monotonic() - began, {"operation": operation, "outcome": outcome})
+
+
+def content(**texts: str) -> dict[str, str]:
+    """Code and output for a span, each cut to 10,000 characters; nothing unless it was asked for."""
+    asked = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").lower() == "true"
+    return {name: text[:_MOST_CONTENT] for name, text in texts.items()} if asked else {}
 
 
 def count_loss(backend: str | None) -> None:

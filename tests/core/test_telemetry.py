@@ -69,6 +69,17 @@ def test_every_create_run_and_recovery_has_a_span(service: FakeE2B, recorder: Re
     assert len(recorder.durations) == len(recorder.spans)
 
 
+def test_code_and_output_are_in_it_when_opentelemetrys_own_variable_says_so(
+    service: FakeE2B, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
+    with CodeInterpreter(**service.options) as it:
+        it.run("print('out')\n6 * 7")
+    said = recorder.spans[0].attributes
+    assert said["ci_integrations.code"] == "print('out')\n6 * 7"
+    assert (said["ci_integrations.stdout"], said["ci_integrations.text"]) == ("out\n", "42")
+
+
 def test_the_real_api_is_used_when_it_is_there_and_missed_by_nobody(
     service: FakeE2B, monkeypatch: pytest.MonkeyPatch
 ) -> None:
