@@ -207,7 +207,7 @@ def test_time_is_the_clocks_that_was_given(registry: Any, service: FakeE2B) -> N
 def test_prewarming_makes_the_sandbox_before_the_first_cell(registry: Any, service: FakeE2B) -> None:
     sessions = registry()
     sessions.prewarm("a")
-    eventually(lambda: len(service.alive) == 1)
+    eventually(lambda: sessions.session("a").sandbox_id is not None)
     events: list[str] = []
     sessions.session("a").run("1", on_output=lambda event: events.append(event.kind))
     assert events == ["result"]
