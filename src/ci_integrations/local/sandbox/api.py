@@ -196,3 +196,11 @@ class EngineError(Exception):
 
 class InterpreterError(EngineError):
     """The Python for the sandboxes does not work, at whatever level."""
+
+
+class PreloadError(InterpreterError):
+    """A module starts a thread when it is imported: a process with threads cannot be forked safely."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(f"a preloaded module started a thread: {module}")
+        self.module = module

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ci_integrations.local.sandbox import cgroups, interpreters, levels
-from ci_integrations.local.sandbox.api import EngineError, Level, Limits, SandboxSpec
+from ci_integrations.local.sandbox.api import EngineError, Level, Limits, PreloadError, SandboxSpec
 from ci_integrations.local.sandbox.sandboxes import LocalSandbox
 from ci_integrations.local.sandbox.sources import Source
 
@@ -35,7 +35,8 @@ async def start_engine(
 ) -> LocalEngine:
     """An engine at the named level, or at the strongest that passes its trial run; "none" only by name.
 
-    `preload`: modules that every sandbox has loaded already; those that are not installed are left out. `pool`:
+    `preload`: modules that every sandbox has loaded already; those that are not installed, or that start threads, are
+    left out. `pool`:
     sandboxes kept ready, each about 6 MiB. `python`: an interpreter or the folder of a virtual environment, with
     IPython; None: the one that runs this. `packages`: folders of packages that come before its own, named
     `site-packages`. Raises EngineError, naming what failed and what mends it.
@@ -44,7 +45,15 @@ async def start_engine(
         _log.warning('isolation="none": the code can do everything that you can do on this machine')
     _raise_descriptors()
     interpreter = await interpreters.find(python, packages)
-    level, source, why_not_stronger = await levels.choose(isolation, preload, interpreter)
+    while True:
+        try:
+            level, source, why_not_stronger = await levels.choose(isolation, preload, interpreter)
+            break
+        except PreloadError as error:
+            if error.module not in preload:
+                raise
+            _log.warning("%s; not preloaded: sandboxes import it themselves, which takes longer", error)
+            preload = [name for name in preload if name != error.module]
     _log.info("local sandboxes at level %s%s", level, f" ({why_not_stronger})" if why_not_stronger else "")
     engine = LocalEngine(level, source, why_not_stronger, pool, lambda: levels.start(level, preload, interpreter))
     engine.refill()

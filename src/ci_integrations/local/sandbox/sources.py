@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ci_integrations.local.sandbox import wire
-from ci_integrations.local.sandbox.api import EngineError, Level, Limits
+from ci_integrations.local.sandbox.api import EngineError, Level, Limits, PreloadError
 from ci_integrations.local.sandbox.folders import make_folder, remove_tree
 from ci_integrations.local.sandbox.interpreters import Interpreter
 from ci_integrations.local.sandbox.packets import Packets
@@ -99,9 +99,7 @@ class Zygote:
             case "ready":
                 self._ready.set_result(None)
             case "broken":
-                error = message["error"]
-                broken = self._interpreter.broken(error) if message.get("interpreter") else EngineError(error)
-                self._ready.set_exception(broken)
+                self._ready.set_exception(self._broken(message))
             case "created":
                 self._created(message, fds[0])
             case "failed":
@@ -110,6 +108,12 @@ class Zygote:
                 _reject(future, EngineError(message["error"]))
             case "gone":
                 self._gone(message["pid"])
+
+    def _broken(self, message: wire.Message) -> EngineError:
+        if module := message.get("module"):
+            return PreloadError(module)
+        error = message["error"]
+        return self._interpreter.broken(error) if message.get("interpreter") else EngineError(error)
 
     def _created(self, message: wire.Message, pidfd: int) -> None:
         channel, future = self._wanted.pop(message["id"])

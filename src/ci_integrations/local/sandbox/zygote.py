@@ -5,7 +5,7 @@ one packet socket as its standard input: whatever is in its memory can be read i
 socket closes, and every agent ends with it.
 
     host → zygote   {level, preload, folder}, once; then create {id} + the agent's end of its channel
-    zygote → host   ready or broken {error, interpreter}; created {id, pid} + pidfd, or failed {id, error}
+    zygote → host   ready or broken {error, interpreter, module}; created {id, pid} + pidfd, or failed {id, error}
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import threading
 from typing import Any, Final, Protocol
 
 from ci_integrations.local.sandbox import wire
-from ci_integrations.local.sandbox.api import EngineError
+from ci_integrations.local.sandbox.api import EngineError, PreloadError
 
 _KERNEL: Final = "ci_integrations.local.sandbox.kernel"
 _NEEDED_SOON: Final = {"matplotlib.pyplot": ("matplotlib.backends.backend_agg", "IPython.core.pylabtools")}
@@ -40,7 +40,8 @@ def main() -> None:
     try:
         preload(config["preload"])
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the code of packages: reported
-        wire.send(host, {"op": "broken", "error": f"{type(error).__name__}: {error}", "interpreter": True})
+        said = {"error": f"{type(error).__name__}: {error}", "interpreter": True, "module": _culprit(error)}
+        wire.send(host, {"op": "broken", **said})
         return
     try:
         level = _level(config)
@@ -84,11 +85,20 @@ def preload(modules: list[str]) -> None:
         for each in (name, *_NEEDED_SOON.get(name, ())):
             if _installed(each):
                 importlib.import_module(each)
+        _check_threads(name)
     kernel.warm_up()
-    if threading.active_count() != 1 or len(os.listdir("/proc/self/task")) != 1:  # noqa: PTH208
-        raise OSError(f"a preloaded module started a thread: {', '.join(modules)}")
+    _check_threads("")
     gc.collect()
     gc.freeze()
+
+
+def _check_threads(module: str) -> None:
+    if threading.active_count() != 1 or len(os.listdir("/proc/self/task")) != 1:  # noqa: PTH208
+        raise PreloadError(module)
+
+
+def _culprit(error: BaseException) -> str | None:
+    return error.module or None if isinstance(error, PreloadError) else None
 
 
 def _installed(name: str) -> bool:
