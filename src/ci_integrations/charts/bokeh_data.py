@@ -117,7 +117,8 @@ def kept(doc: Document, raw: Any, data: dict[str, Any], n: int) -> set[int]:
     if name == "InversionFilter":
         return whole - kept(doc, doc.get(model, "operand"), data, n)
     parts = [kept(doc, part, data, n) for part in doc.get(model, "operands") or []]
-    return {"IntersectionFilter": whole.intersection, "UnionFilter": set().union}[name](*parts)
+    empty: set[int] = set()
+    return {"IntersectionFilter": whole.intersection, "UnionFilter": empty.union}[name](*parts)
 
 
 class Columns:

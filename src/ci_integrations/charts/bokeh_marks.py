@@ -15,7 +15,7 @@ _ON_AXIS = {
 }
 
 
-def annotations(doc: Document, figure: dict[str, Any]) -> list[Entry]:
+def beside(doc: Document, figure: dict[str, Any]) -> list[Entry]:
     """Spans as rules, bands as bands, whiskers as error bars of their own."""
     sides = ("center", "left", "right", "above", "below", "renderers")
     models = [doc.model(raw) for side in sides for raw in doc.get(figure, side) or []]

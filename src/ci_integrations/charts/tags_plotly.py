@@ -86,7 +86,7 @@ def scatter(trace: dict[str, Any], layout: dict[str, Any]) -> dict[str, Any]:
     extra = _errors(trace, "y", y) | _errors(trace, "x", x) | _marker(trace)
     if mode == "none" and kind == "scatter":
         kind = "area"
-    found = {"kind": kind, "x": x, "y": y, "extra": extra}
+    found: dict[str, Any] = {"kind": kind, "x": x, "y": y, "extra": extra}
     if trace.get("fill") == "toself" and (half := _mirrored(x)):
         return found | _between(x[:half], y[:half], y[half:][::-1])
     if trace.get("fill") == "tonexty" and not trace.get("stackgroup"):

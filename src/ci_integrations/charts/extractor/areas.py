@@ -61,6 +61,9 @@ def _fill(found: Found, collection: Any, data: dict[str, Any]) -> None:
     if data["where"] is not None:
         keep = np.ravel(np.asarray(data["where"], bool))
         at, one, two = at[keep], one[keep], two[keep]
+    if not np.any(np.isfinite(one) & np.isfinite(two)):
+        found.take([collection])  # seaborn's interval around single observations: nothing is drawn
+        return
     flat = not np.any(np.nan_to_num(two)) or not np.any(np.nan_to_num(one))
     high, low = (one, two) if flat and not np.any(np.nan_to_num(two)) else (np.fmax(one, two), np.fmin(one, two))
     if flat and np.any(np.nan_to_num(two)):

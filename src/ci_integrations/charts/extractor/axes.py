@@ -105,7 +105,7 @@ class Axis:
 
     def describe(self) -> dict[str, Any]:
         """The axis as the schema has it."""
-        label = text_of(getattr(self.axis, "label", None))
+        label = text_of(getattr(self.axis, "label", None)) if self.axis.get_visible() else None
         low, high = sorted(float(v) for v in self.axis.get_view_interval())
         match = _UNIT.search(label or "")
         found: dict[str, Any] = {"label": label, "scale": self.scale}

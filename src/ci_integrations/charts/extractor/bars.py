@@ -13,10 +13,10 @@ def read(found: Found) -> None:
     for container in list(found.ax.containers):
         if type(container).__name__ == "BarContainer" and any(patch.axes is found.ax for patch in container.patches):
             _container(found, container)
-    for patch in list(found.ax.patches):
-        note = tag_of(patch)
-        if id(patch) not in found.done and note is not None and note.kind == "histogram":
-            _histogram(found, note, [patch])
+    for artist in [*found.ax.patches, *found.ax.lines, *found.ax.collections]:
+        note = tag_of(artist)
+        if id(artist) not in found.done and note is not None and note.kind == "histogram":
+            _histogram(found, note, [artist])
     _loose(found)
     _merge_single(found)
 
@@ -83,6 +83,7 @@ def _clean(values: Any) -> Any:
 
 
 def _histogram(found: Found, note: Any, patches: list[Any], name: str | None = None) -> None:
+    """The bins of one `hist` call or of seaborn's, whatever artists drew them."""
     import numpy as np
 
     edges, counts = note.data["edges"], note.data["counts"]
@@ -100,7 +101,11 @@ def _histogram(found: Found, note: Any, patches: list[Any], name: str | None = N
 
 
 def _fill_color(patch: Any) -> Any:
+    if not hasattr(patch, "get_facecolor"):
+        return patch.get_color()
     face = patch.get_facecolor()
+    if getattr(face, "ndim", 1) == 2:
+        return face[0] if len(face) else None
     return face if face[3] > 0 else patch.get_edgecolor()
 
 

@@ -23,7 +23,7 @@ def read(found: Found) -> None:  # noqa: C901 - one line per kind of artist
             _hexbin(found, collection)
         elif note is not None and note.kind == "stream":
             _stream(found, collection, note.data)
-        elif kind == "QuadMesh":
+        elif kind in ("QuadMesh", "PolyQuadMesh"):
             _mesh(found, collection)
         elif kind in ("PathCollection", "CircleCollection", "RegularPolyCollection"):
             _scatter(found, collection)

@@ -90,7 +90,8 @@ def patch_axes(module: ModuleType) -> None:
     for name, after in {
         "hist": _hist, "bxp": _bxp, "violinplot": _violinplot, "violin": _violin, "pie": _pie,
         "stackplot": _stackplot, "fill_between": _fill, "fill_betweenx": _fill_x, "contour": _contour,
-        "contourf": _contour, "tricontour": _contour, "tricontourf": _contour, "pcolormesh": _mesh, "hexbin": _hexbin,
+        "contourf": _contour, "tricontour": _contour, "tricontourf": _contour, "pcolormesh": _mesh, "pcolor": _mesh,
+        "hexbin": _hexbin,
         "axhline": _rule("y", "y"), "axvline": _rule("x", "x"), "axhspan": _span("y", "ymin", "ymax"),
         "axvspan": _span("x", "xmin", "xmax"), "axline": _axline, "broken_barh": _broken, "streamplot": _stream,
         "eventplot": _events, "bar_label": _nothing, "ecdf": _nothing, "fill": _polygons,
@@ -228,6 +229,7 @@ def _fill(self: Any, a: dict[str, Any], result: Any) -> None:
         one=_copy(a["y1"]),
         two=_copy(a["y2"]),
         where=_copy(a["where"]),
+        step=a.get("step"),
         horizontal=False,
     )
 
@@ -240,6 +242,7 @@ def _fill_x(self: Any, a: dict[str, Any], result: Any) -> None:
         one=_copy(a["x1"]),
         two=_copy(a["x2"]),
         where=_copy(a["where"]),
+        step=a.get("step"),
         horizontal=True,
     )
 

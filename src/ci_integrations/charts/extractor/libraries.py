@@ -89,6 +89,8 @@ def _histogram(self: Any, a: dict[str, Any], result: Any) -> None:
     import numpy as np
 
     for ax in {id(ax): ax for ax in _axes_of(self)}.values():
+        if a.get("element") == "step":
+            _outlines(ax)
         for container in ax.containers:
             patches = list(getattr(container, "patches", ()))
             if not patches or tag_of(patches[0]) is not None:
@@ -100,6 +102,26 @@ def _histogram(self: Any, a: dict[str, Any], result: Any) -> None:
             if np.allclose(box[:, 0] + box[:, 1], edges[1:]):
                 tag("histogram", patches, counts=box[:, 2], edges=edges, container=container,
                     orientation="horizontal" if horizontal else "vertical", stacked=False)  # fmt: skip
+
+
+def _outlines(ax: Any) -> None:
+    """Histograms as outlines, filled or not: steps over the edges, whose last height stands twice."""
+    import numpy as np
+
+    found = []
+    for artist in ax.collections:
+        note = tag_of(artist)
+        if note is not None and note.kind == "fill" and note.data["step"] == "post":
+            edges, base, top = (np.asarray(note.data[key], float) for key in ("at", "one", "two"))
+            found.append((artist, edges, top - base, bool(note.data["horizontal"])))
+    for line in ax.lines:
+        style = str(line.get_drawstyle())
+        if tag_of(line) is None and style in ("steps-post", "steps-pre"):
+            x, y = (np.asarray(values, float) for values in line.get_data())
+            found.append((line, y, x, True) if style == "steps-pre" else (line, x, y, False))
+    for artist, edges, counts, lying in found:
+        tag("histogram", [artist], counts=counts[:-1], edges=edges, container=None, stacked=False,
+            orientation="horizontal" if lying else "vertical")  # fmt: skip
 
 
 def _axes_of(self: Any) -> list[Any]:

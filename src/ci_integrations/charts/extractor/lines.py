@@ -171,6 +171,8 @@ def _segments(found: Found, collection: Any) -> None:
     import numpy as np
 
     note = tag_of(collection)
+    if note is not None and note.kind == "stream":
+        return
     if note is not None and note.kind == "tree":
         found.take([collection])
         found.lack("the dendrogram is not read; its order is that of the map beside it")

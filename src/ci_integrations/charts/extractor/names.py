@@ -40,18 +40,22 @@ def give(found: Found, legend: dict[str, str | None]) -> None:
     """Name the unnamed by colour, where that is certain."""
     if not legend:
         return
+    owned = {raw.name for raw in found.series if raw.name}
     found.series = [part for raw in found.series for part in _split(raw, legend)]
-    taken = {(raw.kind, raw.name) for raw in found.series if raw.name}
-    for raw in found.series:
+    nameless = [raw for raw in found.series if not raw.name and raw.kind in _NAMED]
+    for raw in nameless:
         name = legend.get(raw.color or "")
-        if raw.name or raw.kind not in _NAMED or not name or (raw.kind, name) in taken:
-            continue
-        rivals = [o for o in found.series if o.kind == raw.kind and o.color == raw.color and not o.name]
-        if len(rivals) == 1 and _one_color(raw):
+        if not name or name in owned:
+            continue  # an artist with that label stands behind the entry
+        rivals = [other for other in nameless if other.kind == raw.kind and other.color == raw.color]
+        if (len(rivals) == 1 or raw.kind == "scatter") and _one_color(raw):
             raw.name = name
 
 
 def _one_color(raw: Raw) -> bool:
+    if raw.kind == "scatter":
+        colors = raw.flags.get("point_colors", ())
+        return "color" not in raw.extra and len({hex_color(color) for color in colors}) <= 1
     if raw.kind != "bar":
         return True
     return len({hex_color(patch.get_facecolor()) for patch in raw.artists if hasattr(patch, "get_facecolor")}) == 1

@@ -15,9 +15,18 @@ _LOOSE = ("line", "step", "scatter", "stem", "errorbar", "area", "band")
 def categories(plane: dict[str, Axis], found: Found) -> None:
     """Tick labels written by hand are categories when the marks stand at those ticks."""
     for which, axis in plane.items():
-        labels = axis.candidates() or _box_labels(axis, which, found)
+        labels = _cell_labels(which, found) or axis.candidates() or _box_labels(axis, which, found)
         if labels and _fit(labels, which, found):
             axis.adopt(labels)
+
+
+def _cell_labels(which: str, found: Found) -> dict[float, str]:
+    """A heat map that knows the names of all its rows or columns, of which the ticks may show a few."""
+    for raw in found.series:
+        names = raw.flags.get(f"{which}_labels") if raw.kind == "heatmap" else None
+        if names:
+            return dict(zip(getattr(raw, which).tolist(), names, strict=False))
+    return {}
 
 
 def _box_labels(axis: Axis, which: str, found: Found) -> dict[float, str]:
