@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from ci_integrations.charts import columns
@@ -117,8 +118,11 @@ def kept(doc: Document, raw: Any, data: dict[str, Any], n: int) -> set[int]:
     if name == "InversionFilter":
         return whole - kept(doc, doc.get(model, "operand"), data, n)
     parts = [kept(doc, part, data, n) for part in doc.get(model, "operands") or []]
-    empty: set[int] = set()
-    return {"IntersectionFilter": whole.intersection, "UnionFilter": empty.union}[name](*parts)
+    joins: dict[str, Callable[..., set[int]]] = {
+        "IntersectionFilter": whole.intersection,
+        "UnionFilter": set[int]().union,
+    }
+    return joins[name](*parts)
 
 
 class Columns:
