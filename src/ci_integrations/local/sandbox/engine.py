@@ -41,6 +41,9 @@ async def start_engine(
     IPython; None: the one that runs this. `packages`: folders of packages that come before its own, named
     `site-packages`. Raises EngineError, naming what failed and what mends it.
     """
+    known = ("auto", *levels.STRONGEST_FIRST, "none")
+    if isolation not in known:
+        raise EngineError(f"there is no isolation {isolation!r}; there are {', '.join(known)}")
     if isolation == "none":
         _log.warning('isolation="none": the code can do everything that you can do on this machine')
     _raise_descriptors()
