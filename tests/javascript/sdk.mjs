@@ -1,7 +1,7 @@
 // E2B's unmodified JavaScript SDK against our local server: everything a user of it would do first.
 // Run by test_javascript_sdk.py, which sets E2B_API_URL, E2B_SANDBOX_URL and E2B_API_KEY. Prints one line for each check.
 import assert from 'node:assert/strict'
-import { Sandbox } from '@e2b/code-interpreter'
+import { Sandbox, TimeoutError } from '@e2b/code-interpreter'
 
 const checks = []
 const check = (name, work) => checks.push([name, work])
@@ -80,6 +80,39 @@ check('commands', async () => {
   await sandbox.commands.sendStdin(handle.pid, 'hello\n')
   assert.ok((await sandbox.commands.list()).some((p) => p.pid === handle.pid))
   assert.equal(await sandbox.commands.kill(handle.pid), true)
+})
+check('a terminal has the size it was given', async () => {
+  let shown = ''
+  const decoder = new TextDecoder()
+  const terminal = await sandbox.pty.create({ cols: 80, rows: 24, onData: (data) => (shown += decoder.decode(data)) })
+  await sandbox.pty.resize(terminal.pid, { cols: 100, rows: 30 })
+  await sandbox.pty.sendInput(terminal.pid, new TextEncoder().encode('stty size; exit\n'))
+  await terminal.wait()
+  assert.match(shown, /30 100/)
+})
+check('a watched directory tells its changes', async () => {
+  let told
+  const change = new Promise((resolve) => (told = resolve))
+  const watcher = await sandbox.files.watchDir('a', (event) => told(event.name))
+  await sandbox.files.write('a/new.txt', 'x')
+  assert.equal(await change, 'new.txt')
+  await watcher.stop()
+})
+check('signed URLs need no header', async () => {
+  await sandbox.files.write('signed.txt', 'seen')
+  const url = await sandbox.downloadUrl('signed.txt', { useSignatureExpiration: 60 })
+  assert.equal(await (await fetch(url)).text(), 'seen')
+})
+check('a kill in the middle of a cell and of a command is told within a second', async () => {
+  for (const work of [(s) => s.runCode('import time; time.sleep(60)'), (s) => s.commands.run('sleep 60')]) {
+    const doomed = await Sandbox.create({ timeoutMs: 60_000 })
+    const running = assert.rejects(work(doomed), TimeoutError)
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    const start = Date.now()
+    await doomed.kill()
+    await running
+    assert.ok(Date.now() - start < 1000)
+  }
 })
 check('pause and resume keep memory and files', async () => {
   await sandbox.runCode('kept = "yes"')

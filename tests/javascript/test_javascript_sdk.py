@@ -35,4 +35,4 @@ def test_the_javascript_sdk_works_against_the_local_server() -> None:
         ["node", "sdk.mjs"], cwd=HERE, env=envs, capture_output=True, text=True, timeout=120, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.count("\nok ") + run.stdout.startswith("ok ") == 12
+    assert run.stdout.count("\nok ") + run.stdout.startswith("ok ") == 16
