@@ -109,6 +109,18 @@ async def test_silence_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -
     stop.set()
 
 
+async def test_transfers_that_never_end_keep_nobody_waiting_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_client, "CROWDED_SECONDS", 0.1)
+    monkeypatch.setattr(worker_client, "MAX_CHANNELS", 2)
+    worker = FileWorker(LyingSandbox(says(frame({"entry": ENTRY}))))  # type: ignore[arg-type]
+    request: dict[str, object] = {"op": "read", "path": "x"}
+    async with worker.channel(request), worker.channel(request):
+        with pytest.raises(FileError, match="2 transfers are under way"):
+            await worker.stat("x")
+    assert (await worker.stat("x")).size == 1
+    worker.close()
+
+
 async def test_what_is_no_socket_is_not_taken_for_a_connection() -> None:
     def passes_a_file(channel: socket.socket) -> None:
         with open(os.devnull) as file:  # noqa: PTH123

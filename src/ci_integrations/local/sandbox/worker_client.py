@@ -22,6 +22,8 @@ from ci_integrations.local.sandbox.api import Child, Entry, Sandbox
 MAX_FRAME = 64 << 20
 MAX_CHANNELS = 64
 ANSWER_SECONDS = 60.0
+CROWDED_SECONDS = 15.0
+"""How long a request waits for one of the channels."""
 CHUNK = 256 * 1024
 ENTRY = Entry("ci_integrations.local.sandbox.worker:main", {"guarded": True})
 """Out of reach of the sandbox's other processes: who holds a socket that it passes out could make the server block."""
@@ -190,8 +192,8 @@ class FileWorker:
 
     @asynccontextmanager
     async def channel(self, request: dict[str, object]) -> AsyncIterator[Channel]:
-        """A request under way; leaving the block gives it up."""
-        async with self._free:
+        """A request under way; leaving the block gives it up. FileError when all channels stay taken."""
+        async with self._place():
             ours, theirs = socket.socketpair()
             try:
                 ours.settimeout(0)
@@ -202,6 +204,18 @@ class FileWorker:
                 yield channel
             finally:
                 ours.close()
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(CROWDED_SECONDS):
+                await self._free.acquire()
+        except TimeoutError:
+            raise FileError("too_many", f"{MAX_CHANNELS} transfers are under way in this sandbox; end some") from None
+        try:
+            yield
+        finally:
+            self._free.release()
 
     async def _pass(self, end: socket.socket) -> None:
         control = await self._control()

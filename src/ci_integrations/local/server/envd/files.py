@@ -21,7 +21,7 @@ from ci_integrations.local.server.http import Exchange, HttpError
 if TYPE_CHECKING:
     from ci_integrations.local.server.records import Record
 
-STATUS = {"not_found": 404, "invalid": 400, "denied": 403, "no_space": 507, "too_many": 400, "unsupported": 501}
+STATUS = {"not_found": 404, "invalid": 400, "denied": 403, "no_space": 507, "too_many": 429, "unsupported": 501}
 
 
 async def serve(record: Record, exchange: Exchange) -> None:
