@@ -20,7 +20,7 @@ DIFFERENT = {
     "cwd_ctx_tmp": "CPython 3.11 is python311.zip",
     "exc_system_exit_0": "the line number inside IPython",
     "exc_exception_group": "line numbers and 3.13's carets",
-    "syntax_warning": "3.13 words it differently, and the reference compiles a cell three times",
+    "syntax_warning": "3.13 words it differently",
     "result_audio": "line numbers inside IPython",
     "exc_in_thread": "3.13's threading, and a thread's number",
 }
