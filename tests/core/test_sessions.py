@@ -79,9 +79,10 @@ def test_the_least_recently_used_gives_way_and_hears_about_it_later(registry: An
     sessions = registry(max_sessions=2)
     for key in ("a", "b"):
         sessions.session(key).run(f"{key} = 1")
+    leaving = sessions.session("b")  # asking the registry again would make room for it
     sessions.session("a").run("1")
     sessions.session("c").run("c = 1")
-    eventually(lambda: sessions.session("b").sandbox_id is None)
+    eventually(lambda: leaving.sandbox_id is None)
     assert sessions.session("a").run("a").text == "1"
     (event,) = sessions.session("b").run("1").events
     assert (event.type, event.lost) == ("state_lost", ("b",))
