@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ci_integrations._cell import OutputHandler, Received, status, with_addresses
 from ci_integrations._flow import Flow
 from ci_integrations._recovering import PROBE, PROBE_SECONDS, WHO, Attempt, Recovering
-from ci_integrations._session import Kernel
+from ci_integrations._session import Kernel, check_envs
 from ci_integrations._telemetry import content, span
 from ci_integrations.errors import ConfigurationError, QueueTimeoutError
 from ci_integrations.recovery import BEFORE_THE_START, KERNEL_DEATH, KernelWasDeadError, StreamEndedError, classify
@@ -43,6 +43,15 @@ class Request:
     tool_call_id: str | None = None
     replayable: bool = False
 
+    def __post_init__(self) -> None:
+        if self.language is not None and not isinstance(self.language, str):
+            raise ConfigurationError(f'language= is a name such as "python", not {self.language!r}')
+        if self.context is not None and self.language:
+            raise ConfigurationError("give context= or language=, not both: a context has its language")
+        if self.on_output is not None and not callable(self.on_output):
+            raise ConfigurationError(f"on_output= is a function that takes an OutputEvent, not {self.on_output!r}")
+        check_envs(self.envs)
+
 
 class Running(Recovering):
     """Cells."""
@@ -51,10 +60,6 @@ class Running(Recovering):
         """Run one cell and say what happened. See `CodeInterpreter.run`."""
         session = self.session
         session.check_usable()
-        if request.context is not None and request.language:
-            raise ConfigurationError("give context= or language=, not both: a context has its language")
-        if request.context is not None and not hasattr(request.context, "id"):
-            raise ConfigurationError("context= is what create_context() or list_contexts() gave")
         kernel = session.kernel(request.language, request.context)
         if not (yield partial(self.io.acquire, kernel.lock, session.options.queue_timeout)):
             raise QueueTimeoutError(f"other cells held this session for {session.options.queue_timeout} s; nothing ran")
@@ -119,7 +124,7 @@ class Running(Recovering):
             yield from self.prepare(kernel)
 
     def prepare(self, kernel: Kernel) -> Flow[None]:
-        """Our hidden first cell in a Python kernel: its process id, and in the cloud the chart extractor."""
+        """Our hidden first cell in a Python kernel: its process id, and the chart extractor."""
         if kernel.stale:
             context = partial(self.sandbox.create_code_context, kernel.context.cwd, kernel.language)
             kernel.context, kernel.stale = (yield from self.call(context)), False
@@ -137,13 +142,13 @@ class Running(Recovering):
         return self.call(run, timeout=PROBE_SECONDS)
 
     def _first_code(self) -> Flow[str]:
-        """The hidden cell; in the cloud it loads the extractor, whose source is written there once per sandbox."""
+        """The hidden cell. It switches the extractor on; in the cloud its source is written there once per sandbox."""
         session = self.session
-        if session.backend == "local" or not session.options.inject_extractor:
+        if not session.options.inject_extractor:
             return PROBE
         from ci_integrations.charts import extractor
 
-        if session.injected != session.sandbox_id:
+        if session.backend != "local" and session.injected != session.sandbox_id:
             files = [{"path": path, "data": text} for path, text in extractor.source_files().items()]
             yield from self.call(self.sandbox.files.write_files, files)
             session.injected = session.sandbox_id

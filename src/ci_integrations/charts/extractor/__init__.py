@@ -52,12 +52,13 @@ def bootstrap_code() -> str:
 
 
 def enter(shell: Any) -> None:
-    """What `bootstrap_code` calls: install everything and take the bootstrap cell out of the count and history.
+    """What `bootstrap_code` calls: install everything and take the bootstrap cell out of the count and history."""
+    install(shell, full=True)
+    forget_cell(shell)
 
-    A kernel that has the extractor already, as the local one does, keeps it as it was asked for: full or not.
-    """
+
+def forget_cell(shell: Any) -> None:
+    """Take the running cell out of the count and history, and leave everything else as it is."""
     from . import kernel
 
-    if STATE.shell is not shell:
-        install(shell, full=True)
     kernel.forget_cell(shell)

@@ -32,7 +32,7 @@ def prepare() -> KernelShell:
     if KernelShell.initialized():
         return KernelShell.instance()
     shell = make_shell()
-    kernel_formats.hook_pillow(shell)
+    kernel_formats.hook_pillow()
     return shell
 
 

@@ -51,7 +51,6 @@ def add_formatters(shell: Any) -> None:
 def install_full_extractor(shell: Any) -> None:
     """Everything the code draws, saves and writes is reported, as an interpreter injects it into a cloud kernel."""
     extractor.install(shell, full=True)
-    shell.reports_figures = True
 
 
 def json_value(value: Any, depth: int = frames.MAX_JSON_DEPTH, *, strict: bool = False) -> Any:
@@ -160,7 +159,7 @@ def _add_json(bundle: Bundle, mime: str, payload: Any) -> None:
             bundle[mime] = value
 
 
-def hook_pillow(shell: Any) -> None:
+def hook_pillow() -> None:
     """A picture that user code saves under a name or shows is displayed too, as in the reference.
 
     Not the one that matplotlib saves for `savefig`, where the extractor reports the figure itself.
@@ -174,7 +173,7 @@ def hook_pillow(shell: Any) -> None:
 
     def save_and_display(self: Any, fp: Any, format: Any = None, **params: Any) -> None:
         caller = str(sys._getframe(1).f_globals.get("__name__"))  # noqa: SLF001 - the only way to know
-        if isinstance(fp, str) and not (shell.reports_figures and caller.startswith("matplotlib.")):
+        if isinstance(fp, str) and not (extractor.STATE.full and caller.startswith("matplotlib.")):
             show_it(self)
         save(self, fp, format, **params)
 

@@ -116,7 +116,6 @@ class KernelShell(InteractiveShell):
     kernel = traitlets.Any()
     exiting = False
     showed_error = False
-    reports_figures = False
     interrupted = False
     """Set when a SIGINT was turned into a cancellation, so that the error still reads KeyboardInterrupt."""
 
