@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from ci_integrations._version import __version__
 
+TYPE_CHECKING = False  # `typing` alone would cost more than everything else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter
     from ci_integrations.results import ExecutionResult
 
