@@ -46,7 +46,14 @@ def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
 
 
 def _key(key: Any) -> str:
-    return text(key) if isinstance(key, str) else text(str(key))
+    return text(key) if isinstance(key, str) else _words(key)
+
+
+def _words(value: Any) -> str:
+    try:
+        return text(str(value))
+    except Exception:  # noqa: BLE001 - it does not know its own string form
+        return f"<{type(value).__name__}>"
 
 
 def _foreign(value: Any, depth: int) -> Any:
@@ -58,4 +65,4 @@ def _foreign(value: Any, depth: int) -> Any:
                 return plain(method(), depth - 1)
             except Exception:  # noqa: BLE001 - a foreign object's own fault; its string form is still true
                 break
-    return text(str(value))
+    return _words(value)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ci_integrations._json import plain
+from ci_integrations._json import MAX_DEPTH, plain
 from ci_integrations.charts.model import Chart
 
 if TYPE_CHECKING:
@@ -31,19 +31,24 @@ class Value(BaseModel):
         frozen=True, extra="ignore", populate_by_name=True, serialize_by_alias=True, ser_json_inf_nan="null"
     )
 
+    _depth: ClassVar[int] = MAX_DEPTH
+    """What holds other types is deeper than they are: no level cuts what a level below it has let pass."""
+
     @model_validator(mode="before")
     @classmethod
     def _json_safe(cls, data: Any) -> Any:
-        return {key: _plain_or_model(value) for key, value in data.items()} if isinstance(data, dict) else data
+        if not isinstance(data, dict):
+            return data
+        return {key: _plain_or_model(value, cls._depth) for key, value in data.items()}
 
 
-def _plain_or_model(value: Any) -> Any:
+def _plain_or_model(value: Any, depth: int) -> Any:
     """Plain JSON, but typed models and sequences of them pass as they are."""
     if isinstance(value, BaseModel):
         return value
     if isinstance(value, (list, tuple)) and any(isinstance(item, BaseModel) for item in value):
         return tuple(value)
-    return plain(value)
+    return plain(value, depth)
 
 
 class ExecutionError(Value):
@@ -85,6 +90,8 @@ class Truncation(Value):
 
 class ArtifactBase(Value):
     """What all artifacts share."""
+
+    _depth = MAX_DEPTH + 8
 
     id: str
     """Unique within the result: `"a0"`, `"a1"`, ..."""
@@ -217,6 +224,8 @@ Artifact = Annotated[
 
 class ExecutionResult(Value):
     """Everything that one run gave. `json.loads(json.dumps(r.model_dump(mode="json"), allow_nan=False))` is itself."""
+
+    _depth = MAX_DEPTH + 16
 
     schema_: Literal["ci_integrations/execution@1"] = Field(SCHEMA, alias="schema")
     code: str = ""
