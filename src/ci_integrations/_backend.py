@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -42,9 +43,25 @@ RENAMED = {
     "on_stdout": "pass on_output= to run()",
     "on_stderr": "pass on_output= to run()",
     "on_exit": "pass on_output= to run(); a lost sandbox is reported in the result",
+    "on_timeout": 'lifecycle={"on_timeout": ...} says that',
+    "auto_resume": 'lifecycle={"on_timeout": "pause", "auto_resume": True} says that',
     "keep_alive": "sandbox_timeout= (seconds) is the sandbox's lifetime",
 }
-"""Names of older SDK versions, and what they are called now."""
+"""Options of older SDK versions, and keys in the wrong place, with what says it today."""
+
+OLD_NAMES = {
+    "create": "CodeInterpreter(...) makes the sandbox when the first cell runs",
+    "beta_create": 'CodeInterpreter(lifecycle={"on_timeout": "pause"}) says that today',
+    "run_code": "run(code) is the name here; the SDK's own is sandbox.run_code",
+    "exec_cell": "run(code) is the name today",
+    "notebook": "run(code) is the name today, create_context() makes a further kernel",
+    "filesystem": "upload, download and list_files are here today; the SDK's own are sandbox.files",
+    "process": "run_command is the name today; the SDK's own are sandbox.commands",
+    "reconnect": "connect(sandbox_id) is the name today",
+    "get_hostname": "get_host(port) is the name today",
+    "keep_alive": RENAMED["keep_alive"],
+}
+"""Methods and attributes that the sandbox classes of older SDK versions had."""
 
 _KEYLESS = (
     'set E2B_API_KEY (or pass api_key="e2b_..."), or run without a key in the local sandbox: backend="local" '
@@ -56,7 +73,7 @@ def choose(backend: str, api_key: str | None, options: Mapping[str, Any]) -> Lit
     """`"e2b"` or `"local"`. An explicit backend wins, then `CI_INTEGRATIONS_BACKEND`, then a key or an endpoint."""
     wanted = backend if backend != "auto" else os.environ.get("CI_INTEGRATIONS_BACKEND", "auto") or "auto"
     if wanted not in ("auto", "e2b", "local"):
-        raise ConfigurationError(f'backend must be "auto", "e2b" or "local", not {wanted!r}')
+        raise ConfigurationError(f'CI_INTEGRATIONS_BACKEND must be "auto", "e2b" or "local", not {wanted!r}')
     if wanted == "auto":
         wanted = "e2b" if _points_to_e2b(api_key, options) else "local"
     if wanted == "e2b" and not _has_key(api_key, options):
@@ -96,6 +113,13 @@ def local_connection() -> dict[str, Any]:
     except LocalServerError as error:
         raise LocalSandboxUnavailable(str(error)) from error
     return options
+
+
+def local_connection_at(url: str) -> dict[str, Any] | None:
+    """As `local_connection`, when the local server that this process runs is the one at `url`. Starts nothing."""
+    launcher = sys.modules.get("ci_integrations.local.launcher")
+    endpoint = launcher.running_at(url) if launcher else None
+    return endpoint.sdk_options() if endpoint else None
 
 
 def check_options(options: Mapping[str, Any]) -> None:

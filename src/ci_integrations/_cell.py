@@ -36,7 +36,8 @@ class OutputEvent:
 
 
 OutputHandler = Callable[[OutputEvent], Awaitable[None] | None]
-"""Called with each event in order. The sync interpreter calls it in the thread that called `run`."""
+"""Called with each event in order. The sync interpreter calls it in the thread that called `run`, and waits for what an
+async callable does."""
 
 
 class Kept:

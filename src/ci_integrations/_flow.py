@@ -170,8 +170,13 @@ class Life:
             yield from self.let_go("kill")
             session.moved_out()
             session.check_usable()
-        session.template_id = session.template_id or kwargs.get("template")
+        session.template_id = session.template_id or kwargs.get("template") or self._default_template()
         logger.info("session %s: sandbox %s started", session.id, session.sandbox_id)
+
+    def _default_template(self) -> str:
+        """What the SDK's `Sandbox.create` takes when it is told no template."""
+        sdk = self.io.sandbox_class()
+        return str(sdk.default_mcp_template if self.session.options.create_options.get("mcp") else sdk.default_template)
 
     def create_arguments(self, connection: dict[str, Any]) -> dict[str, Any]:
         """What `Sandbox.create` is called with."""
@@ -252,6 +257,7 @@ class Life:
     def _remaining(self) -> Flow[float]:
         """Seconds that the sandbox still has."""
         info = yield from self.control(self.sandbox.get_info)
+        self.session.template_id = self.session.template_id or info.template_id
         return float(info.end_at.timestamp() - time.time())
 
     def _set_timeout(self, seconds: int) -> Flow[None]:
@@ -343,6 +349,8 @@ def explained(failure: Failure, message: str) -> Exception:
             return ConfigurationError(f"the account's tier does not allow this sandbox lifetime: {message}")
         case Failure.CALLER:
             return ConfigurationError(f"the sandbox service refused the call: {message}")
+        case Failure.CONTEXT_GONE:
+            return ConfigurationError(f"the sandbox has no such context, or no longer ({message})")
         case Failure.GONE | Failure.NOT_RUNNING:
             return SandboxLostError(f"the sandbox no longer exists ({message})")
         case Failure.PORT_CLOSED:

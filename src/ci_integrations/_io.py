@@ -83,6 +83,20 @@ def _outcome(call: Callable[[], Any]) -> _Done:
         return _Done(error=error)
 
 
+def _from_worker(call: Callable[[], Any], timeout: float | None = None) -> Any:
+    """What `call` gives in a worker thread; TimeoutError after `timeout` seconds."""
+    done: SimpleQueue[_Done] = SimpleQueue()
+    in_worker(lambda: done.put(_outcome(call)))
+    try:
+        return done.get(timeout=timeout).get()
+    except Empty:
+        raise TimeoutError(f"no answer within {timeout:g} s") from None
+
+
+async def _awaited(answer: Awaitable[None]) -> None:
+    await answer
+
+
 class SyncCell:
     """A cell under way in a worker thread. Its events are delivered in the thread that waits."""
 
@@ -119,8 +133,7 @@ class SyncCell:
 
     def _deliver(self, kind: EventKind, item: Any) -> None:
         self._received.take(kind, item)
-        if self._on_output is not None:
-            self._on_output(output_event(kind, item))
+        SyncIO.tell(self._on_output, output_event(kind, item))
 
     def mute(self) -> None:
         """Tell the caller no more; he has left."""
@@ -188,12 +201,7 @@ class SyncIO:
         """`function(...)`, bounded by `timeout` seconds (TimeoutError). In the main thread it can be interrupted."""
         if timeout is None and threading.current_thread() is not threading.main_thread():
             return function(*args, **kwargs)
-        done: SimpleQueue[_Done] = SimpleQueue()
-        in_worker(lambda: done.put(_outcome(lambda: function(*args, **kwargs))))
-        try:
-            return done.get(timeout=timeout).get()
-        except Empty:
-            raise TimeoutError(f"no answer within {timeout:g} s") from None
+        return _from_worker(lambda: function(*args, **kwargs), timeout)
 
     @staticmethod
     def finish(
@@ -241,8 +249,10 @@ class SyncIO:
 
     @staticmethod
     def tell(on_output: OutputHandler | None, event: OutputEvent) -> None:
-        if on_output is not None:
-            on_output(event)
+        """An async callable is awaited in a thread of its own: the caller's may have a running loop."""
+        answer: Any = on_output(event) if on_output is not None else None
+        if inspect.isawaitable(answer):
+            _from_worker(lambda: asyncio.run(_awaited(answer)))
 
 
 class AsyncIO:

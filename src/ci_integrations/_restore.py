@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import posixpath
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,11 +62,14 @@ def uploads_from(files: Any) -> Iterator[Upload]:
         raise ConfigurationError("files= is a mapping {path in the sandbox: local path or bytes} or a list of paths")
 
 
-def upload_from(source: str | Path | bytes, remote: str) -> Upload:
+def upload_from(source: Any, remote: str) -> Upload:
     """One file to be uploaded, with its content's hash. Relative paths are below the home directory."""
     remote = posixpath.join(HOME, remote)
-    if isinstance(source, bytes):
-        return Upload(remote, hashlib.sha256(source).hexdigest(), len(source), data=source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
+        return Upload(remote, hashlib.sha256(data).hexdigest(), len(data), data=data)
+    if not isinstance(source, (str, os.PathLike)):
+        raise ConfigurationError(f"a file to upload is a local path or bytes, not {type(source).__name__}")
     path = Path(source)
     if not path.is_file():
         raise ConfigurationError(f"there is no file {str(source)!r} to upload")

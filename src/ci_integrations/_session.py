@@ -5,6 +5,7 @@ Data only; the rules are in `_flow.py` and `_running.py`.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import uuid
@@ -12,6 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import Any, Literal
 
 from ci_integrations._locks import FairLock
@@ -25,6 +27,18 @@ REMEMBERED_CALLS = 256
 """Results kept per session for replayed tool calls."""
 JOURNAL = 500
 """Cells kept per kernel, to know which variables it had."""
+
+
+def are_seconds(value: Any) -> bool:
+    """True for a positive, finite number."""
+    return isinstance(value, Real) and 0 < float(value) < math.inf
+
+
+def check_envs(envs: Mapping[str, str] | None) -> None:
+    """Refuse what cannot be an environment, before anything runs. Values are never in the message."""
+    for name, value in (envs or {}).items():
+        if not (isinstance(name, str) and isinstance(value, str) and name) or "=" in name or "\0" in name + value:
+            raise ConfigurationError(f"envs= maps names to text, without NUL: {name!r} or its value is not that")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +92,13 @@ class InterpreterOptions:
             )
         if self.restore not in ("recipe", "replay"):
             raise ConfigurationError(f'restore must be "recipe" or "replay", not {self.restore!r}')
-        if not self.sandbox_timeout > 0:
+        if self.backend not in ("auto", "e2b", "local"):
+            raise ConfigurationError(f'backend must be "auto", "e2b" or "local", not {self.backend!r}')
+        if not are_seconds(self.sandbox_timeout):
             raise ConfigurationError("sandbox_timeout is the sandbox's lifetime in seconds and must be positive")
-        if self.execution_timeout is not None and not self.execution_timeout > 0:
+        if self.execution_timeout is not None and not are_seconds(self.execution_timeout):
             raise ConfigurationError("execution_timeout is a cell's limit in seconds: positive, or None for no limit")
+        check_envs(self.envs)
 
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments that make an interpreter with these options."""
@@ -197,7 +214,9 @@ class Session:
     def kernel(self, language: str | None, context: Any) -> Kernel:
         """The kernel that a cell with these arguments runs in."""
         if context is not None:
-            key = f"context {getattr(context, 'id', context)}"
+            if not (hasattr(context, "id") and hasattr(context, "language")):
+                raise ConfigurationError("context= is what create_context() or list_contexts() gave")
+            key = f"context {context.id}"
             return self.kernels.get(key) or self.kernels.setdefault(key, Kernel(context.language, context))
         key = _ALIASES.get(name := (language or "python").strip().lower() or "python", name)
         return self.kernels.get(key) or self.kernels.setdefault(key, Kernel(key))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
 from ci_integrations import _backend
 from ci_integrations._cleanup import handle_sigterm, watch
 from ci_integrations._io import AsyncIO, SyncIO
+from ci_integrations._json import text
 from ci_integrations._running import Request
-from ci_integrations._session import InterpreterOptions, Session
+from ci_integrations._session import InterpreterOptions, Session, are_seconds
 from ci_integrations._using import Using, take_identity
 from ci_integrations.errors import ConfigurationError
 from ci_integrations.recovery import RecoveryPolicy
@@ -139,27 +140,45 @@ class Interpreter:
         """What the session knows; for `sessions.py`."""
         return self._session
 
-    def _request(self, code: str, timeout: Any, **rest: Any) -> Request:
+    def _request(self, code: Any, timeout: Any, **rest: Any) -> Request:
         if timeout is DEFAULT:
             timeout = self._session.options.execution_timeout
-        if timeout is not None and not timeout > 0:
+        if timeout is not None and not are_seconds(timeout):
             raise ConfigurationError("timeout is the cell's limit in seconds: positive, or None for no limit")
-        return Request(code=code, timeout=timeout, **rest)
+        if not isinstance(code, str):
+            raise ConfigurationError(f"code is text, not {type(code).__name__}")
+        return Request(code=text(code), timeout=timeout, **rest)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} session={self._session.id} sandbox={self._session.sandbox_id}>"
 
 
+class _OldName:
+    """Asking for it is an AttributeError that says what it is called today."""
+
+    def __init__(self, name: str, today: str) -> None:
+        self._words = f"{name} is a name of an older SDK: {today}"
+
+    def __get__(self, *_: object) -> NoReturn:
+        raise AttributeError(self._words)
+
+
+for _name, _today in _backend.OLD_NAMES.items():
+    setattr(Interpreter, _name, _OldName(_name, _today))
+
+
 def _take_in(session: Session, sandbox: Any, *, owns: bool) -> None:
     """Use a sandbox that somebody else made."""
+    if not hasattr(sandbox, "run_code"):
+        raise ConfigurationError(
+            f"sandbox= takes a Sandbox or AsyncSandbox of e2b_code_interpreter, not {type(sandbox).__name__}"
+        )
     kind = "async" if inspect.iscoroutinefunction(type(sandbox).run_code) else "sync"
     session.moved_in(sandbox, kind)
     session.created = 0
     session.lease_until, session.owned, session.recreatable = None, owns, owns
-    session.connection = {
-        name: value
-        for name, value in sandbox.connection_config.get_api_params().items()
-        if name not in ("validate_api_key", "logger")
-    }
-    session.backend = "e2b"
+    params = sandbox.connection_config.get_api_params()
+    local = _backend.local_connection_at(params.get("api_url") or "")
+    session.backend = "local" if local else "e2b"
+    session.connection = local or {k: v for k, v in params.items() if k not in ("validate_api_key", "logger")}
     watch(session)

@@ -15,8 +15,8 @@ from ci_integrations._flow import Flow
 from ci_integrations._recovering import Attempt
 from ci_integrations._restore import keep_bytes, send, upload_from
 from ci_integrations._running import GRACE, Running
-from ci_integrations._session import Kernel
-from ci_integrations.errors import SandboxError
+from ci_integrations._session import Kernel, check_envs
+from ci_integrations.errors import ConfigurationError, SandboxError
 from ci_integrations.recovery import classify
 from ci_integrations.results import ExecutionError
 
@@ -100,15 +100,18 @@ class Using(Running):
         entries = yield from self.using(lambda sandbox: self.call(sandbox.files.list, path), repeatable=True)
         return list(entries)
 
-    def start_command(self, command: str, **options: Any) -> Flow[Any]:
+    def start_command(
+        self, command: str, timeout: float | None, on_output: OutputHandler | None, **options: Any
+    ) -> Flow[Any]:
         """The SDK's own handle: wait, send_stdin, kill."""
+        if on_output is not None:
+            raise ConfigurationError("on_output= is for a command that is waited for: leave it out, or background=True")
         self.session.touched = True
 
         def step(sandbox: Any) -> Flow[Any]:
-            # `timeout` of the options is the command's, not the call's
-            return self.call(partial(sandbox.commands.run, command, background=True, **options), timeout=None)
+            return self.call(partial(sandbox.commands.run, command, background=True, timeout=timeout or 0, **options))
 
-        return (yield from self.using(step))
+        return (yield from self.using(step, timeout))
 
     def run_command(
         self, command: str, timeout: float | None, on_output: OutputHandler | None, **options: Any
@@ -153,6 +156,8 @@ class Using(Running):
         kernel.forget()
 
     def remove_context(self, context: Any) -> Flow[None]:
+        if context is None:
+            raise ConfigurationError("which context? Give what create_context() or list_contexts() gave")
         kernel = self.session.kernel(None, context)
         yield from self.using(lambda sandbox: self.call(sandbox.remove_code_context, kernel.context))
         self.session.kernels.pop(f"context {context.id}", None)
@@ -197,6 +202,14 @@ class Using(Running):
             "generation": session.generation,
             "kernels": [_kernel_identity(kernel) for kernel in session.kernels.values()],
         }
+
+
+def command_options(
+    cwd: str | None, envs: Mapping[str, str] | None, user: str | None, *, stdin: bool
+) -> dict[str, Any]:
+    """Keyword arguments for the SDK's `commands.run`."""
+    check_envs(envs)
+    return {"cwd": cwd, "envs": dict(envs or {}), "user": user, "stdin": stdin or None}
 
 
 def take_identity(session: Any, identity: Mapping[str, Any]) -> None:

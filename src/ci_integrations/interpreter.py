@@ -11,7 +11,7 @@ from ci_integrations._flow import adrive, drive
 from ci_integrations._io import AsyncIO, SyncIO
 from ci_integrations._session import InterpreterOptions
 from ci_integrations._shell import DEFAULT, Interpreter
-from ci_integrations._using import CommandOutput
+from ci_integrations._using import CommandOutput, command_options
 from ci_integrations.results import ExecutionResult
 
 __all__ = [
@@ -98,17 +98,17 @@ class CodeInterpreter(Interpreter):
         cwd: str | None = None,
         envs: Mapping[str, str] | None = None,
         user: str | None = None,
-        stdin: bool = False,
+        stdin: bool | None = None,
         on_output: OutputHandler | None = None,
     ) -> Any:
         """Run a shell command, at most `timeout` seconds. A failing one is not an exception.
 
-        `background=True` gives the SDK's `CommandHandle` at once: `wait`, `send_stdin` (with `stdin=True`), `kill`.
+        `background=True` gives the SDK's `CommandHandle` at once: `wait`, `send_stdin`, `kill`. Its standard input
+        stays open for that, unless `stdin=False`; otherwise it is empty, unless `stdin=True`.
         """
-        options: dict[str, Any] = {"cwd": cwd, "envs": dict(envs or {}), "user": user, "stdin": stdin or None}
-        if background:
-            return drive(self._flow.start_command(command, timeout=timeout or 0, **options))
-        return drive(self._flow.run_command(command, timeout, on_output, **options))
+        options = command_options(cwd, envs, user, stdin=background if stdin is None else stdin)
+        begin = self._flow.start_command if background else self._flow.run_command
+        return drive(begin(command, timeout, on_output, **options))
 
     def get_host(self, port: int) -> str:
         """The host name under which a port of the sandbox is reached from outside."""
@@ -206,17 +206,17 @@ class AsyncCodeInterpreter(Interpreter):
         cwd: str | None = None,
         envs: Mapping[str, str] | None = None,
         user: str | None = None,
-        stdin: bool = False,
+        stdin: bool | None = None,
         on_output: OutputHandler | None = None,
     ) -> Any:
         """Run a shell command, at most `timeout` seconds. A failing one is not an exception.
 
-        `background=True` gives the SDK's `CommandHandle` at once: `wait`, `send_stdin` (with `stdin=True`), `kill`.
+        `background=True` gives the SDK's `CommandHandle` at once: `wait`, `send_stdin`, `kill`. Its standard input
+        stays open for that, unless `stdin=False`; otherwise it is empty, unless `stdin=True`.
         """
-        options: dict[str, Any] = {"cwd": cwd, "envs": dict(envs or {}), "user": user, "stdin": stdin or None}
-        if background:
-            return await adrive(self._flow.start_command(command, timeout=timeout or 0, **options))
-        return await adrive(self._flow.run_command(command, timeout, on_output, **options))
+        options = command_options(cwd, envs, user, stdin=background if stdin is None else stdin)
+        begin = self._flow.start_command if background else self._flow.run_command
+        return await adrive(begin(command, timeout, on_output, **options))
 
     async def get_host(self, port: int) -> str:
         """The host name under which a port of the sandbox is reached from outside."""

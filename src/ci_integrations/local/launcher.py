@@ -139,6 +139,12 @@ def local_endpoint(**options: Any) -> Endpoint:
         return server.endpoint
 
 
+def running_at(url: str) -> Endpoint | None:
+    """The server of this process whose address is `url`, if there is one."""
+    with _state.lock:
+        return next((server.endpoint for server in _state.servers.values() if server.endpoint.url == url), None)
+
+
 def stop_local_servers() -> None:
     """Ends what `local_endpoint` started. Also done when the process exits."""
     with _state.lock:
