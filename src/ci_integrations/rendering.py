@@ -39,13 +39,21 @@ _MIN_SHARE = 400
 _MAX_ARTIFACT_LINES = 40
 _FRAME = re.compile(r"^(?:Cell In|File |Input In)|(?<=\(most recent call last\))(?:Cell In|File )", re.MULTILINE)
 _OWN_FRAME = re.compile(r"Cell In|Input In|File (?:/home/user|~)/")
+_BASE64 = re.compile(
+    r"(?:data:(?P<mime>[\w.+-]+/[\w.+-]+)[\w;=.+-]*;base64,|(?=iVBORw0KGgo|/9j/|R0lGOD|UklGR|JVBERi0))[A-Za-z0-9+/=]*"
+    r"(?:\n[A-Za-z0-9+/=]{60,})*"
+)
+"""A data URI, or bare base64 of PNG, JPEG, GIF, WebP and PDF, wrapped or not."""
+_MIN_BASE64 = 120
+"""Characters; shorter ones do no harm."""
 _OBJECT_REPR = re.compile(r"<.*object.*>")
 
 
 def render_text(result: ExecutionResult, *, max_chars: int = MAX_CHARS, whole: str = IN_ARTIFACT) -> str:
     """The run in words, at most `max_chars` characters (200 at least). `whole` says where the uncut text is."""
     budget = max(LEAST_CHARS, max_chars)
-    sections = [part for part in (*_events(result), *_body(result)) if part[1]]
+    parts = ((heading, without_base64(text)) for heading, text in (*_events(result), *_body(result)))
+    sections = [part for part in parts if part[1]]
     if not sections:
         return "(no output)"
     text = "\n".join(_fit(sections, budget, whole))
@@ -88,6 +96,15 @@ def cut(text: str, limit: int, whole: str = IN_ARTIFACT) -> str:
     head = room * 2 // 3
     tail = room - head
     return text[:head] + notice + (text[-tail:] if tail else "")
+
+
+def without_base64(text: str) -> str:
+    """`text` with the bytes of pictures and documents in it replaced by how many characters they were."""
+    return _BASE64.sub(lambda found: found[0] if len(found[0]) < _MIN_BASE64 else _told(found), text)
+
+
+def _told(found: re.Match[str]) -> str:
+    return f"[{found['mime'] or 'a file'} as base64: {len(found[0]):,} characters left out]"
 
 
 def clean_output(text: str) -> str:

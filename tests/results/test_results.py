@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ci_integrations import ExecutionResult
 from ci_integrations.rendering import images_for_model, render_text
+from ci_integrations.results import ChartArtifact, JsonArtifact
 
 PNG = base64.b64encode(
     base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
@@ -70,6 +71,15 @@ def test_any_envelope_becomes_plain_json_and_comes_back(value: object, chart: di
 def test_nan_and_infinity_become_null_and_huge_integers_strings() -> None:
     [artifact] = run_of(Result(json={"a": math.nan, "b": [math.inf], "c": 2**70, "d": np.float64(1.5)})).artifacts
     assert artifact.data == {"a": None, "b": [None], "c": str(2**70), "d": 1.5}
+
+
+def test_what_is_nested_too_deeply_is_cut_once_and_then_stays_as_it_is() -> None:
+    deep: object = 1
+    for _ in range(200):
+        deep = [deep]
+    chart = {"native": {"mime": "a/b", "spec": deep}}
+    artifacts = (JsonArtifact(id="a0", data=deep), ChartArtifact.model_validate({"id": "a1", "chart": chart}))
+    assert_plain_json(ExecutionResult(artifacts=artifacts))
 
 
 def test_lone_surrogates_become_replacement_characters() -> None:
@@ -129,6 +139,18 @@ def test_the_model_reads_words_not_base64() -> None:
     text = render_text(run_of(Result(text="<Figure>", png=PNG)))
     assert text == "[image a0: image/png 1x1, 70 bytes]"
     assert len(images_for_model(run_of(Result(png=PNG), Result(png=PNG)))) == 1
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_bytes_that_the_code_shows_as_text_do_not_reach_the_model(wrapped: bool) -> None:
+    code = base64.b64encode(base64.b64decode(PNG) * 100).decode()
+    shown = "\n".join(code[n : n + 76] for n in range(0, len(code), 76)) if wrapped else code
+    markdown = Result(markdown=f"before ![p](data:image/png;base64,{code}) after", is_main_result=True)
+    text = render_text(run_of(markdown, stdout=f"here: {shown}\nthere\n"))
+    assert code[200:260] not in text
+    assert "here: [a file as base64: " in text
+    assert "\nthere\n" in text
+    assert f"before ![p]([image/png as base64: {len(code) + 22:,} characters left out]) after" in text
 
 
 def test_an_error_is_named_with_its_failing_line() -> None:
