@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any, Literal
 
+from ci_integrations._json import text
 from ci_integrations._locks import FairLock
 from ci_integrations._names import is_blank, names_made
 from ci_integrations._restore import Upload, uploads_from
@@ -37,7 +38,8 @@ def are_seconds(value: Any) -> bool:
 def check_envs(envs: Mapping[str, str] | None) -> None:
     """Refuse what cannot be an environment, before anything runs. Values are never in the message."""
     for name, value in (envs or {}).items():
-        if not (isinstance(name, str) and isinstance(value, str) and name) or "=" in name or "\0" in name + value:
+        fine = isinstance(name, str) and isinstance(value, str) and name and name + value == text(name + value)
+        if not fine or "=" in name or "\0" in name + value:
             raise ConfigurationError(f"envs= maps names to text, without NUL: {name!r} or its value is not that")
 
 
