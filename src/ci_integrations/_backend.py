@@ -102,10 +102,15 @@ def refused(reason: str) -> AuthenticationError:
     return AuthenticationError(f"E2B refused the key ({reason}): {_KEYLESS}")
 
 
-def local_connection() -> dict[str, Any]:
-    """Start the local server if it is not running, and say how the SDK reaches it. Blocks; thread-safe."""
+def check_local_extra() -> None:
+    """Raise MissingDependencyError when the local sandbox cannot be started for want of its extra."""
     if any(find_spec(name) is None for name in _LOCAL_NEEDS):
         raise MissingDependencyError("The local sandbox", "local")
+
+
+def local_connection() -> dict[str, Any]:
+    """Start the local server if it is not running, and say how the SDK reaches it. Blocks; thread-safe."""
+    check_local_extra()
     from ci_integrations.local.launcher import LocalServerError, local_endpoint
 
     try:

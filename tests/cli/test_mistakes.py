@@ -15,6 +15,7 @@ CSVS = {
     "twice.csv": b"a,a\n1,2\n",
     "ragged.csv": b"a,b\n1,2,3\n",
     "nul.csv": b"a\0b,c\n1,2\n",
+    "no-values.csv": b"a,b\n,\nNA,\n",
 }
 
 

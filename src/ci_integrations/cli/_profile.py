@@ -123,6 +123,8 @@ def _columns(path: Path, rows: list[list[str]]) -> tuple[Column, ...]:
         stop(f"{path}: its first line does not hold column names that differ from each other")
     if any(len(row) > len(names) for row in rows):
         stop(f"{path}: some rows have more fields than the first line has names")
+    if not any(value.strip().lower() not in _MISSING for row in rows[1:] for value in row):
+        stop(f"{path} holds column names, but no values")
     table = [[*row, *[""] * (len(names) - len(row))] for row in rows[1:]]
     return tuple(
         Column(name, tuple(None if row[n].strip().lower() in _MISSING else row[n] for row in table))

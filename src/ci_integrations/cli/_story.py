@@ -228,7 +228,7 @@ def _extremes_sentence(profile: Profile, names: Sequence[str], rows: Sequence[Se
         return ""
     mean, count = names.index("mean"), names.index("count")
     ranked = sorted((row for row in rows if row[mean] is not None), key=lambda row: row[mean])
-    if len(ranked) < 2:
+    if not ranked or ranked[0][mean] == ranked[-1][mean]:
         return ""
     low, high = ranked[0], ranked[-1]
     return (

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ from rich.text import Text
 from ci_integrations.cli import _story
 from ci_integrations.cli._profile import Profile, read_profile
 from ci_integrations.cli._terminal import UserError, err, out, print_json, stop
-from ci_integrations.errors import CodeInterpreterError
+from ci_integrations.errors import CodeInterpreterError, MissingDependencyError
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -97,6 +98,8 @@ def _writable(output: Path) -> Path:
 
 def _play(console: Console, profile: Profile, model: str | None, output: Path) -> Story:
     """Run the agent over the file, show it live, save what it makes."""
+    if find_spec("langchain") is None:
+        raise MissingDependencyError("The demo", "langchain,local")
     chat = _real_model(model) if model else None
     from ci_integrations.langchain import CodeInterpreterTool
 
@@ -128,10 +131,8 @@ def _model_errors(model: str | None) -> Iterator[None]:
 
 
 def _real_model(model: str) -> BaseChatModel:
-    try:
-        from langchain.chat_models import init_chat_model
-    except ImportError:
-        stop('--model needs LangChain: pip install "ci-integrations[langchain,local]"')
+    from langchain.chat_models import init_chat_model
+
     try:
         chat: BaseChatModel = init_chat_model(model)
     except Exception as error:  # noqa: BLE001 - a missing key, package or name: every provider has its own class for it

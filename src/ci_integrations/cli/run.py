@@ -86,6 +86,8 @@ def _guess(file: str) -> str:
 def _execute(
     interpreter: CodeInterpreter, code: str, language: str, timeout: float, uploads: list[Path], *, quiet: bool
 ) -> ExecutionResult:
+    from ci_integrations.envelope import strip_ansi
+
     with err.status("starting the sandbox ...") as status:
 
         def on_output(event: Any) -> None:
@@ -93,7 +95,7 @@ def _execute(
             if quiet or event.kind not in ("stdout", "stderr"):
                 return
             stream = sys.stdout if event.kind == "stdout" else sys.stderr
-            stream.write(event.text)
+            stream.write(strip_ansi(event.text))  # a terminal does what it reads
             stream.flush()
 
         for path in uploads:
