@@ -35,7 +35,7 @@ def test_the_sandbox_is_made_when_the_first_cell_runs(interpreter: Make, service
     result = it.run("1 + 1")
     assert (result.text, result.ok, result.execution_count) == ("2", True, 1)
     assert result.sandbox_id == it.sandbox_id == service.only.id
-    assert result.backend == "e2b"
+    assert (result.backend, result.template_id) == ("e2b", "code-interpreter-v1")
 
 
 def test_cells_share_variables_and_cost_one_request_each(interpreter: Make, service: FakeE2B) -> None:
@@ -81,6 +81,22 @@ async def test_an_async_callable_is_awaited(service: FakeE2B) -> None:
     async with AsyncCodeInterpreter(**service.options) as it:
         await it.run("print('a')", on_output=tell)
     assert seen == ["starting", "a\n"]
+
+
+def test_the_blocking_interpreter_awaits_an_async_callable_too(service: FakeE2B) -> None:
+    seen: list[str] = []
+
+    async def tell(event: Any) -> None:
+        await asyncio.sleep(0)
+        seen.append(event.text)
+
+    async def inside_a_loop() -> None:
+        it.run("print('b')", on_output=tell)
+
+    with CodeInterpreter(**service.options) as it:
+        it.run("print('a')", on_output=tell)
+        asyncio.run(inside_a_loop())
+    assert seen == ["starting", "a\n", "b\n"]
 
 
 def test_an_exception_in_the_callback_stops_the_cell_and_reaches_the_caller(interpreter: Make) -> None:
@@ -205,19 +221,61 @@ def test_options_reach_sandbox_create_under_todays_names(interpreter: Make, serv
         ({"execution_timout": 5}, "did you mean execution_timeout="),
         ({"timeouts": 5}, "sandbox_timeout= is"),
         ({"on_sandbox_lost": "ignore"}, '"restore", "recreate" or "error"'),
-        ({"backend": "docker"}, None),
+        ({"backend": "docker"}, "backend must be"),
         ({"sandbox_timeout": 0}, "must be positive"),
         ({"execution_timeout": -1}, "positive"),
         ({"files": 3}, "files="),
+        ({"sandbox_timeout": "300"}, "must be positive"),
+        ({"execution_timeout": float("inf")}, "None for no limit"),
+        ({"envs": {"A": 1}}, "names to text"),
+        ({"sandbox": object()}, "AsyncSandbox of e2b_code_interpreter"),
+        ({"on_timeout": "pause"}, "lifecycle="),
     ],
 )
-def test_what_would_be_misunderstood_is_refused(options: dict[str, Any], words: str | None) -> None:
-    if words is None:
-        with pytest.raises(ConfigurationError, match="backend must be"):
-            CodeInterpreter(**options).run("1")
-        return
+def test_what_would_be_misunderstood_is_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         CodeInterpreter(**options)
+
+
+@pytest.mark.parametrize("name", ["beta_create", "create", "notebook", "exec_cell", "run_code", "process"])
+def test_what_older_sdks_had_says_what_it_is_called_today(name: str) -> None:
+    for it in (CodeInterpreter, AsyncCodeInterpreter, CodeInterpreter(backend="local")):
+        assert not hasattr(it, name)
+        with pytest.raises(AttributeError, match=f"{name} is a name of an older SDK: .*[(_]"):
+            getattr(it, name)
+
+
+def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI_INTEGRATIONS_BACKEND", "clowd")
+    with pytest.raises(ConfigurationError, match="CI_INTEGRATIONS_BACKEND must be"):
+        CodeInterpreter().run("1")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"code": 5}, {"code": b"1"}, {"timeout": "5"}, {"timeout": float("inf")}, {"timeout": 0}, {"envs": {"A": None}},
+        {"envs": {"A\0": "b"}}, {"envs": {"A": "\ud800"}}, {"on_output": 5}, {"language": 5}, {"context": "abc"},
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_of_run_is_refused_before_anything_runs(
+    interpreter: Make, service: FakeE2B, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigurationError):
+        interpreter().run(**{"code": "1", **arguments})
+    assert service.requests == []
+
+
+def test_code_that_is_no_unicode_runs_with_replacement_characters(interpreter: Make) -> None:
+    result = interpreter().run("'\ud800'")
+    assert (result.code, result.error) == ("'\ufffd'", None)
+
+
+def test_a_context_that_is_not_there_is_the_callers_mistake(interpreter: Make) -> None:
+    it = interpreter()
+    for nothing in (None, "abc"):
+        with pytest.raises(ConfigurationError, match="list_contexts"):
+            it.remove_context(nothing)
 
 
 def test_e2b_without_a_key_names_the_variable_and_the_way_without(service: FakeE2B) -> None:
@@ -408,6 +466,8 @@ def test_the_lease_is_renewed_only_when_it_is_short(interpreter: Make, service: 
     assert service.count("api POST /sandboxes") == 1
     assert service.only.end - time.time() > 1000
     it.run("1")
+    it.upload(b"x", "x")
+    it.list_files()
     assert service.count("api POST /sandboxes") == 1
 
 
