@@ -77,3 +77,12 @@ def test_with_the_extractor_off_only_what_is_shown_gives_charts():
         saved = plain.run(PLOT + "plt.savefig('a.png'); plt.close()")
         assert (saved.charts, saved.files) == ((), ())
         the_line(plain.run(PLOT + "plt.show()"))
+
+
+def test_a_sandbox_that_somebody_else_made_reports_files_too(interpreter):
+    from ci_integrations.local.launcher import local_endpoint
+
+    plain = type(interpreter.sandbox).create(**local_endpoint().sdk_options())
+    with CodeInterpreter(sandbox=plain, owns=True) as taken:
+        result = taken.run("open('a.txt', 'w').write('a')")
+    assert (result.backend, [file.path for file in result.files]) == ("local", ["/home/user/a.txt"])
