@@ -199,7 +199,7 @@ def jupyter_report(times: int) -> Report:
     first, round_trip, imports, chart, kill = [], [], [], [], []
     for _ in range(times):
         start = time.perf_counter()
-        manager, client = start_new_kernel(stderr=subprocess.DEVNULL)
+        manager, client = start_new_kernel(startup_timeout=180, stderr=subprocess.DEVNULL)
         client.execute_interactive("1+1", silent=False, store_history=True, output_hook=lambda _: None)
         first.append(time.perf_counter() - start)
         cell = _jupyter_cell(client)
@@ -217,7 +217,7 @@ def jupyter_memory(count: int) -> Report:
     from jupyter_client.manager import start_new_kernel
 
     before = set(descendants(os.getpid()))
-    kernels = [start_new_kernel(stderr=subprocess.DEVNULL) for _ in range(count)]
+    kernels = [start_new_kernel(startup_timeout=180, stderr=subprocess.DEVNULL) for _ in range(count)]
     report: Report = {}
     for state, code in (("idle", "1+1"), ("worked", PANDAS_WORK)):
         for _, client in kernels:

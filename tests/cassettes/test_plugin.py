@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +101,16 @@ def test_zzz_after():
 """
     project.makepyfile(TEST.replace("(cassette)", "(e2b_blocked, cassette)") + untouched)
     run(project).assert_outcomes(passed=1, failed=1, errors=1)
+
+
+def test_with_a_key_the_cassettes_of_this_repository_are_recorded_where_it_leads(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command in CONTRIBUTING.md, on a copy. The stand-in cannot run a whole story; that it was asked is enough."""
+    here = Path(__file__).parent
+    for source in (here.parent / "conftest.py", here / "test_recorded.py"):
+        shutil.copy(source, tmp_path)
+    record_at(server, monkeypatch)
+    options = ["-n0", "-q", "-o", "asyncio_mode=auto", "--record-mode=all", "-k", "test_the_sdk_sync"]
+    subprocess.run([sys.executable, "-m", "pytest", *options, "test_recorded.py"], cwd=tmp_path, check=False)
+    assert "POST /v2/sandboxes" in server.seen

@@ -1,7 +1,7 @@
 """Every Python block of README.md and docs/*.md is run, each document in one namespace, in a directory of its own.
 
 A block that needs a key or a service is marked in the document with `<!-- not run: reason -->` on the line before it;
-those are counted and listed, never silently left out.
+those are counted and listed, never silently left out. A `text` block is what the document's program prints.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def test_the_python_of_a_document_runs(document: Path, tmp_path: Path) -> None:
         [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=150, check=False
     )
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-4000:]
+    for _reason, language, code in blocks(document):
+        assert language != "text" or code in run.stdout, f"does not print this:\n{code}"
 
 
 def test_every_block_that_is_not_run_says_why() -> None:
