@@ -102,6 +102,14 @@ def test_help_teaches_by_example(cli: Callable[..., Any], command: str) -> None:
         assert outcome.out.count(f"ci-integrations {command}") > 1  # in the usage line, and in an example
 
 
+def test_help_is_wrapped_at_the_terminals_width(cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.rstrip() for line in cli("reap", "--help").out.splitlines()]
+    assert " Every sandbox that this library makes carries the machine and process that" in lines
+    assert " made it. Without --kill nothing is touched:" in lines
+    assert "     ci-integrations reap --kill" in lines
+
+
 def test_help_shows_where_a_template_is_written(cli: Callable[..., Any]) -> None:
     assert "[tool.ci-integrations.templates.analysis]" in cli("template", "--help").out
 

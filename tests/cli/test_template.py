@@ -6,10 +6,12 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from e2b import Template
+from e2b.exceptions import BuildException
 
 DEFINITION = """
 [tool.ci-integrations.templates.analysis]
@@ -94,3 +96,36 @@ def test_what_is_wrong_is_named(cli: Callable[..., Any], tmp_path: Path, line: s
 
 def test_an_unknown_template_lists_the_known(cli: Callable[..., Any], definition: Path) -> None:
     assert "it defines: analysis" in cli("template", "other", "-f", definition).err
+
+
+def test_a_build_streams_its_log_and_prints_the_id(
+    cli: Callable[..., Any], definition: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a key; the build itself is E2B's, so the SDK's method stands still here."""
+    asked: dict[str, Any] = {}
+
+    def build(made: Any, name: str, *, on_build_logs: Callable[[Any], None], **options: Any) -> Any:
+        asked.update(options, name=name)
+        on_build_logs(SimpleNamespace(message="Step 1: installing\n"))
+        return SimpleNamespace(template_id="tpl1", build_id="bld1")
+
+    monkeypatch.setenv("E2B_API_KEY", "e2b_" + "0" * 40)
+    monkeypatch.setattr(Template, "build", build)
+    outcome = cli("template", "analysis", "-f", definition, "--build", "--skip-cache", "--json")
+    assert (outcome.code, outcome.err) == (0, "Step 1: installing\n")
+    assert outcome.json == {"template_id": "tpl1", "build_id": "bld1", "name": "analysis"}
+    assert asked == {"name": "analysis", "skip_cache": True, "cpu_count": 2, "memory_mb": 2048}
+    assert 'template="tpl1"' in cli("template", "analysis", "-f", definition, "--build").out
+
+
+def test_a_build_that_fails_is_exit_code_1(
+    cli: Callable[..., Any], definition: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: Any, **__: Any) -> Any:
+        raise BuildException("no package polarss")
+
+    monkeypatch.setenv("E2B_API_KEY", "e2b_" + "0" * 40)
+    monkeypatch.setattr(Template, "build", build)
+    outcome = cli("template", "analysis", "-f", definition, "--build")
+    assert outcome.code == 1
+    assert "no package polarss" in outcome.err

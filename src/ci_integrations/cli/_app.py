@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
+
 import typer
 
 from ci_integrations._version import __version__
 
+
+def _flowing(text: str) -> str:
+    """Each paragraph on one line, so that help is wrapped at the terminal's width and not where the source was."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(part if part.startswith(" ") else part.replace("\n", " ") for part in paragraphs)
+
+
 app = typer.Typer(
     name="ci-integrations",
-    help="""A code interpreter for LangChain and LlamaIndex agents: on E2B with a key, in a local sandbox without one.
+    help=_flowing("""A code interpreter for LangChain and LlamaIndex agents: on E2B with a key, in a local sandbox
+    without one.
 
     New here? Start with [bold]ci-integrations demo[/bold]: an agent analyses a CSV file, and what it found lies in
     ./ci-demo/ afterwards. If something does not work, [bold]ci-integrations doctor[/bold] says why.
-    """,
+    """),
     epilog="Exit codes: 0 done, 1 the code or the machine failed, 2 a mistake in the call. Every command has --help.",
     rich_markup_mode="rich",
     no_args_is_help=True,
@@ -36,9 +46,8 @@ def _options(
 def _add_commands() -> None:
     from ci_integrations.cli import demo, doctor, reap, run, serve, template
 
-    for module, name in ((demo, "demo"), (run, "run"), (serve, "serve"), (doctor, "doctor"), (reap, "reap")):
-        app.command(name=name)(getattr(module, name))
-    app.command(name="template")(template.template)
+    for command in (demo.demo, run.run, serve.serve, doctor.doctor, reap.reap, template.template):
+        app.command(name=command.__name__, help=_flowing(command.__doc__ or ""))(command)
 
 
 _add_commands()

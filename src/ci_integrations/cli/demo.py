@@ -69,11 +69,13 @@ def demo(
 
     The agent is LangChain's create_agent with this library's CodeInterpreterTool; without --model a script speaks in
     the model's place, and everything else is real. The code runs on E2B when E2B_API_KEY is set, else in the local
-    sandbox. Afterwards the directory holds PNGs, the charts' data as JSON, a CSV and report.html.
+    sandbox:
 
         ci-integrations demo
 
         ci-integrations demo --data sales.csv --model anthropic:claude-sonnet-4-5
+
+    Afterwards the directory holds PNGs, the charts' data as JSON, a CSV and report.html.
     """
     console = err if as_json else out
     with as_file(files("ci_integrations.data") / "penguins.csv") as penguins:

@@ -31,11 +31,13 @@ def reap(
     """Find sandboxes that were left behind; they cost money until their time is over.
 
     Every sandbox that this library makes carries the machine and process that made it. Without --kill nothing is
-    touched. Handed-in sandboxes carry no tag and are never found.
+    touched:
 
         ci-integrations reap
 
         ci-integrations reap --kill
+
+    Handed-in sandboxes carry no tag and are never found.
     """
     endpoint("reap looks for sandboxes at E2B; local ones end with their process")
     with e2b_errors():
