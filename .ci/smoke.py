@@ -75,6 +75,19 @@ def llamaindex() -> None:
     assert CodeInterpreterTool().metadata.name
 
 
+def llamaindex_local() -> None:
+    """A question over a CSV file."""
+    from ci_integrations.data import penguins_path
+    from ci_integrations.llamaindex import CodeInterpreterQueryEngine
+    from ci_integrations.testing import ScriptedLLM
+
+    llm = ScriptedLLM(["```python\nlen(penguins)\n```", "344 rows."])
+    engine = CodeInterpreterQueryEngine(files=[penguins_path()], llm=llm)
+    answer = engine.query("How many rows?")
+    engine.close()
+    assert "344" in answer.metadata["output"]
+
+
 def deepagents() -> None:
     from ci_integrations.langchain import E2BSandboxBackend
 
@@ -121,6 +134,8 @@ def deno() -> None:
 
 for name in sys.argv[1].split(","):
     globals()[name]()
-if sys.argv[1] == "langchain,local":
+if sys.argv[1].startswith("langchain,local"):
     langchain_local()
+if sys.argv[1] == "llamaindex,local":
+    llamaindex_local()
 print(f"smoke test of [{sys.argv[1]}]: passed")

@@ -8,9 +8,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import vcr
+import yaml
 from e2b_code_interpreter import AsyncSandbox, Sandbox
 
 from ci_integrations.testing.cassettes import (
@@ -20,6 +22,17 @@ from ci_integrations.testing.cassettes import (
     block_traffic,
     use_cassette,
 )
+
+WIRE = [
+    "POST /v2/sandboxes",
+    "POST /execute",
+    "POST /files",
+    "GET /files",
+    "POST /filesystem.Filesystem/ListDir",
+    "POST /process.Process/Start",
+    "DELETE /sandboxes/sbx1",
+]
+"""What `story` makes of the wire."""
 
 
 def story(options: dict[str, Any]) -> list[object]:
@@ -48,6 +61,18 @@ async def astory(options: dict[str, Any]) -> list[object]:
     told.append((await sandbox.commands.run("echo hello")).stdout)
     told.append(await sandbox.kill())
     return told
+
+
+def test_what_the_pinned_sdk_asks_for(server: Any, tmp_path: Path) -> None:
+    """The contract with the SDK: REST, cells, files and RPC, all through the two methods of pyqwest that are replaced.
+
+    `.ci/run` asks the newest, the known-good (constraints.txt) and the lowest SDK. A change here means: record anew.
+    """
+    with use_cassette(tmp_path / "c.yaml", record_mode="once"):
+        story(server.options())
+    recorded = yaml.safe_load((tmp_path / "c.yaml").read_text())["interactions"]
+    asked = [f"{each['request']['method']} {urlsplit(each['request']['uri']).path}" for each in recorded]
+    assert asked == server.seen == WIRE
 
 
 def test_what_was_recorded_is_replayed_to_the_letter(server: Any, elsewhere: dict[str, Any], tmp_path: Path) -> None:
