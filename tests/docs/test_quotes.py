@@ -87,7 +87,9 @@ def test_every_notebook_and_page_is_linked_from_readme() -> None:
 
 def test_every_extra_is_tried_in_a_clean_environment_as_the_docs_name_it() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-    tried = re.search(r"for extra in ([^;]*);", (ROOT / ".ci" / "extras").read_text("utf-8"))[1].split()
+    tried = (
+        re.search(r"for extra in ([^;]*);", (ROOT / ".ci" / "extras").read_text("utf-8"))[1].replace("\\", "").split()
+    )
     named = {
         words
         for page in PAGES
