@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import inspect
 import math
 import sys
@@ -51,11 +52,28 @@ def in_worker(job: Callable[[], None]) -> None:
     jobs.put(job)
 
 
+_looking = threading.Lock()
+
+
+def _exceptions() -> dict[int, Any]:
+    """What each thread is handling. CPython holds a lock meanwhile; garbage collected then would wait for it for ever
+    (python/cpython#106883).
+    """
+    with _looking:
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return sys._current_exceptions()  # noqa: SLF001 - documented
+        finally:
+            if collecting:
+                gc.enable()
+
+
 def interrupted_elsewhere() -> bool:
     """True while Ctrl-C unwinds the main thread, in the thread of an agent's tool for which it then waits."""
     if threading.current_thread() is threading.main_thread():
         return False
-    active: Any = sys._current_exceptions().get(threading.main_thread().ident or 0)  # noqa: SLF001 - documented
+    active: Any = _exceptions().get(threading.main_thread().ident or 0)
     return isinstance(active[1] if isinstance(active, tuple) else active, KeyboardInterrupt)
 
 
