@@ -57,7 +57,8 @@ class Server:
             fds=sum(quiet_fds(pid) for pid in own),
             mounts=sum(len(Path(f"/proc/{pid}/mountinfo").read_text().splitlines()) for pid in (os.getpid(), *own)),
             namespaces=len({link for pid in (self.pid, *below) for link in namespaces(pid)}),
-            cgroups=sum(int(line.split()[2]) for line in Path("/proc/cgroups").read_text().splitlines()[1:]),
+            # not /proc/cgroups: it counts those that the kernel has yet to forget
+            cgroups=len(list(Path("/sys/fs/cgroup").rglob("cgroup.procs"))),
             memory=round(sum(pss(pid) for pid in own) / 1024, 1),
         )
 
