@@ -171,16 +171,21 @@ it.run("print('in the middle', flush=True)\\nimport time\\ntime.sleep(60)", on_o
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_in_the_middle_of_a_cell_leaves_no_sandbox(server: dict[str, Any], number: signal.Signals) -> None:
-    process = program(RUNS_LONG, server)
+def ends_without_a_sandbox(code: str, server: dict[str, Any], number: signal.Signals, patience: float) -> None:
+    """The program ends within `patience` seconds of the signal."""
+    process = program(code, server)
     assert process.stdout is not None
     session_id = process.stdout.readline().strip()
     assert alive(server, session_id)
     process.send_signal(number)
-    _, problem = process.communicate(timeout=20)
+    _, problem = process.communicate(timeout=patience)
     assert process.returncode in (-number, 1), problem
     assert alive(server, session_id) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_middle_of_a_cell_leaves_no_sandbox(server: dict[str, Any], number: signal.Signals) -> None:
+    ends_without_a_sandbox(RUNS_LONG, server, number, patience=20)
 
 
 IN_AN_AGENT = """
@@ -208,14 +213,7 @@ agent.invoke({"messages": ["go"]})
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_so_does_one_while_the_cell_runs_in_an_agents_thread(server: dict[str, Any], number: signal.Signals) -> None:
-    process = program(IN_AN_AGENT, server)
-    assert process.stdout is not None
-    session_id = process.stdout.readline().strip()
-    assert alive(server, session_id)
-    process.send_signal(number)
-    _, problem = process.communicate(timeout=30)
-    assert process.returncode in (-number, 1), problem
-    assert alive(server, session_id) == []
+    ends_without_a_sandbox(IN_AN_AGENT, server, number, patience=30)
 
 
 def test_a_plain_exit_in_the_middle_of_a_cell_leaves_no_sandbox(server: dict[str, Any]) -> None:
