@@ -34,15 +34,17 @@ _WATCH = files.Watch()
 
 def install(shell: Any, *, full: bool) -> None:
     """Idempotent for one shell in one process; a fork or a new shell starts afresh."""
-    if STATE.pid != os.getpid() or STATE.shell is not shell:
+    known = STATE.shell is shell
+    if STATE.pid != os.getpid() or not known:
         STATE.reset()
         STATE.shell = shell
+    if not known:  # a fork has its parent's: to make traitlets' classes again would cost it 2 MiB of its own
         _formatters(shell)
+        _once(shell)
     when_imported(_PATCHES)
     if full and not STATE.full:
         STATE.full = True
         when_imported(_FULL)
-        _once(shell)
         _events(shell)
 
 
@@ -82,13 +84,13 @@ def _type_names(obj: Any) -> list[tuple[str, str]]:
 
 
 def _once(shell: Any) -> None:
-    """A figure that was reported in this cell and has not changed is not displayed again."""
+    """With everything installed, a figure that was reported in this cell and has not changed is not shown again."""
     from IPython.core.formatters import IPythonDisplayFormatter
 
     class Once(IPythonDisplayFormatter):
         def __call__(self, obj: Any) -> Any:
             try:
-                if report.is_figure(obj) and report.already_reported(obj):
+                if STATE.full and report.is_figure(obj) and report.already_reported(obj):
                     return True
             except Exception:  # noqa: BLE001, S110 - then it is simply displayed
                 pass

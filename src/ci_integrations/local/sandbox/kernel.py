@@ -257,5 +257,5 @@ def _order_import_path() -> None:
 def _reseed() -> None:
     """All forks of the zygote would draw the same numbers."""
     random.seed()
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()
+    if "numpy" in sys.modules:  # from an integer: seeding from nothing would cost each fork 250 KiB of its own
+        sys.modules["numpy"].random.seed(random.getrandbits(32))
