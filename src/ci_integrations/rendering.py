@@ -10,7 +10,7 @@ import base64
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ci_integrations.envelope import image_size, strip_ansi
@@ -24,6 +24,7 @@ from ci_integrations.results import (
     JsonArtifact,
     OtherArtifact,
     PdfArtifact,
+    SandboxEvent,
     TableArtifact,
     TextArtifact,
 )
@@ -52,7 +53,10 @@ _OBJECT_REPR = re.compile(r"<.*object.*>")
 def render_text(result: ExecutionResult, *, max_chars: int = MAX_CHARS, whole: str = IN_ARTIFACT) -> str:
     """The run in words, at most `max_chars` characters (200 at least). `whole` says where the uncut text is."""
     budget = max(LEAST_CHARS, max_chars)
-    parts = ((heading, without_base64(text)) for heading, text in (*_events(result), *_body(result)))
+    parts = (
+        (heading, without_base64(text))
+        for heading, text in (*(("", line) for line in event_lines(result.events)), *_body(result))
+    )
     sections = [part for part in parts if part[1]]
     if not sections:
         return "(no output)"
@@ -60,9 +64,9 @@ def render_text(result: ExecutionResult, *, max_chars: int = MAX_CHARS, whole: s
     return cut(text, budget, whole)
 
 
-def _events(result: ExecutionResult) -> Iterator[tuple[str, str]]:
-    for event in result.events:
-        yield "", f"[{' '.join(strip_ansi(event.message).split())}]"
+def event_lines(events: Iterable[SandboxEvent]) -> list[str]:
+    """What happened to the sandbox, as the model reads it."""
+    return [f"[{' '.join(strip_ansi(event.message).split())}]" for event in events]
 
 
 def _body(result: ExecutionResult) -> Iterator[tuple[str, str]]:

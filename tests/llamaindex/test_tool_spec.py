@@ -12,7 +12,7 @@ from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
 
 from ci_integrations import CodeInterpreter
-from ci_integrations.errors import ConfigurationError
+from ci_integrations.errors import ConfigurationError, SandboxError
 from ci_integrations.llamaindex import CodeInterpreterToolSpec
 from ci_integrations.testing import ScriptedLLM, tool_call
 
@@ -99,6 +99,34 @@ def test_an_interpreter_in_the_place_of_azures_endpoint_is_not_ignored() -> None
 @pytest.mark.parametrize("packages", [[], ["--index-url=x"], ["a b"], [""]])
 def test_only_package_names_are_installed(packages: list[str]) -> None:
     assert "Error" in CodeInterpreterToolSpec().install_packages(packages)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("list_files", {}),
+        ("write_file", {"path": "b.txt", "text": "b"}),
+        ("install_packages", {"packages": ["no-such-package"]}),
+        ("run_command", {"command": "ls"}),
+        ("reset", {}),
+    ],
+)
+def test_every_tool_tells_that_the_sandbox_was_lost(local: str, name: str, arguments: dict[str, Any]) -> None:
+    with CodeInterpreterToolSpec(backend=local) as spec:
+        spec.code_interpreter("kept = 1")
+        (tool,) = spec.to_tool_list([name])
+        assert "lost" not in str(tool.call(**arguments))
+        spec.tool.sessions.blocking().interpreter.sandbox.kill()
+        assert "The sandbox was lost" in str(tool.call(**arguments))
+
+
+def test_a_file_that_went_with_its_sandbox_is_not_just_missing(spec: CodeInterpreterToolSpec) -> None:
+    (read,) = spec.to_tool_list(["read_file"])
+    with pytest.raises(Exception, match=r"^path '/home/user/gone.txt' does not exist"):
+        read.call(path="gone.txt")
+    spec.tool.sessions.blocking().interpreter.sandbox.kill()
+    with pytest.raises(SandboxError, match="The sandbox was lost"):
+        read.call(path="gone.txt")
 
 
 async def test_an_agent_works_with_all_of_it(spec: CodeInterpreterToolSpec) -> None:

@@ -5,6 +5,7 @@ Users of `AzureCodeInterpreterToolSpec` change the import: constructor, methods 
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,10 @@ from typing import Any, Self
 from llama_index.core.tools import FunctionTool, ToolMetadata
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
 
-from ci_integrations.errors import ConfigurationError
+from ci_integrations.errors import ConfigurationError, SandboxError
 from ci_integrations.llamaindex._extract import extract_code
 from ci_integrations.llamaindex.tool import CodeInterpreterTool
-from ci_integrations.rendering import cut
+from ci_integrations.rendering import cut, event_lines
 from ci_integrations.results import Artifact, ExecutionResult
 
 HOME = "/home/user"
@@ -134,7 +135,7 @@ class CodeInterpreterToolSpec(BaseToolSpec):
         if bad or not packages:
             return f"Error: not package names: {bad}"
         done = self._noted(self.tool.run(f"%pip install -q {' '.join(_quoted(name) for name in packages)}"))
-        return _said(done) or f"installed {', '.join(packages)}"
+        return "\n".join([*event_lines(done.events), _said(done) or f"installed {', '.join(packages)}"])
 
     def run_command(self, command: str) -> str:
         """Run a shell command in the sandbox and wait for its end.
@@ -148,9 +149,9 @@ class CodeInterpreterToolSpec(BaseToolSpec):
         return cut("\n".join(part.rstrip() for part in parts if part), MAX_READ_CHARS)
 
     def reset(self) -> str:
-        """Start Python in the sandbox afresh: variables and imports are forgotten, files stay."""
+        """Start Python in the sandbox afresh: variables and imports are forgotten, files are left as they are."""
         self._sandbox().restart_context()
-        return "Python was started afresh: no variables, the files are still there"
+        return "Python was started afresh: no variables; files are as they were"
 
     def to_tool_list(
         self, spec_functions: Any = None, func_to_metadata_mapping: dict[str, ToolMetadata] | None = None
@@ -158,7 +159,7 @@ class CodeInterpreterToolSpec(BaseToolSpec):
         """The tools by name; `code_interpreter` is a `CodeInterpreterTool` with pictures and live output."""
         names = list(spec_functions or self.spec_functions)
         others = [name for name in names if name != "code_interpreter"]
-        made = iter(super().to_tool_list(others, func_to_metadata_mapping) if others else [])
+        made = map(self._telling, super().to_tool_list(others, func_to_metadata_mapping) if others else [])
         if func_to_metadata_mapping and "code_interpreter" in func_to_metadata_mapping:
             self.tool.metadata.description = func_to_metadata_mapping["code_interpreter"].description
         return [self.tool if name == "code_interpreter" else next(made) for name in names]
@@ -216,6 +217,22 @@ class CodeInterpreterToolSpec(BaseToolSpec):
 
     def _sandbox(self) -> Any:
         return self.tool.sessions.blocking().interpreter
+
+    def _telling(self, tool: FunctionTool) -> FunctionTool:
+        """`tool`, saying first that the sandbox was lost: what a model sees of the new one must not mislead it."""
+
+        @functools.wraps(tool.fn)
+        def told(*args: Any, **kwargs: Any) -> Any:
+            try:
+                answer = tool.fn(*args, **kwargs)
+            except Exception as error:
+                if news := event_lines(self._sandbox().untold()):
+                    raise SandboxError("\n".join([*news, str(error)])) from error
+                raise
+            news = event_lines(self._sandbox().untold())
+            return "\n".join([*news, str(answer)]) if news else answer
+
+        return FunctionTool.from_defaults(fn=told, tool_metadata=tool.metadata)
 
     def _noted(self, result: ExecutionResult) -> ExecutionResult:
         self._results.append(result)
