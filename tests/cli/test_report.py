@@ -73,3 +73,11 @@ def test_a_long_output_is_cut_and_the_cut_is_told(tmp_path: Path) -> None:
     html = page(tmp_path, Turn("talk", ExecutionResult(code="1", stdout="x" * 100_000)))
     assert "characters cut" in html
     assert len(html) < 60_000
+
+
+def test_numbers_that_went_with_the_sandbox_are_said_to_be_gone(tmp_path: Path) -> None:
+    gone = {"file": "/tmp/x", "dtype": "f8", "n": 5, "sha256": "0" * 64}
+    panel = {"kind": "line", "series": [{"kind": "line", "x": [1, 2, 3, 4, 5], "y": gone}]}
+    chart = {"kind": "chart", "id": "a0", "chart": {"panels": [panel]}}
+    result = ExecutionResult.model_validate({"code": "", "artifacts": [chart]})
+    assert "no longer has them" in page(tmp_path, Turn("drawn", result))

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from ci_integrations.charts import Chart
+
 
 def script(tmp_path: Path, code: str, name: str = "x.py") -> Path:
     path = tmp_path / name
@@ -99,3 +101,18 @@ def test_the_console_script_is_there() -> None:
     command = [str(Path(sys.executable).with_name("ci-integrations")), "run", "-"]
     done = subprocess.run(command, check=False, input="1 + 1", capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "2\n")
+
+
+def test_numbers_too_many_to_be_sent_are_saved_all_the_same(cli: Callable[..., Any], tmp_path: Path) -> None:
+    code = """
+import matplotlib.pyplot as plt
+import numpy as np
+for n in range(4):
+    plt.scatter(np.random.rand(100_000), np.full(100_000, n), label=str(n))
+plt.show()
+"""
+    assert cli("run", script(tmp_path, code), "--save", tmp_path / "out").code == 0
+    (saved,) = (tmp_path / "out").glob("*.json")
+    chart = Chart.model_validate_json(saved.read_bytes())
+    assert chart.files == ()
+    assert [series.values("y") for series in chart.panels[0].series] == [[n] * 100_000 for n in range(4)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci_integrations.errors import ArtifactError, SandboxError
 from ci_integrations.results import (
     Artifact,
     ChartArtifact,
@@ -20,6 +21,23 @@ if TYPE_CHECKING:
 
 MAX_FILE = 64 * 1024 * 1024
 """Bytes of one file that the code wrote; larger ones stay in the sandbox."""
+
+
+def with_numbers(interpreter: CodeInterpreter, result: ExecutionResult) -> ExecutionResult:
+    """`result` with the columns that were too long to be sent, as far as the sandbox still has them."""
+    artifacts = tuple(_with_numbers(interpreter, artifact) for artifact in result.artifacts)
+    return result.model_copy(update={"artifacts": artifacts})
+
+
+def _with_numbers(interpreter: CodeInterpreter, artifact: Artifact) -> Artifact:
+    if not isinstance(artifact, ChartArtifact) or not artifact.chart.files:
+        return artifact
+    from e2b import SandboxException
+
+    try:
+        return artifact.model_copy(update={"chart": artifact.chart.load(interpreter.download)})
+    except (ArtifactError, SandboxError, SandboxException):
+        return artifact  # changed or gone; its JSON says where they were
 
 
 def save_result(interpreter: CodeInterpreter, result: ExecutionResult, directory: Path, prefix: str = "") -> list[Path]:

@@ -103,6 +103,7 @@ def _play(console: Console, profile: Profile, model: str | None, output: Path) -
     if find_spec("langchain") is None:
         raise MissingDependencyError("The demo", "langchain,local")
     chat = _real_model(model) if model else None
+    from ci_integrations.cli._save import with_numbers
     from ci_integrations.langchain import CodeInterpreterTool
 
     name = profile.path.name
@@ -114,6 +115,7 @@ def _play(console: Console, profile: Profile, model: str | None, output: Path) -
         for turn in _turns(console, tool, chat or _scripted_model(profile, name), name):
             story.turns.append(turn)
             if turn.result is not None:
+                turn.result = with_numbers(tool.session(THREAD), turn.result)
                 turn.saved = _save(tool, turn.result, output, len(story.turns))
     story.seconds = time.monotonic() - start
     return story

@@ -104,10 +104,10 @@ def _execute(
 
 
 def _saved(interpreter: CodeInterpreter, result: ExecutionResult, directory: Path) -> list[Path]:
-    from ci_integrations.cli._save import save_result
+    from ci_integrations.cli._save import save_result, with_numbers
 
     try:
-        return save_result(interpreter, result, directory)
+        return save_result(interpreter, with_numbers(interpreter, result), directory)
     except OSError as error:
         stop(f"--save {directory}: {error.strerror}")
 
