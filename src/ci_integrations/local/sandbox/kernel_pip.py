@@ -6,7 +6,6 @@ Runs inside the sandbox. Whether there is a way out is said by `PIP_TARGET`, whi
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import shlex
 import shutil
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from IPython.core.error import UsageError
+
+from ci_integrations.local.sandbox.packages import own_pip
 
 NO_NETWORK = (
     "%pip cannot install: this sandbox has no internet access. "
@@ -47,21 +48,10 @@ def pip(line: str) -> None:
     importlib.invalidate_caches()
 
 
-def _bundled_pip() -> str | None:
-    """The pip that comes with Python itself, for making virtual environments; it runs from its wheel."""
-    found = importlib.util.find_spec("ensurepip")
-    if found is None or not found.submodule_search_locations:
-        return None
-    wheels = sorted((Path(found.submodule_search_locations[0]) / "_bundled").glob("pip-*.whl"))
-    return f"{wheels[-1]}/pip" if wheels else None
-
-
 def _installer(words: list[str]) -> list[str]:
-    if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip", *words[:1]]
-    bundled = _bundled_pip()
-    if bundled is not None:
-        return [sys.executable, bundled, *words[:1]]
+    own = own_pip()
+    if own:
+        return [*own, *words[:1]]
     beside = str(Path(sys.executable).parent)
     uv = shutil.which("uv") or shutil.which("uv", path=beside)
     if uv is None:

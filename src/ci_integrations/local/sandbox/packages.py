@@ -7,6 +7,7 @@ passed on, because whatever is in a sandbox can be read by the code in it.
 from __future__ import annotations
 
 import configparser
+import importlib.util
 import logging
 import os
 import sys
@@ -30,6 +31,19 @@ def pip_envs() -> dict[str, str]:
     }
     index = host_index()
     return envs | ({"PIP_INDEX_URL": index, "UV_INDEX_URL": index} if index else {})
+
+
+def own_pip() -> list[str]:
+    """How this interpreter calls pip: its own, or the one that comes with Python for making virtual environments.
+
+    Empty where there is neither; uv's environments have only the latter, which runs from its wheel.
+    """
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    found = importlib.util.find_spec("ensurepip")
+    places = found.submodule_search_locations if found else None
+    wheels = sorted((Path(places[0]) / "_bundled").glob("pip-*.whl")) if places else []
+    return [sys.executable, f"{wheels[-1]}/pip"] if wheels else []
 
 
 def host_index() -> str | None:

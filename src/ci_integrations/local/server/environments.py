@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ci_integrations.local.sandbox import interpreters
 from ci_integrations.local.sandbox.api import EngineError
-from ci_integrations.local.sandbox.packages import host_index
+from ci_integrations.local.sandbox.packages import host_index, own_pip
 
 INSTALL_SECONDS = 900.0
 KEPT = 2000
@@ -87,4 +87,7 @@ def _installer(program: Path) -> list[str]:
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     if uv is not None:
         return [uv, "pip", "install", "--quiet", "--link-mode", "copy", "--python", str(program)]
-    return [str(program), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = own_pip()
+    if not pip:
+        raise EngineError("packages in a template need pip or uv, and neither is there: pip install uv")
+    return [*pip, "--python", str(program), "install", "--quiet", "--disable-pip-version-check"]
