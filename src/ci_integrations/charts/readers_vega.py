@@ -74,7 +74,7 @@ def _inherit(spec: dict[str, Any], view: View) -> View:
     if isinstance(spec.get("data"), dict):
         rows, notes = _rows(spec["data"], view)
     try:
-        rows = run(rows, spec.get("transform") or ())
+        rows = run(rows, [_with_its_data(step, view) for step in spec.get("transform") or ()])
     except Unknown as unknown:
         notes = (*notes, f"not evaluated: {unknown}")
     encoding = {**view.encoding, **_filled(spec.get("encoding") or {}, view.repeat)}
@@ -95,12 +95,22 @@ def _rows(data: dict[str, Any], view: View) -> tuple[list[Row], tuple[str, ...]]
     return [row if isinstance(row, dict) else {"data": row} for row in values], view.notes
 
 
+def _with_its_data(step: dict[str, Any], view: View) -> dict[str, Any]:
+    """A lookup brings the rows of its second table."""
+    source = step.get("from") if "lookup" in step else None
+    if not isinstance(source, dict) or not isinstance(source.get("data"), dict):
+        return step
+    rows, notes = _rows(source["data"], replace(view, notes=()))
+    return step if notes else {**step, "from": {**source, "rows": rows}}
+
+
 def _filled(encoding: dict[str, Any], repeat: dict[str, str]) -> dict[str, Any]:
     """`{"repeat": "column"}` stands for a field name."""
     found = copy.deepcopy(encoding)
     for channel in found.values():
-        if isinstance(channel, dict) and isinstance(channel.get("field"), dict):
-            channel["field"] = repeat.get(str(channel["field"].get("repeat")))
+        for word in ("field", "datum"):
+            if isinstance(channel, dict) and isinstance(channel.get(word), dict) and "repeat" in channel[word]:
+                channel[word] = repeat.get(str(channel[word]["repeat"]))
     return found
 
 

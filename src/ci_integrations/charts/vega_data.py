@@ -329,8 +329,40 @@ def _regression(rows: list[Row], step: Any) -> list[Row]:
     return found
 
 
+def _lookup(rows: list[Row], step: Any) -> list[Row]:
+    source = step["from"]
+    fields = source.get("fields")
+    if "rows" not in source or not fields:
+        raise Unknown("lookup")
+    names = step.get("as") or fields
+    names = [names] if isinstance(names, str) else names
+    table = {_hashable(row.get(source["key"])): row for row in source["rows"]}
+    found = []
+    for row in rows:
+        other = table.get(_hashable(row.get(step["lookup"])))
+        values = [step.get("default") if other is None else other.get(field) for field in fields]
+        found.append({**row, **dict(zip(names, values, strict=True))})
+    return found
+
+
+def _impute(rows: list[Row], step: Any) -> list[Row]:
+    """Each group gets a row for every key of the others, with a value; also in place of a missing one."""
+    field, key, keys = step["impute"], step["key"], list(step.get("groupby") or ())
+    if step.get("frame") not in (None, [None, None]) or "keyvals" in step:
+        raise Unknown("impute over a frame")
+    places = list(dict.fromkeys(_hashable(row.get(key)) for row in rows))
+    found = []
+    for group, part in groups(rows, keys).items():
+        method = str(step.get("method") or "value")
+        value = step.get("value") if method == "value" else aggregate(method, field, part)
+        have = {_hashable(row.get(key)) for row in part}
+        missing = [{**dict(zip(keys, group, strict=True)), key: at, field: value} for at in places if at not in have]
+        found += [row if row.get(field) is not None else {**row, field: value} for row in part] + missing
+    return found
+
+
 _STEPS: dict[str, Callable[[list[Row], Any], list[Row]]] = {
     "filter": _filter, "calculate": _calculate, "joinaggregate": _join, "aggregate": _aggregate, "fold": _fold,
     "flatten": _flatten, "bin": _bin, "timeUnit": _time, "window": _window, "pivot": _pivot,
-    "regression": _regression,
+    "regression": _regression, "lookup": _lookup, "impute": _impute,
 }  # fmt: skip

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ci_integrations.charts import vega_spans
 from ci_integrations.charts.vega_data import Row, aggregate, bin_of, bin_start, groups, quantile, time_unit, unit_parts
 from ci_integrations.charts.vega_expr import Unknown
 
@@ -75,8 +76,9 @@ def panel(units: list[Unit], title: str | None) -> dict[str, Any]:
     if any(unit.notes for unit in units):
         found["complete"] = False
     found["notes"] = list(dict.fromkeys(found["notes"]))
+    found["series"] = vega_spans.joined(found["series"])
     found["kind"] = _panel_kind([entry["kind"] for entry in found["series"]])
-    if found["kind"] not in ("pie", "donut", "choropleth"):
+    if found["kind"] not in ("pie", "donut", "choropleth") and not any(_on_a_map(unit) for unit in units):
         for name in ("x", "y", *dict.fromkeys(unit.second for unit in units if unit.second)):
             own = [unit for unit in units if (unit.second == name if name[1:] else unit.second[:1] != name)]
             found[name] = _axis(own, name[0])
@@ -225,7 +227,11 @@ def series(unit: Unit) -> list[dict[str, Any]]:
 
 
 def _splits(channel: dict[str, Any], unit: Unit) -> bool:
-    """Discrete channels make groups; a condition or a constant does not, nor does a colour that repeats x or y."""
+    """Discrete channels make groups; a condition or a value does not, nor does a colour that repeats x or y. A datum
+    is a legend entry of its own.
+    """
+    if isinstance(channel.get("datum"), str):
+        return True
     if "field" not in channel or channel.get("type") in ("quantitative", "temporal"):
         return False
     same = [
@@ -246,8 +252,7 @@ def _one(unit: Unit, kind: str, rows: list[Row], name: str | None) -> dict[str, 
     if kind in ("line", "area") and "order" not in unit.encoding:
         rows = _along(rows, "y" if kind == "area" and _lying(unit) else "x")
     found: dict[str, Any] = {"name": name, "kind": kind, "extra": {}}
-    found["x"] = [row.get("x") for row in rows] if "x" in unit.encoding else None
-    found["y"] = [row.get("y") for row in rows] if "y" in unit.encoding else None
+    found |= {which: [row.get(name) for row in rows] if name else None for which, name in _places(unit).items()}
     for extra in ("size", "text", "opacity"):
         if "field" in unit.channel(extra):
             found["extra"][extra] = [row.get(extra) for row in rows]
@@ -260,9 +265,10 @@ def _one(unit: Unit, kind: str, rows: list[Row], name: str | None) -> dict[str, 
     elif kind == "box" and _lying(unit):
         found["orientation"] = "h"
     elif kind in ("area", "band", "errorbar") and ("y2" in unit.encoding or "x2" in unit.encoding):
-        _between(found, rows, "y" if "y2" in unit.encoding else "x")
+        vega_spans.between(found, rows, "y" if "y2" in unit.encoding else "x")
     elif kind == "rule":
-        _segments(unit, found, rows)
+        ranged = [which for which in "xy" if f"{which}2" in unit.encoding]
+        vega_spans.rules(found, rows, ranged, upright=_upright(x, y))
     return found
 
 
@@ -271,6 +277,22 @@ def _along(rows: list[Row], which: str) -> list[Row]:
         return sorted(rows, key=lambda row: (row.get(which) is None, row.get(which)))
     except TypeError:
         return rows
+
+
+def _places(unit: Unit) -> dict[str, str | None]:
+    """The channels of x and y: those, or the coordinates on a map."""
+    pairs = {"x": ("x", "longitude"), "y": ("y", "latitude")}
+    return {which: next((name for name in names if name in unit.encoding), None) for which, names in pairs.items()}
+
+
+def _on_a_map(unit: Unit) -> bool:
+    return "longitude" in unit.encoding or "latitude" in unit.encoding
+
+
+def _upright(x: dict[str, Any], y: dict[str, Any]) -> bool | None:
+    """Whether a value stands over a category; None when neither or both axes have categories."""
+    discrete = [channel.get("type") in ("nominal", "ordinal") for channel in (x, y)]
+    return discrete[0] if discrete[0] != discrete[1] else None
 
 
 def _lying(unit: Unit) -> bool:
@@ -285,10 +307,7 @@ def _bar(unit: Unit, found: dict[str, Any], rows: list[Row], x: dict[str, Any], 
     binned = x if _bins(x) else y if _bins(y) else None
     if "x2" in unit.encoding or "y2" in unit.encoding:
         which = "x" if "x2" in unit.encoding else "y"
-        ends = {"start": [row.get(which) for row in rows], "end": [row.get(f"{which}2") for row in rows]}
-        found["extra"] |= ends
-        if unit.channel(which).get("type") == "temporal":
-            found["kind"], found[which] = "gantt", None
+        vega_spans.bars(found, rows, which, (unit.channel(which), unit.channel(f"{which}2")))
     elif binned is not None:
         found["kind"] = "histogram"
         _all_bins(unit, found, "x" if binned is x else "y")
@@ -308,34 +327,18 @@ def _all_bins(unit: Unit, found: dict[str, Any], which: str) -> None:
         found["extra"]["edges"] = [start + n * size for n in (*places, places[-1] + 1)] if places else []
 
 
-def _between(found: dict[str, Any], rows: list[Row], which: str) -> None:
-    ends: list[list[Any]] = [[row.get(which), row.get(f"{which}2")] for row in rows]
-    low: list[Any] = [None if None in pair else min(pair) for pair in ends]
-    high: list[Any] = [None if None in pair else max(pair) for pair in ends]
-    if found["kind"] == "errorbar":
-        found["extra"] |= {"err_low": low, "err_high": high}
-        found[which] = [None if a is None or b is None else (a + b) / 2 for a, b in zip(low, high, strict=True)]
-        return
-    found["kind"], found[which] = "band", high
-    found["extra"][f"{which}0"] = low
-
-
-def _segments(unit: Unit, found: dict[str, Any], rows: list[Row]) -> None:
-    """Rules between two ends, as under error bars and candles."""
-    for which in ("x", "y"):
-        if f"{which}2" in unit.encoding:
-            axis = "x" if which == "y" else "y"
-            found["extra"] |= {"axis": axis, "value": found[axis], "low": [row.get(which) for row in rows],
-                               "high": [row.get(f"{which}2") for row in rows]}  # fmt: skip
-            found["x"] = found["y"] = None
-
-
 def _rules(unit: Unit) -> list[dict[str, Any]]:
+    """Rules across the whole panel; a datum stands there without rows."""
     which = "x" if "x" in unit.encoding else "y"
-    channel = unit.channel(which)
-    rows = records(unit) if unit.rows else [{which: channel.get("datum", channel.get("value"))}]
-    values = list(dict.fromkeys(row.get(which) for row in rows))
-    return [{"name": None, "kind": "rule", "extra": {"axis": which, "value": value}} for value in values[:200]]
+    rows = unit.rows if "field" in unit.channel(which) else unit.rows or [{}]
+    splits = [name for name in _SPLITS if name in unit.encoding and _splits(unit.channel(name), unit)]
+    found = dict.fromkeys(
+        (row.get(which), _name(tuple(row.get(name) for name in splits), splits))
+        for row in records(replace(unit, rows=rows))
+    )
+    return [
+        {"name": name, "kind": "rule", "extra": {"axis": which, "value": value}} for value, name in list(found)[:200]
+    ]
 
 
 def _grid(unit: Unit) -> dict[str, Any]:
