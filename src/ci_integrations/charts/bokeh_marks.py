@@ -1,4 +1,4 @@
-"""What bokeh draws beside glyphs, or with several of them: rules, whiskers, bands, candles; and times on time axes."""
+"""What bokeh draws beside glyphs: rules, whiskers, bands; images and hexagons; and times on time axes."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def beside(doc: Document, figure: dict[str, Any]) -> list[Entry]:
 def _span(doc: Document, model: dict[str, Any]) -> Entry:
     axis = "y" if doc.get(model, "dimension") in (None, "width") else "x"
     return {"name": None, "kind": "rule", "extra": {"axis": axis, "value": doc.get(model, "location")}}
+
+
+def spans(cols: Columns, axis: str) -> list[Entry]:
+    """Rules across the whole panel, one for each row."""
+    return [{"kind": "rule", "extra": {"axis": axis, "value": value}} for value in cols.column(axis) or []]
 
 
 def _spread(doc: Document, model: dict[str, Any]) -> Entry:
@@ -96,32 +101,6 @@ def hexagons(cols: Columns) -> Entry:
     field = color.get("field") if isinstance(color, dict) else None
     values = values_of(cols.data.get(str(field or "counts")))
     return {"kind": "hexbin", "x": x, "y": y, "extra": {"value": values} if values else {}}
-
-
-def candles(entries: list[Entry]) -> list[Entry]:
-    """Floating bars, each within the upright segment at its place, are candlesticks."""
-    bars = [e for e in entries if e["kind"] == "bar" and e.get("orientation") == "v" and "base" in e["extra"]]
-    wicks = [e for e in entries if e["kind"] == "rule" and e["extra"].get("axis") == "x" and "low" in e["extra"]]
-    if not bars or len(wicks) != 1:
-        return entries
-    wick, body = wicks[0]["extra"], {}
-    for bar in bars:
-        for at, base, length in zip(bar["x"], bar["extra"]["base"], bar["y"], strict=True):
-            if base is None or length is None:
-                return entries
-            body[at] = sorted((base, base + length))
-    spans = list(zip(wick["value"], wick["low"], wick["high"], strict=True))
-    if len(body) != len(spans) or any(at not in body or not _within(body[at], a, b) for at, a, b in spans):
-        return entries
-    lows, highs = ([body[at][n] for at, _, _ in spans] for n in (0, 1))
-    extra = {"low": wick["low"], "high": wick["high"], "body_low": lows, "body_high": highs}
-    merged: Entry = {"name": None, "kind": "candlestick", "x": wick["value"], "y": None, "extra": extra}
-    return [merged, *(entry for entry in entries if entry not in (*bars, *wicks))]
-
-
-def _within(body: list[float], low: float, high: float) -> bool:
-    slack = 1e-9 * max(1.0, abs(high))
-    return body[0] >= low - slack and body[1] <= high + slack
 
 
 def times(entry: Entry, axis: str) -> None:

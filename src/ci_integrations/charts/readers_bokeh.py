@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ci_integrations.charts import bokeh_marks, columns
-from ci_integrations.charts.bokeh_data import Columns, Document, factor, numbers_only, values_of
+from ci_integrations.charts import bokeh_marks, bokeh_together, columns
+from ci_integrations.charts.bokeh_data import Columns, Document, data_of, factor, numbers_only, values_of
 from ci_integrations.charts.model import Chart
 
 MIME = "application/vnd.ci-bokeh.v1+json"
@@ -15,7 +15,7 @@ _KINDS = {
     "HBar": "bar", "Quad": "histogram", "Wedge": "pie", "AnnularWedge": "donut", "Rect": "heatmap", "Image": "heatmap",
     "VArea": "area", "HArea": "area", "Patch": "area", "VAreaStep": "area", "Segment": "rule", "MultiLine": "line",
     "Text": "", "HexTile": "hexbin", "Square": "scatter", "Triangle": "scatter", "Diamond": "scatter",
-    "Cross": "scatter",
+    "Cross": "scatter", "VSpan": "rule", "HSpan": "rule",
 }  # fmt: skip
 
 
@@ -68,10 +68,12 @@ def _panel(doc: Document, figure: dict[str, Any]) -> dict[str, Any] | None:
         return None
     panel["title"] = _words(doc, doc.get(figure, "title"))
     stacked = _unstack(panel["series"])
+    panel["series"] = bokeh_together.boxes(panel["series"])
     bokeh_marks.attach_errors(panel["series"])
-    panel["series"] = bokeh_marks.candles(panel["series"])
+    panel["series"] = bokeh_together.stems(bokeh_together.candles(panel["series"]))
     axes = {which: _axis(doc, figure, which) for which in "xy"}
     for entry in panel["series"]:
+        entry.pop("_flat", None)
         for which in [which for which in "xy" if axes[which]["scale"] == "datetime"]:
             bokeh_marks.times(entry, which)
     kinds = [entry["kind"] for entry in panel["series"]]
@@ -133,16 +135,32 @@ def _second(doc: Document, figure: dict[str, Any], panel: dict[str, Any]) -> Non
 
 
 def _legend(doc: Document, figure: dict[str, Any]) -> dict[str, Any]:
-    """Renderer id to its legend label: a text, or `{"field": name}` for one entry per value."""
+    """Renderer id to its legend label: a text, or `{"field": name}` for one entry per value.
+
+    `legend_group` writes the values itself, each with the index of its first row: the field is the column with these.
+    """
     found: dict[str, Any] = {}
+    grouped: dict[str, dict[int, str]] = {}
     places = [v for side in ("center", "left", "right", "above", "below") for v in doc.get(figure, side) or []]
     for legend in [doc.model(v) for v in places if doc.model(v).get("name") == "Legend"]:
         for item in doc.get(legend, "items") or []:
             label = doc.get(item, "label")
             label = label if isinstance(label, dict) else {"value": label}
+            index = doc.get(item, "index")
             for renderer in doc.get(item, "renderers") or []:
                 found[str(renderer.get("id"))] = {"field": label["field"]} if "field" in label else label.get("value")
-    return found
+                if isinstance(index, int):
+                    grouped.setdefault(str(renderer.get("id")), {})[index] = str(label.get("value"))
+    return found | {key: field for key, rows in grouped.items() if (field := _group_field(doc, key, rows))}
+
+
+def _group_field(doc: Document, renderer: str, rows: dict[int, str]) -> dict[str, str] | None:
+    data = data_of(doc, doc.get(doc.models.get(renderer), "data_source"))
+    for name, raw in data.items():
+        values = [str(v) for v in values_of(raw)]
+        if set(values) == set(rows.values()) and all(values[n] == word for n, word in rows.items() if n < len(values)):
+            return {"field": name}
+    return None
 
 
 def _glyph(doc: Document, renderer: dict[str, Any], legend: dict[str, Any], panel: dict[str, Any]) -> None:
@@ -164,6 +182,7 @@ def _glyph(doc: Document, renderer: dict[str, Any], legend: dict[str, Any], pane
     names = label if isinstance(label, dict) else None
     for entry in entries:
         entry.setdefault("name", None if names else label)
+        entry.setdefault("extra", {})
         if doc.get(renderer, "y_range_name") not in (None, "default"):
             entry["axis"] = "y2"
     if names and kind not in ("pie", "donut"):
@@ -220,10 +239,11 @@ def _lists_of(cols: Columns, name: str) -> list[list[Any]]:
 
 def _bar(cols: Columns, at: str, end: str, base: str, orientation: str) -> dict[str, Any]:
     places, ends, bases = cols.column(at) or [], cols.column(end) or [], cols.column(base)
-    values, extra = ends, {}
+    values: list[Any] = ends
+    extra: dict[str, Any] = {}
     if bases is not None and any(bases):
         values = [None if a is None or b is None else a - b for a, b in zip(ends, bases, strict=False)]
-        extra["base"] = bases
+        extra |= {"base": bases, "end": ends}
     value_axis = "x" if orientation == "h" else "y"
     entry: dict[str, Any] = {"kind": "bar", "orientation": orientation, "extra": extra}
     entry |= {value_axis: values, ("y" if orientation == "h" else "x"): places}
@@ -272,7 +292,7 @@ def _rects(cols: Columns) -> dict[str, Any]:
     x, y = cols.column("x") or [], cols.column("y") or []
     values = cols.column("fill_color")
     if values is None or not any(isinstance(v, (int, float)) for v in values):
-        return {"kind": "scatter", "x": x, "y": y, "extra": {}}
+        return {"kind": "scatter", "x": x, "y": y, "extra": {}, "_flat": len(set(cols.column("height") or ())) == 1}
     columns_, rows = list(dict.fromkeys(x)), list(dict.fromkeys(y))
     if len(columns_) * len(rows) > 1_000_000:
         raise ValueError("too many cells")
@@ -309,4 +329,6 @@ _READERS: dict[str, Callable[[Columns], list[dict[str, Any]]]] = {
     "HArea": lambda cols: [_area(cols)],
     "MultiLine": _lines,
     "Segment": _segments,
+    "VSpan": lambda cols: bokeh_marks.spans(cols, "x"),
+    "HSpan": lambda cols: bokeh_marks.spans(cols, "y"),
 }
