@@ -88,20 +88,46 @@ def _boxens(self: Any, a: dict[str, Any], result: Any) -> None:
 def _histogram(self: Any, a: dict[str, Any], result: Any) -> None:
     import numpy as np
 
+    lying = "y" in self.variables and "x" not in self.variables
     for ax in {id(ax): ax for ax in _axes_of(self)}.values():
         if a.get("element") == "step":
             _outlines(ax)
+        boxes = {}
         for container in ax.containers:
             patches = list(getattr(container, "patches", ()))
-            if not patches or tag_of(patches[0]) is not None:
-                continue
-            horizontal = "y" in self.variables and "x" not in self.variables
-            box = np.array([[p.get_x(), p.get_width(), p.get_height()] if not horizontal
-                            else [p.get_y(), p.get_height(), p.get_width()] for p in patches], float)  # fmt: skip
-            edges = np.append(box[:, 0], box[-1, 0] + box[-1, 1])
-            if np.allclose(box[:, 0] + box[:, 1], edges[1:]):
-                tag("histogram", patches, counts=box[:, 2], edges=edges, container=container,
-                    orientation="horizontal" if horizontal else "vertical", stacked=False)  # fmt: skip
+            if patches and tag_of(patches[0]) is None:
+                boxes[container] = np.array([_along(patch, lying=lying) for patch in patches], float)
+        for container, box in boxes.items():
+            edges = _edges(self, a, box, min(other[0, 0] for other in boxes.values()))
+            if edges is not None:
+                tag("histogram", list(container.patches), counts=box[:, 2], edges=edges, container=container,
+                    orientation="horizontal" if lying else "vertical", stacked=False)  # fmt: skip
+
+
+def _along(patch: Any, *, lying: bool) -> tuple[float, float, float]:
+    if lying:
+        return patch.get_y(), patch.get_height(), patch.get_width()
+    return patch.get_x(), patch.get_width(), patch.get_height()
+
+
+def _edges(self: Any, a: dict[str, Any], box: Any, first: float) -> Any:
+    """The bins' edges: those of the bars when they touch; shrunk and dodged ones stand within theirs."""
+    import numpy as np
+
+    start, width = box[:, 0], box[:, 1]
+    edges = np.append(start, start[-1] + width[-1])
+    if np.allclose(start + width, edges[1:]):
+        return edges
+    step, shrink, aside = float(np.diff(start).mean()), float(a.get("shrink") or 1), start[0] - first
+    even = np.allclose(np.diff(start), step) and self.var_types[self.data_variable] == "numeric"
+    if not even or (a.get("multiple") != "dodge" and aside) or aside >= shrink * step or _scaled(self):
+        return None
+    low = start - aside - (1 - shrink) / 2 * step
+    return np.append(low, low[-1] + step)
+
+
+def _scaled(self: Any) -> bool:
+    return any(getattr(ax, f"get_{self.data_variable}scale")() != "linear" for ax in _axes_of(self))
 
 
 def _outlines(ax: Any) -> None:

@@ -50,6 +50,24 @@ def give(found: Found, legend: dict[str, str | None]) -> None:
         rivals = [other for other in nameless if other.kind == raw.kind and other.color == raw.color]
         if (len(rivals) == 1 or raw.kind == "scatter") and _one_color(raw):
             raw.name = name
+            raw.flags["legend"] = True
+    _join(found)
+
+
+def _join(found: Found) -> None:
+    """Points of one legend entry, drawn category by category as seaborn's strips and swarms are, are one series."""
+    import numpy as np
+
+    first: dict[str, Raw] = {}
+    for raw in [raw for raw in found.series if raw.kind == "scatter" and raw.name and "legend" in raw.flags]:
+        whole = first.setdefault(str(raw.name), raw)
+        if whole is raw or whole.extra.keys() != raw.extra.keys():
+            continue
+        whole.x, whole.y = np.concatenate([whole.x, raw.x]), np.concatenate([whole.y, raw.y])
+        whole.extra = {key: (which, np.concatenate([values, raw.extra[key][1]]))
+                       for key, (which, values) in whole.extra.items()}  # fmt: skip
+        whole.artists = [*whole.artists, *raw.artists]
+        found.series.remove(raw)
 
 
 def _one_color(raw: Raw) -> bool:
@@ -77,7 +95,7 @@ def _split(raw: Raw, legend: dict[str, str | None]) -> list[Raw]:
         chosen = np.array([key == color for key in keys])
         extra = {key: (which, values[chosen]) for key, (which, values) in raw.extra.items()}
         part = Raw("scatter", legend[color], raw.x[chosen], raw.y[chosen], extra, discrete="xy", order=raw.order)
-        part.artists, part.color = raw.artists, color
+        part.artists, part.color, part.flags = raw.artists, color, {"legend": True}
         parts.append(part)
     return parts
 
