@@ -232,9 +232,20 @@ def tree(trace: dict[str, Any], layout: dict[str, Any]) -> dict[str, Any]:
     extra: dict[str, Any] = {"parent": ["" if p is None else str(p) for p in value_list(trace.get("parents"))]}
     if isinstance(trace.get("values"), list):
         extra["value"] = trace["values"]
+    labels = [str(v) for v in value_list(trace.get("labels"))]
     if isinstance(trace.get("ids"), list):
         extra["id"] = [str(v) for v in trace["ids"]]
-    return {"kind": str(trace["type"]), "x": [str(v) for v in value_list(trace.get("labels"))], "extra": extra}
+        extra["parent"] = _named_parents(labels, extra["id"], extra["parent"])
+    return {"kind": str(trace["type"]), "x": labels, "extra": extra}
+
+
+def _named_parents(labels: list[str], ids: list[str], parents: list[str]) -> list[str]:
+    """Plotly express makes ids of its own, "all/north/oslo": a parent then has its label, if no other node has it."""
+    rows = list(zip(labels, ids, parents, strict=False))
+    if len(rows) < len(parents) or any(own != (f"{up}/{label}" if up else label) for label, own, up in rows):
+        return parents
+    sole = {own: label for label, own, _ in rows if labels.count(label) == 1}
+    return [sole.get(parent, parent) for parent in parents]
 
 
 def sankey(trace: dict[str, Any], layout: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ _FULL: dict[str, Any] = {
     "matplotlib._pylab_helpers": report.patch_gcf,
     "plotly.io._renderers": web.patch_plotly,
     "plotly.basedatatypes": web.patch_plotly_figure,
+    "plotly.io": web.patch_plotly_io,
     "altair": web.patch_altair,
     "bokeh.io.showing": web.patch_bokeh_show,
     "bokeh.io.saving": web.patch_bokeh_save,

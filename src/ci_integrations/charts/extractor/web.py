@@ -72,8 +72,16 @@ def patch_plotly_figure(module: ModuleType) -> None:
     figure = module.BaseFigure
     for name in ("show", "_repr_mimebundle_"):
         hook(figure, name, _mark_shown)
+
+
+def patch_plotly_io(module: ModuleType) -> None:
+    """`module` is plotly.io, whose functions `plotly.offline` calls too. Showing calls `to_html` with a dict."""
+    from plotly.basedatatypes import BaseFigure
+
+    mark = _mark_saved("plotly")
     for name in ("write_html", "write_image", "write_json"):
-        hook(figure, name, _mark_saved("plotly"))
+        _wrap_function(module, name, lambda fig: mark(fig, {}, None))
+    _wrap_function(module, "to_html", lambda fig: mark(fig, {}, None) if isinstance(fig, BaseFigure) else None)
 
 
 def patch_altair(module: ModuleType) -> None:
@@ -100,7 +108,7 @@ def _wrap_function(module: ModuleType, name: str, after: Any) -> None:
         __tracebackhide__ = True
         result = original(*args, **kwargs)
         try:
-            after(args[0] if args else kwargs.get("obj"))
+            after(args[0] if args else kwargs.get("obj", kwargs.get("fig")))
         except Exception:  # noqa: BLE001, S110 - what the user asked for is done
             pass
         return result
@@ -132,7 +140,9 @@ def _publish(obj: Any, kind: str) -> None:
 
 def _spec(obj: Any, kind: str) -> tuple[str, Any]:
     if kind == "plotly":
-        return PLOTLY_MIME, json.loads(obj.to_json(validate=False))
+        from plotly.io import to_json
+
+        return PLOTLY_MIME, json.loads(to_json(obj, validate=False))  # a figure, or one as a dict
     if kind == "altair":
         return VEGALITE_MIME, obj.to_dict()
     from bokeh.embed.util import OutputDocumentFor
