@@ -79,6 +79,12 @@ def test_plotly_express_names_parents_by_paths_but_the_data_have_words():
     assert parents({**trace, "ids": ["1", "2", "all/N", "all/S", "all"]}) == trace["parents"]
 
 
+def test_a_plotly_heat_map_of_three_columns_is_a_matrix():
+    trace = {"type": "heatmap", "x": [2, 1, 2], "y": ["p", "q", "q"], "z": [5, 6, 7]}
+    [series] = chart_from_mime(PLOTLY, {"data": [trace], "layout": {}}).panels[0].series
+    assert (series.x, series.y, series.extra["z"]) == ([1, 2], ["p", "q"], [[None, 5], [6, 7]])
+
+
 def parents(trace):
     [series] = chart_from_mime(PLOTLY, {"data": [trace], "layout": {}}).panels[0].series
     return series.extra["parent"]

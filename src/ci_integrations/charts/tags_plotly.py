@@ -204,6 +204,9 @@ def heatmap(trace: dict[str, Any], layout: dict[str, Any]) -> dict[str, Any]:
     kind = {"contour": "contour", "histogram2d": "heatmap"}.get(str(trace.get("type")), "heatmap")
     if trace.get("type") in ("histogram2d", "histogram2dcontour"):
         return {"kind": "heatmap", "x": trace.get("x"), "y": trace.get("y"), "extra": {}}
+    if z and not any(isinstance(row, list) for row in z):
+        trace = trace | _from_cells(value_list(trace.get("x")), value_list(trace.get("y")), z)
+        z = trace["z"]
     rows, width = len(z), len(z[0]) if z and isinstance(z[0], list) else 0
     x = value_list(trace.get("x")) or _steps(trace, "x", width)
     y = value_list(trace.get("y")) or _steps(trace, "y", rows)
@@ -214,6 +217,20 @@ def heatmap(trace: dict[str, Any], layout: dict[str, Any]) -> dict[str, Any]:
         if start is not None and end is not None and size and (end - start) / size < 1000:
             extra["levels"] = [start + n * size for n in range(round((end - start) / size) + 1)]
     return {"kind": kind, "x": x, "y": y, "extra": extra}
+
+
+def _from_cells(x: list[Any], y: list[Any], z: list[Any]) -> dict[str, list[Any]]:
+    """Three columns, one row per cell, as a matrix; numbers in order, categories as they come."""
+    columns, rows = (_places(values) for values in (x, y))
+    if len(columns) * len(rows) > 1_000_000:
+        raise ValueError("too many cells")
+    cells = {(a, b): value for a, b, value in zip(x, y, z, strict=False)}
+    return {"x": columns, "y": rows, "z": [[cells.get((a, b)) for a in columns] for b in rows]}
+
+
+def _places(values: list[Any]) -> list[Any]:
+    found = list(dict.fromkeys(values))
+    return sorted(found) if all(number(v) is not None for v in found) else found
 
 
 def pie(trace: dict[str, Any], layout: dict[str, Any]) -> dict[str, Any]:
