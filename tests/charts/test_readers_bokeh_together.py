@@ -87,3 +87,21 @@ def test_spans_drawn_as_glyphs_are_rules(figure):
     panel = read(plot)
     found = [(entry["extra"]["axis"], entry["extra"]["value"]) for entry in panel["series"]]
     assert (found, panel["complete"]) == ([("x", 2), ("x", 3), ("y", 5)], True)
+
+
+def test_what_is_not_read_still_gives_a_panel_that_says_so(figure):
+    plot = figure(title="Map")
+    plot.patches([[1, 2, 2]], [[1, 1, 2]])
+    panel = read(plot)
+    assert (panel["title"], panel["kind"], panel["complete"]) == ("Map", "mixed", False)
+
+
+def test_contours_have_their_levels_and_lack_their_grid(figure):
+    import numpy as np
+
+    x, y = np.meshgrid(np.linspace(0, 1, 4), np.linspace(0, 1, 4))
+    plot = figure()
+    plot.contour(x, y, x + y, levels=[0.5, 1.0], line_color="black")
+    panel = read(plot)
+    [series] = panel["series"]
+    assert (panel["kind"], series["extra"]["levels"], panel["complete"]) == ("contour", [0.5, 1.0], False)

@@ -87,6 +87,11 @@ def images(cols: Columns) -> list[Entry]:
     return found
 
 
+def contour(doc: Document, renderer: dict[str, Any]) -> Entry:
+    levels = [v for v in values_of(doc.get(renderer, "levels")) if isinstance(v, (int, float))]
+    return {"name": None, "kind": "contour", "extra": {"levels": levels}}
+
+
 def hexagons(cols: Columns) -> Entry:
     """Hexagons by their middles; the column that colours them, or their counts, is their value."""
     q, r, size = cols.column("q") or [], cols.column("r") or [], float(cols.raw("size") or 1)

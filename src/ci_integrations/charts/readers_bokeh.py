@@ -60,11 +60,15 @@ def _panel(doc: Document, figure: dict[str, Any]) -> dict[str, Any] | None:
     legend = _legend(doc, figure)
     for raw in doc.get(figure, "renderers") or []:
         renderer = doc.model(raw)
+        if renderer.get("name") == "ContourRenderer":
+            panel["series"].append(bokeh_marks.contour(doc, renderer))
+            panel["complete"] = False
+            panel["notes"].append("a contour has its levels, but not the grid behind them")
         if renderer.get("name") != "GlyphRenderer" or doc.get(renderer, "visible") is False:
             continue
         _glyph(doc, renderer, legend, panel)
     panel["series"] += bokeh_marks.beside(doc, figure)
-    if not panel["series"]:
+    if not panel["series"] and panel["complete"]:
         return None
     panel["title"] = _words(doc, doc.get(figure, "title"))
     stacked = _unstack(panel["series"])
@@ -97,7 +101,7 @@ def _words(doc: Document, value: Any) -> str | None:
 
 
 def _kind(kinds: list[str]) -> str:
-    distinct = [kind for kind in dict.fromkeys(kinds) if kind != "rule"] or ["rule"]
+    distinct = [kind for kind in dict.fromkeys(kinds) if kind != "rule"] or kinds[:1] or ["mixed"]
     if len(distinct) == 1:
         return distinct[0]
     if "bar" in distinct:
