@@ -101,3 +101,29 @@ def test_places_on_a_map_are_points_without_axes():
     encoding = channels(longitude=("lon", Q), latitude=("lat", Q))
     panel = drawn([{"lon": 10.75, "lat": 59.9}], {"mark": "circle", "encoding": encoding})
     assert (panel["series"][0]["x"], panel["series"][0]["y"], panel["x_scale"]) == ([10.75], [59.9], None)
+
+
+def test_a_highlighted_stretch_is_a_rule_with_two_ends():
+    stretch = {"mark": "rect", "encoding": channels(x=("from", Q), x2=("to", None))}
+    line = {"mark": "line", "encoding": channels(x=("t", Q), y=("v", Q))}
+    panel = drawn([{"t": 1, "v": 2, "from": 1.5, "to": 2.5}], stretch, line)
+    assert panel["kind"] == "line"
+    assert panel["series"][0]["extra"] == {"axis": "x", "start": 1.5, "end": 2.5, "value": [1.5, 2.5]}
+
+
+def test_a_colour_by_another_part_of_the_date_makes_groups():
+    encoding = {
+        "x": {"field": "d", "timeUnit": "year", "type": "ordinal"},
+        "y": {"field": "v", "aggregate": "sum", "type": Q},
+        "color": {"field": "d", "timeUnit": "quarter", "type": K},
+    }
+    rows = [{"d": "2024-03-01", "v": 1}, {"d": "2024-07-01", "v": 2}]
+    panel = drawn(rows, {"mark": "bar", "encoding": encoding})
+    assert [(entry["name"], entry["y"]) for entry in panel["series"]] == [("Q1", [1]), ("Q3", [2])]
+
+
+def test_the_constants_of_vega_are_known():
+    step = {"calculate": "log(datum.v) / LN10", "as": "lg"}
+    unit = {"mark": "bar", "encoding": channels(x=("k", K), y=("lg", Q)), "transform": [step]}
+    panel = drawn([{"k": "a", "v": 100}], unit)
+    assert (panel["series"][0]["y"], panel["complete"]) == ([pytest.approx(2)], True)

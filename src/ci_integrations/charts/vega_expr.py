@@ -140,7 +140,8 @@ class _Parser:
 
 _CONSTANTS: dict[str, Any] = {
     "true": True, "false": False, "null": None, "undefined": None, "PI": math.pi, "E": math.e, "NaN": math.nan,
-    "Infinity": math.inf,
+    "Infinity": math.inf, "LN2": math.log(2), "LN10": math.log(10), "LOG2E": math.log2(math.e),
+    "LOG10E": math.log10(math.e), "SQRT2": math.sqrt(2), "SQRT1_2": math.sqrt(0.5),
 }  # fmt: skip
 
 

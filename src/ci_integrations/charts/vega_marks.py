@@ -215,6 +215,8 @@ def series(unit: Unit) -> list[dict[str, Any]]:
         return [_grid(unit)]
     if kind == "pie":
         return [_slices(unit)]
+    if unit.mark.get("type") == "rect" and len({"x", "y", "x2", "y2"} & set(unit.encoding)) == 2:
+        return vega_spans.stripes(records(unit), "x2" if "x2" in unit.encoding else "y2")
     if kind == "rule" and not ({"x", "y"} <= set(unit.encoding)):
         return _rules(unit)
     if kind in ("band", "errorbar") and "y2" not in unit.encoding and "x2" not in unit.encoding:
@@ -234,12 +236,8 @@ def _splits(channel: dict[str, Any], unit: Unit) -> bool:
         return True
     if "field" not in channel or channel.get("type") in ("quantitative", "temporal"):
         return False
-    same = [
-        unit.channel(name).get("field")
-        for name in ("x", "y")
-        if unit.channel(name).get("type") in ("nominal", "ordinal")
-    ]
-    return channel["field"] not in same
+    places = [unit.channel(name) for name in "xy" if unit.channel(name).get("type") in ("nominal", "ordinal")]
+    return (channel["field"], channel.get("timeUnit")) not in [(c.get("field"), c.get("timeUnit")) for c in places]
 
 
 def _name(key: tuple[Any, ...], splits: list[str]) -> str | None:

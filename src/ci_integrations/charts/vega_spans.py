@@ -49,6 +49,14 @@ def between(found: Entry, rows: list[Row], which: str) -> None:
     found["extra"][f"{which}0"] = low
 
 
+def stripes(rows: list[Row], end: str) -> list[Entry]:
+    """Rectangles across the whole panel, from one place of an axis to another."""
+    axis = end[0]
+    ends = [(row.get(axis), row.get(end)) for row in rows[:200]]
+    return [{"name": None, "kind": "rule", "extra": {"axis": axis, "start": one, "end": two, "value": [one, two]}}
+            for one, two in ends]  # fmt: skip
+
+
 def rules(found: Entry, rows: list[Row], ranged: list[str], *, upright: bool | None) -> None:
     """Rules between two ends, as under error bars and candles; from zero to a value over categories they are stems."""
     for which in ranged:
