@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import plain_kernel
 import pytest
+from fresh import make
 
 from ci_integrations.charts import readers, to_neutral
 
@@ -54,11 +54,9 @@ def test_the_visible_corpus_is_read_truthfully(tmp_path):
     assert sum(all(panel["complete"] for panel in form["panels"]) for form in forms) >= 0.95 * len(strict)
 
 
-def test_the_fresh_scripts_are_read_truthfully(tmp_path):
-    spec = importlib.util.spec_from_file_location("fresh", HERE / "fresh" / "make.py")
-    fresh = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fresh)
-    fresh.write(tmp_path / "corpus")
+@pytest.mark.parametrize("name", make.SETS)
+def test_the_fresh_scripts_are_read_truthfully(tmp_path, name):
+    make.write_set(name, tmp_path / "corpus")
     (tmp_path / "out").mkdir()
     summary = scored(tmp_path / "corpus", tmp_path / "out")["summary"]
     assert summary["n"] == 20
