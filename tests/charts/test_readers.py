@@ -70,6 +70,82 @@ def test_a_trace_that_is_not_read_still_gives_a_chart_that_says_so():
     assert chart.panels[0].notes == ("a parcoords trace is not read",)
 
 
+LINES = {"type": "scatter", "x": ["2024-01-01", "2024-01-03"], "y": [1, 9], "name": "a"}
+SLA = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "y0": 5, "y1": 5, "yref": "y", "label": {"text": "SLA"}}
+OUTAGE = {"type": "rect", "x0": "2024-01-01", "x1": "2024-01-02", "xref": "x", "y0": 0, "y1": 1, "yref": "y domain"}
+
+
+def test_shapes_across_a_plotly_figure_are_rules():
+    frame = {"type": "rect", "xref": "paper", "yref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 1}
+    diagonal = {"type": "line", "x0": "2024-01-01", "x1": "2024-01-03", "y0": 0, "y1": 9}
+    [panel] = to_neutral([plotly(LINES, shapes=[SLA, OUTAGE, frame, diagonal])])["panels"]
+    assert (panel["kind"], panel["complete"]) == ("line", True)
+    assert kinds(panel) == [("line", "a"), ("rule", "SLA"), ("rule", None), ("line", None)]
+    assert panel["series"][1]["extra"] == {"axis": "y", "value": 5}
+    assert panel["series"][2]["extra"] == {
+        "axis": "x", "start": ["2024-01-01"], "end": ["2024-01-02"], "value": ["2024-01-01", "2024-01-02"],
+    }  # fmt: skip
+    assert panel["series"][3]["y"] == [0, 9]
+
+
+def test_a_shape_stands_on_the_axes_that_it_names():
+    right = {**LINES, "yaxis": "y2", "name": "b"}
+    other = {**LINES, "xaxis": "x3", "yaxis": "y3", "name": "c"}
+    layout = {"yaxis2": {"overlaying": "y"}, "shapes": [{**SLA, "yref": "y2"}, {**SLA, "xref": "paper", "yref": "y3"}]}
+    one, two = to_neutral([plotly(LINES, right, other, **layout)])["panels"]
+    assert [(s["kind"], s.get("yaxis")) for s in one["series"]] == [("line", None), ("line", "y2"), ("rule", "y2")]
+    assert kinds(two) == [("line", "c"), ("rule", "SLA")]
+
+
+def test_a_shape_that_is_no_line_or_band_leaves_the_panel_incomplete():
+    circle = {"type": "circle", "x0": "2024-01-01", "x1": "2024-01-02", "y0": 1, "y1": 2}
+    chart = plotly(LINES, shapes=[circle])
+    assert (chart.complete, chart.panels[0].notes) == (False, ("a circle drawn by hand is not read",))
+
+
+def test_shares_of_plotly_are_what_the_axis_shows():
+    bars = [{"type": "bar", "x": ["p", "q"], "y": y, "name": name} for name, y in (("a", [1, 3]), ("b", [3, 0]))]
+    areas = [{**trace, "type": "scatter", "stackgroup": "1", "groupnorm": "fraction"} for trace in bars]
+    for traces, layout, whole in ((bars, {"barnorm": "percent"}, 100), (areas, {}, 1)):
+        chart = plotly(*traces, **layout)
+        one, two = chart.panels[0].series
+        assert (one.values("y"), two.values("y")) == ([0.25 * whole, whole], [0.75 * whole, 0])
+        assert one.values("amount") == [1, 3]
+        assert chart.complete
+    binned = plotly(*({**trace, "type": "histogram", "histfunc": "sum"} for trace in bars), barnorm="percent")
+    assert not binned.complete
+
+
+def test_error_bars_by_the_square_root():
+    chart = plotly({"type": "bar", "x": ["p"], "y": [9], "error_y": {"type": "sqrt"}})
+    assert chart.panels[0].series[0].extra == {"err_low": [6], "err_high": [12]}
+
+
+def test_an_animation_is_what_it_shows_first():
+    chart = chart_from_mime(PLOTLY, {"data": [LINES], "layout": {}, "frames": [{"data": [LINES]}]})
+    assert (chart.complete, len(chart.panels[0].series)) == (False, 1)
+
+
+def test_shares_of_altair_are_what_the_axis_shows():
+    rows = [{"t": t, "s": s, "n": n} for t, s, n in (("p", "a", 1), ("p", "b", 3), ("q", "a", 5))]
+    encoding = {
+        "x": {"field": "n", "type": "quantitative", "aggregate": "sum", "stack": "normalize"},
+        "y": {"field": "t", "type": "nominal"}, "color": {"field": "s", "type": "nominal"},
+    }  # fmt: skip
+    spec = {"data": {"values": rows}, "mark": "bar", "encoding": encoding}
+    one, two = vega(spec).panels[0].series
+    assert (one.values("x"), one.values("y"), one.values("amount")) == ([0.25, 1], ["p", "q"], [1, 5])
+    assert (two.values("x"), two.values("y")) == ([0.75], ["p"])
+    encoding["yOffset"] = {"field": "s", "type": "nominal"}
+    assert vega(spec).panels[0].notes == ("not evaluated: shares side by side",)
+
+
+def test_words_alone_are_no_data():
+    encoding = {name: {"field": name, "type": "quantitative"} for name in ("x", "y", "text")}
+    chart = vega({"data": {"values": [{"x": 1, "y": 2, "text": 3}]}, "mark": "text", "encoding": encoding})
+    assert (chart.complete, chart.panels[0].notes) == (False, ("only words are drawn",))
+
+
 def test_layers_with_scales_of_their_own_stand_on_two_axes():
     month = {"field": "m", "type": "nominal"}
     layer = [{"mark": mark, "encoding": {"x": month, "y": {"field": y, "type": "quantitative"}}}
@@ -160,6 +236,35 @@ def test_bars_within_segments_are_candles(figure):
         [5, 5],
         [7, 6],
     ]
+
+
+def test_what_bokeh_draws_across_the_plot_is_read_and_the_rest_noted(figure):
+    from datetime import datetime
+
+    from bokeh.models import Arrow, BoxAnnotation, Slope
+
+    plot = figure(x_axis_type="datetime")
+    plot.line([datetime(2024, 1, 1), datetime(2024, 1, 9)], [1, 2])  # noqa: DTZ001
+    plot.add_layout(BoxAnnotation(left=datetime(2024, 1, 2), right=datetime(2024, 1, 3)))  # noqa: DTZ001
+    panel = bokeh(plot)
+    extra = panel["series"][1]["extra"]
+    assert (extra["axis"], extra["value"]) == ("x", ["2024-01-02T00:00:00", "2024-01-03T00:00:00"])
+    assert panel["complete"]
+    plot = figure()
+    plot.scatter([1, 2], [1, 2])
+    plot.add_layout(Slope(gradient=2, y_intercept=1))
+    panel = bokeh(plot)
+    assert (panel["series"][1]["kind"], panel["series"][1]["y"]) == ("line", [1, 3])
+    assert panel["complete"]
+    plot.add_layout(Arrow(x_start=1, y_start=1, x_end=2, y_end=2))
+    assert bokeh(plot)["complete"] is False
+
+
+def test_a_bokeh_figure_of_glyphs_that_are_not_read_says_so(figure):
+    plot = figure()
+    plot.patches([[1, 2, 2]], [[1, 1, 2]])
+    panel = bokeh(plot)
+    assert (panel["series"], panel["complete"]) == ([], False)
 
 
 def test_a_bokeh_image_is_a_heat_map_over_the_middles_of_its_cells(figure):

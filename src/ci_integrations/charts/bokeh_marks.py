@@ -15,12 +15,40 @@ _ON_AXIS = {
 }
 
 
-def beside(doc: Document, figure: dict[str, Any]) -> list[Entry]:
-    """Spans as rules, bands as bands, whiskers as error bars of their own."""
+def beside(doc: Document, figure: dict[str, Any], panel: dict[str, Any]) -> None:
+    """Spans and boxes as rules, slopes as lines, bands, whiskers as error bars of their own; the rest is noted."""
     sides = ("center", "left", "right", "above", "below", "renderers")
     models = [doc.model(raw) for side in sides for raw in doc.get(figure, side) or []]
-    readers = {"Span": _span, "Band": _spread, "Whisker": _spread}
-    return [readers[name](doc, model) for model in models if (name := str(model.get("name"))) in readers]
+    readers = {"Span": _span, "Band": _spread, "Whisker": _spread, "BoxAnnotation": _box, "Slope": _slope}
+    for model in models:
+        name = str(model.get("name"))
+        found = readers[name](doc, model) if name in readers and doc.get(model, "visible") is not False else None
+        if found is not None:
+            panel["series"].append(found)
+        elif name in ("Arrow", "BoxAnnotation", "PolyAnnotation"):
+            panel["complete"] = False
+            panel["notes"].append(f"a {name} is not read")
+
+
+def _box(doc: Document, model: dict[str, Any]) -> Entry | None:
+    """A box that reaches from edge to edge of the plot is a band across it."""
+    ends = {which: [doc.get(model, side) for side in sides] for which, sides in _SIDES.items()}
+    at = [which for which, pair in ends.items() if all(isinstance(v, (int, float)) for v in pair)]
+    if len(at) != 1:
+        return None
+    [axis] = at
+    low, high = ends[axis]
+    return {"name": None, "kind": "rule", "extra": {"axis": axis, "start": [low], "end": [high], "value": [low, high]}}
+
+
+_SIDES = {"x": ("left", "right"), "y": ("bottom", "top")}
+
+
+def _slope(doc: Document, model: dict[str, Any]) -> Entry | None:
+    gradient, start = doc.get(model, "gradient"), doc.get(model, "y_intercept")
+    if not all(isinstance(v, (int, float)) for v in (gradient, start)):
+        return None
+    return {"name": None, "kind": "line", "x": [0, 1], "y": [start, start + gradient], "extra": {"infinite": True}}
 
 
 def _span(doc: Document, model: dict[str, Any]) -> Entry:
@@ -118,7 +146,7 @@ def times(entry: Entry, axis: str) -> None:
         extra = entry["extra"]
     keys = set(_ON_AXIS[axis])
     if entry["kind"] == "rule" and "axis" in extra:
-        keys = {"value"} if extra["axis"] == axis else {"low", "high"}
+        keys = {"value", "start", "end"} if extra["axis"] == axis else {"low", "high"}
     elif entry["kind"] == "rule":
         keys = {f"{axis}0", f"{axis}1"}
     for holder in (entry, extra):

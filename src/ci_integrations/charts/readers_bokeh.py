@@ -67,7 +67,7 @@ def _panel(doc: Document, figure: dict[str, Any]) -> dict[str, Any] | None:
         if renderer.get("name") != "GlyphRenderer" or doc.get(renderer, "visible") is False:
             continue
         _glyph(doc, renderer, legend, panel)
-    panel["series"] += bokeh_marks.beside(doc, figure)
+    bokeh_marks.beside(doc, figure, panel)
     if not panel["series"] and panel["complete"]:
         return None
     panel["title"] = _words(doc, doc.get(figure, "title"))

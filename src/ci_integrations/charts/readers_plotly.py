@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ci_integrations.charts import columns, layout_plotly, tags_plotly
+from ci_integrations.charts import columns, layout_plotly, shapes_plotly, tags_plotly
 from ci_integrations.charts.model import Chart
+from ci_integrations.charts.shares import shares
 
 MIME = "application/vnd.plotly.v1+json"
 
@@ -28,8 +29,13 @@ def chart(payload: dict[str, Any]) -> Chart | None:
     titled = _titles(list(panels.values()), layout)
     for panel in panels.values():
         panel["series"] = tags_plotly.bands(panel["series"])
+        _shares(panel, layout)
+    shapes_plotly.add(list(panels.values()), layout)
     for panel in panels.values():
         _finish(panel, layout, traces)
+        if payload.get("frames"):
+            panel["complete"] = False
+            panel["notes"].append("of an animation, what is shown first")
     title = layout_plotly.words(layout.get("title"))
     single = len(panels) == 1 and not titled
     if single:
@@ -104,6 +110,8 @@ def _add(panel: dict[str, Any], trace: dict[str, Any], layout: dict[str, Any]) -
         return
     series = reader(trace, layout)
     series.setdefault("name", _name(trace))
+    if trace.get("stackgroup"):
+        series["_stack"], series["_norm"] = str(trace["stackgroup"]), trace.get("groupnorm")
     if panel["_key"][0] == "xy":
         if axis_name(trace, "y") != panel["_key"][2]:
             series["axis"] = "y2"
@@ -115,6 +123,31 @@ def _add(panel: dict[str, Any], trace: dict[str, Any], layout: dict[str, Any]) -
     if bar:
         panel.setdefault("color_label", bar)
     panel["series"].append(series)
+
+
+_WHOLE = {"percent": 100.0, "fraction": 1.0}
+
+
+def _shares(panel: dict[str, Any], layout: dict[str, Any]) -> None:
+    """Bars and stacked areas that plotly draws as shares of all at their place."""
+    stacks: dict[Any, list[dict[str, Any]]] = {}
+    norms: dict[Any, Any] = {"bar": layout.get("barnorm")}
+    for entry in panel["series"]:
+        stack, norm = entry.pop("_stack", None), entry.pop("_norm", None)
+        group = ("area", stack) if stack else "bar" if entry["kind"] in ("bar", "histogram") else None
+        stacks.setdefault(group, []).append(entry)
+        norms[group] = norms.get(group) or norm
+    for group, entries in stacks.items():
+        whole = _WHOLE.get(str(norms.get(group)))
+        if whole is None:
+            continue
+        if any(entry["kind"] == "histogram" for entry in entries) or (
+            group != "bar" and any(entry["x"] != entries[0]["x"] for entry in entries)
+        ):
+            panel["complete"] = False
+            panel["notes"].append("amounts: the shares that are drawn are not computed")
+        else:
+            shares(entries, whole)
 
 
 def _name(trace: dict[str, Any]) -> str | None:
@@ -156,6 +189,7 @@ def _finish(panel: dict[str, Any], layout: dict[str, Any], traces: list[Any]) ->
     key = panel.pop("_key")
     second = {"y2": panel.pop("_y2", None), "x2": panel.pop("_x2", None)}
     kinds = [series["kind"] for series in panel["series"]]
+    kinds = [kind for kind in kinds if kind != "rule"] or kinds
     panel["kind"] = tags_plotly.panel_kind(kinds, panel["series"])
     bars = [series for series in panel["series"] if series["kind"] in ("bar", "histogram")]
     if len(bars) > 1:

@@ -63,6 +63,8 @@ def _errors(trace: dict[str, Any], which: str, values: list[Any]) -> dict[str, A
         minus = value_list(bar.get("arrayminus")) or plus
     elif kind == "percent":
         plus = minus = [abs(v) * float(bar.get("value", 10)) / 100 if v is not None else None for v in size]
+    elif kind == "sqrt":
+        plus = minus = [abs(v) ** 0.5 if v is not None else None for v in size]
     elif kind == "constant":
         plus = minus = [float(bar.get("value", 10))] * len(size)
     else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ci_integrations.charts import vega_spans
+from ci_integrations.charts.shares import shares
 from ci_integrations.charts.vega_data import Row, aggregate, bin_of, bin_start, groups, quantile, time_unit, unit_parts
 from ci_integrations.charts.vega_expr import Unknown
 
@@ -72,8 +73,9 @@ def panel(units: list[Unit], title: str | None) -> dict[str, Any]:
             found["series"] += [entry | ({"axis": unit.second} if unit.second else {}) for entry in series(unit)]
         except Unknown as unknown:
             found["notes"].append(f"not evaluated: {unknown}")
-            found["complete"] = False
-    if any(unit.notes for unit in units):
+    if not found["series"] and not found["notes"]:
+        found["notes"].append("only words are drawn")
+    if found["notes"]:
         found["complete"] = False
     found["notes"] = list(dict.fromkeys(found["notes"]))
     found["series"] = vega_spans.joined(found["series"])
@@ -225,7 +227,12 @@ def series(unit: Unit) -> list[dict[str, Any]]:
     splits = [n for n in _SPLITS if n in unit.encoding and _splits(unit.channel(n), unit)]
     parts = groups(rows, splits)
     keys = ordered(parts, [unit.channel(name) for name in splits])
-    return [_one(unit, kind, parts[key], _name(key, splits)) for key in keys]
+    found = [_one(unit, kind, parts[key], _name(key, splits)) for key in keys]
+    if stacked := [name for name in ("x", "y") if unit.channel(name).get("stack") == "normalize"]:
+        if "xOffset" in unit.encoding or "yOffset" in unit.encoding:
+            raise Unknown("shares side by side")
+        shares(found, 1.0, stacked[0])
+    return found
 
 
 def _splits(channel: dict[str, Any], unit: Unit) -> bool:
