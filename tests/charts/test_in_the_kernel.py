@@ -238,6 +238,55 @@ def test_what_no_plotting_method_drew_is_not_taken_for_data(by_hand, name):
     assert payload["panels"][0]["notes"]
 
 
+UNREAD = {
+    "a diagram of polygons": (
+        "fig, ax = plt.subplots(); ax.add_patch(plt.Polygon([(0, 0), (1, 1), (1, 0)]))",
+        "Polygon",
+    ),
+    "a table alone": ("fig, ax = plt.subplots(); ax.table([['1', '2']])", "Table"),
+    "bars in space": ("ax = plt.subplot(projection='3d'); ax.bar([0, 1], [1, 2], zs=1, zdir='y')", "Patch3D"),
+}
+
+
+def test_a_figure_of_which_nothing_can_be_read_is_a_chart_that_says_so():
+    head = "import matplotlib.pyplot as plt\n"
+    drawn = cells(*(f"{head}{code}\nplt.gca().set_title('Flow')\nplt.show()" for code, _ in UNREAD.values()))
+    for (name, (_, kind)), cell in zip(UNREAD.items(), drawn, strict=True):
+        chart = chart_from_mime(CHART, charts_of(cell)[-1])
+        [panel] = chart.panels
+        assert (panel.title, panel.series, panel.complete) == ("Flow", (), False), name
+        assert panel.notes == (f"a {kind} is not read",), name
+        assert f"Incomplete: a {kind}" in chart.describe()
+        assert chart.to_vega_lite() is None
+        assert chart.to_markdown()
+        assert chart.to_plotly()["data"] == []
+        assert len(chart.to_dataframe()) == 0
+    assert charts_of(cells(f"{head}plt.text(0, 0, 'words'); plt.show()")[0]) == []
+
+
+def test_a_line_that_joins_two_panels_is_no_data():
+    code = "from matplotlib.patches import ConnectionPatch\nimport matplotlib.pyplot as plt\n"
+    code += "fig, (a, b) = plt.subplots(1, 2); a.pie([1, 2], labels=['x', 'y']); b.bar([0], [1])\n"
+    code += "b.add_artist(ConnectionPatch((0, 0), (1, 1), a.transData, b.transData)); plt.show()"
+    assert only_chart(code).complete
+
+
+def test_arrows_and_barbs_keep_what_is_missing():
+    for name in ("quiver", "barbs"):
+        code = f"import matplotlib.pyplot as plt\nplt.{name}([0, 1], [2, 3], [5, float('nan')], [7, 8]); plt.show()"
+        [series] = only_chart(code).panels[0].series
+        assert (series.kind, series.values("x"), series.values("y")) == ("quiver", [0, 1], [2, 3])
+        assert series.values("u") == [5, None]
+        assert series.values("v")[0] == 7
+
+
+def test_durations_say_in_which_unit_pandas_counts_them():
+    code = "import pandas as pd, matplotlib.pyplot as plt\n"
+    code += "pd.Series([1, 2, 3], pd.to_timedelta([0, 60, 120], unit='s').as_unit('ns')).plot(); plt.show()"
+    [panel] = only_chart(code).panels
+    assert (panel.x.unit, panel.series[0].values("x")) == ("ns", [0, 60 * 10**9, 120 * 10**9])
+
+
 def test_words_arrows_and_legends_leave_a_chart_complete():
     code = _HEAD + "ax.lines[0].set_label('a'); ax.add_artist(ax.legend()); ax.fill([0, 1, 1], [0, 1, 0])\n"
     code += "ax.annotate('peak', (0, 0), (1, 1), arrowprops={'arrowstyle': '->'}, bbox={'boxstyle': 'round'})\n"
@@ -276,6 +325,10 @@ KINDS = {
     ),
     "a seaborn histogram as an outline": (
         "sns.histplot(x=[0, 1, 1, 2], bins=2, element='step')", [("histogram", None, [0.5, 1.5], [1, 3])]
+    ),
+    "a seaborn histogram with bars side by side": (
+        "sns.histplot(x=[0, 1, 1, 2], hue=list('aabb'), hue_order=['b', 'a'], bins=2, multiple='dodge')",
+        [("histogram", "a", [0.5, 1.5], [1, 1]), ("histogram", "b", [0.5, 1.5], [0, 2])],
     ),
     "points coloured by numbers under a legend of colours": (
         "s = plt.scatter([1, 2], [3, 4], c=[0, 1]); plt.legend(*s.legend_elements())",

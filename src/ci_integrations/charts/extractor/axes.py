@@ -111,6 +111,10 @@ class Axis:
         found: dict[str, Any] = {"label": label, "scale": self.scale}
         if match:
             found["unit"] = match.group(1) or match.group(2)
+        elif self.mode == "time" and type(formatter := self.axis.get_major_formatter()).__name__.startswith(
+            "TimeSeries"
+        ):
+            found["unit"] = getattr(formatter, "unit", "ns")  # pandas counts durations in it, and writes 00:30:00
         if self.labels:
             found["categories"] = [self.labels[key] for key in sorted(self.labels)][: pack.LONG]
         else:

@@ -49,8 +49,18 @@ def _panels(figure: Any) -> list[dict[str, Any]]:
             if labels.get(id(mappable)):
                 entry.setdefault("color_label", labels[id(mappable)])
     entries = [entry for entry, _ in found]
+    if not entries:
+        return [_unread(group, founds) for group, founds in zip(groups, seen) if any(f.notes for f in founds)]  # noqa: B905
     _say_dropped(entries, seen, len(groups))
     return entries
+
+
+def _unread(group: list[Any], founds: list[Found]) -> dict[str, Any]:
+    """Something is drawn and none of it can be read: a panel without series that says so, rather than no chart."""
+    notes = list(dict.fromkeys(note for found in founds for note in found.notes))
+    panel = {"kind": "mixed", "series": [], "complete": False, "notes": notes, "position": _position(group[0])}
+    title = _title(group)
+    return panel | ({"title": title} if title else {})
 
 
 def _say_dropped(panels: list[dict[str, Any]], seen: list[list[Found]], groups: int) -> None:

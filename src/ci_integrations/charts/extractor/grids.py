@@ -46,6 +46,8 @@ def _shows(artist: Any, ax: Any) -> bool:
     """Drawn at places on the data's axes; legends and words in a corner are not. A table shows data anywhere."""
     if type(artist).__name__ == "Table":
         return True
+    if type(artist).__name__ == "ConnectionPatch":
+        return False  # joins two panels, as from a slice to its bar
     return bool(in_data(artist, ax) or in_data_offsets(artist, ax))
 
 
@@ -182,6 +184,8 @@ def _arrows(found: Found, arrows: Any) -> None:
     import numpy as np
 
     u, v = (filled(getattr(arrows, name, getattr(arrows, name.lower(), ()))) for name in "UV")
+    hidden = getattr(arrows, "Umask", False)  # matplotlib holds 1 where an arrow is missing
+    u, v = (np.where(hidden, np.nan, values) for values in (u, v))
     x, y = (np.asarray(getattr(arrows, name, getattr(arrows, name.lower(), ())), float) for name in "XY")
     found.add(Raw("quiver", label_of(arrows), x, y, {"u": ("n", u), "v": ("n", v)}, artists=[arrows]))
 
@@ -222,6 +226,8 @@ def _space(found: Found) -> None:
             _contour(found, collection, note.data)
         elif id(collection) not in found.done:
             found.lack(f"a {type(collection).__name__} is not read")
+    for patch in found.ax.patches:
+        found.lack(f"a {type(patch).__name__} is not read")
 
 
 def _tagged_space(found: Found, collection: Any, note: Any) -> None:
