@@ -77,7 +77,9 @@ def test_inline_every_byte_is_in_the_state_once(stored):
     result = ExecutionResult.from_message(message)
     for image in result.images:
         assert json.dumps(message.artifact).count(image.data[1000:1200]) == 1
-    assert written(path)[1] < 1.03 * size + 100_000
+    everything, largest = written(path)
+    assert largest < 1.03 * size + 100_000
+    assert everything < 3.1 * size  # LangGraph's doing: two checkpoints have the message, and the writes between them
 
 
 def test_with_a_store_the_checkpoint_is_small_and_the_store_has_each_byte_once(stored):
@@ -91,4 +93,4 @@ def test_with_a_store_the_checkpoint_is_small_and_the_store_has_each_byte_once(s
     whole = store.inline(ExecutionResult.from_message(message))
     assert len(whole.charts[0].chart.panels[0].series[0].values("y")) == 100_000
     assert [len(base64.b64decode(image.data)) > 1_000_000 for image in whole.images] == [False] + [True] * 5
-    assert whole.tables[0].shape == (1_000_000, 4)
+    assert (whole.tables[0].shape, len(whole.tables[0].rows)) == ((1_000_000, 4), 200)  # the rest stays in the sandbox

@@ -13,6 +13,8 @@ from fresh import make
 
 from ci_integrations.charts import readers, to_neutral
 
+vl_convert = pytest.importorskip("vl_convert")
+
 HERE = Path(__file__).parent
 SHARED = HERE.parents[2] / "shared" / "charts"
 pytestmark = [
@@ -23,6 +25,8 @@ pytestmark = [
 
 
 def scored(corpus, folder):
+    """The scorer's report, and the figures as they came by case."""
+    found = {}
     scripts = sorted(corpus.glob("[0-9]*.py"))
     jobs = [{"id": script.stem, "cells": [script.read_text("utf-8")]} for script in scripts]
     for answer in plain_kernel.run_jobs(jobs):
@@ -30,12 +34,13 @@ def scored(corpus, folder):
         charts = [
             chart for display in answer["cells"][0]["displays"] if (chart := chart_of(display["data"])) is not None
         ]
+        found[answer["id"]] = charts
         form = to_neutral(charts) if charts else {}
         (folder / f"{answer['id']}.json").write_text(json.dumps(form, allow_nan=False), "utf-8")
     report = folder / "scores"
     command = [sys.executable, str(SHARED / "scorer.py"), str(folder), "--corpus", str(corpus), "--json", str(report)]
     subprocess.run(command, check=True, capture_output=True)
-    return json.loads(report.read_text("utf-8"))
+    return json.loads(report.read_text("utf-8")), found
 
 
 def chart_of(data):
@@ -44,21 +49,28 @@ def chart_of(data):
 
 
 def test_the_visible_corpus_is_read_truthfully(tmp_path):
-    found = scored(SHARED / "corpus", tmp_path)
-    summary = found["summary"]
+    report, figures = scored(SHARED / "corpus", tmp_path)
+    summary = report["summary"]
     assert summary["recall"] >= 97
     assert summary["strict"] >= 92
     assert summary["silent_wrong"] <= 1
-    strict = [case["id"] for case in found["cases"] if case["strict"]]
+    strict = [case["id"] for case in report["cases"] if case["strict"]]
     forms = [json.loads((tmp_path / f"{name}.json").read_text("utf-8")) for name in strict]
     assert sum(all(panel["complete"] for panel in form["panels"]) for form in forms) >= 0.95 * len(strict)
+    assert sum(all(map(renders, charts)) for charts in figures.values()) >= 0.9 * summary["n"]
+
+
+def renders(chart):
+    """Through Vega-Lite; what that grammar cannot say does not."""
+    spec = chart.to_vega_lite()
+    return spec is not None and len(vl_convert.vegalite_to_png(json.dumps(spec))) > 1000
 
 
 @pytest.mark.parametrize("name", make.SETS)
 def test_the_fresh_scripts_are_read_truthfully(tmp_path, name):
     make.write_set(name, tmp_path / "corpus")
     (tmp_path / "out").mkdir()
-    summary = scored(tmp_path / "corpus", tmp_path / "out")["summary"]
+    summary = scored(tmp_path / "corpus", tmp_path / "out")[0]["summary"]
     assert summary["n"] == 20
     assert summary["strict"] >= 90
     assert summary["silent_wrong"] == 0

@@ -359,3 +359,21 @@ def test_series_are_read_as_they_were_meant():
             assert found == expected, name
         else:  # pandas 3.1 draws them at periods, older ones at places with labels
             assert found[0][2] in (["2024-01-01T00:00:00", "2024-02-01T00:00:00"], ["2024-01", "2024-02"])
+
+
+STACKS = {
+    "plt.stackplot([1, 2], [[1, 2], [3, 4]])": "stack",
+    "plt.hist([[1, 2], [2, 3]], stacked=True)": "stack",
+    "plt.hist([[1, 2], [2, 3]])": None,
+    "pd.DataFrame(d).plot.area()": "stack",
+    "pd.DataFrame(d).plot.area(stacked=False)": None,
+    "sns.histplot(x=[1, 2, 2], hue=list('aab'), multiple='stack')": "stack",
+    "sns.histplot(x=[1, 2, 2], hue=list('aab'))": None,
+}
+
+
+def test_areas_and_bins_say_whether_they_stand_upon_one_another():
+    head = "import numpy as np, pandas as pd, seaborn as sns, matplotlib.pyplot as plt\nd = {'a': [1, 2], 'b': [3, 4]}"
+    _, *drawn = cells(head, *(f"{code}\nplt.show()" for code in STACKS))
+    for (code, expected), cell in zip(STACKS.items(), drawn, strict=True):
+        assert chart_from_mime(CHART, charts_of(cell)[-1]).panels[0].barmode == expected, code

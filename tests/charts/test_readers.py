@@ -140,6 +140,28 @@ def test_shares_of_altair_are_what_the_axis_shows():
     assert vega(spec).panels[0].notes == ("not evaluated: shares side by side",)
 
 
+def test_areas_say_whether_they_stand_upon_one_another(figure):
+    from bokeh.models import ColumnDataSource
+
+    from ci_integrations.charts.extractor.web import _spec
+
+    area = {"type": "scatter", "x": [1, 2], "y": [3, 4], "fill": "tozeroy"}
+    stacked = {**area, "stackgroup": "1"}
+    assert plotly(stacked, stacked).panels[0].barmode == "stack"
+    assert plotly(area, area).panels[0].barmode is None
+    rows = [{"x": x, "y": 1, "s": s} for x in (1, 2) for s in "ab"]
+    encoding = {name: {"field": name, "type": "quantitative"} for name in "xy"}
+    encoding["color"] = {"field": "s", "type": "nominal"}
+    spec = {"data": {"values": rows}, "mark": "area", "encoding": encoding}
+    assert vega(spec).panels[0].barmode == "stack"
+    encoding["y"]["stack"] = None
+    assert vega(spec).panels[0].barmode == "overlay"
+    plot = figure()
+    plot.varea_stack(["u", "v"], x="x", source=ColumnDataSource({"x": [1, 2], "u": [1, 2], "v": [3, 4]}))
+    chart = chart_from_mime(*json.loads(json.dumps(_spec(plot, "bokeh"))))
+    assert chart.panels[0].barmode == "stack"
+
+
 def test_words_alone_are_no_data():
     encoding = {name: {"field": name, "type": "quantitative"} for name in ("x", "y", "text")}
     chart = vega({"data": {"values": [{"x": 1, "y": 2, "text": 3}]}, "mark": "text", "encoding": encoding})

@@ -142,6 +142,7 @@ class Panel(_Part):
     z: Axis | None = None
     color_label: Words | None = None
     barmode: Words | None = None
+    """How several series of bars, bins or areas stand: group (beside), stack (upon) or overlay (before one another)."""
     annotations: tuple[Words, ...] = Field((), max_length=1000)
     position: Extra = Field(default_factory=dict)
     series: tuple[Series, ...] = Field((), max_length=2000)

@@ -53,6 +53,9 @@ def _panel(figure: dict[str, Any], panel: Panel, n: int, count: int) -> None:
         trace = _trace(series, panel, polar=polar)
         if trace is None:
             continue
+        if series.kind == "area" and panel.barmode == "stack":
+            trace |= {"stackgroup": f"{n}{series.axis or ''}"}
+            trace.pop("fill", None)
         trace.setdefault("name", series.name or f"series {place + 1}")
         trace["showlegend"] = series.name is not None
         _put(trace, layout, series, (x, y), n)

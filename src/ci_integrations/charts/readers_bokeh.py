@@ -85,7 +85,7 @@ def _panel(doc: Document, figure: dict[str, Any]) -> dict[str, Any] | None:
     if panel["kind"] not in ("pie", "donut"):
         panel |= axes
         _second(doc, figure, panel)
-    if sum(kind == "bar" for kind in kinds) > 1:
+    if stacked or sum(kind == "bar" for kind in kinds) > 1:
         panel["barmode"] = "stack" if stacked else "group"
     bar = [m for m in (doc.model(v) for v in [*(doc.get(figure, "right") or []), *(doc.get(figure, "left") or [])])
            if m.get("name") == "ColorBar"]  # fmt: skip
@@ -313,7 +313,7 @@ def _area(cols: Columns) -> dict[str, Any]:
     stacked = any(isinstance(cols.raw(k), dict) and cols.raw(k).get("type") == "expr" for k in ("y1", "y2", "x1", "x2"))
     if stacked or not any(one) or not any(two):
         values = [max(a, b) - (min(a, b) if stacked else 0) for a, b in zip(one, two, strict=True)]
-        entry: dict[str, Any] = {"kind": "area", "extra": {}}
+        entry: dict[str, Any] = {"kind": "area", "extra": {}} | ({"_stack": True} if stacked else {})
     else:
         values = [max(a, b) for a, b in zip(one, two, strict=True)]
         low = [min(a, b) for a, b in zip(one, two, strict=True)]

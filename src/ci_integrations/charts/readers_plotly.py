@@ -138,6 +138,8 @@ def _shares(panel: dict[str, Any], layout: dict[str, Any]) -> None:
         stacks.setdefault(group, []).append(entry)
         norms[group] = norms.get(group) or norm
     for group, entries in stacks.items():
+        if group and group != "bar" and len(entries) > 1:
+            panel["barmode"] = "stack"
         whole = _WHOLE.get(str(norms.get(group)))
         if whole is None:
             continue

@@ -135,6 +135,15 @@ def quantile(values: list[float], p: float) -> float:
     return values[low] + (values[high] - values[low]) * (at - low)
 
 
+def spread(numbers: list[float], extent: str) -> tuple[float, float, float]:
+    """Lower end, middle and upper end of an error bar."""
+    if extent == "iqr":
+        return quantile(numbers, 0.25), quantile(numbers, 0.5), quantile(numbers, 0.75)
+    mean = sum(numbers) / len(numbers)
+    half = float(aggregate("stdev" if extent == "stdev" else "stderr", "v", [{"v": v} for v in numbers]))
+    return mean - half, mean, mean + half
+
+
 def _spread(function: Callable[[list[float]], float]) -> Callable[[list[float]], float]:
     return lambda values: function(values) if len(values) > 1 else 0.0
 

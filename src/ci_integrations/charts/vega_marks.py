@@ -7,7 +7,7 @@ from typing import Any
 
 from ci_integrations.charts import vega_spans
 from ci_integrations.charts.shares import shares
-from ci_integrations.charts.vega_data import Row, aggregate, bin_of, bin_start, groups, quantile, time_unit, unit_parts
+from ci_integrations.charts.vega_data import Row, aggregate, bin_of, bin_start, groups, spread, time_unit, unit_parts
 from ci_integrations.charts.vega_expr import Unknown
 
 _SPLITS = ("color", "fill", "stroke", "shape", "strokeDash", "detail", "xOffset", "yOffset")
@@ -70,7 +70,10 @@ def panel(units: list[Unit], title: str | None) -> dict[str, Any]:
     for unit in units:
         found["notes"] += list(unit.notes)
         try:
-            found["series"] += [entry | ({"axis": unit.second} if unit.second else {}) for entry in series(unit)]
+            entries = series(unit)
+            found["series"] += [entry | ({"axis": unit.second} if unit.second else {}) for entry in entries]
+            if sum(entry["kind"] in ("bar", "histogram", "area") for entry in entries) > 1:
+                found["barmode"] = _barmode(unit)
         except Unknown as unknown:
             found["notes"].append(f"not evaluated: {unknown}")
     if not found["series"] and not found["notes"]:
@@ -87,11 +90,13 @@ def panel(units: list[Unit], title: str | None) -> dict[str, Any]:
     colors = [unit.channel("color") for unit in units if unit.channel("color").get("type") == "quantitative"]
     if colors:
         found["color_label"] = channel_title(colors[0])
-    bars = [entry for entry in found["series"] if entry["kind"] == "bar"]
-    if len(bars) > 1:
-        offset = any("xOffset" in unit.encoding or "yOffset" in unit.encoding for unit in units)
-        found["barmode"] = "group" if offset else "stack"
     return found
+
+
+def _barmode(unit: Unit) -> str:
+    if "xOffset" in unit.encoding or "yOffset" in unit.encoding:
+        return "group"
+    return "overlay" if any(not unit.channel(name).get("stack", True) for name in ("x", "y")) else "stack"
 
 
 def _panel_kind(kinds: list[str]) -> str:
@@ -380,7 +385,7 @@ def _spreads(unit: Unit, kind: str) -> list[dict[str, Any]]:
         numbers = [float(v) for row in rows if isinstance(v := row.get(value), (int, float))]
         if not numbers:
             continue
-        low, middle, high = _spread(numbers, extent)
+        low, middle, high = spread(numbers, extent)
         entry = found.setdefault(
             key[1:], {"name": _name(key[1:], ["color"]), "kind": kind, at: [], value: [], "extra": {}}
         )
@@ -389,11 +394,3 @@ def _spreads(unit: Unit, kind: str) -> list[dict[str, Any]]:
         for name, end in (("y0", low),) if kind == "band" else (("err_low", low), ("err_high", high)):
             entry["extra"].setdefault(name, []).append(end)
     return list(found.values())
-
-
-def _spread(numbers: list[float], extent: str) -> tuple[float, float, float]:
-    if extent == "iqr":
-        return quantile(numbers, 0.25), quantile(numbers, 0.5), quantile(numbers, 0.75)
-    mean = sum(numbers) / len(numbers)
-    half = float(aggregate("stdev" if extent == "stdev" else "stderr", "v", [{"v": v} for v in numbers]))
-    return mean - half, mean, mean + half

@@ -98,10 +98,13 @@ def unstack(found: Found) -> None:
 
     if not getattr(found.ax, "_ci_area", False):
         return
-    for raw in [raw for raw in found.series if "edges" in raw.flags]:
+    fills = [raw for raw in found.series if "edges" in raw.flags]
+    upon = any(np.any(np.nan_to_num(raw.flags["edges"][0])) for raw in fills)
+    for raw in fills:
         one, two = raw.flags["edges"]
         raw.kind, raw.y = "area", np.maximum(one, two) - np.minimum(one, two)
         raw.extra.clear()
+        raw.flags["stacked"] = upon
         line = next((o for o in found.series if o.kind == "line" and _same_line(o, raw, one, two)), None)
         if line is not None:
             raw.name = raw.name or line.name

@@ -101,7 +101,7 @@ def _histogram(self: Any, a: dict[str, Any], result: Any) -> None:
             edges = _edges(self, a, box, min(other[0, 0] for other in boxes.values()))
             if edges is not None:
                 tag("histogram", list(container.patches), counts=box[:, 2], edges=edges, container=container,
-                    orientation="horizontal" if lying else "vertical", stacked=False)  # fmt: skip
+                    orientation="horizontal" if lying else "vertical", stacked=a.get("multiple") in ("stack", "fill"))  # fmt: skip
 
 
 def _along(patch: Any, *, lying: bool) -> tuple[float, float, float]:

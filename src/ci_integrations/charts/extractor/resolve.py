@@ -143,9 +143,12 @@ def _extra(value: Any, plane: dict[str, Axis]) -> Any:
 
 
 def barmode(founds: list[Found]) -> str | None:
-    """Several bar series stand beside, upon or before one another."""
+    """Several series of bars, bins or areas stand beside, upon or before one another."""
     import numpy as np
 
+    raws = [raw for found in founds for raw in found.series]
+    if sum(bool(raw.flags.get("stacked")) for raw in raws) > 1:
+        return "stack"
     series = [raw for found in founds for raw in found.series if raw.kind == "bar" and "at" in raw.flags]
     if len(series) < 2:
         return None
