@@ -89,6 +89,7 @@ def _histogram(self: Any, a: dict[str, Any], result: Any) -> None:
     import numpy as np
 
     lying = "y" in self.variables and "x" not in self.variables
+    upon = a.get("multiple") in ("stack", "fill")
     for ax in {id(ax): ax for ax in _axes_of(self)}.values():
         if a.get("element") == "step":
             _outlines(ax)
@@ -101,7 +102,7 @@ def _histogram(self: Any, a: dict[str, Any], result: Any) -> None:
             edges = _edges(self, a, box, min(other[0, 0] for other in boxes.values()))
             if edges is not None:
                 tag("histogram", list(container.patches), counts=box[:, 2], edges=edges, container=container,
-                    orientation="horizontal" if lying else "vertical", stacked=a.get("multiple") in ("stack", "fill"))  # fmt: skip
+                    orientation="horizontal" if lying else "vertical", stacked=upon)  # fmt: skip
 
 
 def _along(patch: Any, *, lying: bool) -> tuple[float, float, float]:
