@@ -130,3 +130,25 @@ async def test_sandboxes_of_two_engines_have_groups_of_their_own():
     assert len(list(found.parent.glob(f"ci-sandbox-{os.getpid()}-*"))) == 2
     for engine in engines:
         await engine.close()
+
+
+def test_processes_are_counted_only_where_their_limit_is_not_kept(tmp_path, monkeypatch):
+    for controller in ("memory", "pids"):
+        (tmp_path / controller).mkdir()
+        (tmp_path / controller / "cgroup.procs").touch()
+    own = tmp_path / "membership"
+    own.write_text("4:memory:/\n3:pids:/\n")
+    monkeypatch.setattr(cgroups, "limits_processes", lambda: True)
+    assert cgroups.find(tmp_path, own)._pids is None
+    monkeypatch.setattr(cgroups, "limits_processes", lambda: False)
+    assert cgroups.find(tmp_path, own)._pids == tmp_path / "pids"
+    (tmp_path / "pids" / "cgroup.procs").unlink()
+    assert cgroups.find(tmp_path, own)._pids is None
+
+
+def test_the_limit_of_processes_is_written_beside_that_of_memory(tmp_path):
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "pids").mkdir()
+    group = cgroups.Cgroup(tmp_path / "memory" / "x", cgroups.V1, tmp_path / "pids" / "x")
+    group.make(Limits(processes=32))
+    assert (tmp_path / "pids" / "x" / "pids.max").read_text() == "32"

@@ -126,6 +126,8 @@ def arguments(limits: Limits, texts: Mapping[str, int], shown: Sequence[str]) ->
     for path in _outside_of_tmp(shown):
         words += ["--ro-bind", path, path]
     words += ["--proc", "/proc", "--dev", "/dev"]
+    for name in template.KERNELS_OWN:
+        words += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
     for place in (HOME, "/tmp", "/var/tmp", "/dev/shm", "/run"):  # noqa: S108
         words += ["--size", str(limits.disk), "--tmpfs", place]
     for path in _outermost(filter(template.is_hidden, shown)):

@@ -1,8 +1,8 @@
-"""A memory cgroup for each sandbox, where this process may make them: a second net below the watchdog.
+"""A cgroup for each sandbox, where this process may make them: a second net below the watchdog.
 
 It is faster, and also counts what the kernel keeps for a sandbox and charges to none of its processes: what waits in
-pipes and sockets. Files in a tmpfs count too, so its limit is memory and disk together. For the engine, on the host;
-where no cgroup is delegated to us, there is none.
+pipes and sockets. Files in a tmpfs count too, so its limit is memory and disk together. Processes it counts only where
+RLIMIT_NPROC does not. For the engine, on the host; where no cgroup is delegated to us, there is none.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from ci_integrations.local.sandbox import processes
 from ci_integrations.local.sandbox.api import Limits, MiB
+from ci_integrations.local.sandbox.ids import limits_processes
 from ci_integrations.local.sandbox.sandboxes import LocalSandbox
 
 _PREFIX: Final = "ci-sandbox-"
@@ -40,21 +41,30 @@ V2: Final = Version("memory.max", "memory.events")
 
 
 class Cgroups:
-    """Makes them below `parent`."""
+    """Makes them below `parent`, and for the number of processes below `pids`."""
 
-    def __init__(self, parent: Path, version: Version) -> None:
+    def __init__(self, parent: Path, version: Version, pids: Path | None = None) -> None:
         self.parent = parent
         self._version = version
+        self._pids = pids
         self._work: set[asyncio.Task[None]] = set()
 
-    def hold(self, sandbox: LocalSandbox) -> None:
-        """In the background: moving a process waits for all processors, about 10 ms. A failure leaves the watchdog."""
-        group = Cgroup(self.parent / f"{_PREFIX}{os.getpid()}-{next(_numbers)}", self._version)
+    async def hold(self, sandbox: LocalSandbox) -> None:
+        """In the background: moving a process waits for all processors, about 10 ms. A failure leaves the watchdog.
+
+        Awaited where nothing else counts the processes: a sandbox may start some at once.
+        """
+        name = f"{_PREFIX}{os.getpid()}-{next(_numbers)}"
+        group = Cgroup(self.parent / name, self._version, self._pids and self._pids / name)
+        sandbox.on_death.append(lambda: self._later(group.remove()))
         with contextlib.suppress(OSError):
             group.make(sandbox.spec.limits)
             sandbox.out_of_memory = group.has_killed_again
-            sandbox.on_death.append(lambda: self._later(group.remove()))
-            self._later(asyncio.to_thread(group.take, sandbox.host_pid))
+            taken = asyncio.to_thread(group.take, sandbox.host_pid)
+            if self._pids is None:
+                self._later(taken)
+            else:
+                await taken
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -67,34 +77,28 @@ class Cgroups:
 
 
 class Cgroup:
-    """One of them, at `path`."""
+    """One of them, at `path`; at `pids` the one that counts processes, with v2 the same."""
 
-    def __init__(self, path: Path, version: Version) -> None:
+    def __init__(self, path: Path, version: Version, pids: Path | None = None) -> None:
         self._path = path
         self._version = version
+        self._pids = pids
+        self._folders = dict.fromkeys([path, pids] if pids else [path])
         self._kills = 0
 
     def make(self, limits: Limits) -> None:
         """Raises OSError."""
-        self._path.mkdir()
+        for folder in self._folders:
+            folder.mkdir()
+        if self._pids is not None:
+            (self._pids / "pids.max").write_text(str(limits.processes))
         (self._path / self._version.limit).write_text(str(limits.memory + limits.disk + _SLACK))
 
     def take(self, pid: int) -> None:
         """The process and all below it; what they start later is born inside. Blocks."""
-        gone: set[int] = set()
         with contextlib.suppress(OSError):  # the sandbox is dead, and the group with it
-            while outside := {pid, *processes.descendants(pid)} - self._members() - gone:
-                gone.update(each for each in outside if not self._take_one(each))
-
-    def _take_one(self, pid: int) -> bool:
-        try:
-            (self._path / "cgroup.procs").write_text(str(pid))
-        except ProcessLookupError:
-            return False
-        return True
-
-    def _members(self) -> set[int]:
-        return {int(line) for line in (self._path / "cgroup.procs").read_text().split()}
+            for folder in self._folders:
+                _take_all(folder / "cgroup.procs", pid)
 
     def has_killed_again(self) -> bool:
         """Whether the kernel has ended a process to keep the limit, since the last time that this was asked."""
@@ -111,11 +115,26 @@ class Cgroup:
         """Once its last process is gone, which may take a moment longer than the sandbox."""
         loop = asyncio.get_running_loop()
         end = loop.time() + _EMPTY_SECONDS
-        while self._path.exists() and loop.time() < end:
-            try:
-                self._path.rmdir()
-            except OSError:
-                await asyncio.sleep(0.005)
+        for folder in self._folders:
+            while folder.exists() and loop.time() < end:
+                try:
+                    folder.rmdir()
+                except OSError:
+                    await asyncio.sleep(0.005)
+
+
+def _take_all(members: Path, pid: int) -> None:
+    gone: set[int] = set()
+    while outside := {pid, *processes.descendants(pid)} - {int(word) for word in members.read_text().split()} - gone:
+        gone.update(each for each in outside if not _take_one(members, each))
+
+
+def _take_one(members: Path, pid: int) -> bool:
+    try:
+        members.write_text(str(pid))
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def find(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Cgroups | None:
@@ -124,12 +143,16 @@ def find(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgrou
     if "memory" in memberships:
         place = root / "memory" / memberships["memory"].lstrip("/")
         found = (place, V1) if _is_ours(place) else None
+        pids = root / "pids" / memberships.get("pids", "").lstrip("/")
     else:
         found = _delegated(root, memberships.get("", "/"))
+        pids = found[0] if found else root
     if found is None:
         return None
-    _remove_stale(found[0])
-    return Cgroups(*found)
+    count = not limits_processes() and _is_ours(pids) and (found[1] is V1 or "pids" in _handed_on(pids))
+    for place in {found[0], pids}:
+        _remove_stale(place)
+    return Cgroups(*found, pids if count else None)
 
 
 def _delegated(root: Path, own: str) -> tuple[Path, Version] | None:
@@ -139,9 +162,13 @@ def _delegated(root: Path, own: str) -> tuple[Path, Version] | None:
         if not above.is_relative_to(root):
             return None
         with contextlib.suppress(OSError):
-            if "memory" in (above / "cgroup.subtree_control").read_text().split():
+            if "memory" in _handed_on(above):
                 return (above, V2) if _is_ours(above) else None
     return None
+
+
+def _handed_on(group: Path) -> list[str]:
+    return (group / "cgroup.subtree_control").read_text().split()
 
 
 def _is_ours(place: Path) -> bool:

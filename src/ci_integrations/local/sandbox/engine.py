@@ -99,7 +99,7 @@ class LocalEngine:
         sandbox = self._from_pool(spec.limits) or await self._new(spec.limits)
         await sandbox.configure(spec)
         if self._cgroups is not None:
-            self._cgroups.hold(sandbox)
+            await self._cgroups.hold(sandbox)
         self.refill()
         return sandbox
 

@@ -25,6 +25,18 @@ def may_use_spare_uids() -> bool:
     """
     if os.geteuid() != 0 or not has_capability(CAP_SETUID):
         return False
-    rows = [[int(word) for word in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
     last = FIRST_HOST_UID + HOST_UIDS
-    return any(first <= FIRST_HOST_UID and last <= first + count for first, _, count in rows)
+    return any(first <= FIRST_HOST_UID and last <= first + count for first, _, count in _uid_map())
+
+
+def limits_processes() -> bool:
+    """Whether RLIMIT_NPROC holds a sandbox's user: it never holds the host's root, whom `unshare -r` may give us as."""
+    return may_use_spare_uids() or not any(
+        first <= os.geteuid() < first + count and outside + os.geteuid() - first == 0
+        for first, outside, count in _uid_map()
+    )
+
+
+def _uid_map() -> list[list[int]]:
+    """Rows of first id here, first id outside, how many."""
+    return [[int(word) for word in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]

@@ -215,8 +215,7 @@ def _furnish(hidden: list[str]) -> None:
 
 
 def _protect_proc() -> None:
-    """The kernel lets the host's uid 0 write sysctls without a capability, and `unshare -r` may have given us that."""
-    for name in ("sys", "sysrq-trigger", "irq", "bus", "fs"):
+    for name in template.KERNELS_OWN:
         place = f"/proc/{name}"
         if Path(place).exists():
             syscalls.bind(place, place)

@@ -40,6 +40,8 @@ TEXTS: Final = {
     "etc/resolv.conf": "",
     "etc/hostname": "sandbox\n",
 }
+KERNELS_OWN: Final = ("sys", "sysrq-trigger", "irq", "bus", "fs")
+"""Of /proc: the host's uid 0 may write there without a capability, and `unshare -r` may have made us that."""
 _READ_ONLY: Final = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID
 # Where the root is put together; covered only in the zygote's own mount namespace.
 _WORKPLACES: Final = ("/sys", "/mnt", "/media", "/srv")
