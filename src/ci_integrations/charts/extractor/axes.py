@@ -81,7 +81,7 @@ class Axis:
         if self.mode == "date":
             return _dates(positions, self._zone())
         if self.mode == "period":
-            return _periods(positions, _period_freq(self.ax, self.axis))
+            return _periods(positions, _period_freq(self.ax, self.axis), getattr(self.ax, "_ci_times", None))
         return pack.column(positions)
 
     def _category(self, positions: Any, *, exact: bool) -> list[Any]:
@@ -154,10 +154,12 @@ def _converter(axis: Any) -> Any:
 
 
 def _period_freq(ax: Any, axis: Any) -> Any:
-    """Pandas draws a series with a regular time index by period ordinals."""
-    if axis.axis_name != "x" or not type(axis.get_major_formatter()).__name__.startswith("TimeSeries_Date"):
+    """Pandas draws a series with a regular time index by period ordinals, whatever formatter is set afterwards."""
+    formatter = axis.get_major_formatter()
+    named = type(formatter).__name__.startswith("TimeSeries_Date")
+    if axis.axis_name != "x" or not (named or type(_converter(axis)).__name__ == "PeriodConverter"):
         return None
-    return getattr(axis, "freq", None) or getattr(ax, "freq", None) or axis.get_major_formatter().freq
+    return getattr(axis, "freq", None) or getattr(ax, "freq", None) or getattr(formatter, "freq", None)
 
 
 def fixed_labels(axis: Any) -> dict[float, str]:
@@ -209,7 +211,8 @@ def _iso(stamp: Any, zone: Any) -> str:
     return str(moment.replace(tzinfo=timezone.utc).astimezone(zone).isoformat())  # noqa: UP017 - Python 3.10 kernels
 
 
-def _periods(ordinals: Any, freq: Any) -> Any:
+def _periods(ordinals: Any, freq: Any, times: Any = None) -> Any:
+    """Periods as the times of the index they were made from, or as their starts."""
     import numpy as np
     import pandas as pd
 
@@ -222,4 +225,6 @@ def _periods(ordinals: Any, freq: Any) -> Any:
     if len(flat) > pack.LONG:
         seconds = stamps.as_unit("us").asi8 / 1e6
         return pack.column(np.where(known, seconds, np.nan), time=True)
+    own = {} if times is None else dict(zip(times.tz_localize(None).to_period(freq).asi8.tolist(), times, strict=True))
+    stamps = [own.get(n, stamp) for n, stamp in zip(whole.tolist(), stamps, strict=True)]
     return [stamp.isoformat() if ok else None for stamp, ok in zip(stamps, known.tolist(), strict=True)]

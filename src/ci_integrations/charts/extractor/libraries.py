@@ -179,7 +179,11 @@ def _names(index: Any) -> list[str]:
 
 
 def _pandas(self: Any, a: dict[str, Any], result: Any) -> None:
-    """A line plot over text: positions 0..n-1 stand for the index, of which only some ticks show."""
+    """A line plot over text: positions 0..n-1 stand for the index, of which only some ticks show. Times: see `Axis`."""
+    if hasattr(self.data.index, "tz_localize"):
+        for ax in list(self.axes):
+            for one in (ax, getattr(ax, "right_ax", None) or ax):
+                one._ci_times = self.data.index
     if type(self).__name__ == "AreaPlot":
         for ax in list(self.axes):
             ax._ci_area = True
