@@ -94,7 +94,7 @@ def patch_axes(module: ModuleType) -> None:
         "hexbin": _hexbin,
         "axhline": _rule("y", "y"), "axvline": _rule("x", "x"), "axhspan": _span("y", "ymin", "ymax"),
         "axvspan": _span("x", "xmin", "xmax"), "axline": _axline, "broken_barh": _broken, "streamplot": _stream,
-        "eventplot": _events, "bar_label": _nothing, "ecdf": _nothing, "fill": _polygons,
+        "eventplot": _events, "errorbar": _errorbar, "bar_label": _nothing, "ecdf": _nothing, "fill": _polygons,
     }.items():  # fmt: skip
         hook(axes, name, after)
 
@@ -305,6 +305,10 @@ def _stream(self: Any, a: dict[str, Any], result: Any) -> None:
 def _events(self: Any, a: dict[str, Any], result: Any) -> None:
     for artist in result:
         tag("events", [artist])
+
+
+def _errorbar(self: Any, a: dict[str, Any], result: Any) -> None:
+    tag("errorbar", result.lines[2], x=_copy(a["x"]), y=_copy(a["y"]))
 
 
 def _trisurf(self: Any, a: dict[str, Any], result: Any) -> None:

@@ -106,7 +106,7 @@ def _errorbar(found: Found, container: Any) -> None:
         x, y = xy_of(data_line)
         artists = [data_line, *caps, *collections]
     else:
-        x, y = _middles(collections)
+        x, y = _given(found, collections) or _middles(collections)
         artists = [*caps, *collections]
     extra = error_ends(collections, np.asarray(x), np.asarray(y))
     kind = "errorbar"
@@ -118,6 +118,18 @@ def _errorbar(found: Found, container: Any) -> None:
 def _collection_color(collections: list[Any]) -> str | None:
     colors = collections[0].get_color() if collections else []
     return hex_color(colors[0]) if len(colors) else None
+
+
+def _given(found: Found, collections: list[Any]) -> tuple[Any, Any] | None:
+    """Where the marks of an error bar without marks are: its middle is elsewhere when the two sides differ."""
+    import numpy as np
+
+    note = tag_of(collections[0]) if collections else None
+    if note is None or note.kind != "errorbar":
+        return None
+    x, y = found.ax.convert_xunits(note.data["x"]), found.ax.convert_yunits(note.data["y"])
+    x, y = np.broadcast_arrays(*(np.atleast_1d(np.ma.filled(np.ma.asarray(part, float), np.nan)) for part in (x, y)))
+    return x, y
 
 
 def _middles(collections: list[Any]) -> tuple[Any, Any]:
@@ -197,15 +209,33 @@ def _segments(found: Found, collection: Any) -> None:
         low, high = np.sort(ends[:, :, 1 - across], axis=1).T
         axis = "x" if upright else "y"
         positions = ends[:, 0, across]
-        extra = {"axis": axis, "value": (axis, positions), "low": (which, low), "high": (which, high)}
+        one = "1" if len(positions) == 1 else ""  # a single line is a rule like any other: numbers, not lists
+        extra = {"axis": axis, "value": (axis + one, positions), "low": (which + one, low), "high": (which + one, high)}
         raw = Raw("rule", name, None, None, extra, artists=[collection], color=color, discrete=axis)
         raw.flags = {"segments": ends, "upright": bool(upright), "positions": positions}
         found.add(raw)
+        return
+    if len(ends) > 1 and np.array_equal(ends[:-1, 1], ends[1:, 0]):
+        _chain(found, collection, segments, name)
         return
     for segment in segments[:200]:
         found.add(Raw("line", name, segment[:, 0], segment[:, 1], artists=[collection], color=color))
     if len(segments) > 200:
         found.lack(f"{len(segments) - 200} more line segments")
+
+
+def _chain(found: Found, collection: Any, segments: list[Any], name: str | None) -> None:
+    """Each segment begins where the last one ended: one line, of which each piece may have its own colour."""
+    import numpy as np
+
+    points = np.concatenate([segments[0][:1], *(segment[1:] for segment in segments)])
+    raw = Raw("line", name, points[:, 0], points[:, 1], discrete="xy", artists=[collection])
+    if collection.get_array() is not None:
+        found.mappables.append(collection)
+        found.lack("the colours along a line are not read")
+    else:
+        raw.color = _collection_color([collection])
+    found.add(raw)
 
 
 def _ruled(found: Found, collection: Any, segments: list[Any]) -> None:
