@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import candles
 from .hooks import tag_of
 from .lines import error_ends
 from .series import Found, Raw, hex_color, in_data, label_of
@@ -25,6 +26,7 @@ def finish(found: Found) -> None:
     """When every series is known: candles are bars together with their wicks; far error bars join their bars."""
     _errors_on_bars(found)
     _candles(found)
+    candles.thin_bars(found)
 
 
 def _container(found: Found, container: Any) -> None:
@@ -35,8 +37,9 @@ def _container(found: Found, container: Any) -> None:
         _histogram(found, note, patches, label_of(container))
         return
     if note is not None and note.kind == "treemap":
-        extra = {"value": ("n", note.data["values"])}
-        found.add(Raw("treemap", None, note.data["labels"], None, extra, artists=patches, ready=True))
+        values = note.data["values"]
+        extra = {"value": ("n", values)}
+        found.add(Raw("treemap", None, note.data["labels"], values.tolist(), extra, artists=patches, ready=True))
         return
     raw = _bars(patches, label_of(container), horizontal=container.orientation == "horizontal")
     errors = getattr(container, "errorbar", None)
@@ -227,7 +230,7 @@ def _candles(found: Found) -> None:
     import numpy as np
 
     bars = [raw for raw in found.series if raw.kind == "bar" and raw.orientation == "v" and "base" in raw.extra]
-    wicks = [raw for raw in found.series if raw.kind == "rule" and raw.flags.get("upright")]
+    wicks = candles.wicks(found)
     if not bars or not wicks:
         return
     at, low, high = (np.concatenate([raw.flags["positions"] for raw in wicks]), *_joined(wicks))
@@ -249,7 +252,8 @@ def _candles(found: Found) -> None:
         extra |= {"open": ("y", base), "close": ("y", end)}
     merged = Raw("candlestick", bars[0].name if len(bars) == 1 else None, at[order], None, extra, discrete="x")
     merged.order = min(raw.order for raw in bars + wicks)
-    found.series = [raw for raw in found.series if raw not in bars and raw not in wicks] + [merged]
+    drawn = [*bars, *wicks, *(raw.flags.get("line") for raw in wicks)]
+    found.series = [raw for raw in found.series if raw not in drawn] + [merged]
 
 
 def _joined(wicks: list[Raw]) -> tuple[Any, Any]:

@@ -129,7 +129,7 @@ def read(ax: Any) -> Found:
 
 
 def _panel(group: list[Any], founds: list[Found]) -> tuple[dict[str, Any], list[Any]] | None:
-    notes = [note for found in founds for note in found.notes]
+    everyone = founds
     whole = all(found.complete for found in founds)
     founds = [found for found in founds if found.series]
     if not founds:
@@ -147,7 +147,7 @@ def _panel(group: list[Any], founds: list[Found]) -> tuple[dict[str, Any], list[
     _other_label(panel, group, founds)
     panel["kind"] = resolve.panel_kind(first.ax, founds)
     panel["complete"] = whole
-    panel["notes"] = notes
+    panel["notes"] = [note for found in everyone for note in found.notes]
     panel["position"] = _position(group[0])
     panel["barmode"] = resolve.barmode(founds)
     panel["annotations"] = [text.get_text() for ax in group for text in ax.texts if text.get_text().strip()][:200]
@@ -174,7 +174,10 @@ def _add(panel: dict[str, Any], found: Found, second: str) -> None:
         panel.update({which: {"label": label} for which, label in labels.items() if label and found.ax.axison})
         return
     if second:
-        panel[second] = plane[second[0]].describe()
+        own = plane[second[0]].describe()
+        if second in panel:
+            found.notes.append(f"{second} is two axes; the other one is {own['label'] or 'without a label'}")
+        panel.setdefault(second, own)
         return
     panel.update({which: axis.describe() for which, axis in plane.items()})
 

@@ -200,9 +200,27 @@ def _is_gantt(ax: Any, raws: list[Raw]) -> bool:
 
 def spans(found: Found) -> None:
     """Bars of a Gantt chart are spans from start to end: their length on a time axis would be a date of 1970."""
+    if _is_timeline(found):
+        _timeline(found)
     if not _is_gantt(found.ax, found.series):
         return
     for raw in found.series:
         if raw.kind == "bar":
             raw.kind = "gantt"
             raw.extra.pop("base", None)
+
+
+def _is_timeline(found: Found) -> bool:
+    """Nothing but lying lines, each on a named place of its own, between two times."""
+    if not found.series or any("segments" not in raw.flags or raw.flags["upright"] for raw in found.series):
+        return False
+    y = Axis(found.ax, "y")
+    return Axis(found.ax, "x").scale == "datetime" and bool(y.labels or y.candidates())
+
+
+def _timeline(found: Found) -> None:
+    for raw in found.series:
+        segments = raw.flags["segments"]
+        raw.kind, raw.orientation, raw.y = "gantt", "h", raw.flags["positions"]
+        raw.extra = {"start": ("x", segments[:, 0, 0]), "end": ("x", segments[:, 1, 0])}
+        raw.flags = {"at": raw.y}
