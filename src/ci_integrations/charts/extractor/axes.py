@@ -81,7 +81,7 @@ class Axis:
         if self.mode == "date":
             return _dates(positions, self._zone())
         if self.mode == "period":
-            return _periods(positions, _period_freq(self.ax, self.axis), getattr(self.ax, "_ci_times", None))
+            return _periods(positions, _period_freq(self.ax, self.axis), getattr(self.ax, "_ci_times", ()))
         return pack.column(positions)
 
     def _category(self, positions: Any, *, exact: bool) -> list[Any]:
@@ -211,8 +211,8 @@ def _iso(stamp: Any, zone: Any) -> str:
     return str(moment.replace(tzinfo=timezone.utc).astimezone(zone).isoformat())  # noqa: UP017 - Python 3.10 kernels
 
 
-def _periods(ordinals: Any, freq: Any, times: Any = None) -> Any:
-    """Periods as the times of the index they were made from, or as their starts."""
+def _periods(ordinals: Any, freq: Any, times: Any = ()) -> Any:
+    """Periods as the times of the index they were made from, one of `times`, or as their starts."""
     import numpy as np
     import pandas as pd
 
@@ -225,6 +225,20 @@ def _periods(ordinals: Any, freq: Any, times: Any = None) -> Any:
     if len(flat) > pack.LONG:
         seconds = stamps.as_unit("us").asi8 / 1e6
         return pack.column(np.where(known, seconds, np.nan), time=True)
-    own = {} if times is None else dict(zip(times.tz_localize(None).to_period(freq).asi8.tolist(), times, strict=True))
+    own = _own_times(whole[known].tolist(), freq, times)
     stamps = [own.get(n, stamp) for n, stamp in zip(whole.tolist(), stamps, strict=True)]
     return [stamp.isoformat() if ok else None for stamp, ok in zip(stamps, known.tolist(), strict=True)]
+
+
+def _own_times(ordinals: list[int], freq: Any, times: Any) -> dict[int, Any]:
+    """Ordinal -> time of the index that was drawn there; weeks on an axis of days stand at their first day."""
+    found = []
+    for index in times:
+        plain = index.tz_localize(None)
+        try:
+            periods = plain.to_period() if plain.freq or plain.inferred_freq else plain.to_period(freq)
+            found.append(dict(zip(periods.asfreq(freq, how="start").asi8.tolist(), index, strict=True)))
+        except ValueError:
+            continue  # no period for these times: their starts will do
+    whole = (own for own in found if list(own) == ordinals)
+    return next(whole, None) or next((own for own in found if own.keys() >= set(ordinals)), {})

@@ -183,7 +183,7 @@ def _pandas(self: Any, a: dict[str, Any], result: Any) -> None:
     if hasattr(self.data.index, "tz_localize"):
         for ax in list(self.axes):
             for one in (ax, getattr(ax, "right_ax", None) or ax):
-                one._ci_times = self.data.index
+                one._ci_times = [*getattr(one, "_ci_times", ()), self.data.index]
     if type(self).__name__ == "AreaPlot":
         for ax in list(self.axes):
             ax._ci_area = True
