@@ -42,6 +42,22 @@ RECIPES = {
     "one line across a part of the plot": (
         "plt.hlines(3.5, 0, 2, label='mean')", ("rule", "mean", None, None, {"axis": "y", "value": 3.5})
     ),
+    "weeks of pandas on an axis of days": (
+        (
+            "days = pd.Series(range(21), pd.date_range('2024-01-01', periods=21))\n"
+            "fig, (top, low) = plt.subplots(2, sharex=True); days.plot(ax=top); top.remove()\n"
+            "days.resample('W').sum().plot(ax=low)"
+        ),
+        ("line", None, [f"2024-01-{day}T00:00:00" for day in ("07", "14", "21")], [21, 70, 119], {}),
+    ),
+    "a line across that only the legend's list names": (
+        "plt.axhline(2, color='k'); plt.legend(['mid'])",
+        ("rule", "mid", None, None, {"axis": "y", "value": 2}),
+    ),
+    "arrows with colours": (
+        "plt.quiver([0, 1], [2, 3], [1, 1], [0, 2], [5, 6])",
+        ("quiver", None, [0, 1], [2, 3], {"u": [1, 1], "v": [0, 2], "color": [5, 6]}),
+    ),
     "a line of coloured pieces": (
         ("from matplotlib.collections import LineCollection\n"
         "plt.gca().add_collection(LineCollection([[(0, 1), (1, 3)], [(1, 3), (2, 2)]], array=[1, 2]))"),

@@ -187,7 +187,11 @@ def _arrows(found: Found, arrows: Any) -> None:
     hidden = getattr(arrows, "Umask", False)  # matplotlib holds 1 where an arrow is missing
     u, v = (np.where(hidden, np.nan, values) for values in (u, v))
     x, y = (np.asarray(getattr(arrows, name, getattr(arrows, name.lower(), ())), float) for name in "XY")
-    found.add(Raw("quiver", label_of(arrows), x, y, {"u": ("n", u), "v": ("n", v)}, artists=[arrows]))
+    extra: dict[str, Any] = {"u": ("n", u), "v": ("n", v)}
+    if arrows.get_array() is not None:
+        extra["color"] = ("n", filled(arrows.get_array()))
+        found.mappables.append(arrows)
+    found.add(Raw("quiver", label_of(arrows), x, y, extra, artists=[arrows]))
 
 
 def _stream(found: Found, collection: Any, data: dict[str, Any]) -> None:
@@ -199,6 +203,7 @@ def _stream(found: Found, collection: Any, data: dict[str, Any]) -> None:
     x, y = np.asarray(data["x"], float), np.asarray(data["y"], float)
     if x.ndim == 1:
         x, y = np.meshgrid(x, y)
+    found.mappables.append(collection)
     extra = {"u": ("n", u.ravel()), "v": ("n", v.ravel())}
     found.add(Raw("quiver", None, x.ravel(), y.ravel(), extra, artists=[collection]))
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from .series import Found, Raw, hex_color
 
-_NAMED = ("line", "step", "bar", "histogram", "box", "violin", "scatter", "area", "errorbar")
+_NAMED = ("line", "step", "bar", "histogram", "box", "violin", "scatter", "area", "errorbar", "rule")
 
 
 def entries(group: list[Any]) -> dict[str, str | None]:
-    """Legend texts by colour; None where two texts share a colour."""
+    """Legend texts by colour, those of lines also by "rule" and colour; None where two texts share a colour."""
     legends = [ax.get_legend() for ax in group] + list(getattr(group[0].get_figure(), "legends", ()))
     found: dict[str, str | None] = {}
     for legend in [legend for legend in legends if legend is not None]:
@@ -18,9 +18,13 @@ def entries(group: list[Any]) -> dict[str, str | None]:
         for handle, text in zip(handles, legend.get_texts(), strict=False):
             color = _handle_color(handle)
             words = text.get_text().strip()
-            if color is not None and words:
-                found[color] = None if color in found and found[color] != words else words
+            for key in _keys(handle, color) if color is not None and words else ():
+                found[key] = None if key in found and found[key] != words else words
     return found
+
+
+def _keys(handle: Any, color: str) -> tuple[str, ...]:
+    return (color, f"rule {color}") if hasattr(handle, "get_drawstyle") else (color,)
 
 
 def _handle_color(handle: Any) -> str | None:
@@ -44,10 +48,10 @@ def give(found: Found, legend: dict[str, str | None]) -> None:
     found.series = [part for raw in found.series for part in _split(raw, legend)]
     nameless = [raw for raw in found.series if not raw.name and raw.kind in _NAMED]
     for raw in nameless:
-        name = legend.get(raw.color or "")
+        name = legend.get(f"rule {raw.color}" if raw.kind == "rule" else raw.color or "")
         if not name or name in owned:
             continue  # an artist with that label stands behind the entry
-        rivals = [other for other in nameless if other.kind == raw.kind and other.color == raw.color]
+        rivals = [other for other in nameless if raw.kind in ("rule", other.kind) and other.color == raw.color]
         if (len(rivals) == 1 or raw.kind == "scatter") and _one_color(raw):
             raw.name = name
             raw.flags["legend"] = True
