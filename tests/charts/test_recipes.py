@@ -54,6 +54,10 @@ RECIPES = {
         "plt.axhline(2, color='k'); plt.legend(['mid'])",
         ("rule", "mid", None, None, {"axis": "y", "value": 2}),
     ),
+    "stems in space": (
+        "plt.figure().add_subplot(projection='3d').stem([0, 1], [2, 3], [4, 5])",
+        ("stem", None, [0, 1], [2, 3], {"z": [4, 5]}),
+    ),
     "arrows with colours": (
         "plt.quiver([0, 1], [2, 3], [1, 1], [0, 2], [5, 6])",
         ("quiver", None, [0, 1], [2, 3], {"u": [1, 1], "v": [0, 2], "color": [5, 6]}),
