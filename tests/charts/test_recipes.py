@@ -97,3 +97,10 @@ def test_a_third_scale_is_said():
     panel = _panel(answer["cells"][0]["displays"][0]["data"])
     assert panel.y2.label == "b"
     assert panel.notes == ("y2 is two axes; the other one is c",)
+
+
+def test_thinner_bars_from_zero_are_bars():
+    code = "plt.bar([1, 2], [10, 12], 0.8, bottom=[5, 6]); plt.bar([1, 2], [8, 13], 0.1)"
+    [answer] = plain_kernel.run_jobs([{"id": "one", "cells": [f"{HEAD}{code}\nplt.show()"]}])
+    panel = _panel(answer["cells"][0]["displays"][0]["data"])
+    assert [(series.kind, series.values("y")) for series in panel.series] == [("bar", [10, 12]), ("bar", [8, 13])]

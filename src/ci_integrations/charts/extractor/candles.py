@@ -6,7 +6,7 @@ from typing import Any
 
 from .series import Found, Raw
 
-_THIN = 0.5
+_THIN = 0.25
 """A wick's bar is at most so wide beside its body."""
 
 
@@ -41,7 +41,7 @@ def thin_bars(found: Found) -> None:
     at, low, high = np.round(at, 6), np.minimum(base, base + length), np.maximum(base, base + length)
     body = thick > _THIN * thick.max()
     places, counts = np.unique(at[body], return_counts=True)
-    if np.any(counts > 1) or np.any(low[body] <= 0) or set(at[~body]) != set(places):
+    if np.any(counts > 1) or np.any(low <= 0) or set(at[~body]) != set(places):
         return
     rows = [_candle(low, high, body & (at == place), ~body & (at == place)) for place in places]
     if not all(rows):
