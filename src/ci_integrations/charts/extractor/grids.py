@@ -209,18 +209,7 @@ def _stream(found: Found, collection: Any, data: dict[str, Any]) -> None:
 
 
 def _space(found: Found) -> None:
-    import numpy as np
-
-    stems = {id(stem.markerline): stem for stem in found.ax.containers if type(stem).__name__ == "StemContainer"}
-    for stem in stems.values():
-        found.take([stem.baseline, stem.stemlines])
-    for line in [line for line in found.ax.lines if id(line) not in found.done]:
-        found.take([line])
-        if hasattr(line, "get_data_3d"):
-            x, y, z = (np.asarray(part, float) for part in line.get_data_3d())
-            stem = stems.get(id(line))
-            kind, name = ("line", label_of(line)) if stem is None else ("stem", label_of(stem))
-            found.add(Raw(kind, name, x, y, {"z": ("z", z)}, artists=[line]))
+    _lines_in_space(found)
     for collection in list(found.ax.collections):
         note = tag_of(collection)
         if note is not None and note.kind in ("surface3d", "bar3d"):
@@ -238,6 +227,21 @@ def _space(found: Found) -> None:
             found.lack(f"a {type(collection).__name__} is not read")
     for patch in found.ax.patches:
         found.lack(f"a {type(patch).__name__} is not read")
+
+
+def _lines_in_space(found: Found) -> None:
+    import numpy as np
+
+    stems = {id(stem.markerline): stem for stem in found.ax.containers if type(stem).__name__ == "StemContainer"}
+    for stem in stems.values():
+        found.take([stem.baseline, stem.stemlines])
+    for line in [line for line in found.ax.lines if id(line) not in found.done]:
+        found.take([line])
+        if hasattr(line, "get_data_3d"):
+            x, y, z = (np.asarray(part, float) for part in line.get_data_3d())
+            stem = stems.get(id(line))
+            kind, name = ("line", label_of(line)) if stem is None else ("stem", label_of(stem))
+            found.add(Raw(kind, name, x, y, {"z": ("z", z)}, artists=[line]))
 
 
 def _tagged_space(found: Found, collection: Any, note: Any) -> None:

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 from weakref import WeakKeyDictionary
 
-VERSION = "1.3"
+VERSION = "1.4"
 
 
 class State:
