@@ -43,12 +43,19 @@ def _worker(jobs: SimpleQueue[Callable[[], None]]) -> None:
 
 
 def in_worker(job: Callable[[], None]) -> None:
-    """Run `job` in a daemon thread, an idle one if there is one. `job` must not raise."""
+    """Run `job` in a daemon thread, an idle one if there is one. `job` must not raise.
+
+    Here and now where no thread can be had: Python 3.12 starts none at its end, when sandboxes are let go of.
+    """
     try:
         jobs = _idle.pop()
     except IndexError:
         jobs = SimpleQueue()
-        threading.Thread(target=_worker, args=(jobs,), name="ci-integrations-call", daemon=True).start()
+        try:
+            threading.Thread(target=_worker, args=(jobs,), name="ci-integrations-call", daemon=True).start()
+        except RuntimeError:
+            job()
+            return
     jobs.put(job)
 
 
