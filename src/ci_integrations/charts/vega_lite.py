@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from ci_integrations.charts.model import Axis, Chart, Panel, Series
-from ci_integrations.charts.vega_bars import band, bars, boxes, errors, histogram
-from ci_integrations.charts.vega_channels import MAX_ROWS, Unsayable, are_numbers, axes_of, channel, data_of
+from ci_integrations.charts.vega_lite_bars import band, bars, boxes, errors, histogram
+from ci_integrations.charts.vega_lite_channels import MAX_ROWS, Unsayable, are_numbers, axes_of, channel, data_of
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _COLORS = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"]

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from ci_integrations.charts.model import Panel, Series
-from ci_integrations.charts.vega_channels import Unsayable, are_numbers, axes_of, channel, data_of
+from ci_integrations.charts.vega_lite_channels import Unsayable, are_numbers, axes_of, channel, data_of
 
 
 def errors(series: Series, panel: Panel) -> list[dict[str, Any]]:
