@@ -6,6 +6,7 @@ No framework: a cell's round trip is counted in tenths of a millisecond here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, cast
@@ -19,6 +20,10 @@ Send = Callable[[Message], Awaitable[None]]
 MiB = 1 << 20
 JSON_BODY_LIMIT = 16 * MiB
 """Of a control-plane or code-interpreter request. A cell with 16 MiB of source is a mistake."""
+
+
+_FINISH_SECONDS = 0.25
+"""For the rest of a body whose answer is an error."""
 
 
 class ClientGone(Exception):  # noqa: N818 - a state
@@ -152,12 +157,25 @@ class Exchange:
     async def reply_error(self, error: HttpError) -> None:
         if self.started:
             return
-        close = [] if self._body_read or self.method in ("GET", "DELETE") else [("connection", "close")]
+        sends = self.method not in ("GET", "DELETE")
+        if sends:
+            await self._let_finish()
+        close = [("connection", "close")] if sends and not self._body_read else []
         headers = [*error.headers, *close]
         if error.plain:
             await self.reply(error.status, error.message.encode(), "text/plain; charset=utf-8", headers)
             return
         await self.reply_json(error.status, {"code": error.status, "message": error.message, **error.extra}, headers)
+
+    async def _let_finish(self) -> None:
+        """The client may still be sending, and would meet a broken pipe instead of our answer."""
+        left = MiB
+        with contextlib.suppress(TimeoutError, ClientGone):
+            async with asyncio.timeout(_FINISH_SECONDS):
+                async for chunk in self.chunks():
+                    left -= len(chunk)
+                    if left < 0:
+                        return
 
     # -- the end from outside
 
