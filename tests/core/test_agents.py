@@ -43,7 +43,7 @@ def test_a_langchain_agent(service: FakeE2B) -> None:
     check(str(messages[-2].content), service)
 
 
-@pytest.mark.filterwarnings("default")  # old cores warn about themselves, at import too; tests/llamaindex has the list
+@pytest.mark.filterwarnings("ignore")  # cores warn about themselves, at import too; tests/llamaindex has the list
 async def test_a_llamaindex_agent(service: FakeE2B) -> None:
     from llama_index.core.agent.workflow import FunctionAgent
 
