@@ -28,12 +28,9 @@ class Session(RuleBasedStateMachine):
         self.closed = False
 
     def _kernel_is_gone(self) -> None:
-        self.lost_untold = self.lost_untold or self._has_run
+        """Nothing is lost with a kernel that has run nothing: uploaded files are still there."""
+        self.lost_untold = self.lost_untold or self.number > 0
         self.value = None
-
-    @property
-    def _has_run(self) -> bool:
-        return self.number > 0 or bool(self.files)
 
     @precondition(lambda self: not self.closed)
     @rule()
@@ -66,9 +63,10 @@ class Session(RuleBasedStateMachine):
     @precondition(lambda self: self.service.alive and not self.closed)
     @rule()
     def kill(self) -> None:
-        self._leave("dead")
-
-    expire = kill
+        """Or its lease ends: the same, seen from here."""
+        self.service.only.stop()
+        self._kernel_is_gone()
+        self.lost_untold = self.lost_untold or bool(self.files)
 
     @precondition(lambda self: self.service.alive and not self.closed)
     @rule()
@@ -101,10 +99,6 @@ class Session(RuleBasedStateMachine):
         except SessionClosedError:
             return
         raise AssertionError("a closed session ran something")
-
-    def _leave(self, _: str) -> None:
-        self.service.only.stop()
-        self._kernel_is_gone()
 
     @invariant()
     def never_more_than_one_sandbox(self) -> None:
