@@ -272,6 +272,13 @@ async def test_home_is_where_the_cell_magic_goes(run, opener):
     assert (await run("%cd /\n%cd")).stdout == f"/\n{opener.home}\n"
 
 
+async def test_the_cell_magics_that_remember_leave_no_files(run):
+    """IPython keeps what `%cd` and `%bookmark` are to know in files of its own."""
+    code = "import os, pathlib; pathlib.Path('data').mkdir()\n%cd -q data\n%bookmark here\n%cd -q ..\n%cd -b here\n"
+    cell = await run(f"{code}sorted(os.listdir('.')), os.path.basename(os.getcwd())")
+    assert (cell.value, cell.errors) == ("([], 'data')", [])
+
+
 async def test_libraries_know_that_they_are_in_a_notebook(run):
     """Pandas and rich ask for the name, pandas for the kernel: a wide frame then reads as at E2B."""
     assert (await run("get_ipython().__class__.__name__, get_ipython().has_trait('kernel')")).value == (

@@ -196,6 +196,7 @@ def make_shell() -> KernelShell:
     config.InteractiveShell.colors = "nocolor"
     config.PlainTextFormatter.max_seq_length = 0  # long lists in full, as the reference shows them
     shell: Any = KernelShell.instance(config=config, display_pub_class=Publisher, displayhook_class=Hook)
+    shell.db = {}  # IPython's own is a directory, in which `%cd` and `%bookmark` would leave files beside the user's
     add_formatters(shell)
     install_magic(shell)
     _give_names(shell)
