@@ -336,7 +336,8 @@ class Recovering(Life):
         lost = kernel.variables()
         kernel.forget()
         names = f"Gone: {listed(lost)}. " if lost else "Variables are gone. "
-        message = f"The kernel was restarted: {why}. {names}Files are kept."
+        which = "" if kernel.language == "python" else f"{kernel.language} "
+        message = f"The {which}kernel was restarted: {why}. {names}Files are kept."
         kernel.news.append(SandboxEvent(type=kind, message=message, reason=why, lost=lost))
 
     @staticmethod

@@ -15,7 +15,7 @@ from ci_integrations._running import Request
 from ci_integrations._session import InterpreterOptions, Session, are_seconds
 from ci_integrations._using import Using, take_identity
 from ci_integrations.errors import ConfigurationError
-from ci_integrations.recovery import RecoveryPolicy
+from ci_integrations.recovery import RecoveryPolicy, said_again
 from ci_integrations.results import ExecutionResult, SandboxEvent
 
 DEFAULT: Any = object()
@@ -116,8 +116,15 @@ class Interpreter:
         return self._session.generation
 
     def untold(self) -> tuple[SandboxEvent, ...]:
-        """A loss of the sandbox that no cell has told yet, given once: for whoever answers without running a cell."""
-        events, self._session.untold = tuple(self._session.untold), []
+        """A loss of the sandbox that no cell has told yet, given once: for whoever answers without running a cell.
+
+        The next cell tells of its own variables once more, but not of files: some may have been written meanwhile.
+        """
+        session = self._session
+        events, session.untold = tuple(session.untold), []
+        if events:
+            kernel = session.kernel(None, None)
+            kernel.news = [_said_again(event) if event in events else event for event in kernel.news]
         return events
 
     @property
@@ -182,3 +189,7 @@ def _take_in(session: Session, sandbox: Any, *, owns: bool) -> None:
     session.backend = "local" if local else "e2b"
     session.connection = local or {k: v for k, v in params.items() if k not in ("validate_api_key", "logger")}
     watch(session)
+
+
+def _said_again(event: SandboxEvent) -> SandboxEvent:
+    return event.model_copy(update={"message": said_again(event.lost)})

@@ -69,7 +69,8 @@ def test_files_in_and_artifacts_out(cli: Callable[..., Any], tmp_path: Path) -> 
     path = script(tmp_path, "\n".join(line.strip() for line in code.splitlines()))
     outcome = cli("run", path, "-u", tmp_path / "in.csv", "--save", tmp_path / "made")
     assert outcome.code == 0
-    assert {made.name for made in (tmp_path / "made").iterdir()} == {"my-plot.png", "my-plot.json", "out.csv"}
+    made = {made.name for made in (tmp_path / "made").iterdir()}
+    assert made == {"my-plot.png", "my-plot.json", "out.csv", "table-3.json"}
     assert "a" in outcome.out
 
 
@@ -116,3 +117,19 @@ plt.show()
     chart = Chart.model_validate_json(saved.read_bytes())
     assert chart.files == ()
     assert [series.values("y") for series in chart.panels[0].series] == [[n] * 100_000 for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("leaving", "code"), [("sys.exit()", 0), ("sys.exit(0)", 0), ("sys.exit(4)", 4), ("sys.exit('no')", 1)]
+)
+def test_a_script_says_its_own_exit_code(cli: Callable[..., Any], tmp_path: Path, leaving: str, code: int) -> None:
+    outcome = cli("run", script(tmp_path, f"import sys\nprint('ran')\n{leaving}"))
+    assert (outcome.code, "ran" in outcome.out) == (code, True)
+    assert ("SystemExit" in outcome.out) == bool(code)
+
+
+def test_tables_are_saved(cli: Callable[..., Any], tmp_path: Path) -> None:
+    code = "import pandas as pd\npd.DataFrame({'a': [1, 2]})"
+    assert cli("run", script(tmp_path, code), "--save", tmp_path / "out").code == 0
+    (saved,) = (tmp_path / "out").glob("*.json")
+    assert '"rows": [[0, 1], [1, 2]]' in saved.read_text()

@@ -178,7 +178,9 @@ def test_a_sandbox_that_was_replaced_is_told_by_whichever_tool_meets_it(tools, n
     assert "precious" in message.content
     assert [event["type"] for event in message.artifact["events"]] == ["state_lost"]
     assert "lost" not in tools(name, **args).content  # once is enough
-    assert "precious" in tools("code_interpreter", code="1").content  # but the kernel tells of its own variables
+    again = tools("code_interpreter", code="1").content  # but the kernel tells of its own variables
+    assert "precious" in again
+    assert "Files" not in again
 
 
 def test_a_background_command_is_something_to_lose(tools):

@@ -1,6 +1,7 @@
 """Charts and tables in words: the sentence a model reads, Markdown tables, and the long data frame.
 
-Text out of the sandbox is escaped for Markdown and HTML; numbers are shown with six significant digits.
+Text out of the sandbox is escaped for Markdown and HTML. Whole numbers are shown in full, others with ten significant
+digits in tables and six in sentences, large ones with ten there too.
 """
 
 from __future__ import annotations
@@ -15,23 +16,29 @@ from ci_integrations.charts.model import Axis, Chart, Panel, Series
 MAX_PANELS = 12
 MAX_SERIES = 12
 MAX_NAME = 80
+_LARGE = 1e5
+_EXACT = 2**53
 _SPECIAL = re.compile(r"([\\`\[|])")
 """What ends a table cell or begins code or a link; numbers, dates and units stay as they are."""
 
 
-def short(value: Any) -> str:
-    """A number with six digits, anything else as its text, cut to a readable length."""
+def short(value: Any, digits: int = 6) -> str:
+    """A number with so many digits, anything else as its text, cut to a readable length."""
     if value is None:
         return "?"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         text = " ".join(str(value).split())
         return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…"
-    return f"{value:.6g}" if isinstance(value, float) or abs(value) >= 10**12 else str(value)
+    if isinstance(value, int):
+        return str(value)
+    if value.is_integer() and abs(value) < _EXACT:
+        return f"{value:.0f}"
+    return f"{value:.{digits if abs(value) < _LARGE else 10}g}"
 
 
 def escape(value: Any) -> str:
     """Text that is no table border, code, link or HTML, on one line; else as a reader would write it."""
-    return _SPECIAL.sub(r"\\\1", short(value)).replace("<", "&lt;")
+    return _SPECIAL.sub(r"\\\1", short(value, digits=10)).replace("<", "&lt;")
 
 
 def describe(chart: Chart) -> str:
@@ -97,14 +104,24 @@ def _extremes(series: Series, value: str, at: str, count: int) -> str:
 def _other_words(series: Series) -> str:
     """Series told by their extra columns: medians, z ranges, rules."""
     if series.kind == "rule":
-        value = series.extra.get("value")
-        first = value[0] if isinstance(value, list) and value else value
-        return f" line at {series.extra.get('axis', '')}={short(first)}"
+        return _rule_words(series)
     for key in ("median", "z", "value", "close", "end"):
         numbers = columns.numbers_of(series.extra.get(key)) if isinstance(series.extra.get(key), (list, dict)) else []
         if numbers:
             return f", n={series.n}, {key} from {short(min(numbers))} to {short(max(numbers))}"
     return f", n={series.n}"
+
+
+def _rule_words(series: Series) -> str:
+    value, start, end = (_first(series.extra.get(key)) for key in ("value", "start", "end"))
+    axis = series.extra.get("axis", "")
+    if start is not None and end is not None:
+        return f" band from {axis}={short(start)} to {axis}={short(end)}"
+    return f" line at {axis}={short(value)}"
+
+
+def _first(value: Any) -> Any:
+    return next(iter(value), None) if isinstance(value, list) else value
 
 
 def to_markdown(chart: Chart, max_rows: int = 20) -> str:
@@ -130,7 +147,7 @@ def _series_table(series: Series, panel: Panel, max_rows: int) -> str:
     size = max(len(value) for value in held.values())
     held = {key: value for key, value in held.items() if len(value) == size}
     rows = thin(held.get("y") or next(iter(held.values())), max_rows)
-    names = [_heading(key, panel) for key in held]
+    names = [_heading(series.axis if series.axis and series.axis[0] == key else key, panel) for key in held]
     body = [[held[key][row] for key in held] for row in rows]
     table = table_markdown(names, body, size)
     return f"**{escape(series.name)}**\n\n{table}" if series.name else table
@@ -145,7 +162,7 @@ def _nested(value: list[Any]) -> bool:
 
 
 def _heading(key: str, panel: Panel) -> str:
-    axis = getattr(panel, key, None) if key in ("x", "y") else None
+    axis = getattr(panel, key, None) if key[:1] in ("x", "y") else None
     return axis.label if isinstance(axis, Axis) and axis.label else key
 
 

@@ -14,6 +14,7 @@ from ci_integrations.results import (
     ExecutionResult,
     FileArtifact,
     ImageArtifact,
+    TableArtifact,
 )
 
 if TYPE_CHECKING:
@@ -40,12 +41,14 @@ def _with_numbers(interpreter: CodeInterpreter, artifact: Artifact) -> Artifact:
         return artifact  # changed or gone; its JSON says where they were
 
 
-def save_result(interpreter: CodeInterpreter, result: ExecutionResult, directory: Path, prefix: str = "") -> list[Path]:
-    """Pictures, charts as JSON, and the files that the code wrote. Returns the paths, in order."""
+def save_result(
+    interpreter: CodeInterpreter, result: ExecutionResult, directory: Path, prefix: str = "", *, tables: bool = True
+) -> list[Path]:
+    """Pictures, charts and tables as JSON, and the files that the code wrote. Returns the paths, in order."""
     directory.mkdir(parents=True, exist_ok=True)
     saved = []
     for artifact, name in _named(result, prefix):
-        data = _bytes(interpreter, artifact)
+        data = None if isinstance(artifact, TableArtifact) and not tables else _bytes(interpreter, artifact)
         if data is not None:
             path = directory / name
             path.write_bytes(data)
@@ -63,6 +66,8 @@ def _named(result: ExecutionResult, prefix: str) -> Iterator[tuple[Artifact, str
                 yield artifact, f"{prefix}{titles.get(artifact.id) or f'image-{number}'}.{_slug(ending) or 'bin'}"
             case ChartArtifact():
                 yield artifact, f"{prefix}{titles[artifact.image]}.json"
+            case TableArtifact():
+                yield artifact, f"{prefix}table-{number}.json"
             case FileArtifact():
                 yield artifact, _file_name(artifact.path)
 

@@ -256,7 +256,7 @@ def _save(tool: CodeInterpreterTool, result: ExecutionResult, output: Path, numb
     from ci_integrations.cli._save import save_result
 
     try:
-        return save_result(tool.session(THREAD), result, output, prefix=f"{number}-")
+        return save_result(tool.session(THREAD), result, output, prefix=f"{number}-", tables=False)
     except OSError as error:
         stop(f"--output {output}: {error.strerror}")
 

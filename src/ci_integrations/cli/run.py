@@ -34,7 +34,7 @@ def run(
 
         ci-integrations run analysis.py --upload sales.csv --save out/
 
-    Exit code 0: it ran; 1: it raised or took too long; 2: it could not be started.
+    Exit code 0: it ran; 1: it raised or took too long; 2: it could not be started; else that of its `sys.exit`.
     """
     code = _read(file)
     uploads = [_existing(path) for path in upload or []]
@@ -43,12 +43,20 @@ def run(
     with CodeInterpreter(backend=_checked(backend)) as interpreter:
         result = _execute(interpreter, code, language or _guess(file), timeout, uploads, quiet=as_json)
         saved = _saved(interpreter, result, save) if save else []
+    exit_code = 0 if result.ok else _exit_code(result)
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:
-        _show(result, saved)
+        _show(result if exit_code else result.model_copy(update={"error": None}), saved)
         _hint(result)
-    raise typer.Exit(0 if result.ok else 1)
+    raise typer.Exit(exit_code)
+
+
+def _exit_code(result: ExecutionResult) -> int:
+    """What `sys.exit(n)` in the script asked for, else 1."""
+    error = result.error
+    asked = error.value if error is not None and error.name == "SystemExit" else "1"
+    return int(asked) if asked.isdecimal() and int(asked) < 256 else int(bool(asked))
 
 
 def _read(file: str) -> str:

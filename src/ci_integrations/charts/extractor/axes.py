@@ -71,13 +71,16 @@ class Axis:
     def adopt(self, labels: dict[float, str]) -> None:
         self.labels, self.mode, self.adopted = labels, "category", True
 
-    def values(self, positions: Any, *, exact: bool = False) -> Any:
-        """Positions as a JSON column of labels, ISO times or numbers. `exact`: beside hand-made ticks stay numbers."""
+    def values(self, positions: Any, *, exact: bool = False, between: bool = False) -> Any:
+        """Positions as a JSON column of labels, ISO times or numbers.
+
+        Beside a tick they stay numbers: with `exact` if the ticks were made by hand, with `between` always.
+        """
         import numpy as np
 
         positions = np.asarray(positions, float)
         if self.labels:
-            return self._category(positions, exact=exact and self.adopted)
+            return self._category(positions, exact=between or (exact and self.adopted))
         if self.mode == "date":
             return _dates(positions, self._zone())
         if self.mode == "period":

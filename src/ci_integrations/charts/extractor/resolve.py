@@ -85,7 +85,7 @@ def finish(raw: Raw, plane: dict[str, Axis]) -> dict[str, Any]:
         x = None
     if plane["x"].ax.name == "polar" and isinstance(x, list) and _closed(x, y):
         x, y = x[:-1], y[:-1]
-    extra = {key: _extra(value, plane) for key, value in raw.extra.items()}
+    extra = {key: _extra(value, plane, between=raw.kind == "rule") for key, value in raw.extra.items()}
     entry: dict[str, Any] = {"name": raw.name, "kind": raw.kind, "x": x, "y": y}
     if extra:
         entry["extra"] = extra
@@ -131,15 +131,15 @@ def _flat(values: Any) -> Any:
     return np.asarray(values, float).ravel()
 
 
-def _extra(value: Any, plane: dict[str, Axis]) -> Any:
+def _extra(value: Any, plane: dict[str, Axis], *, between: bool) -> Any:
     if not isinstance(value, tuple):
         return value
     which, array = value
     if which.endswith("1"):
-        return plane[which[0]].values(array)[0]
+        return plane[which[0]].values(array, between=between)[0]
     if which == "n" or which not in plane or getattr(array, "ndim", 1) == 2:
         return pack.column(array)
-    return plane[which].values(array)
+    return plane[which].values(array, between=between)
 
 
 def barmode(founds: list[Found]) -> str | None:

@@ -40,11 +40,11 @@ def main(control: socket.socket, config: dict[str, Any]) -> None:
         count += 1
         reply = {"id": request.get("id")}
         channel.send({**reply, "type": "started", "execution_count": count})
-        status = bash.run(str(request.get("code", "")), request.get("envs") or {})
+        status, ended = bash.run(str(request.get("code", "")), request.get("envs") or {})
         if status:
             channel.send({**reply, "type": "error", "name": "ExitStatus", "value": str(status), "traceback": ""})
-        channel.send({**reply, "type": "done", "exiting": status is None})
-        if status is None:
+        channel.send({**reply, "type": "done", "exiting": ended})
+        if ended:
             return
 
 
@@ -69,8 +69,8 @@ class Bash:
         self._cells = 0
         self._write(_START)
 
-    def run(self, code: str, envs: Mapping[str, str]) -> int | None:
-        """The cell's exit status; None when bash itself has ended."""
+    def run(self, code: str, envs: Mapping[str, str]) -> tuple[int, bool]:
+        """The cell's exit status, and whether bash itself has ended with it."""
         self._cells += 1
         names = {name: value for name, value in envs.items() if _NAME.match(name)}
         lines = [
@@ -80,7 +80,8 @@ class Bash:
             *_reset(names),
         ]
         self._write("\n".join(lines) + "\n")
-        return self._wait_for_status()
+        status = self._wait_for_status()
+        return (self._process.wait(), True) if status is None else (status, False)
 
     def _write(self, text: str) -> None:
         data = memoryview(text.encode("utf-8", "replace"))
