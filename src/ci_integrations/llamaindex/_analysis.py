@@ -7,6 +7,7 @@ steps with blocking or asynchronous parts. The query engine and the workflow liv
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import textwrap
 import threading
@@ -32,6 +33,11 @@ INSTRUCTIONS = (
     "3. End with an expression, or print(), that shows the answer. Draw charts with matplotlib when they help.\n"
     "4. Every program runs on its own: define everything it needs."
 )
+
+READ_YOURSELF = "\nThere are no DataFrames of these files, your program must read them itself: {paths}"
+"""Follows the instructions when files could not be loaded."""
+
+_log = logging.getLogger(__name__)
 
 CODE_PROMPT = PromptTemplate(
     "You answer questions about data by writing Python.\n\nThe data:\n{df_str}\n\n"
@@ -119,6 +125,8 @@ class Answer(BaseModel):
 
     question: str
     profile: str = ""
+    unread: list[str] = []
+    """Files in the sandbox that are no tables."""
     attempts: list[Attempt] = []
     text: str = ""
 
@@ -177,12 +185,20 @@ def _prepared(analysis: Analysis, answer: Answer) -> Generator[Step, Any, Execut
             error = result.error or ExecutionError(name="NotPrepared", value=result.stdout[-500:])
             return result.model_copy(update={"error": error, "code": ""})
         if "profile" in said:
-            answer.profile = str(said["profile"])
+            _told(answer, said)
             return None
         for remote in said.get("missing", ()):
             yield Upload(analysis.dataset.content(str(remote)), str(remote))
     error = ExecutionError(name="NotPrepared", value=f"the sandbox does not keep the uploaded files: {said}")
     return ExecutionResult(error=error)
+
+
+def _told(answer: Answer, said: dict[str, Any]) -> None:
+    """Keep what the kernel said of the data, and tell the application which files are no tables."""
+    answer.profile, answer.unread = str(said["profile"]), list(said["unread"])
+    if said["loaded"]:
+        for path, error in said["unread"].items():
+            _log.warning("%s could not be read as a table; the model has to read it itself: %s", Path(path).name, error)
 
 
 def attempted(analysis: Analysis, answer: Answer, code: str | None) -> Generator[Step, Any, bool]:
@@ -253,8 +269,9 @@ def _code_in(answer: Answer, said: str) -> str | None:
 
 
 def _values(analysis: Analysis, answer: Answer) -> dict[str, str]:
+    unread = READ_YOURSELF.format(paths=", ".join(answer.unread)) if answer.unread else ""
     return {
-        "query_str": answer.question, "df_str": answer.profile, "instruction_str": analysis.instruction_str,
+        "query_str": answer.question, "df_str": answer.profile, "instruction_str": analysis.instruction_str + unread,
     }  # fmt: skip
 
 

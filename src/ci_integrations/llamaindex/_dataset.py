@@ -62,14 +62,15 @@ class Dataset:
 
     def prepare_cell(self) -> str:
         """A cell that loads what is not loaded, or says which files are missing; read it with `read_prepared`."""
-        source = package_files("ci_integrations.llamaindex").joinpath("_in_kernel.py").read_text("utf-8")
+        package = package_files("ci_integrations.llamaindex")
+        sources = [package.joinpath(name).read_text("utf-8") for name in ("_in_kernel_csv.py", "_in_kernel.py")]
         recipe = json.dumps(self.recipe)
         # Everything lives in one namespace of its own: the user's names stay the user's.
         return (
-            f"_ci_room = {{'__name__': 'ci_dataset'}}\nexec({source!r}, _ci_room)\n"
+            f"_ci_room = {{'__name__': 'ci_dataset'}}\nfor _ci_source in {sources!r}:\n    exec(_ci_source, _ci_room)\n"
             f"_ci_dataset, _ci_said = _ci_room['ci_prepare'](__import__('json').loads({recipe!r}), get_ipython(), "
-            "globals().get('_ci_dataset'))\n"
-            "print(__import__('json').dumps(_ci_said))\ndel _ci_room, _ci_said"
+            "globals().get('_ci_dataset'), _ci_room['read_delimited'])\n"
+            "print(__import__('json').dumps(_ci_said))\ndel _ci_room, _ci_source, _ci_said"
         )
 
     def content(self, remote: str) -> Path | bytes:
@@ -107,7 +108,10 @@ def named(dataframes: Any) -> dict[str, Any]:
 
 
 def read_prepared(result: ExecutionResult) -> dict[str, Any] | None:
-    """What the prepare cell printed: `{"profile": text}` or `{"missing": [paths]}`; None when it failed."""
+    """What the prepare cell printed: the profile, or `{"missing": [paths]}`; None when it failed.
+
+    `{"profile": text, "unread": {path: error}, "loaded": whether it was loaded just now}`
+    """
     lines = result.stdout.strip().split("\n")
     try:
         said = json.loads(lines[-1]) if result.error is None else None

@@ -6,19 +6,27 @@ Runs in the sandbox's kernel, never here: `_dataset.py` sends it as source. Stan
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+ReadDelimited = Callable[[str, str], tuple[Any, str]]
+"""`read_delimited` of `_in_kernel_csv.py`."""
+
 MAX_PROFILE = 12000
+MAX_RAW_LINES = 5
+MAX_RAW_CHARS = 500
 MAX_COLUMNS = 60
 
 
 class CiDataset:
-    def __init__(self, recipe: dict[str, Any]) -> None:
+    def __init__(self, recipe: dict[str, Any], read_delimited: ReadDelimited) -> None:
         self.recipe = recipe
+        self.read_delimited = read_delimited
         self.tables: dict[str, Any] = {}
         self.origins: dict[str, str] = {}
         self.problems: list[str] = []
+        self.unread: dict[str, str] = {}
         self.keep: set[str] = set()
         self.shell: Any = None
         self.text = ""
@@ -39,7 +47,7 @@ class CiDataset:
             try:
                 found = self._read(item)
             except Exception as error:  # noqa: BLE001 - the model is told, and still has the file
-                self.problems.append(f"{item['path']}: not read as a table ({type(error).__name__}: {error})"[:400])
+                self.unread[item["path"]] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
                 continue
             for name, frame, origin in found:
                 self._add(name, frame, origin)
@@ -96,9 +104,10 @@ class CiDataset:
                 (f"{name}_{self._name(sheet)}" if len(sheets) > 1 else name, frame, f"sheet {sheet!r} of {path}")
                 for sheet, frame in sheets.items()
             ]
+        if kind in (".csv", ".tsv"):
+            frame, how = self.read_delimited(path, "\t" if kind == ".tsv" else ",")
+            return [(name, frame, f"{path} (read with {how})" if how else path)]
         reader = {
-            ".csv": pd.read_csv,
-            ".tsv": lambda p: pd.read_csv(p, sep="\t"),
             ".parquet": pd.read_parquet,
             ".feather": pd.read_feather,
             ".json": pd.read_json,
@@ -116,11 +125,26 @@ class CiDataset:
 
     def profile(self) -> str:
         own = [name for name in self.tables if not self.origins[name].startswith("the same as ")]
-        parts = [self._describe(name) for name in own]
+        parts = [self._unread(path) for path in self.unread]
+        parts += [self._describe(name) for name in own]
         parts += [f"`{name}` is {origin}" for name, origin in self.origins.items() if name not in own]
         parts += self._joins(own) + self.problems
         text = "\n\n".join(parts) or "There are no tables."
         return text if len(text) <= MAX_PROFILE else text[:MAX_PROFILE] + "\n[the description was cut here]"
+
+    def _unread(self, path: str) -> str:
+        said = (
+            f"{path}: NOT loaded, there is no DataFrame of it ({self.unread[path]}). Your program must read this file"
+        )
+        with Path(path).open("rb") as file:
+            raw = file.read(4 * MAX_RAW_CHARS)
+        if b"\0" in raw or not raw:
+            return f"{said} itself. It {'is binary' if raw else 'is empty'}."
+        try:
+            text = raw[: raw.rfind(b"\n") + 1 or None].decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = raw.decode("cp1252", errors="replace")
+        return f"{said} itself. It begins:\n" + "\n".join(text.splitlines()[:MAX_RAW_LINES])[:MAX_RAW_CHARS]
 
     def _describe(self, name: str) -> str:
         frame = self.tables[name]
@@ -181,6 +205,10 @@ class CiDataset:
             f"(of {len(ours)} and {len(theirs)})"
         )
 
+    def answer(self, *, loaded: bool) -> dict[str, Any]:
+        """For the host; `loaded`: True when it was done now."""
+        return {"profile": self.text, "unread": self.unread, "loaded": loaded}
+
     def install(self, shell: Any, previous: CiDataset | None) -> None:
         """From now on every cell starts with copies of the tables and without the names of earlier cells."""
         keep = previous.keep if previous is not None else set(shell.user_ns)
@@ -198,16 +226,16 @@ class CiDataset:
 
 
 def ci_prepare(
-    recipe: dict[str, Any], shell: Any, previous: CiDataset | None
+    recipe: dict[str, Any], shell: Any, previous: CiDataset | None, read_delimited: ReadDelimited
 ) -> tuple[CiDataset | None, dict[str, Any]]:
     """(what `_ci_dataset` is from now on, the answer for the host)"""
     if previous is not None and previous.recipe == recipe:
-        return previous, {"profile": previous.text}
-    dataset = CiDataset(recipe)
+        return previous, previous.answer(loaded=False)
+    dataset = CiDataset(recipe, read_delimited)
     missing = dataset.missing()
     if missing:
         return previous, {"missing": missing}
     dataset.load()
     dataset.text = dataset.profile()
     dataset.install(shell, previous)
-    return dataset, {"profile": dataset.text}
+    return dataset, dataset.answer(loaded=True)
