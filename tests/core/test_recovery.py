@@ -362,6 +362,16 @@ def test_an_upload_that_was_cut_off_is_made_again(service: FakeE2B, proxy: Fault
         assert it.run("1").events[0].lost == ("x",)
 
 
+def test_a_fault_strikes_the_users_first_cell_and_not_what_prepares_for_it(service: FakeE2B, proxy: FaultProxy) -> None:
+    proxy.inject(Fault("drop", call=2), Fault("drop", on="files"))
+    with CodeInterpreter(**behind(proxy, service)) as it:
+        assert it.run("1").text == "1"
+        assert (proxy.calls["execute"], proxy.calls["files"]) == (1, 0)
+        with pytest.raises(SandboxUnreachableError):
+            it.run("2")
+        assert proxy.calls["execute"] == 2
+
+
 def test_a_call_that_hangs_ends_with_the_deadline(service: FakeE2B, proxy: FaultProxy) -> None:
     options = behind(proxy, service)
     it = CodeInterpreter(**options, recovery=RecoveryPolicy(deadline=0.5))

@@ -26,6 +26,8 @@ Kind = Literal["kill", "pause", "drop", "delay", "hang", "status"]
 Moment = Literal["before", "during", "after"]
 
 _CHUNK = 65536
+_PREPARES = (b"_ci_extractor", b".ci_extractor/")
+"""In the hidden first cell of a kernel, and in the upload of the files that it imports."""
 _NAMES = (
     ("POST", "/v2/sandboxes", "create"),
     ("GET", "/v2/sandboxes", "list"),
@@ -44,7 +46,8 @@ class Fault:
     kind: Kind
     on: str = field(default="execute", kw_only=True)
     """`create`, `connect`, `get_info`, `set_timeout`, `pause`, `kill`, `list`; `execute`, `contexts`; `health`,
-    `files`, `commands`, `filesystem`; or `any`."""
+    `files`, `commands`, `filesystem`; or `any`. What this library sends to prepare a kernel (its hidden first cell and
+    the chart extractor's files) is none of them."""
     call: int = field(default=1, kw_only=True)
     """Which of these calls, counted from `inject`; the first is 1."""
     times: int = field(default=1, kw_only=True)
@@ -73,7 +76,7 @@ class FaultProxy:
         self._open: set[socket.socket] = set()
         self._closed = threading.Event()
         self.calls: Counter[str] = Counter()
-        """How many calls of each name came by."""
+        """How many calls of each name came by; without what prepares a kernel."""
         self._key = ""
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -146,8 +149,10 @@ class FaultProxy:
 
     def _due(self, request: _Request) -> Fault | None:
         with self._mutex:
-            self.calls[request.name] += 1
             self._key = request.headers.get("x-api-key", self._key)
+            if request.prepares:
+                return None
+            self.calls[request.name] += 1
             for fault, before in self._faults:
                 number = self._seen(fault.on) - before
                 if fault.on in (request.name, "any") and fault.call <= number < fault.call + fault.times:
@@ -227,6 +232,11 @@ class _Request:
     headers: dict[str, str]
     name: str
     sandbox_id: str
+
+    @property
+    def prepares(self) -> bool:
+        """True for what the library itself sends before a kernel's first cell."""
+        return self.name in ("execute", "files") and any(mark in self.raw for mark in _PREPARES)
 
     @classmethod
     def read(cls, client: socket.socket) -> _Request | None:
