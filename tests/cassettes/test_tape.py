@@ -157,6 +157,19 @@ def test_a_miss_is_loud_names_the_closest_and_reaches_nobody(
     assert len(server.seen) == asked
 
 
+def test_a_miss_of_a_cell_names_a_cell_and_not_the_extractor(
+    server: Any, elsewhere: dict[str, Any], tmp_path: Path
+) -> None:
+    with use_cassette(tmp_path / "c.yaml", record_mode="once"):
+        sandbox = Sandbox.create(**server.options())
+        sandbox.run_code("import_from('/tmp/.ci_extractor/1')")
+        sandbox.run_code("a")
+    with pytest.raises(CassetteMissError) as missed, use_cassette(tmp_path / "c.yaml"):
+        Sandbox.create(**elsewhere).run_code("b")
+    assert "<extractor>" not in str(missed.value)
+    assert "'code': 'a'" in str(missed.value)
+
+
 def test_a_miss_that_somebody_swallows_is_raised_again_at_the_end(tmp_path: Path, elsewhere: dict[str, Any]) -> None:
     with (
         pytest.raises(CassetteMismatchError, match="POST /v2/sandboxes"),

@@ -42,6 +42,7 @@ _OWN_TAG = "ci_integrations_"
 _EXTRACTOR = b"/.ci_extractor/"
 """In every request that brings our extractor into a cloud kernel. Its source is no business of a cassette, and must not
 make it stale when the library changes."""
+_EXTRACTORS_PLACE = b"<extractor>"
 _SECRET_VARIABLE = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 _BOUNDARY = re.compile(rb"boundary=\"?([^\";,]+)")
 _SHORTEST_SECRET = 8
@@ -64,7 +65,7 @@ class Rules:
     def request(self, request: VcrRequest) -> VcrRequest:
         headers = {name: value for name, value in request.headers.items() if name.lower() in _KEPT_HEADERS}
         body = bytes(request.body or b"")
-        body = b"<extractor>" if _EXTRACTOR in body else self._body(body, headers.get("content-type", ""))
+        body = _EXTRACTORS_PLACE if is_extractor(request) else self._body(body, headers.get("content-type", ""))
         return VcrRequest(request.method, self._uri(request.uri), body, headers)
 
     def response(self, response: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +98,12 @@ class Rules:
         for secret in self.secrets:
             text = text.replace(secret, REDACTED.encode())
         return text
+
+
+def is_extractor(request: VcrRequest) -> bool:
+    """True for a request that brings our extractor, as it is sent and as it is recorded."""
+    body = bytes(request.body or b"")
+    return body == _EXTRACTORS_PLACE or _EXTRACTOR in body
 
 
 def envelopes(body: bytes) -> Iterator[tuple[int, bytes]]:

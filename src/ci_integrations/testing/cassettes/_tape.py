@@ -248,7 +248,9 @@ def _ataped(response: pyqwest.Response, tape: Tape, asked: VcrRequest) -> pyqwes
 
 def _describe_miss(cassette: Any, request: VcrRequest) -> str:
     lines = [f"{cassette._path} holds no unplayed answer to {request.method} {request.path}."]  # noqa: SLF001 - vcrpy names it nowhere else
-    for stored, same, failed in cassette.find_requests_with_most_matches(request)[:1]:
+    alike = cassette.find_requests_with_most_matches(request)
+    alike.sort(key=lambda found: _scrub.is_extractor(found[0]) != _scrub.is_extractor(request))
+    for stored, same, failed in alike[:1]:
         lines.append(f"Closest: {stored.method} {stored.path}; the same: {', '.join(same) or 'nothing'}")
         lines += [f"differs in {name}: {why[:500]}" for name, why in failed]
     lines.append("Did the code change? Record again with record_mode='all' (pytest: --record-mode=all).")
