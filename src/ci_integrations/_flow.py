@@ -190,7 +190,7 @@ class Life:
             "template": session.template_id or options.template,
             "timeout": options.sandbox_timeout,
             "envs": envs,
-            "metadata": {**tags(session.id), **(options.metadata or {})},
+            "metadata": {**tags(session.id, session.at_exit), **(options.metadata or {})},
         }
 
     def retrying(self, step: Step) -> Flow[Any]:
@@ -328,12 +328,16 @@ _CONNECT_OPTIONS = frozenset(
 )
 
 
-def tags(session_id: str) -> dict[str, str]:
-    """Metadata by which a sandbox of ours is found again: whose session, which machine, which process."""
+def tags(session_id: str, at_exit: str = "kill") -> dict[str, str]:
+    """Metadata by which a sandbox of ours is found again: whose session, which machine, which process.
+
+    And `"keep"` or `"pause"` when it is to outlive that process.
+    """
     host = "unknown"
     with contextlib.suppress(OSError):
         host = socket.gethostname()
-    return {TAG: "1", f"{TAG}_session": session_id, f"{TAG}_host": host, f"{TAG}_pid": str(os.getpid())}
+    kept = {} if at_exit == "kill" else {f"{TAG}_idle": at_exit}
+    return {TAG: "1", f"{TAG}_session": session_id, f"{TAG}_host": host, f"{TAG}_pid": str(os.getpid()), **kept}
 
 
 def explained(failure: Failure, message: str) -> Exception:

@@ -12,13 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from e2b_code_interpreter import Sandbox
 
 from ci_integrations._flow import TAG
 from ci_integrations.cli import reap
+from ci_integrations.sessions import SessionRegistry
 
 CI = str(Path(sys.executable).with_name("ci-integrations"))
 
@@ -107,6 +108,26 @@ def test_reap_lists_all_and_kills_what_belongs_to_the_dead(cli: Callable[..., An
     assert untagged.is_running()
     untagged.kill()
     assert cli("reap").out.strip() == "no sandbox of this library is running"
+
+
+@pytest.mark.usefixtures("pointed")
+def test_reap_leaves_alone_what_was_kept_on_purpose(cli: Callable[..., Any]) -> None:
+    kept = Sandbox.create(metadata=tags(pid=str(dead_pid()), session="kept", idle="keep"))
+    said = cli("reap")
+    assert "1 kept on purpose" in said.err
+    assert "belong to processes that are dead" not in said.err
+    assert "0 killed" in cli("reap", "--kill").err
+    assert kept.is_running()
+    assert "1 killed" in cli("reap", "--kill", "--session", "kept").err
+    assert not kept.is_running()
+
+
+@pytest.mark.parametrize("idle", ["kill", "pause", "keep"])
+def test_sessions_say_whether_they_are_kept(idle: Literal["kill", "pause", "keep"]) -> None:
+    with SessionRegistry({"backend": "local"}, idle=idle) as registry:
+        sandbox = registry.session("a").sandbox
+        assert sandbox.get_info().metadata.get(f"{TAG}_idle", "kill") == idle
+    sandbox.kill()
 
 
 def test_reap_knows_the_tag_that_sessions_set() -> None:

@@ -21,9 +21,10 @@ TAG = "ci_integrations"
 
 
 def reap(
-    kill: Annotated[bool, typer.Option("--kill", help="Kill those whose process is dead.")] = False,
+    kill: Annotated[bool, typer.Option("--kill", help="Kill those whose process is dead, except the kept.")] = False,
     everything: Annotated[
-        bool, typer.Option("--all", help="With --kill: also those of other machines and of living processes.")
+        bool,
+        typer.Option("--all", help="With --kill: also the kept, and those of other machines and living processes."),
     ] = False,
     session: Annotated[str | None, typer.Option(help="Only the sandboxes of this session.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
@@ -37,12 +38,15 @@ def reap(
 
         ci-integrations reap --kill
 
+    Sandboxes that were made to outlive their process (a registry with idle="keep" or "pause") are shown as kept. They
+    are killed only when --session names theirs, or with --all.
+
     Handed-in sandboxes carry no tag and are never found.
     """
     endpoint("reap looks for sandboxes at E2B; local ones end with their process")
     with e2b_errors():
         found = [_described(info) for info in _tagged(session)]
-        chosen = [entry for entry in found if kill and (everything or entry["owner"] == "dead")]
+        chosen = [entry for entry in found if kill and (everything or _lost(entry, named=session is not None))]
         for entry in chosen:
             entry["killed"] = _kill(entry["sandbox_id"])
     if as_json:
@@ -73,6 +77,7 @@ def _described(info: Any) -> dict[str, Any]:
         "host": tags.get(f"{TAG}_host"),
         "pid": tags.get(f"{TAG}_pid"),
         "owner": _owner(tags),
+        "idle": tags.get(f"{TAG}_idle", "kill"),
         "killed": False,
     }
 
@@ -91,6 +96,11 @@ def _owner(tags: dict[str, str]) -> Owner:
     return "alive"
 
 
+def _lost(entry: dict[str, Any], *, named: bool) -> bool:
+    """True when its process is dead and nobody meant it to stay, or its session is named."""
+    return entry["owner"] == "dead" and (named or entry["idle"] == "kill")
+
+
 def _kill(sandbox_id: str) -> bool:
     from e2b_code_interpreter import Sandbox
 
@@ -106,8 +116,14 @@ def _show(found: list[dict[str, Any]]) -> None:
         made_by = f"{entry['host'] or '?'}:{entry['pid'] or '?'}"
         ages = (_minutes(entry["started_at"], past=True), _minutes(entry["end_at"], past=False))
         words = (entry["sandbox_id"], entry["state"], *ages, entry["session"] or "?", made_by, entry["owner"])
-        table.add_row(*(Text(word) for word in words), "killed" if entry["killed"] else "")
+        table.add_row(*(Text(word) for word in words), _fate(entry))
     out.print(table)
+
+
+def _fate(entry: dict[str, Any]) -> str:
+    if entry["killed"]:
+        return "killed"
+    return "" if entry["idle"] == "kill" else "kept"
 
 
 def _minutes(moment: str, *, past: bool) -> str:
@@ -116,8 +132,11 @@ def _minutes(moment: str, *, past: bool) -> str:
 
 
 def _hint(found: list[dict[str, Any]], *, killed: int, asked: bool) -> None:
-    dead = sum(entry["owner"] == "dead" for entry in found)
+    dead = [entry for entry in found if entry["owner"] == "dead" and not entry["killed"]]
+    lost = sum(entry["idle"] == "kill" for entry in dead)
     if asked:
         err.print(f"{killed} killed")
-    elif dead:
-        err.print(f"{dead} of them belong to processes that are dead: ci-integrations reap --kill")
+    elif lost:
+        err.print(f"{lost} of them belong to processes that are dead: ci-integrations reap --kill")
+    if kept := len(dead) - lost:
+        err.print(f'{kept} kept on purpose (idle="keep" or "pause"): ci-integrations reap --kill --session NAME')
