@@ -185,7 +185,7 @@ def user_frames(trace: str) -> str:
 
 def _hint(error: ExecutionError) -> str:
     if error.name == "ModuleNotFoundError":
-        return "Hint: install it first, for example with %pip install NAME, or use a package that is there."
+        return "Hint: use a package that is there; %pip install NAME needs a sandbox with internet access."
     return ""
 
 
