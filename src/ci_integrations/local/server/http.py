@@ -158,7 +158,7 @@ class Exchange:
         if self.started:
             return
         sends = self.method not in ("GET", "DELETE")
-        if sends:
+        if sends and not self.was_cut:  # its task is still being cancelled
             await self._let_finish()
         close = [("connection", "close")] if sends and not self._body_read else []
         headers = [*error.headers, *close]
