@@ -79,7 +79,7 @@ def overhead():
     mpl.use("agg")
     import matplotlib.pyplot as plt
 
-    from ci_integrations.charts.extractor import figure as extractor
+    from ci_integrations.charts.extractor.matplotlib import figure as extractor
 
     rows = []
     for name, draw in figures().items():
@@ -105,22 +105,22 @@ def _ms(work):
 def through_plain_kernel(cases, *, full):
     import plain_kernel
 
-    from ci_integrations.charts import readers
+    from ci_integrations.charts.read import dispatch
 
     jobs = [{"id": case.stem, "cells": [case.read_text("utf-8")], "full": full} for case in cases]
     for answer in plain_kernel.run_jobs(jobs):
         shown = [display["data"] for cell in answer["cells"] for display in cell["displays"]]
-        found = [_chart(data, readers, full=full) for data in shown]
+        found = [_chart(data, dispatch, full=full) for data in shown]
         yield answer["id"], [chart for chart in found if chart is not None]
 
 
-def _chart(data, readers, *, full):
+def _chart(data, dispatch, *, full):
     """Ours, or with the extractor off what E2B's own fields and the libraries' MIME forms give."""
-    for mime in sorted(data, key=lambda mime: mime != readers.CHART_MIME):
-        chart = readers.chart_from_mime(mime, data[mime]) if full or mime != readers.CHART_MIME else None
+    for mime in sorted(data, key=lambda mime: mime != dispatch.CHART_MIME):
+        chart = dispatch.chart_from_mime(mime, data[mime]) if full or mime != dispatch.CHART_MIME else None
         if chart is not None:
             return chart
-    return readers.chart_from_e2b(data["e2b/chart"]) if "e2b/chart" in data else None
+    return dispatch.chart_from_e2b(data["e2b/chart"]) if "e2b/chart" in data else None
 
 
 CLEAN = """%reset -f

@@ -19,10 +19,10 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from benchmarks.measure import atimed, descendants, pss, summary, timed
+from ci_integrations.local.host.context import Context, open_context
+from ci_integrations.local.host.engine import start_engine
 from ci_integrations.local.launcher import local_endpoint
-from ci_integrations.local.sandbox.api import Limits, MiB, Sandbox, SandboxSpec
-from ci_integrations.local.sandbox.context import Context, open_context
-from ci_integrations.local.sandbox.engine import start_engine
+from ci_integrations.local.protocol.contract import Limits, MiB, Sandbox, SandboxSpec
 
 FIRST_CHART = "import matplotlib.pyplot as plt; plt.plot([1, 2, 3]); plt.show()"
 IMPORTS = "import pandas, matplotlib.pyplot"

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from ci_integrations._cell import OutputEvent, OutputHandler
-from ci_integrations._flow import adrive, drive
-from ci_integrations._io import AsyncIO, SyncIO
-from ci_integrations._session import InterpreterOptions
-from ci_integrations._shell import DEFAULT, Interpreter
-from ci_integrations._using import CommandOutput, command_options
-from ci_integrations.results import ExecutionResult
+from ci_integrations._core.faces import AsyncIO, SyncIO
+from ci_integrations._core.flow import adrive, drive
+from ci_integrations._core.handle import DEFAULT, Interpreter
+from ci_integrations._core.options import InterpreterOptions
+from ci_integrations._core.output import OutputEvent, OutputHandler
+from ci_integrations._core.workspace import CommandOutput, command_options
+from ci_integrations.results.result import ExecutionResult
 
 __all__ = [
     "AsyncCodeInterpreter",

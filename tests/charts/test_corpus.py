@@ -11,7 +11,8 @@ import plain_kernel
 import pytest
 from fresh import make
 
-from ci_integrations.charts import readers, to_neutral
+from ci_integrations.charts import to_neutral
+from ci_integrations.charts.read import dispatch
 
 try:
     import vl_convert
@@ -47,8 +48,8 @@ def scored(corpus, folder):
 
 
 def chart_of(data):
-    order = sorted(data, key=lambda mime: mime != readers.CHART_MIME)
-    return next((chart for mime in order if (chart := readers.chart_from_mime(mime, data[mime])) is not None), None)
+    order = sorted(data, key=lambda mime: mime != dispatch.CHART_MIME)
+    return next((chart for mime in order if (chart := dispatch.chart_from_mime(mime, data[mime])) is not None), None)
 
 
 def test_the_visible_corpus_is_read_truthfully(tmp_path):

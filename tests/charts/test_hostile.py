@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ci_integrations.charts import Chart, readers, to_neutral
+from ci_integrations.charts import Chart, to_neutral
+from ci_integrations.charts.read import dispatch
 
 KEYS = [
     "panels", "series", "kind", "x", "y", "extra", "b64", "dtype", "n", "data", "layout", "type", "bdata", "mark",
@@ -22,16 +23,16 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
     max_leaves=25,
 )
-MIMES = [readers.CHART_MIME, readers.BOKEH_MIME, "application/vnd.plotly.v1+json", "application/vnd.vegalite.v6+json"]
+MIMES = [dispatch.CHART_MIME, dispatch.BOKEH_MIME, "application/vnd.plotly.v1+json", "application/vnd.vegalite.v6+json"]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(JSON, st.sampled_from(MIMES))
 def test_nonsense_never_raises(payload, mime):
-    for found in (readers.chart_from_mime(mime, payload), readers.chart_from_e2b(payload)):
+    for found in (dispatch.chart_from_mime(mime, payload), dispatch.chart_from_e2b(payload)):
         assert found is None or json.dumps(found.model_dump(mode="json"), allow_nan=False)
-    readers.table_from_mime(payload)
-    readers.files_from_mime(payload)
+    dispatch.table_from_mime(payload)
+    dispatch.files_from_mime(payload)
 
 
 def own(**series):
@@ -55,15 +56,15 @@ def own(**series):
     ],
 )
 def test_a_column_that_lies_about_itself_refuses_the_chart(column):
-    assert readers.chart_from_mime(readers.CHART_MIME, own(x=column)) is None
+    assert dispatch.chart_from_mime(dispatch.CHART_MIME, own(x=column)) is None
 
 
 def test_depth_and_size_are_bounded():
     deep = {}
     for _ in range(1000):
         deep = {"spec": deep, "layer": [deep]} if not deep else {"spec": deep}
-    assert readers.chart_from_mime("application/vnd.vegalite.v6+json", deep) is None
-    assert readers.chart_from_mime(readers.CHART_MIME, own(x=[0] * 4_000_000)) is None
+    assert dispatch.chart_from_mime("application/vnd.vegalite.v6+json", deep) is None
+    assert dispatch.chart_from_mime(dispatch.CHART_MIME, own(x=[0] * 4_000_000)) is None
 
 
 def test_a_gzip_bomb_in_a_bokeh_array_is_not_inflated():
@@ -80,11 +81,11 @@ def test_a_gzip_bomb_in_a_bokeh_array_is_not_inflated():
     }
     line = {"type": "object", "name": "GlyphRenderer", "id": "r", "attributes": {"glyph": glyph, "data_source": source}}
     figure = {"type": "object", "name": "Figure", "id": "f", "attributes": {"renderers": [line]}}
-    assert readers.chart_from_mime(readers.BOKEH_MIME, {"doc": {"roots": [figure]}}) is None
+    assert dispatch.chart_from_mime(dispatch.BOKEH_MIME, {"doc": {"roots": [figure]}}) is None
 
 
 def test_vega_expressions_reach_nothing_of_python():
-    from ci_integrations.charts.vega_expr import Unknown, evaluate
+    from ci_integrations.charts.read.vega_lite.expressions import Unknown, evaluate
 
     assert evaluate("datum.n > 1 && datum['s'] == 'a'", {"n": 2, "s": "a"}) is True
     assert evaluate("datum.__class__", {"n": 2}) is None
@@ -107,7 +108,7 @@ def test_words_are_escaped():
 def test_words_that_a_model_reads_stay_clean():
     table = {"columns": [{"name": "revenue (kUSD)", "dtype": "f"}, {"name": "day_1", "dtype": "o"}], "shape": [1, 2],
              "rows": [[-1.5, "2026-01-01"]]}  # fmt: skip
-    assert readers.table_from_mime(table)["markdown"].splitlines() == [
+    assert dispatch.table_from_mime(table)["markdown"].splitlines() == [
         "| revenue (kUSD) | day_1 |",
         "| --- | --- |",
         "| -1.5 | 2026-01-01 |",
@@ -125,7 +126,7 @@ def test_words_that_a_model_reads_stay_clean():
     ],
 )
 def test_no_word_leaves_its_cell_or_becomes_a_link_code_or_html(word, shown):
-    from ci_integrations.charts.words import escape
+    from ci_integrations.charts.export.words import escape
 
     assert escape(word) == shown
 
@@ -139,7 +140,7 @@ def test_the_chart_says_itself_in_words_and_numbers():
 
 
 def test_the_views_of_long_series_keep_their_extremes():
-    from ci_integrations.charts.words import thin
+    from ci_integrations.charts.columns import thin
 
     values = [0.0] * 10_000
     values[4321], values[7777] = 99.0, -99.0
@@ -150,5 +151,5 @@ def test_the_views_of_long_series_keep_their_extremes():
 
 def test_file_paths_that_are_not_plain_are_left_out():
     names = ["/home/user/a.csv", "../../etc/passwd", "/a/../b", "x\0y", "", 3]
-    files = readers.files_from_mime({"files": [{"path": name, "size": 1} for name in names]})
+    files = dispatch.files_from_mime({"files": [{"path": name, "size": 1} for name in names]})
     assert [file["path"] for file in files] == ["/home/user/a.csv"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import plain_kernel
 import pytest
 
-from ci_integrations.charts.readers import BOKEH_MIME, chart_from_mime
+from ci_integrations.charts.read.dispatch import BOKEH_MIME, chart_from_mime
 from ci_integrations.errors import ArtifactError
 
 CHART = "application/vnd.ci-chart.v1+json"

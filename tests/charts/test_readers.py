@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ci_integrations.charts import to_neutral
-from ci_integrations.charts.readers import BOKEH_MIME, chart_from_mime
+from ci_integrations.charts.read.dispatch import BOKEH_MIME, chart_from_mime
 
 PLOTLY, VEGA = "application/vnd.plotly.v1+json", "application/vnd.vegalite.v6+json"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

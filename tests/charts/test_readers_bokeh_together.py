@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ci_integrations.charts import to_neutral
-from ci_integrations.charts.readers import chart_from_mime
+from ci_integrations.charts.read.dispatch import chart_from_mime
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 CATS, Q1, MEDIAN, Q3, LOW, HIGH = ["a", "b"], [2.1, 4.3], [3.3, 6.1], [4.7, 8.9], [-1.0, -2.0], [7.0, 14.0]

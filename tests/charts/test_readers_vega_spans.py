@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ci_integrations.charts import to_neutral
-from ci_integrations.charts.readers import chart_from_mime
+from ci_integrations.charts.read.dispatch import chart_from_mime
 
 K, Q, T = "nominal", "quantitative", "temporal"
 

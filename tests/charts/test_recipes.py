@@ -5,7 +5,7 @@ from __future__ import annotations
 import plain_kernel
 import pytest
 
-from ci_integrations.charts.readers import CHART_MIME, chart_from_mime
+from ci_integrations.charts.read.dispatch import CHART_MIME, chart_from_mime
 
 HEAD = "import numpy as np, pandas as pd, matplotlib.pyplot as plt, matplotlib.dates as mdates\n"
 DAY = "2024-01-0{}T00:00:00"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from plain_kernel import run_jobs
 
-from ci_integrations.charts.readers import chart_from_mime
+from ci_integrations.charts.read.dispatch import chart_from_mime
 
 CHART, PLOTLY = "application/vnd.ci-chart.v1+json", "application/vnd.plotly.v1+json"
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ci_integrations.charts.model import Chart
+from ci_integrations.charts.chart import Chart
 
 CATEGORIES, NUMBERS = {"scale": "categorical"}, {"scale": "linear"}
 

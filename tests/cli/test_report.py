@@ -7,8 +7,8 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from ci_integrations.cli._report import write_report
-from ci_integrations.cli.demo import Story, Turn
+from ci_integrations.cli.demo.report import write_report
+from ci_integrations.cli.demo.story import Story, Turn
 from ci_integrations.results import ExecutionResult
 
 EVIL = "</pre><script>alert(1)</script><img src=x onerror=alert(2)>\"'"

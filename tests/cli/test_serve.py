@@ -17,7 +17,7 @@ from typing import Any, Literal
 import pytest
 from e2b_code_interpreter import Sandbox
 
-from ci_integrations._flow import TAG
+from ci_integrations._core.client import TAG
 from ci_integrations.cli import reap
 from ci_integrations.sessions import SessionRegistry
 
@@ -194,10 +194,10 @@ def test_doctor_of_this_machine(cli: Callable[..., Any], monkeypatch: pytest.Mon
 
 
 def test_doctor_warns_of_versions_it_was_not_tested_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ci_integrations.cli import _checks
+    from ci_integrations.cli.doctor import machine
 
-    real = _checks.metadata.version
-    monkeypatch.setattr(_checks.metadata, "version", lambda name: "3.0.0" if name == "e2b" else real(name))
-    [warned] = [check for check in _checks._versions() if check.status == "warn"]
+    real = machine.metadata.version
+    monkeypatch.setattr(machine.metadata, "version", lambda name: "3.0.0" if name == "e2b" else real(name))
+    [warned] = [check for check in machine._versions() if check.status == "warn"]
     assert warned.name == "e2b"
     assert "not tested" in warned.text

@@ -10,8 +10,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from ci_integrations.cli._profile import read_profile
-from ci_integrations.cli._story import conclusion, steps
+from ci_integrations.cli.demo.profile import read_profile
+from ci_integrations.cli.demo.script import conclusion, steps
 
 FILES = {
     "sales.csv": "id;Umsatz eur;Region;it's\n"

@@ -304,7 +304,7 @@ def test_a_refused_key_is_the_programmers_and_is_not_tried_again(interpreter: Ma
 def test_where_code_runs(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], options: dict[str, Any], expected: str
 ) -> None:
-    from ci_integrations._backend import choose
+    from ci_integrations._core.service import choose
 
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

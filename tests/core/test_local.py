@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from ci_integrations import AsyncCodeInterpreter, CodeInterpreter
+from ci_integrations.leftovers import list_leftovers, reap
 from ci_integrations.rendering import render_text
-from ci_integrations.sessions import SessionRegistry, list_leftovers, reap
+from ci_integrations.sessions import SessionRegistry
 
 SWALLOWS = "import time\nwhile True:\n  try:\n    while True: time.sleep(0.01)\n  except KeyboardInterrupt: pass"
 

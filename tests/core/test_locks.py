@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ci_integrations._locks import FairLock
+from ci_integrations._core.locks import FairLock
 
 
 def waiting(lock: FairLock, number: int) -> bool:

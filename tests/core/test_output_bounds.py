@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci_integrations._cell import Kept, Received
+from ci_integrations._core.output import Kept, Received
 from ci_integrations.rendering import render_text
 
 

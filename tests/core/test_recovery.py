@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from tenacity import AsyncRetrying, Retrying
 
 from ci_integrations import AsyncCodeInterpreter, CodeInterpreter
-from ci_integrations._names import is_blank, names_made
+from ci_integrations._core.variables import is_blank, names_made
 from ci_integrations.errors import ConfigurationError, SandboxBusyError, SandboxLostError, SandboxUnreachableError
 from ci_integrations.recovery import TABLE, Failure, RecoveryPolicy, classify, listed, sentence
 from ci_integrations.results import SandboxEvent
@@ -486,7 +486,7 @@ def test_a_lease_that_the_user_made_longer_is_not_shortened(service: FakeE2B, mo
         it.sandbox.set_timeout(3000)
         other.state.sandbox_id, other.state.owned = it.sandbox_id, False
         other.run("1")
-        monkeypatch.setattr("ci_integrations._flow.time.monotonic", lambda: real() + 250)
+        monkeypatch.setattr("ci_integrations._core.lifecycle.time.monotonic", lambda: real() + 250)
         for one in (it, other):
             one.run("1")
         assert service.only.end - time.time() > 2900

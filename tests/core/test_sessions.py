@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ci_integrations.errors import ConfigurationError, SandboxBusyError
-from ci_integrations.sessions import SessionRegistry, list_leftovers, reap
+from ci_integrations.leftovers import list_leftovers, reap
+from ci_integrations.sessions import SessionRegistry
 
 from .fake_e2b import FakeE2B
 

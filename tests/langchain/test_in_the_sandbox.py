@@ -28,8 +28,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from ci_integrations.langchain import CodeInterpreterMiddleware, CodeInterpreterTool
+from ci_integrations.leftovers import list_leftovers
 from ci_integrations.results import ExecutionResult
-from ci_integrations.sessions import SessionRegistry, list_leftovers
+from ci_integrations.sessions import SessionRegistry
 from ci_integrations.testing import ScriptedChatModel
 
 EVERY_KIND = """

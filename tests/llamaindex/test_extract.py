@@ -6,7 +6,7 @@ from textwrap import indent
 
 import pytest
 
-from ci_integrations.llamaindex._extract import extract_code
+from ci_integrations.llamaindex.analysis.extract import extract_code
 
 NL = "\n"
 CODE = "import pandas as pd\nprint(pd.__version__)"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ci_integrations.llamaindex import CodeInterpreterQueryEngine, CodeInterpreterWorkflow
-from ci_integrations.llamaindex._in_kernel_csv import read_delimited
+from ci_integrations.llamaindex.analysis.in_kernel_csv import read_delimited
 from ci_integrations.testing import ScriptedLLM
 
 GERMAN = "Filiale;Umsatz\nKöln;12,50\nMünchen;8,25\nGießen;3,10\n"

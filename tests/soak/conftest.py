@@ -14,7 +14,7 @@ import pytest
 from ci_integrations.local import launcher
 from ci_integrations.local.launcher import Endpoint, local_endpoint, stop_local_servers
 
-ZYGOTE = "ci_integrations.local.sandbox.zygote"
+ZYGOTE = "ci_integrations.local.jail.zygote"
 GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 

@@ -4,22 +4,20 @@ pydantic.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ci_integrations._lazy import loader
 
 if TYPE_CHECKING:
-    from ci_integrations.charts.model import Axis, Chart, Panel, Series
-    from ci_integrations.charts.neutral import to_neutral
+    from ci_integrations.charts.chart import Chart
+    from ci_integrations.charts.export.neutral import to_neutral
+    from ci_integrations.charts.model import Axis, Panel, Series
 
-_HOME = {"Axis": "model", "Chart": "model", "Panel": "model", "Series": "model", "to_neutral": "neutral"}
+_HOME = {"Axis": "model", "Chart": "chart", "Panel": "model", "Series": "model", "to_neutral": "export.neutral"}
 
 __all__ = ["Axis", "Chart", "Panel", "Series", "to_neutral"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = loader(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

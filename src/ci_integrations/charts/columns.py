@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ci_integrations.errors import ArtifactError
+from ci_integrations._errors import ArtifactError
 
 MAX_VALUES = 5_000_000
 """Values that one column may unpack to."""
@@ -164,3 +164,22 @@ def _flat(value: Any) -> Iterable[Any]:
             yield from _flat(item)
         else:
             yield item
+
+
+def thin(values: Sequence[Any], most: int) -> list[int]:
+    """Places of at most `most` values: even steps, each step's lowest and highest kept, first and last too."""
+    n = len(values)
+    if n <= most:
+        return list(range(n))
+    if most < 4:
+        return list(range(max(0, most)))
+    chosen = {0, n - 1}
+    steps = max(1, (most - 2) // 2)
+    for step in range(steps):
+        places = range(step * n // steps, (step + 1) * n // steps)
+        known = [p for p in places if isinstance(values[p], (int, float)) and not isinstance(values[p], bool)]
+        if known:
+            chosen |= {min(known, key=lambda p: values[p]), max(known, key=lambda p: values[p])}
+        elif places:
+            chosen.add(places[0])
+    return sorted(chosen)[:most]

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script. Ends the process by `SystemExit`."""
+    from ci_integrations._errors import CodeInterpreterError, ConfigurationError
     from ci_integrations.cli._app import app
     from ci_integrations.cli._terminal import UserError, complain
-    from ci_integrations.errors import CodeInterpreterError, ConfigurationError
 
     try:
         app(args=None if arguments is None else list(arguments), prog_name="ci-integrations")

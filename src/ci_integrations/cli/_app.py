@@ -44,7 +44,9 @@ def _options(
 
 
 def _add_commands() -> None:
-    from ci_integrations.cli import demo, doctor, reap, run, serve, template
+    from ci_integrations.cli import reap, run, serve, template
+    from ci_integrations.cli.demo import command as demo
+    from ci_integrations.cli.doctor import command as doctor
 
     for command in (demo.demo, run.run, serve.serve, doctor.doctor, reap.reap, template.template):
         app.command(name=command.__name__, help=_flowing(command.__doc__ or ""))(command)

@@ -7,15 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci_integrations.errors import ArtifactError, SandboxError
-from ci_integrations.results import (
-    Artifact,
-    ChartArtifact,
-    ExecutionResult,
-    FileArtifact,
-    ImageArtifact,
-    TableArtifact,
-)
+from ci_integrations._errors import ArtifactError
+from ci_integrations.errors import SandboxError
+from ci_integrations.results.model import Artifact, ChartArtifact, FileArtifact, ImageArtifact, TableArtifact
+from ci_integrations.results.result import ExecutionResult
 
 if TYPE_CHECKING:
     from ci_integrations.interpreter import CodeInterpreter

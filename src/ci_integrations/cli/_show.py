@@ -10,8 +10,10 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from ci_integrations.rendering import artifact_line, clean_output, cut
-from ci_integrations.results import ExecutionError, ExecutionResult, TableArtifact, TextArtifact
+from ci_integrations.results.clean import clean_output, cut
+from ci_integrations.results.model import ExecutionError, TableArtifact, TextArtifact
+from ci_integrations.results.result import ExecutionResult
+from ci_integrations.results.text import artifact_line
 
 MAX_ROWS = 12
 MAX_COLUMNS = 9

@@ -12,7 +12,7 @@ from ci_integrations.cli._terminal import err, out, print_json, stop, warn
 
 if TYPE_CHECKING:
     from ci_integrations.interpreter import CodeInterpreter
-    from ci_integrations.results import ExecutionResult
+    from ci_integrations.results.result import ExecutionResult
 
 
 def run(
@@ -94,7 +94,7 @@ def _guess(file: str) -> str:
 def _execute(
     interpreter: CodeInterpreter, code: str, language: str, timeout: float, uploads: list[Path], *, quiet: bool
 ) -> ExecutionResult:
-    from ci_integrations.envelope import strip_ansi
+    from ci_integrations.results.clean import strip_ansi
 
     with err.status("starting the sandbox ...") as status:
 

@@ -69,10 +69,10 @@ def serve(
         _in_background(_arguments({**values, **flagged}, files, flags))
         return
     token = _token(token_file)
-    from ci_integrations._backend import check_local_extra
+    from ci_integrations._core.service import check_local_extra
 
     check_local_extra()
-    from ci_integrations.local.sandbox.api import EngineError, check_limits, limits_in_mib
+    from ci_integrations.local.protocol.contract import EngineError, check_limits, limits_in_mib
     from ci_integrations.local.server import main as server
 
     if while_pid:

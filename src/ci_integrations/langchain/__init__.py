@@ -6,10 +6,10 @@ deepagents. What is missing is named by a `MissingDependencyError`, which is an 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ci_integrations.errors import MissingDependencyError
+from ci_integrations._errors import MissingDependencyError
+from ci_integrations._lazy import loader
 
 try:
     import langchain_core  # noqa: F401
@@ -60,11 +60,7 @@ __all__ = [
     "to_tool_message",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = loader(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -18,34 +18,19 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import Field, PrivateAttr
 
-from ci_integrations._flow import Flow, adrive, drive
-from ci_integrations.errors import ConfigurationError, QueueTimeoutError, SandboxError
+from ci_integrations._adapters.outcome import failed, is_run_time_failure
+from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations.langchain._call import Call, ImagePolicy, Injected, call_id, called_as, genuine
 from ci_integrations.langchain._live import Live
 from ci_integrations.langchain._redaction import Redactor, Rule
 from ci_integrations.langchain._sessions import Sessions, opened
-from ci_integrations.langchain.messages import Presentation, failed, tool_message
-from ci_integrations.recovery import Failure, classify
-from ci_integrations.rendering import IN_ARTIFACT, LEAST_CHARS, MAX_CHARS, render_text
-from ci_integrations.results import ExecutionResult
+from ci_integrations.langchain.messages import Presentation, tool_message
+from ci_integrations.results.clean import IN_ARTIFACT
+from ci_integrations.results.result import ExecutionResult
+from ci_integrations.results.text import LEAST_CHARS, MAX_CHARS, render_text
 
 SPILL = "/home/user/.ci"
 """The sandbox's folder for outputs that are too long to show."""
-
-
-def is_run_time_failure(error: Exception, session: Any = None) -> bool:
-    """What becomes an error message for the model. Everything else is the programmer's and is raised.
-
-    A call that the service refuses in a `session` that has its sandbox (a file that may not be written, a language
-    without a kernel) is the model's to know; refused while the sandbox is made, it is configuration.
-    """
-    if isinstance(error, (SandboxError, QueueTimeoutError)):
-        return True
-    if isinstance(error, ConfigurationError) and getattr(session, "sandbox_id", None) is not None:
-        rule = classify(error.__cause__) if error.__cause__ is not None else None
-        return rule is not None and rule.failure is Failure.CALLER
-    rule = classify(error)  # such as the SDK's FileNotFoundException: what a file or a command itself went wrong with
-    return rule is not None and rule.failure not in (Failure.REFUSED, Failure.LIMIT)
 
 
 class SandboxTool(BaseTool):

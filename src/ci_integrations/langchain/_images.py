@@ -12,7 +12,7 @@ from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
 
 from ci_integrations.langchain.export import results_from
 from ci_integrations.langchain.messages import image_block
-from ci_integrations.rendering import images_for_model
+from ci_integrations.results.pictures import images_for_model
 
 Place = Literal["tool", "user"] | None
 """Where a model takes pictures of a tool's: in the tool message, in a user message after it, nowhere."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from ci_integrations.errors import ConfigurationError
-from ci_integrations.results import ExecutionResult
+from ci_integrations._errors import ConfigurationError
+from ci_integrations.results.result import ExecutionResult
 
 MASK = "[redacted]"
 _SHORTEST = 6

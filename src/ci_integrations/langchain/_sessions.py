@@ -17,8 +17,8 @@ from typing import Any, Literal
 from langchain_core.runnables import RunnableConfig
 from pydantic import SecretStr
 
-from ci_integrations._flow import Flow
-from ci_integrations.errors import ConfigurationError
+from ci_integrations._core.flow import Flow
+from ci_integrations._errors import ConfigurationError
 from ci_integrations.interpreter import CodeInterpreter
 from ci_integrations.sessions import SessionRegistry
 

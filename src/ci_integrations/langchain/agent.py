@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ci_integrations.errors import MissingDependencyError
+from ci_integrations._errors import MissingDependencyError
 from ci_integrations.langchain.middleware import CodeInterpreterMiddleware
 
 try:

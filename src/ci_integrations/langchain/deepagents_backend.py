@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
-from ci_integrations._flow import Flow, adrive, drive
-from ci_integrations.errors import MissingDependencyError
-from ci_integrations.langchain._base import is_run_time_failure
+from ci_integrations._adapters.outcome import is_run_time_failure
+from ci_integrations._core.flow import Flow, adrive, drive
+from ci_integrations._errors import MissingDependencyError
 from ci_integrations.langchain.tool import CodeInterpreterTool
 
 try:

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from ci_integrations.langchain._attachments import Attachment, attachments
-from ci_integrations.rendering import render_text
-from ci_integrations.results import (
+from ci_integrations.results.model import (
     SCHEMA,
     Artifact,
-    ExecutionResult,
     ImageArtifact,
     JsonArtifact,
     OtherArtifact,
@@ -24,9 +22,11 @@ from ci_integrations.results import (
     TableArtifact,
     TextArtifact,
 )
+from ci_integrations.results.result import ExecutionResult
+from ci_integrations.results.text import render_text
 
 if TYPE_CHECKING:
-    from ci_integrations.store import ArtifactStore
+    from ci_integrations.results.store import ArtifactStore
 
 MAX_EMBEDDED = 1024 * 1024
 """Bytes of a user's file that a notebook carries."""

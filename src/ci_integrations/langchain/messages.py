@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import ToolMessage
 
-from ci_integrations.rendering import IN_ARTIFACT, MAX_CHARS, ModelImage, images_for_model, render_text
-from ci_integrations.results import Artifact, ExecutionError, ExecutionResult, ImageArtifact
+from ci_integrations.results.clean import IN_ARTIFACT
+from ci_integrations.results.model import Artifact, ImageArtifact
+from ci_integrations.results.pictures import ModelImage, images_for_model
+from ci_integrations.results.result import ExecutionResult
+from ci_integrations.results.text import MAX_CHARS, render_text
 
 if TYPE_CHECKING:
-    from ci_integrations.store import ArtifactStore
+    from ci_integrations.results.store import ArtifactStore
 
 Content = str | list[str | dict[Any, Any]]
 
@@ -60,13 +63,6 @@ def tool_message(result: ExecutionResult, tool_call_id: str, name: str, presenta
     content, artifact = presentation.of(result)
     status = "success" if result.ok else "error"
     return ToolMessage(content, artifact=artifact, tool_call_id=tool_call_id, name=name, status=status)
-
-
-def failed(code: str, error: Exception, language: str = "python") -> ExecutionResult:
-    """What was received before a run-time failure of ours, with the failure in it."""
-    received: ExecutionResult = getattr(error, "result", None) or ExecutionResult(code=code, language=language)
-    named = received.error or ExecutionError(name=type(error).__name__, value=str(error))
-    return received.model_copy(update={"code": code, "language": language, "error": named, "incomplete": True})
 
 
 def image_block(image: ModelImage) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.utils import secret_from_env
 from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
-from ci_integrations._flow import Flow
-from ci_integrations.errors import ConfigurationError
+from ci_integrations._core.flow import Flow
+from ci_integrations._errors import ConfigurationError
 from ci_integrations.langchain._base import SandboxTool
 from ci_integrations.langchain._call import RUNTIME, Call, Injected
 from ci_integrations.langchain._redaction import Redactor, Rule, secrets_in
 from ci_integrations.langchain._sessions import Scope, Sessions
-from ci_integrations.results import ExecutionResult
+from ci_integrations.results.result import ExecutionResult
 
 DESCRIPTION = """\
 Runs Python code in a sandboxed Jupyter kernel and returns what it printed, the value of the last expression, \

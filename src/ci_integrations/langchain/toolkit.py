@@ -12,9 +12,9 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, BaseToolkit
 from pydantic import PrivateAttr
 
-from ci_integrations.errors import ConfigurationError
-from ci_integrations.langchain._toolkit_tools import ALL, make
+from ci_integrations._errors import ConfigurationError
 from ci_integrations.langchain.tool import CodeInterpreterTool
+from ci_integrations.langchain.toolkit_tools import ALL, make
 
 OPT_IN = ("get_port_url",)
 """Left out unless `include` names them: they open the sandbox to the outside."""

@@ -5,10 +5,10 @@ A table of contents: every name is loaded on first use. Imports no LangChain. Ne
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
-from ci_integrations.errors import MissingDependencyError
+from ci_integrations._errors import MissingDependencyError
+from ci_integrations._lazy import loader
 
 _HOME = {
     "ChartCreated": "events",
@@ -48,11 +48,12 @@ _NO_PIPELINES = (
 __all__ = sorted(_HOME.keys() - {"CodeInterpreterComponent"})  # noqa: PLE0605 - the table is the truth
 
 
+_load = loader(__name__, _HOME)
+
+
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        return _load(name)
     except ModuleNotFoundError as missing:
         raise _explained(name, missing) from missing
 

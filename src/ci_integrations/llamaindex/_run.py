@@ -23,7 +23,8 @@ from ci_integrations.llamaindex.events import (
     CodeExecutionStartEvent,
     CodeOutput,
 )
-from ci_integrations.results import ExecutionError, ExecutionResult
+from ci_integrations.results.model import ExecutionError
+from ci_integrations.results.result import ExecutionResult
 
 OnOutput = Callable[[Any], Any]
 

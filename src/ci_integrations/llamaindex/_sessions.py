@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from llama_index.core.async_utils import asyncio_run
 
-from ci_integrations.errors import ConfigurationError
+from ci_integrations._errors import ConfigurationError
 
 STATE_KEY = "code_interpreter"
 """Where a Context's store keeps the session."""

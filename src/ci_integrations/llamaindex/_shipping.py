@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from ci_integrations.errors import ConfigurationError
+from ci_integrations._errors import ConfigurationError
 
 
 def source_of(functions: Sequence[Callable[..., Any]]) -> str:

@@ -19,7 +19,7 @@ from llama_index.core.workflow import Context
 from ci_integrations.llamaindex._shipping import source_of
 from ci_integrations.llamaindex.image_feedback import ImageFeedbackCodeActAgent
 from ci_integrations.llamaindex.tool import CodeInterpreterTool
-from ci_integrations.results import ExecutionResult
+from ci_integrations.results.result import ExecutionResult
 
 EXECUTE = "execute"
 """The name that CodeActAgent gives to its one tool."""

@@ -11,11 +11,11 @@ from llama_index.core.query_pipeline import CustomQueryComponent
 from pydantic import PrivateAttr
 
 from ci_integrations.llamaindex import _run
-from ci_integrations.llamaindex._analysis import output_text
-from ci_integrations.llamaindex._extract import extract_code
 from ci_integrations.llamaindex._sessions import Sessions
-from ci_integrations.rendering import render_text
-from ci_integrations.results import ExecutionResult
+from ci_integrations.llamaindex.analysis.extract import extract_code
+from ci_integrations.llamaindex.analysis.rules import output_text
+from ci_integrations.results.result import ExecutionResult
+from ci_integrations.results.text import render_text
 
 
 class CellOutput(str):

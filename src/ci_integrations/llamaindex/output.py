@@ -13,8 +13,10 @@ from typing import Any, Literal
 from llama_index.core.base.llms.types import ContentBlock, ImageBlock, TextBlock
 from llama_index.core.tools import ToolOutput
 
-from ci_integrations.rendering import MAX_CHARS, ModelImage, images_for_model, render_text
-from ci_integrations.results import SCHEMA, Artifact, ExecutionResult
+from ci_integrations.results.model import SCHEMA, Artifact
+from ci_integrations.results.pictures import ModelImage, images_for_model
+from ci_integrations.results.result import ExecutionResult
+from ci_integrations.results.text import MAX_CHARS, render_text
 
 Images = Literal["blocks", "path", "none"]
 """How pictures reach the model: in the block, as a file the block names (small saved Contexts), or not at all."""

@@ -22,14 +22,14 @@ from llama_index.core.schema import QueryBundle
 from llama_index.core.settings import Settings
 from llama_index.core.tools import QueryEngineTool, ToolMetadata, ToolOutput
 
-from ci_integrations.errors import QueryFailedError
-from ci_integrations.llamaindex import _analysis
-from ci_integrations.llamaindex._analysis import Analysis, Answer, Host
-from ci_integrations.llamaindex._dataset import Dataset, listed, named
-from ci_integrations.llamaindex._response import to_response
+from ci_integrations._errors import QueryFailedError
 from ci_integrations.llamaindex._sessions import Session, Sessions
+from ci_integrations.llamaindex.analysis import rules
+from ci_integrations.llamaindex.analysis.dataset import Dataset, listed, named
+from ci_integrations.llamaindex.analysis.response import to_response
+from ci_integrations.llamaindex.analysis.rules import Analysis, Answer, Host
 from ci_integrations.llamaindex.output import image_blocks
-from ci_integrations.results import ExecutionResult
+from ci_integrations.results.result import ExecutionResult
 
 _log = logging.getLogger(__name__)
 _PROMPTS = ("code_prompt", "repair_prompt", "response_synthesis_prompt")
@@ -82,10 +82,10 @@ class CodeInterpreterQueryEngine(BaseQueryEngine):
         super().__init__(callback_manager or Settings.callback_manager)
         self.analysis = Analysis(
             Dataset(listed(files), named(dataframes), sample_rows),
-            code_prompt or _analysis.CODE_PROMPT,
-            repair_prompt or _analysis.REPAIR_PROMPT,
-            response_synthesis_prompt or _analysis.RESPONSE_SYNTHESIS_PROMPT,
-            instruction_str or _analysis.INSTRUCTIONS,
+            code_prompt or rules.CODE_PROMPT,
+            repair_prompt or rules.REPAIR_PROMPT,
+            response_synthesis_prompt or rules.RESPONSE_SYNTHESIS_PROMPT,
+            instruction_str or rules.INSTRUCTIONS,
             synthesize_response,
             max_repairs,
         )
@@ -164,15 +164,15 @@ class CodeInterpreterQueryEngine(BaseQueryEngine):
         session = self._sessions.blocking()
         if self._own_context and self._context is None:
             self._context = session.interpreter.create_context()
-        flow = _analysis.analyse(self.analysis, query_bundle.query_str)
-        return self._respond(_analysis.drive(flow, self._host(session)))
+        flow = rules.analyse(self.analysis, query_bundle.query_str)
+        return self._respond(rules.drive(flow, self._host(session)))
 
     async def _aquery(self, query_bundle: QueryBundle) -> Response:
         session = await self._sessions.of()
         if self._own_context and self._context is None:
             self._context = await session.interpreter.create_context()
-        flow = _analysis.analyse(self.analysis, query_bundle.query_str)
-        return self._respond(await _analysis.adrive(flow, self._host(session)))
+        flow = rules.analyse(self.analysis, query_bundle.query_str)
+        return self._respond(await rules.adrive(flow, self._host(session)))
 
     def _host(self, session: Session) -> Host:
         where = {"context": self._context} if self._own_context else {}

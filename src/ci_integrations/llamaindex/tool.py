@@ -13,13 +13,13 @@ from llama_index.core.tools import FunctionTool, ToolMetadata, ToolOutput
 from llama_index.core.workflow import Context
 from pydantic import BaseModel, Field
 
-from ci_integrations.errors import ConfigurationError
+from ci_integrations._errors import ConfigurationError
 from ci_integrations.llamaindex import _run, approval
 from ci_integrations.llamaindex._sessions import STATE_KEY, Scope, Session, Sessions
 from ci_integrations.llamaindex.approval import Approval
 from ci_integrations.llamaindex.output import Images, to_tool_output
-from ci_integrations.rendering import MAX_CHARS
-from ci_integrations.results import ExecutionResult
+from ci_integrations.results.result import ExecutionResult
+from ci_integrations.results.text import MAX_CHARS
 
 DEFAULT_NAME = "code_interpreter"
 DESCRIPTION = (

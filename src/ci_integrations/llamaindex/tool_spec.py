@@ -17,11 +17,14 @@ from typing import Any, Self
 from llama_index.core.tools import FunctionTool, ToolMetadata
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
 
-from ci_integrations.errors import ConfigurationError, SandboxError
-from ci_integrations.llamaindex._extract import extract_code
+from ci_integrations._errors import ConfigurationError
+from ci_integrations.errors import SandboxError
+from ci_integrations.llamaindex.analysis.extract import extract_code
 from ci_integrations.llamaindex.tool import CodeInterpreterTool
-from ci_integrations.rendering import cut, event_lines
-from ci_integrations.results import Artifact, ExecutionResult
+from ci_integrations.results.clean import cut
+from ci_integrations.results.model import Artifact
+from ci_integrations.results.result import ExecutionResult
+from ci_integrations.results.text import event_lines
 
 HOME = "/home/user"
 MAX_READ_CHARS = 20_000

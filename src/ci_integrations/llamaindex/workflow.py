@@ -15,11 +15,11 @@ from llama_index.core.settings import Settings
 from llama_index.core.workflow import Context, Event, StartEvent, StopEvent, Workflow, step
 from workflows.resource import Resource
 
-from ci_integrations.llamaindex import _analysis
-from ci_integrations.llamaindex._analysis import Analysis, Answer, Host
-from ci_integrations.llamaindex._dataset import Dataset, listed, named
-from ci_integrations.llamaindex._response import to_response
 from ci_integrations.llamaindex._sessions import Sessions
+from ci_integrations.llamaindex.analysis import rules
+from ci_integrations.llamaindex.analysis.dataset import Dataset, listed, named
+from ci_integrations.llamaindex.analysis.response import to_response
+from ci_integrations.llamaindex.analysis.rules import Analysis, Answer, Host
 
 _ANSWER = "code_interpreter_answer"
 _FILES = "code_interpreter_files"
@@ -88,14 +88,14 @@ class CodeInterpreterWorkflow(Workflow):
         """Load and describe the data; ask for a program."""
         await ctx.store.set(_FILES, [str(path) for path in (*self._files, *listed(ev.get("files", default=[])))])
         answer = Answer(question=str(ev.get("query")))
-        return await self._written(ctx, _analysis.first_code, answer)
+        return await self._written(ctx, rules.first_code, answer)
 
     @step
     async def execute(self, ctx: Context, ev: ProgramWritten) -> ProgramSucceeded | ProgramFailed:
         """Run the program."""
         answer = await _held(ctx)
         analysis = await self._analysis(ctx)
-        failed = await self._take(ctx, _analysis.attempted(analysis, answer, ev.code))
+        failed = await self._take(ctx, rules.attempted(analysis, answer, ev.code))
         await _keep(ctx, answer)
         error = answer.last.error
         told = (
@@ -111,9 +111,9 @@ class CodeInterpreterWorkflow(Workflow):
         """Ask for a better program, or give up and say so."""
         answer = await _held(ctx)
         analysis = await self._analysis(ctx)
-        if not _analysis.may_repair(analysis, answer):
+        if not rules.may_repair(analysis, answer):
             return await self._answered(ctx, analysis, answer)
-        return await self._written(ctx, _analysis.repaired_code, answer)
+        return await self._written(ctx, rules.repaired_code, answer)
 
     @step
     async def answer(self, ctx: Context, ev: ProgramSucceeded) -> StopEvent:
@@ -128,7 +128,7 @@ class CodeInterpreterWorkflow(Workflow):
         return written
 
     async def _answered(self, ctx: Any, analysis: Analysis, answer: Answer) -> StopEvent:
-        await self._take(ctx, _analysis.worded(analysis, answer))
+        await self._take(ctx, rules.worded(analysis, answer))
         await _keep(ctx, answer)
         return StopEvent(result=to_response(answer, aliases=False))
 
@@ -140,7 +140,7 @@ class CodeInterpreterWorkflow(Workflow):
     async def _take(self, ctx: Any, flow: Any) -> Any:
         session = await self._sessions.of(ctx)
         try:
-            return await _analysis.adrive(flow, Host(self._llm or Settings.llm, session, self._limits), ctx)
+            return await rules.adrive(flow, Host(self._llm or Settings.llm, session, self._limits), ctx)
         finally:
             await self._sessions.remember(ctx, session)
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ci_integrations.local.sandbox.api import limits_in_mib
+from ci_integrations.local.protocol.contract import limits_in_mib
 
 E2B_KERNELS = ("python", "bash", "deno", "java", "javascript", "r")
 """What E2B's own code-interpreter template holds."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr
 
-from ci_integrations.errors import MissingDependencyError
+from ci_integrations._errors import MissingDependencyError
 
 try:
     from langchain_core.callbacks import CallbackManagerForLLMRun

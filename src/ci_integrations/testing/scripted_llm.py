@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any
 
-from ci_integrations.errors import MissingDependencyError
+from ci_integrations._errors import MissingDependencyError
 
 try:
     from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata, MessageRole

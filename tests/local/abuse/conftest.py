@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
-from ci_integrations.local.sandbox.api import EngineError, Limits, MiB, Sandbox, SandboxSpec
-from ci_integrations.local.sandbox.context import Context, open_context
-from ci_integrations.local.sandbox.engine import start_engine
+from ci_integrations.local.host.context import Context, open_context
+from ci_integrations.local.host.engine import start_engine
+from ci_integrations.local.protocol.contract import EngineError, Limits, MiB, Sandbox, SandboxSpec
 
 from .items import PRELUDE
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ci_integrations.local.sandbox.context import Context
+from ci_integrations.local.host.context import Context
 
 from .conftest import Host, Lab, on_host
 from .items import NOTHING, PLAIN, Item

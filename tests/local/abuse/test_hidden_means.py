@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ci_integrations.local.sandbox.api import Argv, Sandbox
-from ci_integrations.local.sandbox.context import Context
+from ci_integrations.local.host.context import Context
+from ci_integrations.local.protocol.contract import Argv, Sandbox
 
 from .conftest import Lab, on_host, stdout_of, text_of
 
@@ -109,7 +109,7 @@ async def _spawn_for(sandbox: Sandbox, seconds: float) -> None:
 
 def test_the_file_worker_is_out_of_reach(lab: Lab, sandbox: Sandbox, context: Context) -> None:
     """Who holds a copy of a socket that it passed out could make the server block on it."""
-    from ci_integrations.local.sandbox.worker_client import ENTRY
+    from ci_integrations.local.host.files import ENTRY
 
     worker = lab.call(sandbox.spawn(ENTRY))
     code = f"""

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ci_integrations.local.sandbox.api import HOME, Argv, Limits, MiB, Sandbox
-from ci_integrations.local.sandbox.context import Context
+from ci_integrations.local.host.context import Context
+from ci_integrations.local.protocol.contract import HOME, Argv, Limits, MiB, Sandbox
 
 from .conftest import SMALL, Lab, stdout_of, text_of
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from ci_integrations.local.sandbox.api import Sandbox
-from ci_integrations.local.sandbox.context import Context
-from ci_integrations.local.sandbox.ids import may_use_spare_uids
+from ci_integrations.local.host.context import Context
+from ci_integrations.local.jail.ids import may_use_spare_uids
+from ci_integrations.local.protocol.contract import Sandbox
 
 from .conftest import SMALL, Host, Lab, on_host, stdout_of, text_of
 

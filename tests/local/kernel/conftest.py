@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from ci_integrations.local.sandbox.api import Limits
-from ci_integrations.local.sandbox.context import Context, open_context
+from ci_integrations.local.host.context import Context, open_context
+from ci_integrations.local.protocol.contract import Limits
 
 _HERE = Path(__file__).parent
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from ci_integrations.local.sandbox.api import HOME, Argv, Child, Entry, Exit, Limits, Pty, SandboxSpec
+from ci_integrations.local.protocol.contract import HOME, Argv, Child, Entry, Exit, Limits, Pty, SandboxSpec
 
 PROGRAM = """
 import importlib, json, os, socket, sys

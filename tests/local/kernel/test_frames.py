@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci_integrations.local.sandbox import frames
+from ci_integrations.local.protocol import frames
 
 LIMIT = 1 << 16
 values = st.recursive(

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ci_integrations.local.sandbox.api import Limits
+from ci_integrations.local.protocol.contract import Limits
 
 SOCKET = "sock = get_ipython().send.__self__._channel.socket\n"
 SMALL = Limits(output=10_000, results=50_000)
@@ -43,7 +43,7 @@ async def test_forged_fields_of_any_type_are_harmless(run):
         "{'id': 10**30, 'type': 'done'}",
         "{'id': [], 'type': 'done'}",
     ]
-    code = "k = get_ipython().send.__self__\nfrom ci_integrations.local.sandbox.frames import encode\n"
+    code = "k = get_ipython().send.__self__\nfrom ci_integrations.local.protocol.frames import encode\n"
     code += "".join(f"k._channel.send_bytes(encode({{'id': k._request, **{each}}}))\n" for each in forged)
     cell = await run(code + "'alive'")
     assert cell.value == "'alive'"
@@ -52,7 +52,7 @@ async def test_forged_fields_of_any_type_are_harmless(run):
 
 async def test_a_forged_end_hurts_only_its_own_cell(run):
     cell = await run(
-        "k = get_ipython().send.__self__\nfrom ci_integrations.local.sandbox.frames import encode\n"
+        "k = get_ipython().send.__self__\nfrom ci_integrations.local.protocol.frames import encode\n"
         "k._channel.send_bytes(encode({'id': k._request, 'type': 'done'}))\nimport time; time.sleep(0.2); 'late'"
     )
     assert cell.types == ["started", "done"]

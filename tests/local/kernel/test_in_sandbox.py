@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from ci_integrations.local.sandbox.api import Limits, MiB, SandboxSpec
-from ci_integrations.local.sandbox.context import open_context
-from ci_integrations.local.sandbox.engine import start_engine
+from ci_integrations.local.host.context import open_context
+from ci_integrations.local.host.engine import start_engine
+from ci_integrations.local.protocol.contract import Limits, MiB, SandboxSpec
 
 pytestmark = pytest.mark.isolated
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ci_integrations.local.sandbox import languages
-from ci_integrations.local.sandbox.api import Limits
+from ci_integrations.local.host import languages
+from ci_integrations.local.protocol.contract import Limits
 
 needs_deno = pytest.mark.skipif(not Path(sys.executable).with_name("deno").exists(), reason="the deno wheel is missing")
 

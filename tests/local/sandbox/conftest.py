@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from ci_integrations.local.sandbox.api import Argv, Child, EngineError, Entry, Exit, Limits, SandboxSpec
-from ci_integrations.local.sandbox.engine import LocalEngine, start_engine
-from ci_integrations.local.sandbox.sandboxes import LocalSandbox
+from ci_integrations.local.host.engine import LocalEngine, start_engine
+from ci_integrations.local.host.sandboxes import LocalSandbox
+from ci_integrations.local.protocol.contract import Argv, Child, EngineError, Entry, Exit, Limits, SandboxSpec
 
 ISOLATED = ("namespaces", "bubblewrap", "landlock")
-TRIAL = "ci_integrations.local.sandbox.trial:main"
+TRIAL = "ci_integrations.local.guest.trial:main"
 _numbers = itertools.count(1)
 
 

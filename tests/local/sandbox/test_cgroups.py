@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ci_integrations.local.sandbox import cgroups
-from ci_integrations.local.sandbox.api import Limits, MiB
+from ci_integrations.local.host import cgroups
+from ci_integrations.local.protocol.contract import Limits, MiB
 
 from .conftest import engine_at, new_sandbox, python, start_python
 

@@ -10,11 +10,11 @@ import sys
 
 import pytest
 
-from ci_integrations.local.sandbox import engine as engines
-from ci_integrations.local.sandbox import interpreters, levels
-from ci_integrations.local.sandbox.api import EngineError
-from ci_integrations.local.sandbox.bubblewrap import Bubblewrap
-from ci_integrations.local.sandbox.sources import Zygote
+from ci_integrations.local.host import engine as engines
+from ci_integrations.local.host import interpreters, levels
+from ci_integrations.local.host.bubblewrap import Bubblewrap
+from ci_integrations.local.host.sources import Zygote
+from ci_integrations.local.protocol.contract import EngineError
 
 from .conftest import engine_at, new_sandbox, python
 
@@ -39,7 +39,7 @@ async def main():
     except EngineError as error:
         return {"refused": str(error)}
     sandbox = await engine.create(SandboxSpec(sandbox_id="s", limits=Limits(processes=40)))
-    child = await sandbox.spawn(Entry("ci_integrations.local.sandbox.trial:main", {"code": CODE}))
+    child = await sandbox.spawn(Entry("ci_integrations.local.guest.trial:main", {"code": CODE}))
     answer = json.loads(await asyncio.get_running_loop().sock_recv(child.control, 65536))
     child.close()
     await engine.close()

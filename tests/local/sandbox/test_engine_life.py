@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ci_integrations.local.sandbox.api import Argv, EngineError, SandboxDead
+from ci_integrations.local.protocol.contract import Argv, EngineError, SandboxDead
 
 from .conftest import CodeFailed, engine_at, new_sandbox, python, shell, start_python
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ci_integrations.local.sandbox.api import HOME, Argv, Limits, MiB
+from ci_integrations.local.protocol.contract import HOME, Argv, Limits, MiB
 
 from .conftest import CodeFailed, answer, new_sandbox, python, shell, start_python
 

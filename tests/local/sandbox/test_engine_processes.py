@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from ci_integrations.local.sandbox.api import HOME, Argv, EngineError, Pty, SandboxDead
+from ci_integrations.local.protocol.contract import HOME, Argv, EngineError, Pty, SandboxDead
 
 from .conftest import answer, new_sandbox, python, read_some, read_to_end, shell, start_python
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci_integrations.local.sandbox import seccomp
-from ci_integrations.local.sandbox.syscall_numbers import ALLOWED_TEXT, JUDGED_TEXT, numbers
+from ci_integrations.local.jail import seccomp
+from ci_integrations.local.jail.syscall_numbers import ALLOWED_TEXT, JUDGED_TEXT, numbers
 
 MACHINES = ("x86_64", "aarch64")
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}

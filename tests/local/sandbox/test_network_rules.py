@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from ci_integrations.local.sandbox import network
-from ci_integrations.local.sandbox.network import Network, Refused, Rules, is_public
+from ci_integrations.local.host import network
+from ci_integrations.local.host.addresses import Refused, Rules, is_public
+from ci_integrations.local.host.network import Network
 
 
 @pytest.mark.parametrize(

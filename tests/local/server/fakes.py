@@ -6,8 +6,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ci_integrations.local.sandbox.api import EngineError, Exit, Level, SandboxDead, SandboxSpec, Usage
-from ci_integrations.local.server.records import Clock
+from ci_integrations.local.protocol.contract import EngineError, Exit, Level, SandboxDead, SandboxSpec, Usage
+from ci_integrations.local.server.state.records import Clock
 
 
 class StandingClock(Clock):

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ci_integrations.local.server.control.listing import metadata_filter
 from ci_integrations.local.server.envd.files import _range
 from ci_integrations.local.server.envd.forms import parts
 from ci_integrations.local.server.http import HttpError
-from ci_integrations.local.server.listing import metadata_filter
 
 TYPE = "multipart/form-data; boundary=XX"
 

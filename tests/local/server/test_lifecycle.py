@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ci_integrations.local.sandbox.api import EngineError, Exit
+from ci_integrations.local.protocol.contract import EngineError, Exit
 from ci_integrations.local.server.http import HttpError
-from ci_integrations.local.server.records import Record, Wishes
-from ci_integrations.local.server.table import SandboxTable
+from ci_integrations.local.server.state.records import Record, Wishes
+from ci_integrations.local.server.state.sandboxes import SandboxTable
 
 _spec = importlib.util.spec_from_file_location("server_fakes", Path(__file__).with_name("fakes.py"))
 assert _spec is not None

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci_integrations.local.sandbox import worker_client
-from ci_integrations.local.sandbox.worker_client import FileEntry, FileError, FileWorker, read_entry
+from ci_integrations.local.host import files
+from ci_integrations.local.host.files import FileEntry, FileError, FileWorker, read_entry
 
 Answer = Callable[[socket.socket], None]
 JSON = st.recursive(
@@ -102,7 +102,7 @@ async def test_nonsense_is_an_error(raw: bytes) -> None:
 
 
 async def test_silence_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_client.Channel.answer, "__defaults__", (0.2,))
+    monkeypatch.setattr(files.Channel.answer, "__defaults__", (0.2,))
     stop = threading.Event()
     with pytest.raises(FileError, match="did not answer"):
         await ask(lambda _: stop.wait(5) and None)
@@ -110,8 +110,8 @@ async def test_silence_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_transfers_that_never_end_keep_nobody_waiting_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_client, "CROWDED_SECONDS", 0.1)
-    monkeypatch.setattr(worker_client, "MAX_CHANNELS", 2)
+    monkeypatch.setattr(files, "CROWDED_SECONDS", 0.1)
+    monkeypatch.setattr(files, "MAX_CHANNELS", 2)
     worker = FileWorker(LyingSandbox(says(frame({"entry": ENTRY}))))  # type: ignore[arg-type]
     request: dict[str, object] = {"op": "read", "path": "x"}
     async with worker.channel(request), worker.channel(request):

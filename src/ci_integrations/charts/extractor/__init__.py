@@ -36,7 +36,8 @@ def source_files() -> dict[str, str]:
     from pathlib import Path
 
     folder = Path(__file__).parent
-    return {f"{REMOTE_DIR}/{NAME}/{path.name}": path.read_text("utf-8") for path in sorted(folder.glob("*.py"))}
+    paths = sorted(folder.rglob("*.py"))
+    return {f"{REMOTE_DIR}/{NAME}/{path.relative_to(folder)}": path.read_text("utf-8") for path in paths}
 
 
 def bootstrap_code() -> str:

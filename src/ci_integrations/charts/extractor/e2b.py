@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import pack
-from .report import last_of
+from .matplotlib.report import last_of
 
 _MOST = 20_000
 
@@ -112,7 +112,7 @@ def _ticks(which: str, axis: dict[str, Any], panel: dict[str, Any], figure: Any)
     labels = [text.get_text() for text in mine.get_majorticklabels()]
     values: list[Any] = ticks
     if axis.get("scale") == "datetime":
-        from .axes import Axis
+        from .matplotlib.axes import Axis
 
         values = list(Axis(source, which).values(ticks))
     return {f"{which}_ticks": values, f"{which}_tick_labels": labels, f"{which}_scale": axis.get("scale", "linear")}

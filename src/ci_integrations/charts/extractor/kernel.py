@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from . import e2b, files, hooks, libraries, report, tables, web
+from . import e2b, files, tables, web
 from .importing import when_imported
+from .matplotlib import hooks, libraries, report
 from .state import STATE
 
 _PATCHES: dict[str, Any] = {

@@ -15,8 +15,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from .hooks import hook
-from .report import publish
+from .matplotlib.hooks import hook
+from .matplotlib.report import publish
 from .state import STATE
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"

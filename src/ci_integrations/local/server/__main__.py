@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("--log-json", action="store_true")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    from ci_integrations.local.sandbox.api import EngineError
+    from ci_integrations.local.protocol.contract import EngineError
     from ci_integrations.local.server.main import Address, CannotServe, serve, serve_child
 
     if chosen.child:

@@ -9,14 +9,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ci_integrations.local.sandbox.api import SandboxDead
-from ci_integrations.local.server import interpreter, proxy
-from ci_integrations.local.server.control import ControlPlane
+from ci_integrations.local.protocol.contract import SandboxDead
+from ci_integrations.local.server.control.routes import ControlPlane
 from ci_integrations.local.server.envd import files, rpc
-from ci_integrations.local.server.gauges import CONTENT_TYPE, Gauges
 from ci_integrations.local.server.http import ClientGone, Exchange, HttpError, Receive, Scope, Send
-from ci_integrations.local.server.records import Record
-from ci_integrations.local.server.table import SandboxTable
+from ci_integrations.local.server.interpreter import routes
+from ci_integrations.local.server.metrics import CONTENT_TYPE, Gauges
+from ci_integrations.local.server.ports import http
+from ci_integrations.local.server.state.records import Record
+from ci_integrations.local.server.state.sandboxes import SandboxTable
 
 LOG = logging.getLogger(__name__)
 ENVD_PORT, INTERPRETER_PORT = 49983, 49999
@@ -129,8 +130,8 @@ class App:
         if target.port == INTERPRETER_PORT:
             if exchange.path == "/execute":
                 _check_token(exchange, record)
-            await interpreter.serve(record, exchange)
-        elif not await proxy.forward(record, exchange, target.port):
+            await routes.serve(record, exchange)
+        elif not await http.forward(record, exchange, target.port):
             raise port_closed(target)
 
     async def find_port(self, headers: Mapping[str, str]) -> tuple[Record, int]:

@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ci_integrations.local.sandbox.api import Engine, Limits, check_limits
+from ci_integrations.local.protocol.contract import Engine, Limits, check_limits
 
 LOG = logging.getLogger(__name__)
 EXPIRE_SECONDS = 0.2
@@ -181,9 +181,9 @@ async def running(options: Options, engine: Engine | None = None, **table_option
     except BaseException:
         listener.close()
         raise
-    from ci_integrations.local.server.gauges import Gauges
-    from ci_integrations.local.server.table import SandboxTable
-    from ci_integrations.local.server.templates import Templates
+    from ci_integrations.local.server.metrics import Gauges
+    from ci_integrations.local.server.state.sandboxes import SandboxTable
+    from ci_integrations.local.server.state.templates import Templates
 
     gauges = Gauges()
     templates = Templates(engine, definitions, partial(_start_another, replace(options, isolation=engine.level)))
@@ -206,8 +206,8 @@ async def _answering(
     import uvicorn
 
     from ci_integrations.local.server.app import App
-    from ci_integrations.local.server.control import ControlPlane
-    from ci_integrations.local.server.tunnel import Tunnel
+    from ci_integrations.local.server.control.routes import ControlPlane
+    from ci_integrations.local.server.ports.websocket import Tunnel
 
     port = listener.getsockname()[1]
     shown = f"[{options.host}]" if ":" in options.host else options.host
@@ -274,7 +274,7 @@ async def _start_another(
 
 
 async def _start_engine(options: Options, **interpreter: Any) -> Engine:
-    from ci_integrations.local.sandbox.engine import start_engine
+    from ci_integrations.local.host.engine import start_engine
 
     wishes: dict[str, Any] = {"isolation": options.isolation, "pool": options.pool, **interpreter}
     if options.preload is not None:
@@ -286,11 +286,11 @@ def _import_slow_parts() -> None:
     """While the engine warms up on another core."""
     import uvicorn.protocols.http.httptools_impl  # noqa: F401
 
-    from ci_integrations.local.server import app, control, tunnel  # noqa: F401
-    from ci_integrations.local.server.envd import rpc
+    from ci_integrations.local.server.envd import services
+    from ci_integrations.local.server.ports import websocket  # noqa: F401
 
     with contextlib.suppress(Exception):  # said to the client that asks for them
-        rpc.applications()
+        services.applications()
 
 
 def _check_host(options: Options) -> None:

@@ -16,7 +16,7 @@ errors, and gives a two-way stream as one answer. Test those against the local s
 
 from __future__ import annotations
 
-from ci_integrations.errors import MissingDependencyError
+from ci_integrations._errors import MissingDependencyError
 
 try:
     import vcr as _vcr  # noqa: F401 - looked for here, before anything below needs it

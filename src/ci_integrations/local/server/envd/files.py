@@ -14,12 +14,12 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ci_integrations.local.sandbox.worker_client import Channel, FileError
+from ci_integrations.local.host.files import Channel, FileError
 from ci_integrations.local.server.envd import uploads, users
 from ci_integrations.local.server.http import Exchange, HttpError
 
 if TYPE_CHECKING:
-    from ci_integrations.local.server.records import Record
+    from ci_integrations.local.server.state.records import Record
 
 STATUS = {"not_found": 404, "invalid": 400, "denied": 403, "no_space": 507, "too_many": 429, "unsupported": 501}
 

@@ -13,10 +13,10 @@ from connectrpc.request import RequestContext
 from e2b.envd.filesystem import filesystem_pb as pb
 from protobuf.wkt import Timestamp
 
-from ci_integrations.local.sandbox.worker_client import FileEntry, FileError
-from ci_integrations.local.server.envd.rpc import CALL, one_of
+from ci_integrations.local.host.files import FileEntry, FileError
+from ci_integrations.local.server.envd.call import CALL, one_of
 from ci_integrations.local.server.envd.users import WrongUser, user_of
-from ci_integrations.local.server.watchers import Change, Watcher
+from ci_integrations.local.server.state.watchers import Change, Watcher
 
 Context = RequestContext[Any, Any]
 DEFAULT_KEEPALIVE = 90.0

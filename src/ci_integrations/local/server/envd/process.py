@@ -16,11 +16,11 @@ from connectrpc.request import RequestContext
 from e2b.envd.process import process_pb as pb
 from protobuf import Oneof
 
-from ci_integrations.local.sandbox.api import EngineError, Pty, SandboxDead
-from ci_integrations.local.server.envd.rpc import CALL, one_of
+from ci_integrations.local.protocol.contract import EngineError, Pty, SandboxDead
+from ci_integrations.local.server.envd.call import CALL, one_of
 from ci_integrations.local.server.envd.users import WrongUser, user_of
 from ci_integrations.local.server.http import HttpError, check_variables
-from ci_integrations.local.server.processes import Command, Ended, Event, Listener, Output, Process, events
+from ci_integrations.local.server.state.processes import Command, Ended, Event, Listener, Output, Process, events
 
 DEFAULT_KEEPALIVE = 90.0
 MAX_TERMINAL = 1000

@@ -7,12 +7,12 @@ import zlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from ci_integrations.local.sandbox.worker_client import FileEntry, read_entry
+from ci_integrations.local.host.files import FileEntry, read_entry
 from ci_integrations.local.server.envd.forms import parts
 from ci_integrations.local.server.http import Exchange, HttpError
 
 if TYPE_CHECKING:
-    from ci_integrations.local.server.records import Record
+    from ci_integrations.local.server.state.records import Record
 
 METADATA = re.compile(r"x-metadata-(.+)")
 MAX_METADATA = 64

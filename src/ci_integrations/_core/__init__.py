@@ -1,0 +1,1 @@
+"""One session of a code interpreter. May import `results` and the ground; `service.py` alone starts `local/`."""

@@ -1,0 +1,149 @@
+"""Failures as a table: which exception of the SDK means what, and what is done about it."""
+
+from __future__ import annotations
+
+import logging
+import re
+from enum import StrEnum
+from typing import NamedTuple
+
+from ci_integrations._core import service
+from ci_integrations._errors import CodeInterpreterError, ConfigurationError
+from ci_integrations.errors import QuotaError, SandboxBusyError, SandboxLostError, SandboxUnreachableError
+
+logger = logging.getLogger("ci_integrations")
+
+
+def explained(failure: Failure, message: str) -> Exception:
+    """Our error for a failure that cannot be mended here."""
+    match failure:
+        case Failure.REFUSED:
+            return service.refused(message)
+        case Failure.QUOTA:
+            return QuotaError(f"the account's quota seems to be used up ({message})")
+        case Failure.BUSY:
+            return SandboxBusyError(f"the service is busy or limits our rate ({message})")
+        case Failure.LIMIT:
+            return ConfigurationError(f"the account's tier does not allow this sandbox lifetime: {message}")
+        case Failure.CALLER:
+            return ConfigurationError(f"the sandbox service refused the call: {message}")
+        case Failure.CONTEXT_GONE:
+            return ConfigurationError(f"the sandbox has no such context, or no longer ({message})")
+        case Failure.GONE | Failure.NOT_RUNNING:
+            return SandboxLostError(f"the sandbox no longer exists ({message})")
+        case Failure.PORT_CLOSED:
+            return SandboxUnreachableError(
+                "the sandbox runs, but nothing answers on the code interpreter's port. Was its template "
+                f"built without the code interpreter's start command? Build it from code-interpreter-v1 ({message})"
+            )
+        case _:
+            return SandboxUnreachableError(f"the sandbox could not be reached ({message})")
+
+
+class Failure(StrEnum):
+    """The classes of failure."""
+
+    SLOW = "the cell ran too long"
+    NOT_RUNNING = "the sandbox is paused or gone; the control plane knows which"
+    GONE = "the sandbox no longer exists"
+    KERNEL_DIED = "the kernel died; the sandbox is fine"
+    UNREACHABLE = "no answer; it is not known what happened"
+    CUT = "the connection was cut in the middle"
+    GUEST_UNRESPONSIVE = "the paused memory cannot be used; the disk can"
+    PORT_CLOSED = "the sandbox runs, but its code interpreter does not listen"
+    CONTEXT_GONE = "the sandbox runs, but this context is not there any more"
+    BUSY = "the service is busy or limits our rate"
+    QUOTA = "the account's quota is used up"
+    REFUSED = "the credentials were refused"
+    LIMIT = "the account's tier does not allow that lifetime"
+    CALLER = "the call itself is wrong"
+
+
+class Rule(NamedTuple):
+    """One row: an exception, what it means, and whether the code provably never started."""
+
+    exception: str
+    """Its class's name, or a base's."""
+    words: str
+    failure: Failure
+    never_started: bool = False
+
+
+TABLE: tuple[Rule, ...] = (
+    # Control plane and envd: the SDK's own classes.
+    Rule("AuthenticationException", "", Failure.REFUSED, never_started=True),
+    Rule("SandboxNotFoundException", "", Failure.GONE, never_started=True),
+    Rule("GuestUnresponsiveException", "", Failure.GUEST_UNRESPONSIVE, never_started=True),
+    Rule("SandboxNotRunningException", "in flight", Failure.NOT_RUNNING),
+    Rule("SandboxNotRunningException", "", Failure.NOT_RUNNING, never_started=True),
+    Rule("RateLimitException", r"quota|credit|billing|payment|spend", Failure.QUOTA, never_started=True),
+    Rule("RateLimitException", "", Failure.BUSY, never_started=True),
+    Rule("ServiceBusyException", "", Failure.BUSY, never_started=True),
+    Rule("SandboxUnreachableException", "port is not open", Failure.PORT_CLOSED, never_started=True),
+    Rule("SandboxUnreachableException", "", Failure.UNREACHABLE),
+    # run_code and contexts: a plain TimeoutException, told apart by its words.
+    Rule("TimeoutException", "was not found", Failure.NOT_RUNNING, never_started=True),
+    Rule("TimeoutException", "was killed while", Failure.NOT_RUNNING),
+    Rule("TimeoutException", "port is not open", Failure.PORT_CLOSED, never_started=True),
+    Rule("TimeoutException", "Execution timed out", Failure.SLOW),
+    Rule("TimeoutException", "", Failure.UNREACHABLE),
+    Rule("FileNotFoundException", "", Failure.CALLER, never_started=True),
+    Rule("InvalidArgumentException", "", Failure.CALLER, never_started=True),
+    Rule("NotFoundException", r"Context .* not found", Failure.CONTEXT_GONE, never_started=True),
+    # The rest of SandboxException carries a status: read it, and the words.
+    Rule("SandboxException", r"\b40[023]\b.*(quota|credit|billing|payment|spend)", Failure.QUOTA, never_started=True),
+    Rule("SandboxException", r"\b400\b.*(timeout|lifetime|hour|length)", Failure.LIMIT, never_started=True),
+    Rule("SandboxException", r"\b409\b.*paused", Failure.NOT_RUNNING, never_started=True),
+    Rule("SandboxException", "Failed to create context", Failure.CALLER, never_started=True),
+    Rule("SandboxException", r"\b(429|503)\b", Failure.BUSY, never_started=True),
+    Rule("SandboxException", r"\b(500|502|504)\b", Failure.UNREACHABLE),
+    Rule("SandboxException", "", Failure.CALLER),
+    # Ours, for streams that end without saying why.
+    Rule("KernelWasDeadError", "", Failure.KERNEL_DIED, never_started=True),
+    Rule("StreamEndedError", "", Failure.CUT),
+    # Transport errors that the SDK lets through. A connect error comes before the request was written.
+    Rule("ConnectError", "", Failure.UNREACHABLE, never_started=True),
+    Rule("ConnectTimeout", "", Failure.UNREACHABLE, never_started=True),
+    Rule("TransportError", "", Failure.CUT),
+    Rule("JSONDecodeError", "", Failure.CUT),
+    Rule("TimeoutError", "", Failure.UNREACHABLE),
+)
+"""First match wins."""
+
+
+KERNEL_DEATH = frozenset({"ContextRestarting", "WebSocketError", "UnexpectedEndOfExecution", "ExecutionAborted"})
+"""Names of errors that the server writes into a cell's output in the kernel's place."""
+
+
+BEFORE_THE_START = frozenset({"ContextRestarting", "ExecutionAborted"})
+"""Those of them that mean, when no execution count came before them, that the kernel never took the cell."""
+
+
+class KernelWasDeadError(Exception):
+    """The kernel had died before the cell came to it."""
+
+
+class StreamEndedError(Exception):
+    """An answer ended, without an error, before it had begun."""
+
+
+def classify(error: BaseException) -> Rule | None:
+    """The rule that fits, or None: not a failure of a sandbox, to be raised as it is."""
+    if isinstance(error, CodeInterpreterError):
+        return None
+    names = {cls.__name__ for cls in type(error).__mro__}
+    message = str(error)
+    flags = re.IGNORECASE | re.DOTALL
+    rule = next((r for r in TABLE if r.exception in names and re.search(r.words, message, flags)), None)
+    if rule is not None and rule.failure is Failure.PORT_CLOSED and error.__cause__ is not None:
+        return rule._replace(never_started=False)  # the SDK's health probe found that, after the request had failed
+    return rule
+
+
+def unanswered(error: BaseException) -> bool:
+    """True for a call that changes nothing twice (a create has its idempotency key) and got no answer: try again.
+
+    Statuses (429, 503 ...) are not in it: the SDK has retried those itself, honouring Retry-After.
+    """
+    rule = classify(error)
+    return rule is not None and rule.failure in (Failure.UNREACHABLE, Failure.CUT, Failure.PORT_CLOSED)

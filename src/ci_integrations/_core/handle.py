@@ -1,0 +1,199 @@
+"""What the sync and the async interpreter share: how they are made, and what they know without asking the sandbox."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn, Self
+
+from ci_integrations._core import service
+from ci_integrations._core.cells import Request
+from ci_integrations._core.exit import handle_sigterm, watch
+from ci_integrations._core.faces import AsyncIO, SyncIO
+from ci_integrations._core.identity import take_identity
+from ci_integrations._core.notices import said_again
+from ci_integrations._core.options import OLD_NAMES, InterpreterOptions, are_seconds, check_options
+from ci_integrations._core.policy import RecoveryPolicy
+from ci_integrations._core.state import Session
+from ci_integrations._core.workspace import Using
+from ci_integrations._errors import ConfigurationError
+from ci_integrations._json import text
+from ci_integrations.results.model import SandboxEvent
+from ci_integrations.results.result import ExecutionResult
+
+DEFAULT: Any = object()
+"""Stands for the option's value, where None means something else."""
+
+
+class Interpreter:
+    """What the two shells share: how they are made, and what they know without asking the sandbox."""
+
+    _io: type[SyncIO | AsyncIO]
+
+    def __init__(
+        self,
+        *,
+        backend: Literal["auto", "e2b", "local"] = "auto",
+        api_key: str | None = None,
+        template: str | None = None,
+        sandbox_timeout: int = 300,
+        execution_timeout: float | None = 60.0,
+        queue_timeout: float | None = 600.0,
+        envs: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        packages: Sequence[str] = (),
+        files: Mapping[str, str | Path | bytes] | Sequence[str | Path] | None = None,
+        setup_code: str | None = None,
+        on_sandbox_lost: Literal["restore", "recreate", "error"] = "restore",
+        rerun_on_loss: bool = False,
+        recovery: RecoveryPolicy | None = None,
+        sandbox: Any = None,
+        owns: bool | None = None,
+        inject_extractor: bool = True,
+        on_replaced: Callable[[SandboxEvent], None] | None = None,
+        restore: Literal["recipe", "replay"] = "recipe",
+        **create_options: Any,
+    ) -> None:
+        check_options(create_options)
+        handle_sigterm()
+        options = InterpreterOptions(
+            backend=backend, api_key=api_key, template=template, sandbox_timeout=sandbox_timeout,
+            execution_timeout=execution_timeout, queue_timeout=queue_timeout, envs=envs, metadata=metadata,
+            packages=tuple(packages), files=files, setup_code=setup_code, on_sandbox_lost=on_sandbox_lost,
+            rerun_on_loss=rerun_on_loss, recovery=recovery or RecoveryPolicy(), inject_extractor=inject_extractor,
+            on_replaced=on_replaced, restore=restore, create_options=create_options,
+        )  # fmt: skip
+        session = Session(options)
+        if sandbox is not None:
+            _take_in(session, sandbox, owns=bool(owns))
+        self._adopt(session)
+
+    def _adopt(self, session: Session) -> None:
+        self._session = session
+        self._flow = Using(session, self._io())
+
+    @classmethod
+    def _of(cls, session: Session) -> Self:
+        """A shell for a session that exists already."""
+        made = cls.__new__(cls)
+        made._adopt(session)  # noqa: SLF001 - our own class
+        return made
+
+    @classmethod
+    def connect(cls, sandbox_id: str, *, owns: bool = False, **options: Any) -> Self:
+        """An interpreter for a sandbox that runs (or is paused) already. Killed by `close` only with `owns=True`."""
+        made = cls(**options)
+        made._session.sandbox_id = sandbox_id
+        made._session.owned = made._session.recreatable = owns
+        return made
+
+    @classmethod
+    def from_identity(cls, identity: Mapping[str, Any], *, owns: bool = True, **options: Any) -> Self:
+        """Go on with a session of another process: the same sandbox, the same kernels. See `identity`."""
+        made = cls(**options)
+        take_identity(made._session, identity)
+        made._session.owned = owns
+        return made
+
+    def identity(self) -> dict[str, Any]:
+        """The session as plain JSON (`{"sandbox_id": ..., ...}`), for `from_identity` in another process."""
+        return self._flow.identity()
+
+    def detach(self) -> None:
+        """Leave the sandbox to its lease or to another process: `close` and process exit do not kill it any more."""
+        self._session.owned = False
+
+    @property
+    def session_id(self) -> str:
+        """The name of this session in logs and in the sandbox's metadata."""
+        return self._session.id
+
+    @property
+    def sandbox_id(self) -> str | None:
+        """The current sandbox's id; None before the first use. Changes when a lost sandbox is replaced."""
+        return self._session.sandbox_id
+
+    @property
+    def generation(self) -> int:
+        """How often the sandbox was replaced."""
+        return self._session.generation
+
+    def untold(self) -> tuple[SandboxEvent, ...]:
+        """A loss of the sandbox that no cell has told yet, given once: for whoever answers without running a cell.
+
+        The next cell tells of its own variables once more, but not of files: some may have been written meanwhile.
+        """
+        session = self._session
+        events, session.untold = tuple(session.untold), []
+        if events:
+            kernel = session.kernel(None, None)
+            kernel.news = [_said_again(event) if event in events else event for event in kernel.news]
+        return events
+
+    @property
+    def last_result(self) -> ExecutionResult | None:
+        """What the last cell gave; of a cancelled one everything received before, marked incomplete."""
+        return self._session.last_result
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self._session.closed
+
+    @property
+    def busy(self) -> bool:
+        """True while a cell runs."""
+        return any(kernel.busy for kernel in self._session.kernels.values())
+
+    @property
+    def state(self) -> Session:
+        """What the session knows; for `sessions.py`."""
+        return self._session
+
+    def _request(self, code: Any, timeout: Any, **rest: Any) -> Request:
+        if timeout is DEFAULT:
+            timeout = self._session.options.execution_timeout
+        if timeout is not None and not are_seconds(timeout):
+            raise ConfigurationError("timeout is the cell's limit in seconds: positive, or None for no limit")
+        if not isinstance(code, str):
+            raise ConfigurationError(f"code is text, not {type(code).__name__}")
+        return Request(code=text(code), timeout=timeout, **rest)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} session={self._session.id} sandbox={self._session.sandbox_id}>"
+
+
+class _OldName:
+    """Asking for it is an AttributeError that says what it is called today."""
+
+    def __init__(self, name: str, today: str) -> None:
+        self._words = f"{name} is a name of an older SDK: {today}"
+
+    def __get__(self, *_: object) -> NoReturn:
+        raise AttributeError(self._words)
+
+
+for _name, _today in OLD_NAMES.items():
+    setattr(Interpreter, _name, _OldName(_name, _today))
+
+
+def _take_in(session: Session, sandbox: Any, *, owns: bool) -> None:
+    """Use a sandbox that somebody else made."""
+    if not hasattr(sandbox, "run_code"):
+        raise ConfigurationError(
+            f"sandbox= takes a Sandbox or AsyncSandbox of e2b_code_interpreter, not {type(sandbox).__name__}"
+        )
+    kind = "async" if inspect.iscoroutinefunction(type(sandbox).run_code) else "sync"
+    session.moved_in(sandbox, kind)
+    session.created = 0
+    session.lease_until, session.owned, session.recreatable = None, owns, owns
+    params = sandbox.connection_config.get_api_params()
+    local = service.local_connection_at(params.get("api_url") or "")
+    session.backend = "local" if local else "e2b"
+    session.connection = local or {k: v for k, v in params.items() if k not in ("validate_api_key", "logger")}
+    watch(session)
+
+
+def _said_again(event: SandboxEvent) -> SandboxEvent:
+    return event.model_copy(update={"message": said_again(event.lost)})

@@ -1,0 +1,164 @@
+"""What one running cell has given so far. Filled by the SDK's callbacks, because the SDK drops its own Execution when
+it raises: here nothing that was received is lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from ci_integrations.results.model import Artifact
+from ci_integrations.results.result import ExecutionResult
+
+EventKind = Literal["stdout", "stderr", "result", "error", "status"]
+
+
+MAX_OUTPUT = 16 * 1024 * 1024
+"""Characters of each stream that are kept of one cell or command."""
+ADDRESS_SECONDS = 3600
+"""How long the download address of a file artifact works."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputEvent:
+    """Something that a running cell gave, as it came."""
+
+    kind: EventKind
+    text: str
+    """The output; for a result its text form; for an error `"Name: value"`; for a status `"starting"`,
+    `"restoring"` or `"interrupted"`."""
+    timestamp: float
+    """Seconds since the epoch."""
+    artifacts: tuple[Artifact, ...] = ()
+
+
+OutputHandler = Callable[[OutputEvent], Awaitable[None] | None]
+"""Called with each event in order. The sync interpreter calls it in the thread that called `run`, and waits for what an
+async callable does."""
+
+
+class Kept:
+    """The beginning and the end of what a stream said: a program that never stops talking fills no message."""
+
+    def __init__(self, limit: int = MAX_OUTPUT) -> None:
+        self._head: list[str] = []
+        self._room = limit // 2
+        self._tail: deque[str] = deque()
+        self._tail_room = limit - limit // 2
+        self.lost = 0
+        """Characters that are not kept."""
+
+    def __bool__(self) -> bool:
+        return bool(self._head)
+
+    def append(self, text: str) -> None:
+        head, rest = text[: self._room], text[self._room :]
+        if head:
+            self._head.append(head)
+            self._room -= len(head)
+        if rest:
+            self._tail.append(rest)
+            self._tail_room -= len(rest)
+        while self._tail_room < 0:
+            oldest = self._tail.popleft()
+            gone = min(len(oldest), -self._tail_room)
+            self.lost += gone
+            self._tail_room += gone
+            if oldest[gone:]:
+                self._tail.appendleft(oldest[gone:])
+
+    def text(self) -> str:
+        notice = f"\n[... {self.lost:,} characters are lost ...]\n" if self.lost else ""
+        return f"{''.join(self._head)}{notice}{''.join(self._tail)}"
+
+
+@dataclass
+class Received:
+    """What came out of a cell until now."""
+
+    results: list[Any] = field(default_factory=list)
+    stdout: Kept = field(default_factory=Kept)
+    stderr: Kept = field(default_factory=Kept)
+    error: Any = None
+    execution_count: int | None = None
+
+    @property
+    def anything(self) -> bool:
+        """True when the cell gave a sign of life: it has certainly started."""
+        return bool(self.output or self.error)
+
+    @property
+    def output(self) -> bool:
+        """True when the code itself gave something."""
+        return bool(self.results or self.stdout or self.stderr)
+
+    def take(self, kind: EventKind, item: Any) -> None:
+        """Keep what one callback brought."""
+        if kind == "result":
+            self.results.append(item)
+        elif kind == "error":
+            self.error = item
+        elif kind in ("stdout", "stderr"):
+            getattr(self, kind).append(item.line)
+
+    def result(self, **known: Any) -> ExecutionResult:
+        """All of it as a result; `known` are the fields that the SDK does not give."""
+        from ci_integrations.results.from_e2b import result_from_parts
+
+        known.setdefault("execution_count", self.execution_count)
+        error = known.pop("error", self.error)
+        result = result_from_parts(self.results, self.stdout.text(), self.stderr.text(), error, **known)
+        lost = {"stdout": self.stdout.lost, "stderr": self.stderr.lost}
+        return result.model_copy(update={"truncated": result.truncated.model_copy(update=lost)})
+
+
+def with_addresses(result: ExecutionResult, sandbox: Any) -> ExecutionResult:
+    """Each file artifact with a signed download address, good for `ADDRESS_SECONDS`; without one from a sandbox
+    that signs nothing, because such an address would be open to everybody for ever.
+    """
+    from e2b import InvalidArgumentException
+
+    from ci_integrations.results.model import FileArtifact
+
+    def addressed(artifact: Artifact) -> Artifact:
+        if not isinstance(artifact, FileArtifact):
+            return artifact
+        url = sandbox.download_url(artifact.path, use_signature_expiration=ADDRESS_SECONDS)
+        return artifact.model_copy(update={"url": url})
+
+    try:
+        return result.model_copy(update={"artifacts": tuple(addressed(artifact) for artifact in result.artifacts)})
+    except InvalidArgumentException:
+        return result
+
+
+def output_event(kind: EventKind, item: Any) -> OutputEvent:
+    """One SDK callback's argument as an event."""
+    if kind == "result":
+        return OutputEvent(kind=kind, text=item.text or "", timestamp=time.time(), artifacts=tuple(_artifacts(item)))
+    if kind == "error":
+        return OutputEvent(kind=kind, text=f"{item.name}: {item.value}", timestamp=time.time())
+    return OutputEvent(kind=kind, text=item.line, timestamp=_seconds(item.timestamp))
+
+
+def status(text: str) -> OutputEvent:
+    """An event of our own: what the caller is waiting for."""
+    return OutputEvent(kind="status", text=text, timestamp=time.time())
+
+
+def _artifacts(item: Any) -> Iterator[Artifact]:
+    from ci_integrations.results.from_e2b import artifacts_from_result
+
+    yield from artifacts_from_result(item)
+
+
+def _seconds(stamp: Any) -> float:
+    """The wire's time stamp; servers send ISO 8601 text although the SDK calls it an integer."""
+    try:
+        return datetime.fromisoformat(stamp).timestamp()
+    except (TypeError, ValueError):
+        return time.time()

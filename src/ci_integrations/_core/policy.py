@@ -1,0 +1,49 @@
+"""What a failure means and what to do about it: the table, as data, and the policy for waiting and giving up.
+
+Pure: nothing here talks to a sandbox. `_running.py` carries the decisions out. Users come here for `RecoveryPolicy`.
+
+The SDK raises one `TimeoutException` for a slow cell, a slow request, and a killed, expired or paused sandbox; inside
+`run_code` there is no subclass to tell them apart, so the message is read, and what stays unclear is probed. There is
+no exception for a used-up quota either: `QUOTA` is a guess from status and words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ci_integrations._core.failures import unanswered
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryPolicy:
+    """How long to wait and when to give up.
+
+    `arguments()` gives tenacity's own, for `Retrying` and `AsyncRetrying` alike; override it to replace the engine's
+    rules. Waits are jittered; `deadline` bounds all attempts together.
+    """
+
+    attempts: int = 4
+    """Tries of one call, the first included."""
+    deadline: float = 30.0
+    """Seconds that a create or a reconnect may take, retries included."""
+    first_wait: float = 0.2
+    """Seconds before the second try, at most; it doubles from try to try, and each wait is random below that."""
+    longest_wait: float = 5.0
+    """Seconds; no wait is longer."""
+    on_unreachable: Literal["error", "recreate"] = "error"
+    """What to do when no answer comes although the control plane says that the sandbox is running."""
+    retry: Callable[[BaseException], bool] = field(default=unanswered)
+    """Which failure of a call that changes nothing twice is worth another try."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for `tenacity.Retrying` and `tenacity.AsyncRetrying`."""
+        from tenacity import retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
+
+        return {
+            "stop": stop_after_attempt(self.attempts) | stop_after_delay(self.deadline),
+            "wait": wait_random_exponential(multiplier=self.first_wait, max=self.longest_wait),
+            "retry": retry_if_exception(self.retry),
+            "reraise": True,
+        }

@@ -1,0 +1,188 @@
+"""What one session knows: its options, its sandbox, its kernels. Shared by a sync and an async interpreter.
+
+Data only; the rules are in `_flow.py` and `_running.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ci_integrations._core.locks import FairLock
+from ci_integrations._core.options import InterpreterOptions
+from ci_integrations._core.uploads import Upload, uploads_from
+from ci_integrations._core.variables import is_blank, names_made
+from ci_integrations._errors import ConfigurationError
+from ci_integrations.errors import ForkedSessionError, SessionClosedError
+from ci_integrations.results.model import SandboxEvent
+from ci_integrations.results.result import ExecutionResult
+
+REMEMBERED_CALLS = 256
+"""Results kept per session for replayed tool calls."""
+JOURNAL = 500
+"""Cells kept per kernel, to know which variables it had."""
+
+
+@dataclass(eq=False)
+class Kernel:
+    """One kernel of the sandbox: the default one of a language, or that of a context."""
+
+    language: str
+    context: Any = None
+    """The SDK's Context, or None for the default context."""
+    lock: FairLock = field(default_factory=FairLock)
+    prepared: int = -1
+    """The generation in which our hidden first cell ran."""
+    process: tuple[int, int] | None = None
+    """Its process id and user id in the sandbox."""
+    count: int | None = None
+    """The last execution count seen."""
+    last_code: str = ""
+    journal: deque[str] = field(default_factory=lambda: deque(maxlen=JOURNAL))
+    """Cells that ran well, for the names of the variables they made."""
+    replayable: list[str] = field(default_factory=list)
+    """Cells that ran well and that the user marked as safe to run again."""
+    news: list[SandboxEvent] = field(default_factory=list)
+    """What the next result must tell."""
+    busy: bool = False
+    stale: bool = False
+    """Its context was lost with its sandbox; to be made again."""
+    inherited: tuple[str, ...] = ()
+    """Variables that another process made in it."""
+
+    def variables(self) -> tuple[str, ...]:
+        """Names of the variables that it had, as far as its cells tell."""
+        if self.language != "python":
+            return ()
+        return tuple(dict.fromkeys((*self.inherited, *names_made(self.journal))))
+
+    def last_was_blank(self) -> bool:
+        """True when the last cell had no statement: the kernel did not count it."""
+        return is_blank(self.last_code)
+
+    def forget(self) -> None:
+        """Its process is a new one."""
+        self.prepared, self.process, self.count, self.last_code = -1, None, None, ""
+        self.journal.clear()
+        self.inherited = ()
+
+
+_ALIASES = {"js": "javascript", "ts": "typescript"}
+
+
+class Session:
+    """State of one session. Its interpreters (sync, async) come and go; this stays."""
+
+    def __init__(self, options: InterpreterOptions) -> None:
+        self.options = options
+        self.id = uuid.uuid4().hex[:12]
+        self.process: int | None = None
+        """The process that used it first; the SDK's transport lives there."""
+        self.lock = FairLock()
+        """Held while the sandbox is opened, replaced or closed."""
+        self.kernels: dict[str, Kernel] = {}
+        self.handles: dict[str, Any] = {}
+        """The SDK's objects for the current sandbox, by `"sync"` and `"async"`."""
+        self.sandbox_id: str | None = None
+        self.template_id: str | None = None
+        self.backend: Literal["e2b", "local"] | None = None
+        self.connection: dict[str, Any] | None = None
+        self.owned = True
+        self.at_exit: Literal["kill", "pause", "keep"] = "kill"
+        """What `close` does with a sandbox of ours."""
+        self.creating = False
+        self.touched = False
+        """True once code or a command ran: a loss then has to be told."""
+        self.recreatable = True
+        self.generation = 0
+        self.lease_until: float | None = None
+        """On the monotonic clock; None when not known."""
+        self.born = 0.0
+        self.seconds_used = 0.0
+        self.created = 0
+        """Sandboxes made for this session."""
+        self.remembered: OrderedDict[str, ExecutionResult] = OrderedDict()
+        self.last_result: ExecutionResult | None = None
+        self.closed = False
+        self.clock: Callable[[], float] = time.monotonic
+        self.last_used = self.clock()
+        self.under_way: set[object] = set()
+        """One token for each call that uses the sandbox now."""
+        self.admit: Callable[[], None] = lambda: None
+        """Raises when no further sandbox may be made; see `SessionRegistry`."""
+        self.uploads: dict[str, Upload] = {upload.path: upload for upload in uploads_from(options.files)}
+        self.injected: str | None = None
+        """The sandbox that has the extractor's files."""
+        self.lost_sandbox: str | None = None
+        """The sandbox whose loss is still to be told."""
+        self.untold: list[SandboxEvent] = []
+        """Losses that no cell has told yet: see `Interpreter.untold`."""
+
+    def check_usable(self) -> None:
+        """Raise when this session was closed, or was opened before this process forked."""
+        if self.closed:
+            raise SessionClosedError("this session was closed; make a new CodeInterpreter")
+        if self.process not in (None, os.getpid()):
+            raise ForkedSessionError(
+                "this session belongs to the parent process: the SDK's transport does not survive fork. Make a new "
+                "one in the child, or start workers with the spawn method"
+            )
+
+    def kernel(self, language: str | None, context: Any) -> Kernel:
+        """The kernel that a cell with these arguments runs in."""
+        if context is not None:
+            if not (hasattr(context, "id") and hasattr(context, "language")):
+                raise ConfigurationError("context= is what create_context() or list_contexts() gave")
+            key = f"context {context.id}"
+            return self.kernels.get(key) or self.kernels.setdefault(key, Kernel(context.language, context))
+        key = _ALIASES.get(name := (language or "python").strip().lower() or "python", name)
+        return self.kernels.get(key) or self.kernels.setdefault(key, Kernel(key))
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While a call uses the sandbox: nobody puts it to rest meanwhile."""
+        token = object()
+        self.under_way.add(token)
+        try:
+            yield
+        finally:
+            self.last_used = self.clock()
+            self.under_way.discard(token)
+
+    def moved_in(self, sandbox: Any, kind: str) -> None:
+        """A new sandbox was made: it is ours from here on."""
+        self.handles = {kind: sandbox}
+        self.sandbox_id = sandbox.sandbox_id
+        self.created, self.creating = self.created + 1, False
+        self.born = time.monotonic()
+        self.lease_until = self.born + self.options.sandbox_timeout
+
+    def rests(self) -> None:
+        """The sandbox was let go of, but is there: the next use connects to it again."""
+        if self.born:
+            self.seconds_used += time.monotonic() - self.born
+        self.handles, self.lease_until, self.born = {}, None, 0.0
+
+    def moved_out(self) -> None:
+        """The sandbox is gone or let go."""
+        self.rests()
+        self.sandbox_id = None
+
+    def answered(self, call_id: str | None, code: str) -> ExecutionResult | None:
+        """What that tool call gave before. Models count their calls anew: an id with other code is another call."""
+        known = self.remembered.get(call_id or "")
+        return known if known is not None and known.code == code else None
+
+    def remember(self, call_id: str | None, result: ExecutionResult) -> None:
+        """Keep the result of a tool call, so that a replay of it does not run the code again."""
+        if not call_id:
+            return
+        self.remembered[call_id] = result
+        while len(self.remembered) > REMEMBERED_CALLS:
+            self.remembered.popitem(last=False)

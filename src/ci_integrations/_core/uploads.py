@@ -1,0 +1,82 @@
+"""Files and folders that a session sends into its sandbox, and what is kept of them to send them again."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ci_integrations._errors import ConfigurationError
+
+logger = logging.getLogger("ci_integrations")
+
+
+HOME = "/home/user"
+
+
+KEPT_BYTES = 64 * 1024 * 1024
+"""How much of uploads that were given as bytes a session keeps, to be able to upload them again."""
+
+
+_CHUNK = 1 << 20
+
+
+@dataclass
+class Upload:
+    """A file that was put into the sandbox, and where it came from."""
+
+    path: str
+    sha256: str
+    size: int
+    source: Path | None = None
+    data: bytes | None = field(default=None, repr=False)
+
+
+def uploads_from(files: Any) -> Iterator[Upload]:
+    """The `files=` option: a mapping from path in the sandbox to local path or bytes, or a list of local paths."""
+    if files is None:
+        return
+    if isinstance(files, Mapping):
+        for remote, source in files.items():
+            yield upload_from(source, remote)
+    elif isinstance(files, Sequence) and not isinstance(files, str):
+        for source in files:
+            yield upload_from(source, posixpath.join(HOME, Path(source).name))
+    else:
+        raise ConfigurationError("files= is a mapping {path in the sandbox: local path or bytes} or a list of paths")
+
+
+def upload_from(source: Any, remote: str) -> Upload:
+    """One file to be uploaded, with its content's hash. Relative paths are below the home directory."""
+    remote = posixpath.join(HOME, remote)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
+        return Upload(remote, hashlib.sha256(data).hexdigest(), len(data), data=data)
+    if not isinstance(source, (str, os.PathLike)):
+        raise ConfigurationError(f"a file to upload is a local path or bytes, not {type(source).__name__}")
+    path = Path(source)
+    if not path.is_file():
+        raise ConfigurationError(f"there is no file {str(source)!r} to upload")
+    return Upload(remote, hash_of(path), path.stat().st_size, source=path.resolve())
+
+
+def hash_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def keep_bytes(uploads: Mapping[str, Upload]) -> None:
+    """Forget the oldest bytes beyond what a session keeps; their loss is then told, not hidden."""
+    total = 0
+    for upload in reversed(list(uploads.values())):
+        total += len(upload.data or b"")
+        if total > KEPT_BYTES:
+            upload.data = None

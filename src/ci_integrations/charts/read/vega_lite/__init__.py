@@ -1,0 +1,1 @@
+"""Reads Vega-Lite specifications."""

@@ -1,0 +1,1 @@
+"""`ci-integrations demo`: a scripted agent analyses a CSV file and leaves a report."""

@@ -1,0 +1,251 @@
+"""What the demo's scripted model says: the turns of an analyst who looks, draws, errs, repairs and concludes.
+
+The turns are prepared from the file's columns; the conclusion is read off what the sandbox answered, as a model would.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ci_integrations.cli.demo.profile import Column, Profile
+
+_STATISTICS = "rows.agg(['count', 'mean', 'std', 'min', 'max']).round(1)"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One turn: a sentence, and the code it stands before."""
+
+    text: str
+    code: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "code", textwrap.dedent(self.code).strip())
+
+
+def steps(profile: Profile, name: str) -> list[Step]:
+    """The turns for the file that lies in the sandbox as `name`."""
+    return [_look(profile, name), _first_chart(profile), *_mistake_and_second_chart(profile), _summary(profile)]
+
+
+def task(name: str) -> str:
+    """What a real model is asked to do in the scripted one's place."""
+    return (
+        f"Analyse the CSV file {name}. First load and describe it, missing values too. Then draw two different charts "
+        "with matplotlib, each with a title and axis labels, one per call. Write a summary table to summary.csv. "
+        "Finish with a conclusion of three sentences that quotes the numbers you saw."
+    )
+
+
+def _look(profile: Profile, name: str) -> Step:
+    separator = "" if profile.delimiter == "," else f", sep={profile.delimiter!r}"
+    overview = '.T[["count", "mean", "std", "min", "max"]].round(1)' if profile.measures else ""
+    code = f"""
+        import pandas as pd
+
+        data = pd.read_csv({name!r}{separator})
+        missing = data.isna().sum()
+        print(f"{{len(data)}} rows, {{len(data.columns)}} columns")
+        print("missing values:", missing[missing > 0].to_dict() or "none")
+        data.describe(){overview}
+        """
+    return Step(f"I will load {name} and see what is in it, missing values first.", code)
+
+
+def _measure(profile: Profile) -> Column | None:
+    if profile.pair:
+        return profile.pair[1]
+    return profile.measures[0] if profile.measures else None
+
+
+def _first_chart(profile: Profile) -> Step:
+    measure, categories = _measure(profile), profile.categories
+    if measure and categories:
+        return _means(measure, categories[0], profile.crossed(categories[0]))
+    if measure:
+        return _histogram(measure)
+    return _counts(categories[0] if categories else profile.columns[0])
+
+
+def _means(measure: Column, category: Column, split: Column | None) -> Step:
+    by = [category, split] if split else [category]
+    told = " and ".join(column.label for column in by)
+    grouping = repr([column.name for column in by] if split else category.name)
+    return Step(
+        f"First picture: how {measure.label} differs by {told}.",
+        f"""
+        import matplotlib.pyplot as plt
+
+        means = data.groupby({grouping})[{measure.name!r}].mean(){".unstack()" if split else ""}
+        ax = means.plot.bar(rot={0 if category.groups <= 6 else 45}, figsize=(7, 4.2), width=0.75)
+        ax.set_title({f"Mean {measure.label} by {told}"!r})
+        ax.set_xlabel({category.label!r})
+        ax.set_ylabel({measure.label!r})
+        plt.show()
+        """,
+    )
+
+
+def _histogram(measure: Column, order: str = "First") -> Step:
+    return Step(
+        f"{order} picture: how {measure.label} is spread.",
+        f"""
+        import matplotlib.pyplot as plt
+
+        values = data[{measure.name!r}].dropna()
+        fig, ax = plt.subplots(figsize=(7, 4.2))
+        ax.hist(values, bins=20)
+        ax.set_title({f"Spread of {measure.label}"!r})
+        ax.set_xlabel({measure.label!r})
+        ax.set_ylabel("rows")
+        plt.show()
+        """,
+    )
+
+
+def _counts(column: Column, order: str = "First") -> Step:
+    return Step(
+        f"{order} picture: which values of {column.label} come most often.",
+        f"""
+        import matplotlib.pyplot as plt
+
+        counts = data[{column.name!r}].value_counts().head(12)
+        ax = counts.plot.bar(rot=45, figsize=(7, 4.2))
+        ax.set_title({f"Most frequent: {column.label}"!r})
+        ax.set_xlabel({column.label!r})
+        ax.set_ylabel("rows")
+        plt.show()
+        """,
+    )
+
+
+def _mistake_and_second_chart(profile: Profile) -> list[Step]:
+    """The same picture twice: with a column name remembered wrongly, then as the file spells it."""
+    good, column = _second_chart(profile)
+    wrong = _misremembered(column.name, {other.name for other in profile.columns})
+    slip = good.code.replace(repr(column.name), repr(wrong))
+    repair = f"There is no column {wrong!r}; the file calls it {column.name!r}. Once more with the right name."
+    return [Step(good.text, slip), Step(repair, good.code)]
+
+
+def _misremembered(name: str, taken: set[str]) -> str:
+    """`flipper_length_mm` as `flipper_length`."""
+    shorter = re.sub(r"[_\s][^_\s]+$", "", name)
+    candidates = (shorter, f"{name}s", f"{name}_value", f"{name}__")
+    return next(wrong for wrong in candidates if wrong and wrong not in taken)
+
+
+def _second_chart(profile: Profile) -> tuple[Step, Column]:
+    if profile.pair:
+        return _scatter(*profile.pair, profile.categories[0] if profile.categories else None), profile.pair[0]
+    if profile.measures and profile.categories:
+        return _histogram(profile.measures[0], "Second"), profile.measures[0]
+    if profile.measures:
+        return _course(profile.measures[0]), profile.measures[0]
+    column = (profile.categories[1:] or profile.columns[1:] or profile.columns)[0]
+    return _counts(column, "Second"), column
+
+
+def _scatter(x: Column, y: Column, category: Column | None) -> Step:
+    used = [x.name, y.name, category.name] if category else [x.name, y.name]
+    draw = f"ax.scatter(points[{x.name!r}], points[{y.name!r}], s=22, alpha=0.7)"
+    if category:
+        draw = f"""for name, group in points.groupby({category.name!r}):
+            ax.scatter(group[{x.name!r}], group[{y.name!r}], label=name, s=22, alpha=0.7)
+        ax.legend(title={category.label!r})"""
+    return Step(
+        f"Second picture: do {x.label} and {y.label} go together?",
+        f"""
+        points = data[{used}].dropna()
+        fig, ax = plt.subplots(figsize=(7, 4.2))
+        {draw}
+        ax.set_title({_sentence(f"{y.label} against {x.label}")!r})
+        ax.set_xlabel({x.label!r})
+        ax.set_ylabel({y.label!r})
+        plt.show()
+        r = points[{x.name!r}].corr(points[{y.name!r}])
+        print(f"r = {{r:.2f}} over {{len(points)}} rows")
+        """,
+    )
+
+
+def _course(measure: Column) -> Step:
+    return Step(
+        f"Second picture: {measure.label} in the order of the file.",
+        f"""
+        values = data[{measure.name!r}]
+        fig, ax = plt.subplots(figsize=(7, 4.2))
+        ax.plot(values, linewidth=1)
+        ax.set_title({_sentence(f"{measure.label} row by row")!r})
+        ax.set_xlabel("row")
+        ax.set_ylabel({measure.label!r})
+        plt.show()
+        """,
+    )
+
+
+def _summary(profile: Profile) -> Step:
+    measure, category = _measure(profile), profile.categories[0] if profile.categories else None
+    if measure and category:
+        rows, summary = f"data.groupby({category.name!r})[{measure.name!r}]", _STATISTICS
+    elif measure:
+        rows, summary = f"data[[{measure.name!r}]]", "rows.describe().round(2)"
+    else:
+        rows, summary = f"data[{(category or profile.columns[0]).name!r}]", "rows.value_counts().to_frame('rows')"
+    return Step(
+        "Last, the numbers in a table, also as summary.csv.",
+        f"""
+        rows = {rows}
+        summary = {summary}
+        summary.to_csv("summary.csv")
+        summary
+        """,
+    )
+
+
+def conclusion(profile: Profile, outputs: Sequence[str], table: tuple[Sequence[str], Sequence[Sequence[Any]]]) -> str:
+    """Three sentences read off the answers: `outputs` are the tool's texts, `table` the summary's names and rows."""
+    sentences = [_size_sentence(outputs), _extremes_sentence(profile, *table), _together_sentence(profile, outputs)]
+    return " ".join(sentence for sentence in sentences if sentence) + " The summary is in summary.csv."
+
+
+def _size_sentence(outputs: Sequence[str]) -> str:
+    found = re.search(r"(\d+) rows, (\d+) columns\nmissing values: (.*)", "\n".join(outputs))
+    if not found:
+        return ""
+    gaps = "no value is missing" if found[3] == "none" else f"missing values: {found[3].strip('{}')}".replace("'", "")
+    columns = "1 column" if found[2] == "1" else f"{found[2]} columns"
+    return f"The file has {found[1]} rows and {columns}; {gaps}."
+
+
+def _extremes_sentence(profile: Profile, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    measure = _measure(profile)
+    if measure is None or not profile.categories or "mean" not in names or not rows:
+        return ""
+    mean, count = names.index("mean"), names.index("count")
+    ranked = sorted((row for row in rows if row[mean] is not None), key=lambda row: row[mean])
+    if not ranked or ranked[0][mean] == ranked[-1][mean]:
+        return ""
+    low, high = ranked[0], ranked[-1]
+    return (
+        f"Mean {measure.label} is highest for {high[0]} ({high[mean]:g}, n = {high[count]:g}) "
+        f"and lowest for {low[0]} ({low[mean]:g}, n = {low[count]:g})."
+    )
+
+
+def _together_sentence(profile: Profile, outputs: Sequence[str]) -> str:
+    found = re.findall(r"^r = (-?\d\.\d+)", "\n".join(outputs), re.MULTILINE)
+    if not found or not profile.pair:
+        return ""
+    x, y = profile.pair
+    strength = "closely" if abs(float(found[-1])) > 0.7 else "loosely" if abs(float(found[-1])) > 0.3 else "hardly"
+    return _sentence(f"{x.label} and {y.label} go {strength} together (r = {found[-1]}).")
+
+
+def _sentence(text: str) -> str:
+    """With a capital letter at its head."""
+    return text[:1].upper() + text[1:]

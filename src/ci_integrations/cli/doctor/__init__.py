@@ -1,0 +1,1 @@
+"""`ci-integrations doctor`: checks this machine and one sandbox."""

@@ -1,0 +1,86 @@
+"""The findings of `doctor --sandbox ID`: a live sandbox, looked at from outside through the SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from ci_integrations.cli._e2b import e2b_errors, endpoint
+from ci_integrations.cli.doctor.machine import Check
+
+PROBE_SECONDS = 10.0
+_DISK_AND_MEMORY = "df -h / | tail -1; free -m | sed -n 2p"
+_LOGS = "sudo -n journalctl --no-pager -n 15 -u jupyter -u code-interpreter 2>/dev/null || true"
+
+
+def examine(sandbox_id: str) -> Iterator[Check]:
+    """State and lease first; the services only when it runs, so that a paused sandbox is not woken."""
+    endpoint("doctor --sandbox asks E2B")
+    from e2b.exceptions import SandboxNotFoundException
+    from e2b_code_interpreter import Sandbox
+
+    with e2b_errors():
+        try:
+            info = Sandbox.get_info(sandbox_id)
+        except SandboxNotFoundException:
+            yield Check("sandbox", "fail", "it does not exist (any more), or the key may not see it")
+            return
+        yield from _lease(info)
+        if _state(info) != "running":
+            yield Check("services", "note", "not asked: that would wake it")
+            return
+        # A second is less than what is left, and connecting never shortens a lease.
+        yield from _services(Sandbox.connect(sandbox_id, timeout=1))
+
+
+def _state(info: Any) -> str:
+    return str(getattr(info.state, "value", info.state))
+
+
+def _lease(info: Any) -> Iterator[Check]:
+    left = (info.end_at - datetime.now(UTC)).total_seconds()
+    yield Check(
+        "sandbox", "ok", f"{_state(info)}, template {info.template_id}, started {info.started_at:%Y-%m-%d %H:%M} UTC"
+    )
+    status: Any = "warn" if left < 30 else "ok"
+    yield Check("lease", status, f"ends in {left:.0f} s unless it is renewed", {"seconds": left})
+
+
+def _services(sandbox: Any) -> Iterator[Check]:
+    yield _asked("envd", lambda: "healthy" if sandbox.is_running(request_timeout=PROBE_SECONDS) else None)
+    yield _asked("code interpreter", lambda: _kernels(sandbox))
+    yield _asked("disk and memory", lambda: _command(sandbox, _DISK_AND_MEMORY))
+    yield _asked("metrics", lambda: _metrics(sandbox))
+    yield _asked("service logs", lambda: _command(sandbox, _LOGS) or "the template keeps none", worst="note")
+
+
+def _asked(name: str, question: Callable[[], str | None], worst: Any = "fail") -> Check:
+    """The answer as a finding; no answer is a finding too."""
+    try:
+        answer = question()
+    except Exception as error:  # noqa: BLE001 - whatever the SDK raises is what the user wants to know
+        return Check(name, worst, f"{type(error).__name__}: {error}")
+    return Check(name, "ok", answer) if answer else Check(name, worst, "it does not answer")
+
+
+def _kernels(sandbox: Any) -> str:
+    contexts = sandbox.list_code_contexts()
+    names = ", ".join(f"{context.id} ({context.language})" for context in contexts)
+    return f"{len(contexts)} kernels: {names}" if contexts else "it answers; no kernel yet"
+
+
+def _command(sandbox: Any, command: str) -> str:
+    return str(sandbox.commands.run(command, timeout=PROBE_SECONDS).stdout).strip()
+
+
+def _metrics(sandbox: Any) -> str:
+    found = sandbox.get_metrics()
+    if not found:
+        return "none yet"
+    last = found[-1]
+    return (
+        f"CPU {last.cpu_used_pct:.0f} % of {last.cpu_count}, "
+        f"memory {last.mem_used >> 20} of {last.mem_total >> 20} MiB, "
+        f"disk {last.disk_used >> 20} of {last.disk_total >> 20} MiB"
+    )

@@ -1,0 +1,269 @@
+"""The file worker: every touch of a sandbox's files happens in this process, inside the sandbox, as its user.
+
+An `Entry` of the engine (`worker:main`); `worker_client.py` is its other end, in the server. Each request is a socket
+of its own, passed over the control socket: a slow download holds up nobody, closing the socket gives the request up.
+On it: one JSON frame asks, one answers, then raw bytes or further frames, as the operation says.
+Standard library only. Code in the sandbox can kill or trace this process; the server trusts nothing it says.
+"""
+
+# Paths are strings here: what the wire says, as it says it.
+# ruff: noqa: PTH103, PTH104, PTH108, PTH112, PTH114, PTH116, PTH118, PTH120, PTH123, PTH208
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import socket
+import stat
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ci_integrations.local.guest.file_basics import (
+    METADATA_PREFIX,
+    Refusal,
+    Request,
+    entry_of,
+    printable,
+    receive_frame,
+    send_frame,
+)
+
+HOME = "/home/user"
+"""As the wire knows it."""
+CHUNK = 256 * 1024
+MAX_ENTRIES = 100_000
+MAX_DEPTH = 64
+
+
+def main(control: socket.socket, _config: dict[str, Any]) -> None:
+    """Serve until the server closes the control socket."""
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a request that is given up must not end us
+    control.settimeout(None)
+    while True:
+        _, fds, _, _ = socket.recv_fds(control, 1, 1, socket.MSG_CMSG_CLOEXEC)
+        if not fds:
+            return
+        channel = socket.socket(fileno=fds[0])
+        channel.settimeout(None)
+        threading.Thread(target=_serve, args=(channel,), daemon=True).start()
+
+
+def _serve(channel: socket.socket) -> None:
+    with channel:
+        try:
+            request = receive_frame(channel)
+            OPERATIONS[request["op"]](channel, request)
+        except Refusal as refusal:
+            _answer(channel, {"error": refusal.kind, "message": str(refusal)})
+        except ConnectionError:
+            pass  # the server gave the request up
+        except (OSError, ValueError) as error:
+            refused = as_refusal(error, request.get("path", ""))
+            _answer(channel, {"error": refused.kind, "message": str(refused)})
+
+
+def _answer(channel: socket.socket, value: object) -> None:
+    with contextlib.suppress(OSError):  # nobody listens any more
+        send_frame(channel, value)
+
+
+def as_refusal(error: OSError | ValueError, path: str) -> Refusal:
+    if not isinstance(error, OSError):
+        return Refusal("invalid", f"path {path!r}: {error}")
+    kinds = {
+        errno.ENOENT: ("not_found", f"path '{path}' does not exist"),
+        errno.ENOTDIR: ("invalid", f"path '{path}': a part of it is not a directory"),
+        errno.EISDIR: ("invalid", f"path '{path}' is a directory"),
+        errno.ELOOP: ("invalid", f"path '{path}': too many symbolic links"),
+        errno.ENAMETOOLONG: ("invalid", f"path '{path[:100]}...' is too long"),
+        errno.ENOSPC: ("no_space", f"no space left on the sandbox's disk for '{path}'"),
+        errno.EFBIG: ("no_space", f"'{path}' is larger than the sandbox's disk space allows"),
+        errno.EDQUOT: ("no_space", f"the sandbox's disk quota is used up: '{path}'"),
+        errno.EACCES: ("denied", f"permission denied: '{path}'"),
+        errno.EPERM: ("denied", f"operation not permitted: '{path}'"),
+        errno.EROFS: ("denied", f"read-only file system: '{path}'"),
+    }
+    return Refusal(*kinds.get(error.errno or 0, ("other", f"{error.strerror or error}: '{path}'")))
+
+
+# -- paths and entries
+
+
+def resolve(path: str) -> str:
+    """`~`, relative (to the home directory) and empty paths, as the wire allows them; absolute and normalised."""
+    home = os.environ.get("HOME", HOME)
+    if "\0" in path:
+        raise Refusal("invalid", "a path cannot hold a NUL")
+    if path == "~" or path.startswith("~/"):
+        path = home + path[1:]
+    if path == HOME or path.startswith(HOME + "/"):
+        path = home + path[len(HOME) :]  # where nothing can be mounted, home lies elsewhere
+    return os.path.normpath(os.path.join(home, path))
+
+
+def _set_metadata(fd: int, wanted: dict[str, str]) -> None:
+    try:
+        for name in os.listxattr(fd):
+            if name.startswith(METADATA_PREFIX):
+                os.removexattr(fd, name)
+        for key, value in wanted.items():
+            os.setxattr(fd, METADATA_PREFIX + key, value.encode())
+    except OSError as error:
+        if wanted:
+            raise Refusal("unsupported", f"this file system keeps no file metadata: {error.strerror}") from None
+
+
+# -- operations
+
+
+def _stat(channel: socket.socket, request: Request) -> None:
+    send_frame(channel, {"entry": entry_of(resolve(request["path"]))})
+
+
+def _list(channel: socket.socket, request: Request) -> None:
+    path, depth = resolve(request["path"]), request["depth"]
+    if not os.path.isdir(path):
+        os.stat(path)
+        raise Refusal("invalid", f"path is not a directory: {path}")
+    entries: list[Any] = []
+    for child in _walk(path, min(depth, MAX_DEPTH)):
+        if len(entries) >= MAX_ENTRIES:
+            raise Refusal("too_many", f"more than {MAX_ENTRIES} entries below {path}: list a smaller directory")
+        try:
+            entries.append(entry_of(child))
+        except FileNotFoundError:
+            continue  # went away meanwhile
+    send_frame(channel, {"entries": entries})
+
+
+def _walk(directory: str, depth: int) -> Iterator[str]:
+    for name in sorted(os.listdir(directory)):
+        child = os.path.join(directory, name)
+        yield child
+        if depth > 1 and os.path.isdir(child) and not os.path.islink(child):
+            try:
+                yield from _walk(child, depth - 1)
+            except OSError:
+                continue  # unreadable, or gone
+
+
+def _make_dir(channel: socket.socket, request: Request) -> None:
+    path = resolve(request["path"])
+    if os.path.isdir(path):
+        raise Refusal("exists", f"directory already exists: {path}")
+    if os.path.lexists(path):
+        raise Refusal("invalid", f"path already exists but it is not a directory: {path}")
+    os.makedirs(path)
+    send_frame(channel, {"entry": entry_of(path)})
+
+
+def _move(channel: socket.socket, request: Request) -> None:
+    source, destination = resolve(request["path"]), resolve(request["destination"])
+    os.lstat(source)
+    os.makedirs(os.path.dirname(destination), exist_ok=True)
+    try:
+        os.rename(source, destination)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.move(source, destination)
+    send_frame(channel, {"entry": entry_of(destination)})
+
+
+def _remove(channel: socket.socket, request: Request) -> None:
+    path = resolve(request["path"])
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+    send_frame(channel, {})
+
+
+def _read(channel: socket.socket, request: Request) -> None:
+    """Answer {size, name, modified}, then wait for {start, length} or nothing, then the bytes, then the end."""
+    path = resolve(request["path"])
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+        info = _require_regular(file.fileno(), path)
+        send_frame(channel, {"size": info.st_size, "path": printable(path), "modified": info.st_mtime_ns})
+        wanted = receive_frame(channel)
+        file.seek(wanted["start"])
+        _copy_out(file.fileno(), channel, wanted["length"])
+
+
+def _copy_out(fd: int, channel: socket.socket, length: int | None) -> None:
+    left = length
+    while left is None or left > 0:
+        data = os.read(fd, CHUNK if left is None else min(CHUNK, left))
+        if not data:
+            return
+        channel.sendall(data)
+        left = None if left is None else left - len(data)
+
+
+def _write(channel: socket.socket, request: Request) -> None:
+    """Answer {} when the file is open, then take bytes until the other end stops sending, answer {entry}."""
+    path = resolve(request["path"])
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o666), "wb", buffering=0) as file:
+        _require_regular(file.fileno(), path)
+        file.truncate(0)
+        _set_metadata(file.fileno(), request["metadata"])
+        send_frame(channel, {})
+        _copy_in(channel, file.fileno())
+    send_frame(channel, {"entry": entry_of(path)})
+
+
+def _copy_in(channel: socket.socket, fd: int) -> None:
+    buffer = memoryview(bytearray(CHUNK))
+    while size := channel.recv_into(buffer):
+        view = buffer[:size]
+        while view:
+            view = view[os.write(fd, view) :]
+
+
+def _require_regular(fd: int, path: str) -> os.stat_result:
+    info = os.fstat(fd)
+    if stat.S_ISDIR(info.st_mode):
+        raise Refusal("invalid", f"path '{path}' is a directory")
+    if not stat.S_ISREG(info.st_mode):
+        raise Refusal("invalid", f"path '{path}' is not a regular file")
+    return info
+
+
+def _connect(channel: socket.socket, request: Request) -> None:
+    """A connection to a port on this sandbox's loopback; its socket travels with the answer."""
+    for host in ("127.0.0.1", "::1"):
+        try:
+            with socket.create_connection((host, request["port"]), timeout=5) as found:
+                found.settimeout(None)
+                payload = b"{}"
+                socket.send_fds(channel, [struct.pack("!I", len(payload)) + payload], [found.fileno()])
+                return
+        except OSError:
+            continue
+    raise Refusal("closed", f"nothing listens on port {request['port']}")
+
+
+def _watch(channel: socket.socket, request: Request) -> None:
+    from ci_integrations.local.guest.watch import watch
+
+    watch(channel, resolve(request["path"]), recursive=request["recursive"], entries=request["entries"])
+
+
+OPERATIONS: dict[str, Callable[[socket.socket, Request], None]] = {
+    "stat": _stat,
+    "list": _list,
+    "make_dir": _make_dir,
+    "move": _move,
+    "remove": _remove,
+    "read": _read,
+    "write": _write,
+    "connect": _connect,
+    "watch": _watch,
+}

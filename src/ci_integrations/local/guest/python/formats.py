@@ -1,0 +1,188 @@
+"""What a value looks like: its MIME bundle, made JSON-safe. Used by the kernel only.
+
+On top of IPython's own formatters: lists and dicts as `application/json`, and pictures that Pillow saves or shows.
+Figures and tables as data, neutral and in the reference's `e2b/chart` and `e2b/data`, come from `charts.extractor`.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import datetime as dt
+import enum
+import importlib.util
+import json
+import math
+import sys
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from IPython.core.formatters import JSONFormatter
+from IPython.display import display
+
+from ci_integrations.charts import extractor
+from ci_integrations.local.protocol import frames
+
+Bundle = dict[str, Any]
+
+
+class ListsAndDicts(JSONFormatter):
+    """`application/json` also for lists and dicts that are JSON; the others have their text only."""
+
+    def __call__(self, obj: Any) -> Any:
+        if not isinstance(obj, (list, dict)):
+            return super().__call__(obj)
+        try:
+            plain = json_value(obj, strict=True)
+        except (TypeError, ValueError, RecursionError):
+            return None
+        return plain
+
+
+def add_formatters(shell: Any) -> None:
+    """Give `shell` our formatters: lists and dicts, charts and tables."""
+    formatter = shell.display_formatter
+    formatter.formatters["application/json"] = ListsAndDicts(parent=formatter)
+    extractor.install(shell, full=False)
+
+
+def install_full_extractor(shell: Any) -> None:
+    """Everything the code draws, saves and writes is reported, as an interpreter injects it into a cloud kernel."""
+    extractor.install(shell, full=True)
+
+
+def json_value(value: Any, depth: int = frames.MAX_JSON_DEPTH, *, strict: bool = False) -> Any:
+    """`value` as plain JSON; NaN becomes null. What JSON has no word for is its string, or TypeError when `strict`."""
+    if isinstance(value, str):
+        return _text(value, strict=strict)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return _integer(value, strict=strict)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if depth <= 0:
+        raise ValueError("nested too deeply")
+    if isinstance(value, Mapping):
+        return {_key(key, strict=strict): json_value(item, depth - 1, strict=strict) for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and not (strict and _is_record(value)):
+        return [json_value(item, depth - 1, strict=strict) for item in value]
+    return _other(value, depth, strict=strict)
+
+
+def _text(value: str, *, strict: bool) -> str:
+    """UnicodeEncodeError for a lone surrogate when `strict`."""
+    if strict and not value.isascii():
+        value.encode()
+    return value
+
+
+def _is_record(value: Any) -> bool:
+    """A named tuple or its like: what its JSON is, people differ about."""
+    return isinstance(value, tuple) and type(value) is not tuple
+
+
+def _integer(value: int, *, strict: bool) -> int | str:
+    if -(1 << 63) <= value < 1 << 64:
+        return int(value)
+    if strict:
+        raise TypeError("an integer beyond 64 bits")
+    return str(value)
+
+
+def _key(key: Any, *, strict: bool) -> str:
+    if isinstance(key, str):
+        return _text(key, strict=strict)
+    if key is None or isinstance(key, (bool, int, float)):
+        return json.dumps(key) if not isinstance(key, float) or math.isfinite(key) else "null"
+    if isinstance(key, enum.Enum):
+        return _key(key.value, strict=strict)
+    if (text := _written(key)) is not None:
+        return text
+    if strict:
+        raise TypeError(f"a key of type {type(key).__name__}")
+    return str(key)
+
+
+def _written(value: Any) -> str | None:
+    """Dates and the like as everybody writes them."""
+    if isinstance(value, (dt.date, dt.time)):
+        return value.isoformat()
+    return str(value) if isinstance(value, uuid.UUID) else None
+
+
+def _other(value: Any, depth: int, *, strict: bool) -> Any:
+    if (text := _written(value)) is not None:
+        return text
+    if isinstance(value, enum.Enum):
+        return json_value(value.value, depth - 1, strict=strict)
+    if isinstance(value, bytes) and not strict:
+        return base64.b64encode(value).decode("ascii")
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return json_value(_numbers(value, strict=strict), depth - 1, strict=strict)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if not field.name.startswith("_")]
+        return {name: json_value(getattr(value, name), depth - 1, strict=strict) for name in names}
+    if strict:
+        raise TypeError(f"a value of type {type(value).__name__}")
+    return str(value)
+
+
+def _numbers(value: Any, *, strict: bool) -> Any:
+    """NumPy's as Python's. When `strict`, as the reference's encoder has it: plain numbers and dates, in one piece."""
+    if value.dtype.kind == "M":
+        return value.astype("datetime64[us]").tolist()
+    if strict and (value.dtype.kind not in "biuf" or not value.flags.c_contiguous):
+        raise TypeError(f"an array of {value.dtype}")
+    return value.tolist()
+
+
+def wire_bundle(data: Mapping[str, Any]) -> Bundle:
+    """A MIME bundle that can be sent: pictures as base64 text, data as plain JSON."""
+    bundle: Bundle = {}
+    for mime, payload in data.items():
+        if isinstance(payload, bytes):
+            bundle[mime] = base64.b64encode(payload).decode("ascii")
+        elif isinstance(payload, str):
+            bundle[mime] = payload
+        elif payload is not None:
+            _add_json(bundle, str(mime), payload)
+    return bundle
+
+
+def _add_json(bundle: Bundle, mime: str, payload: Any) -> None:
+    with contextlib.suppress(ValueError, RecursionError):  # nested beyond what the host accepts: its text remains
+        value = json_value(payload)
+        if not frames.has_many_values(frames.encode({"": value})):
+            bundle[mime] = value
+
+
+def hook_pillow() -> None:
+    """A picture that user code saves under a name or shows is displayed too, as in the reference.
+
+    Not the one that matplotlib saves for `savefig`, where the extractor reports the figure itself.
+    """
+    if importlib.util.find_spec("PIL") is None:
+        return
+    from PIL import Image, ImageShow
+
+    show_it: Any = display  # IPython's display() is untyped
+    save = Image.Image.save
+
+    def save_and_display(self: Any, fp: Any, format: Any = None, **params: Any) -> None:
+        caller = str(sys._getframe(1).f_globals.get("__name__"))  # noqa: SLF001 - the only way to know
+        if isinstance(fp, str) and not (extractor.STATE.full and caller.startswith("matplotlib.")):
+            show_it(self)
+        save(self, fp, format, **params)
+
+    class DisplayViewer(ImageShow.Viewer):
+        def show(self, image: Any, **options: Any) -> int:
+            show_it(image)
+            return 1
+
+    if not getattr(save, "shows", False):
+        save_and_display.shows = True  # type: ignore[attr-defined]
+        Image.Image.save = save_and_display  # type: ignore[method-assign]
+        ImageShow.register(DisplayViewer(), order=0)

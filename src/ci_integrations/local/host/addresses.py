@@ -1,0 +1,97 @@
+"""Decides which addresses a sandbox may reach."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+METADATA = frozenset({"168.63.129.16"})
+"""Cloud metadata at a public address: Azure's."""
+
+
+class Refused(Exception):  # noqa: N818 - a verdict, not a fault
+    """Not let through; the message is sent to the client."""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What a sandbox may reach."""
+
+    allow: tuple[str, ...] = ()
+    """Host names, `*.suffix` patterns, addresses or networks; empty: everything public."""
+    deny: tuple[str, ...] = ()
+    trusted: frozenset[tuple[str, int]] = frozenset()
+    """(host, port) pairs the operator configured, such as the package index; allowed at private addresses too."""
+
+    def check_name(self, host: str, port: int) -> None:
+        """`Refused` when the rules on names alone say no."""
+        if (host, port) in self.trusted:
+            return
+        if _matches(host, self.deny):
+            raise Refused("403 Forbidden", f"{host} is denied by the sandbox's network rules")
+        if self.allow and not _matches(host, self.allow):
+            raise Refused("403 Forbidden", f"{host} is not among the hosts that this sandbox may reach")
+
+    def check_address(self, host: str, port: int, address: str) -> None:
+        """`Refused` when `host` has resolved to an address that stays closed."""
+        if (host, port) in self.trusted:
+            return
+        if not is_public(address) or is_ours(address) or is_ours(_plain(address)):
+            raise Refused("403 Forbidden", f"{host} is at a private, local or reserved address, which stays closed")
+        if _matches(address, self.deny) or _matches(_plain(address), self.deny):
+            raise Refused("403 Forbidden", f"{host} is at an address denied by the sandbox's network rules")
+
+
+def is_public(address: str) -> bool:
+    """True for a unicast address of the public internet, looked at through IPv4-in-IPv6 disguises too."""
+    ip = ipaddress.ip_address(_plain(address))
+    return ip.is_global and not ip.is_multicast and str(ip) not in METADATA and not _site_local(ip)
+
+
+def _plain(address: str) -> str:
+    """The address that packets to `address` arrive at: an IPv4 one out of its IPv6 disguise."""
+    ip = ipaddress.ip_address(address.split("%", 1)[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None) or _nat64(ip)
+        if inner is not None:
+            return str(inner)
+    return str(ip)
+
+
+def _site_local(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """fec0::/10 and the local NAT64 range, which older Pythons take for public."""
+    local = (ipaddress.ip_network("fec0::/10"), ipaddress.ip_network("64:ff9b:1::/48"))
+    return isinstance(ip, ipaddress.IPv6Address) and any(ip in network for network in local)
+
+
+def is_ours(address: str) -> bool:
+    """Whether it is this host's own, public or not: its services trust who comes from here. Asked by binding to it."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    inside = ip in ipaddress.ip_network("64:ff9b::/96") or ip in ipaddress.ip_network("::/96")
+    return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if inside else None
+
+
+def _matches(host: str, patterns: Iterable[str]) -> bool:
+    return any(_match(host.lower().rstrip("."), pattern.lower()) for pattern in patterns)
+
+
+def _match(host: str, pattern: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host) in ipaddress.ip_network(pattern, strict=False)
+    return fnmatchcase(host, pattern)

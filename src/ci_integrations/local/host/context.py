@@ -1,0 +1,350 @@
+"""The host's side of a context: one running interpreter in a sandbox, in any language, as a stream of events.
+
+Runs in the server's event loop. Whatever comes out of the sandbox is hostile: frames are bounded by `frames`, output
+and results by the sandbox's `Limits`; what is beyond is counted, dropped and announced. Nothing here can block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import signal
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from ci_integrations.local.host import languages
+from ci_integrations.local.host.output import Output
+from ci_integrations.local.protocol.contract import HOME, Child, Exit, Limits, Sandbox, SandboxDead, real_path
+from ci_integrations.local.protocol.frames import FrameError, FrameReader, encode
+
+Event = dict[str, Any]
+_SO_PASSRIGHTS = 83
+_FRAME_SLACK = 1 << 20
+_READ = 1 << 18
+_SMALL_READ = 1 << 14
+_MANY = 64
+"""Frames in one read, or `_LONG` seconds for them: then the control socket rests, so that others get their turn."""
+_LONG = 0.05
+_REST = 0.05
+_LAST_READS = 8
+MAX_RESULTS = 10_000
+"""Displays and errors of one cell; what comes after is counted and dropped."""
+_CLOSE_GRACE = 0.5
+_MORTAL = "ended by the interrupt: this language's kernel does not survive one"
+
+
+async def open_context(
+    sandbox: Sandbox,
+    *,
+    language: str = "python",
+    cwd: str = HOME,
+    envs: Mapping[str, str] | None = None,
+) -> Context:
+    """A fresh interpreter. `envs` are the context's own, on top of the sandbox's.
+
+    Raises `languages.LanguageError` (its message names the package to install), `SandboxDead`, `EngineError`.
+    """
+    limits = sandbox.spec.limits
+    language = languages.normalise(language)
+    entry = languages.entry(language, cwd=real_path(cwd, sandbox.home), envs=dict(envs or {}), limits=limits)
+    child = await sandbox.spawn(
+        entry, envs=dict(envs or {}), address_space_limit=not languages.reserves_address_space(language)
+    )
+    return Context(child, language=language, cwd=cwd, limits=limits)
+
+
+class Context:
+    """One execution at a time: the caller holds the lock. Made by `open_context`."""
+
+    def __init__(self, child: Child, *, language: str, cwd: str, limits: Limits) -> None:
+        if child.control is None:
+            raise ValueError("the child has no control socket")
+        self.language = language
+        self.cwd = cwd
+        self.child = child
+        self.died: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Done, with the reason in plain words, once the interpreter is gone."""
+        self._loop = asyncio.get_running_loop()
+        self._control = child.control
+        with contextlib.suppress(OSError):  # Linux 6.16; descriptors that it passes are ours to close
+            self._control.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
+        self._reader = FrameReader(limits.results + _FRAME_SLACK)
+        self._read_size = _SMALL_READ
+        self._rest: asyncio.TimerHandle | None = None
+        self._limits = limits
+        self._ids = itertools.count(1)
+        self._running: int | None = None
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        """Of the running cell: done when it is."""
+        self._started = asyncio.Event()
+        self._events: deque[Event] = deque()
+        self._wake = asyncio.Event()
+        self._output = Output(child.stdout, child.stderr, limits.output, self._wake.set)
+        self._results = self._shown = self._dropped = 0
+        self._reason: str | None = None
+        self.exiting = False
+        """The code ended the interpreter (`exit()`): it is on its way out, another cell needs another context."""
+        self._interrupted = False
+        self._loop.add_reader(self._control, self._on_control)
+        child.exited.add_done_callback(self._on_exit)
+
+    @property
+    def alive(self) -> bool:
+        return not self.died.done()
+
+    async def execute(
+        self, code: str, *, envs: Mapping[str, str] | None = None, timeout: float | None = None
+    ) -> AsyncIterator[Event]:
+        """The events of one cell, ending with `done`. Abandoning the iterator leaves the cell running: interrupt it.
+
+        `timeout` (seconds) interrupts the cell; it then ends with an error, or with `died` if it does not stop.
+        """
+        if self._running is not None:
+            await self.interrupt()
+        self._begin()
+        timer = None if timeout is None else self._loop.call_later(timeout, self._time_out, timeout)
+        try:
+            await self._ask({"id": self._running, "op": "execute", "code": code, "envs": dict(envs or {})})
+            async for event in self._stream():
+                yield event
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._output.end()
+            self._events.clear()
+
+    async def interrupt(self, grace: float = 2.0) -> str:
+        """Stop the running cell: SIGINT, and after `grace` seconds SIGKILL. Says which of them it took."""
+        over, self._interrupted = self._over, True
+        if self._running is None or not self.alive:
+            return "interrupted" if self.alive else "killed"
+        self._output.resume()
+        with contextlib.suppress(
+            TimeoutError
+        ):  # before that a signal would hit an interpreter that is not ready for it
+            await asyncio.wait_for(self._started.wait(), grace)
+        await self._signal(signal.SIGINT)
+        await asyncio.wait({over}, timeout=grace)
+        if over.done():
+            return "interrupted" if self.alive else "killed"
+        await self.kill(f"killed: it did not stop within {grace:g} s of being interrupted")
+        return "killed"
+
+    async def kill(self, reason: str) -> None:
+        """SIGKILL to the interpreter and all it started; `reason` is what `died` will say."""
+        self._reason = self._reason or reason
+        await self._signal(signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self.died), 5)
+        self._die(self._reason)
+
+    async def close(self) -> None:
+        """End the interpreter and give back its descriptors. Safe to call twice, and when it has died."""
+        if self.alive:
+            await self.kill("closed")
+        self._output.close()
+        self.child.close()
+
+    def _begin(self) -> None:
+        self._running = next(self._ids)
+        self._over = self._loop.create_future()
+        self._started.clear()
+        self._events.clear()
+        self._output.begin()
+        self._interrupted = False
+        self._results = self._shown = self._dropped = 0
+
+    async def _ask(self, message: dict[str, Any]) -> None:
+        if not self.alive:
+            self._push_death(self.died.result())
+            return
+        with contextlib.suppress(OSError):  # it is dying: the exit is what will be told
+            await self._loop.sock_sendall(self._control, encode(message))
+
+    async def _stream(self) -> AsyncIterator[Event]:
+        while True:
+            while self._events:
+                event = self._events.popleft()
+                yield event
+                if event["type"] == "done":
+                    return
+            for event in self._output.take():
+                yield event
+            if not self._events:
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """Until there is something to tell; small output is gathered for a moment first."""
+        self._wake.clear()
+        if self._events:
+            return
+        pause = self._output.pause()
+        if pause is None:
+            await self._wake.wait()
+        elif pause > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)
+
+    def _time_out(self, seconds: float) -> None:
+        self._timed_out = self._loop.create_task(self.interrupt())
+
+    async def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, SandboxDead):
+            await self.child.signal(number, group=True)
+
+    def _on_control(self) -> None:
+        try:
+            data = self._control.recv(self._read_size)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._on_hang_up()
+            return
+        began, count = self._loop.time(), 0
+        try:
+            for frame, size in self._reader.feed(data):
+                count += 1
+                self._on_frame(frame, size)
+        except FrameError as error:
+            self._stop_reading()
+            self._ending = self._loop.create_task(self.kill(f"killed: {error}"))
+            return
+        self._read_size = _SMALL_READ if count > _MANY else _READ
+        spent = self._loop.time() - began
+        if self.alive and (count > _MANY or spent > _LONG):
+            self._loop.remove_reader(self._control)
+            self._rest = self._loop.call_later(min(3 * spent, _REST), self._read_on)
+
+    def _read_on(self) -> None:
+        self._rest = None
+        self._loop.add_reader(self._control, self._on_control)
+
+    def _on_hang_up(self) -> None:
+        """Its end is closed. Usually it is exiting; otherwise it can never answer again."""
+        self._stop_reading()
+        self._ending = self._loop.create_task(self._expect_exit())
+
+    async def _expect_exit(self) -> None:
+        await asyncio.wait({self.died}, timeout=_CLOSE_GRACE)
+        if self.alive:
+            await self.kill("killed: it closed its control socket")
+
+    def _stop_reading(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        self._loop.remove_reader(self._control)
+
+    def _on_frame(self, frame: dict[str, Any], size: int) -> None:
+        if frame.get("id") != self._running or self._running is None:
+            return
+        kind = frame.get("type")
+        if kind == "started":
+            if self._started.is_set():
+                return  # once in a cell: more are forged
+            self._started.set()
+            self._push({"type": "started", "execution_count": _integer(frame.get("execution_count"))})
+        elif kind == "done":
+            self._finish()
+            if frame.get("exiting") is True:
+                self.exiting = True
+                self._reason = "the code ended the interpreter"
+        elif kind in ("display", "error", "truncated"):
+            self._on_result(kind, frame, size)
+
+    def _on_result(self, kind: str, frame: dict[str, Any], size: int) -> None:
+        self._results += size
+        self._shown += 1
+        if kind == "truncated" or self._results > self._limits.results or self._shown > MAX_RESULTS:
+            self._dropped += 1
+            return
+        self._output.drain()  # what was printed before it comes before it
+        event = _display(frame) if kind == "display" else _error(frame)
+        if event is not None:
+            self._push(event)
+
+    def _finish(self) -> None:
+        self._output.drain()
+        self._events.extend(self._output.take(final=True))
+        self._announce_cuts()
+        self._end_cell()
+
+    def _announce_cuts(self) -> None:
+        for text in self._output.cut(), self._cut_results():
+            if text:
+                self._push({"type": "stderr", "text": text, "timestamp": self._output.now()})
+
+    def _cut_results(self) -> str:
+        if not self._dropped:
+            return ""
+        return f"results truncated after {self._limits.results} bytes: {self._dropped} left out\n"
+
+    def _push(self, event: Event) -> None:
+        self._events.extend(self._output.take(everything=True))
+        self._events.append(event)
+        self._wake.set()
+
+    def _push_death(self, reason: str) -> None:
+        self._push({"type": "died", "reason": reason})
+        self._end_cell()
+
+    def _end_cell(self) -> None:
+        self._started.set()
+        self._push({"type": "done"})
+        self._running = None
+        self._over.set_result(None)
+
+    def _on_exit(self, exited: asyncio.Future[Exit]) -> None:
+        """The process is gone; what it managed to say is read first."""
+        if not self.alive or exited.cancelled():
+            return
+        end = Exit(reason="the sandbox is gone") if exited.exception() else exited.result()
+        self._read_last_frames()
+        self._output.drain()
+        by_interrupt = self._interrupted and end.signal == signal.SIGINT
+        self._die(end.reason or self._reason or (_MORTAL if by_interrupt else _describe(end)))
+
+    def _read_last_frames(self) -> None:
+        """What it had sent when the control socket rested."""
+        for _ in range(_LAST_READS):
+            if self._rest is not None:
+                self._rest.cancel()
+                self._read_on()
+                self._on_control()
+
+    def _die(self, reason: str) -> None:
+        if not self.alive:
+            return
+        self._stop_reading()
+        self.died.set_result(reason)
+        if self._running is not None:
+            self._announce_cuts()
+            self._push_death(reason)
+
+
+def _display(frame: dict[str, Any]) -> Event | None:
+    data = frame.get("data")
+    if not isinstance(data, dict) or not data:
+        return None
+    return {"type": "display", "data": data, "is_main_result": frame.get("is_main_result") is True}
+
+
+def _error(frame: dict[str, Any]) -> Event:
+    return {"type": "error", **{key: str(frame.get(key, "")) for key in ("name", "value", "traceback")}}
+
+
+def _integer(value: object) -> int:
+    return value if isinstance(value, int) and 0 <= value < 1 << 53 else 0
+
+
+def _describe(exit: Exit) -> str:
+    if exit.signal is None:
+        return f"exited with code {exit.code}"
+    with contextlib.suppress(ValueError):
+        return f"killed by {signal.Signals(exit.signal).name}"
+    return f"killed by signal {exit.signal}"

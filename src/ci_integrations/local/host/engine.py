@@ -1,0 +1,151 @@
+"""The engine: starts the strongest level of isolation that passes a full trial run, and makes sandboxes with it.
+
+For `local/server/`. One event loop; what comes out of a `Child` is hostile input, what comes from zygote and agents is
+ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from ci_integrations.local.host import cgroups, interpreters, levels
+from ci_integrations.local.host.sandboxes import LocalSandbox
+from ci_integrations.local.host.sources import Source
+from ci_integrations.local.protocol.contract import EngineError, Level, Limits, PreloadError, SandboxSpec
+
+DEFAULT_PRELOAD: Final = ("numpy", "pandas", "matplotlib.pyplot")
+
+_log = logging.getLogger(__name__)
+
+
+async def start_engine(
+    *,
+    isolation: Level | Literal["auto"] = "auto",
+    preload: Sequence[str] = DEFAULT_PRELOAD,
+    pool: int = 0,
+    python: str | Path | None = None,
+    packages: Sequence[str] = (),
+) -> LocalEngine:
+    """An engine at the named level, or at the strongest that passes its trial run; "none" only by name.
+
+    `preload`: modules that every sandbox has loaded already; those that are not installed, or that start threads, are
+    left out. `pool`:
+    sandboxes kept ready, each about 6 MiB. `python`: an interpreter or the folder of a virtual environment, with
+    IPython; None: the one that runs this. `packages`: folders of packages that come before its own, named
+    `site-packages`. Raises EngineError, naming what failed and what mends it.
+    """
+    known = ("auto", *levels.STRONGEST_FIRST, "none")
+    if isolation not in known:
+        raise EngineError(f"there is no isolation {isolation!r}; there are {', '.join(known)}")
+    if isolation == "none":
+        _log.warning('isolation="none": the code can do everything that you can do on this machine')
+    _raise_descriptors()
+    interpreter = await interpreters.find(python, packages)
+    while True:
+        try:
+            level, source, why_not_stronger = await levels.choose(isolation, preload, interpreter)
+            break
+        except PreloadError as error:
+            if error.module not in preload:
+                raise
+            _log.warning("%s; not preloaded: sandboxes import it themselves, which takes longer", error)
+            preload = [name for name in preload if name != error.module]
+    _log.info("local sandboxes at level %s%s", level, f" ({why_not_stronger})" if why_not_stronger else "")
+    engine = LocalEngine(level, source, why_not_stronger, pool, lambda: levels.start(level, preload, interpreter))
+    engine.refill()
+    return engine
+
+
+def _raise_descriptors() -> None:
+    """As many as this process may have: a sandbox takes about ten.
+
+    And the kernel refuses to pass any on as soon as sandboxes of our user have more on their way than our limit.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class LocalEngine:
+    """See `api.Engine`. A fork server that died is replaced with the next request."""
+
+    def __init__(
+        self,
+        level: Level,
+        source: Source,
+        why_not_stronger: str | None,
+        pool: int,
+        start_again: Callable[[], Awaitable[Source]],
+    ) -> None:
+        self.level = level
+        self.why_not_stronger = why_not_stronger
+        self._source = source
+        self._start_again = start_again
+        self._cgroups = cgroups.find()
+        self._pool_size = pool
+        self._pool: deque[LocalSandbox] = deque()
+        self._refilling: asyncio.Task[None] | None = None
+        self._restarting = asyncio.Lock()
+        self._closed = False
+
+    async def create(self, spec: SandboxSpec) -> LocalSandbox:
+        """A sandbox of its own, without a process but the agent. Raises EngineError."""
+        sandbox = self._from_pool(spec.limits) or await self._new(spec.limits)
+        await sandbox.configure(spec)
+        if self._cgroups is not None:
+            await self._cgroups.hold(sandbox)
+        self.refill()
+        return sandbox
+
+    async def close(self) -> None:
+        """Kill every sandbox and the fork server; returns when nothing of them is left."""
+        self._closed = True
+        if self._refilling is not None:
+            self._refilling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._refilling
+        await self._source.close()
+        if self._cgroups is not None:
+            await self._cgroups.close()
+
+    def _from_pool(self, limits: Limits) -> LocalSandbox | None:
+        if self.level == "bubblewrap" and limits != Limits():
+            return None  # its sizes are fixed at the start
+        while self._pool:
+            sandbox = self._pool.popleft()
+            if not sandbox.dead.done():
+                return sandbox
+        return None
+
+    async def _new(self, limits: Limits) -> LocalSandbox:
+        if self._closed:
+            raise EngineError("the engine is closed")
+        source = await self._living_source()
+        return await source.create(limits)
+
+    async def _living_source(self) -> Source:
+        async with self._restarting:
+            if not self._source.alive:
+                await self._source.close()
+                self._source = await self._start_again()
+            return self._source
+
+    def refill(self) -> None:
+        """Bring the pool to its size, in the background."""
+        idle = self._refilling is None or self._refilling.done()
+        if idle and not self._closed and len(self._pool) < self._pool_size:
+            self._refilling = asyncio.ensure_future(self._fill())
+
+    async def _fill(self) -> None:
+        while len(self._pool) < self._pool_size:
+            try:
+                self._pool.append(await self._new(Limits()))
+            except EngineError as error:
+                _log.warning("the warm pool is not full: %s", error)
+                return

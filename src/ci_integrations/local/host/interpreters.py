@@ -1,0 +1,136 @@
+"""Which Python the sandboxes of an engine have: ours, or one that a template names, with packages laid over it.
+
+For the engine, on the host. Another Python gets this library and nothing else of our environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import ci_integrations
+from ci_integrations.local.jail import rootfs
+from ci_integrations.local.protocol.contract import InterpreterError
+
+OLDEST: Final = (3, 11)
+_PROBE_SECONDS: Final = 30.0
+_THREADS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_PROBE: Final = f"""
+import importlib.util, json, sys
+answer = {{"version": list(sys.version_info[:2]), "ipython": importlib.util.find_spec("IPython") is not None}}
+if sys.version_info >= {OLDEST}:
+    from ci_integrations.local.sandbox.template import interpreter_paths
+    answer["shown"] = interpreter_paths()
+print(json.dumps(answer))
+"""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """One that was looked at and will do."""
+
+    python: str
+    packages: tuple[str, ...]
+    """Folders of packages besides its own, first come first served."""
+    shown: tuple[str, ...]
+    """What its processes must be able to read."""
+
+    def command(self, module: str) -> list[str]:
+        """Without the caller's folders and user site; packages come by `environment`'s PYTHONPATH."""
+        return [self.python, "-s", "-P", "-m", module]
+
+    def environment(self) -> dict[str, str]:
+        """Made from nothing: all of it can be read inside the sandboxes."""
+        return {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": os.pathsep.join(self.packages),
+            "MPLCONFIGDIR": str(cache_folder() / "matplotlib"),
+            **dict.fromkeys(_THREADS, "1"),
+            # pandas imports an installed pyarrow, whose allocator would start a thread; that must not be forked.
+            "JE_ARROW_MALLOC_CONF": "background_thread:false",
+        }
+
+    def broken(self, error: str) -> InterpreterError:
+        """For an error of its own, which no level of isolation would change."""
+        remedy = f"; to mend it: {self.python} -m pip install ipython" if "No module named 'IPython'" in error else ""
+        return InterpreterError(f"{self.python} cannot run sandboxes: {error}{remedy}")
+
+
+def ours(extra: Sequence[str] = ()) -> Interpreter:
+    """The one that runs this, with its packages; those in the `extra` folders come first."""
+    packages = [path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
+    packages += [str(Path(path).resolve().parent) for path in ci_integrations.__path__]
+    shown = (*rootfs.interpreter_paths(), *extra)
+    return Interpreter(sys.executable, tuple(dict.fromkeys([*extra, *packages])), shown)
+
+
+async def find(python: str | Path | None, extra: Sequence[str] = ()) -> Interpreter:
+    """`python`: an interpreter or the folder of a virtual environment. Raises InterpreterError with the remedy."""
+    if python is None:
+        return ours(extra)
+    program = executable(Path(python))
+    packages = (*extra, str(_library()))
+    answer = await asyncio.to_thread(_look_at, Interpreter(str(program), packages, ()))
+    version = ".".join(map(str, answer["version"]))
+    if "shown" not in answer:
+        raise InterpreterError(f"{program} is Python {version}; sandboxes need {'.'.join(map(str, OLDEST))} or newer")
+    if not answer["ipython"]:
+        raise InterpreterError(f"{program} has no IPython, which runs the cells: {program} -m pip install ipython")
+    return Interpreter(str(program), packages, (*answer["shown"], *extra))
+
+
+def executable(python: Path) -> Path:
+    """The interpreter at that path, or of the virtual environment there. Raises InterpreterError."""
+    program = python / "bin" / "python" if python.is_dir() else python
+    if not os.access(program, os.X_OK):
+        raise InterpreterError(f"there is no Python interpreter at {python} (a program, or a virtual environment)")
+    return program.absolute()
+
+
+def _look_at(candidate: Interpreter) -> dict[str, list[str]]:
+    try:
+        done = subprocess.run(
+            [candidate.python, "-c", _PROBE],
+            env=candidate.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd="/",
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise candidate.broken(str(error)) from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip() or f"it ended with {done.returncode}"
+        raise candidate.broken(said.splitlines()[-1])
+    try:
+        answer: dict[str, list[str]] = json.loads(done.stdout)
+    except ValueError:
+        raise candidate.broken("it does not answer as a Python does") from None
+    return answer
+
+
+def _library() -> Path:
+    """A folder with this library alone: what lies beside it was made for our interpreter."""
+    real = Path(next(iter(ci_integrations.__path__))).resolve()
+    name = hashlib.sha256(str(real).encode()).hexdigest()[:16]
+    folder = cache_folder() / "library" / name / "site-packages"  # by this name it is shown inside
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (folder / real.name).symlink_to(real)
+    return folder
+
+
+def cache_folder() -> Path:
+    """Ours below the user's cache directory: fonts of matplotlib, packages of templates."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "ci-integrations"

@@ -1,0 +1,116 @@
+"""Which language runs by what inside a sandbox. `context` and the doctor ask here; nothing is started."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ci_integrations.local.protocol.contract import EngineError, Entry, Limits, MiB
+
+_ALIASES = {"js": "javascript", "ts": "typescript", "": "python", "python3": "python", "sh": "bash"}
+_PACKAGE = "ci_integrations.local.guest"
+_INSTALL = {
+    "javascript": 'pip install "ci-integrations[deno]", or an ijavascript kernelspec: npm install -g ijavascript',
+    "typescript": 'pip install "ci-integrations[deno]"',
+    "r": "IRkernel in R: install.packages('IRkernel'); IRkernel::installspec(user = FALSE)",
+    "java": "the IJava or rapaio-jupyter kernel of the JDK that is installed",
+}
+_DENO_ENV = {"NO_COLOR": "1", "DENO_NO_UPDATE_CHECK": "1", "DENO_NO_PROMPT": "1"}
+
+
+class LanguageError(EngineError):
+    """Nothing installed here runs this language; the message names what to install."""
+
+
+@dataclass(frozen=True)
+class JupyterKernel:
+    """How a language's Jupyter kernel is run inside a sandbox."""
+
+    name: str
+    language: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    interrupt: str = "signal"
+    dialect: str = ""
+
+
+def normalise(language: str | None) -> str:
+    """The language's one name: lower case, without spaces, aliases resolved."""
+    name = (language or "").strip().lower()
+    return _ALIASES.get(name, name)
+
+
+def entry(language: str, *, cwd: str, envs: dict[str, str], limits: Limits) -> Entry:
+    """What to spawn for a context in `language`. Raises LanguageError."""
+    config: dict[str, object] = {"envs": envs, "cwd": cwd, "results": limits.results}
+    if language == "python":
+        return Entry(f"{_PACKAGE}.python.kernel:main", config)
+    if language == "bash":
+        return Entry(f"{_PACKAGE}.bash:main", config)
+    kernel = find(language)
+    heap = (
+        {"DENO_V8_FLAGS": f"--max-old-space-size={limits.memory // MiB * 3 // 4}"} if kernel.dialect == "deno" else {}
+    )
+    config |= {"argv": list(kernel.argv), "env": {**kernel.env, **heap}, "interrupt": kernel.interrupt}
+    return Entry(f"{_PACKAGE}.jupyter:main", config | {"language": kernel.dialect})
+
+
+def reserves_address_space(language: str) -> bool:
+    """Whether it may be V8 or the JVM, which reserve far more address space than they ever use."""
+    return language not in ("python", "bash")
+
+
+def find(language: str) -> JupyterKernel:
+    """The kernel that runs `language`: an installed kernelspec, else Deno's own. Raises LanguageError."""
+    for kernel in installed():
+        if language in (kernel.language, kernel.name):
+            return kernel
+    program = deno()
+    if language in ("javascript", "typescript") and program is not None:
+        argv = (str(program), "jupyter", "--quiet", "--kernel", "--conn", "{connection_file}")
+        return JupyterKernel("deno", language, argv, _DENO_ENV, "signal", "deno")
+    install = _INSTALL.get(language, f"a Jupyter kernel for it (its kernelspec below one of {', '.join(folders())})")
+    raise LanguageError(f"No kernel for {language!r} is installed. Install {install}.")
+
+
+def deno() -> Path | None:
+    """The program of the `deno` wheel, where that is installed."""
+    program = Path(sys.executable).with_name("deno")
+    return program if program.exists() else None
+
+
+def installed() -> list[JupyterKernel]:
+    """Every kernelspec of another language that sandboxes can see."""
+    found = [_read(file) for folder in folders() for file in sorted(Path(folder).glob("*/kernel.json"))]
+    return [kernel for kernel in found if kernel is not None and kernel.language not in ("python", "bash", "")]
+
+
+def folders() -> list[str]:
+    """Where kernelspecs are looked for: only places that a sandbox sees too."""
+    extra = [path for path in os.environ.get("JUPYTER_PATH", "").split(os.pathsep) if path]
+    roots = [*extra, f"{sys.prefix}/share/jupyter", "/usr/local/share/jupyter", "/usr/share/jupyter"]
+    return [f"{root}/kernels" for root in roots]
+
+
+def _read(file: Path) -> JupyterKernel | None:
+    """A kernelspec; None for one that is broken, as Jupyter itself does."""
+    try:
+        spec: Any = json.loads(file.read_text("utf-8"))
+        argv = tuple(str(part).replace("{resource_dir}", str(file.parent)) for part in spec["argv"])
+        env = {str(name): str(value) for name, value in (spec.get("env") or {}).items()}
+        language = normalise(str(spec.get("language", "")))
+        interrupt = str(spec.get("interrupt_mode", "signal"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return JupyterKernel(file.parent.name, language, argv, env, interrupt, _dialect_of(language, argv))
+
+
+def _dialect_of(language: str, argv: tuple[str, ...]) -> str:
+    if argv and Path(argv[0]).name == "deno":
+        return "deno"
+    return {"javascript": "node", "r": "r"}.get(language, "")

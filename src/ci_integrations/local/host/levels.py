@@ -1,0 +1,179 @@
+"""The levels of isolation, which of them works here, and what would mend one that does not. For the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ci_integrations.local.host.bubblewrap import Bubblewrap
+from ci_integrations.local.host.interpreters import Interpreter
+from ci_integrations.local.host.sandboxes import LocalSandbox
+from ci_integrations.local.host.sources import Source, Zygote
+from ci_integrations.local.protocol.contract import (
+    Child,
+    EngineError,
+    Entry,
+    InterpreterError,
+    Level,
+    Limits,
+    SandboxDead,
+    SandboxSpec,
+)
+
+STRONGEST_FIRST: Final[tuple[Level, ...]] = ("namespaces", "bubblewrap", "landlock")
+TRIAL: Final = "ci_integrations.local.guest.trial:main"
+
+_TRIAL_SECONDS: Final = 30.0
+_ATTEMPT: Final = """
+import socket
+reached = []
+try:
+    open(config["file"]).read()
+    reached.append("a file of the host")
+except OSError:
+    pass
+try:
+    socket.create_connection(("127.0.0.1", config["port"]), 1).close()
+    reached.append("a service on the host's loopback")
+except OSError:
+    pass
+result = [1 + 1, reached]
+"""
+
+
+async def choose(
+    isolation: Level | Literal["auto"], preload: Sequence[str], interpreter: Interpreter
+) -> tuple[Level, Source, str | None]:
+    """The level, its running source, and why no stronger one. Raises EngineError when none passes."""
+    wanted = STRONGEST_FIRST if isolation == "auto" else (isolation,)
+    failures: dict[Level, str] = {}
+    for level in wanted:
+        try:
+            source = await _tried(level, preload, interpreter)
+        except InterpreterError:
+            raise  # not a matter of isolation: no other level and no security option would help
+        except EngineError as error:
+            failures[level] = str(error)
+            continue
+        return level, source, "; ".join(f"{name}: {why}" for name, why in failures.items()) or None
+    raise EngineError(_refusal(failures))
+
+
+async def start(level: Level, preload: Sequence[str], interpreter: Interpreter) -> Source:
+    """A source of sandboxes at this level, untried. Raises EngineError."""
+    if level == "bubblewrap":
+        return Bubblewrap.find(interpreter)
+    return await Zygote.start(level, preload, interpreter)
+
+
+async def _tried(level: Level, preload: Sequence[str], interpreter: Interpreter) -> Source:
+    source = await start(level, preload, interpreter)
+    try:
+        await asyncio.wait_for(_try(source, level), _TRIAL_SECONDS)
+    except SandboxDead as death:
+        await source.close()
+        raise EngineError(f"the trial sandbox ended: {death}") from None
+    except TimeoutError:
+        await source.close()
+        raise EngineError(f"the trial sandbox did not answer within {_TRIAL_SECONDS:.0f} s") from None
+    except BaseException:
+        await source.close()
+        raise
+    return source
+
+
+async def _try(source: Source, level: Level) -> None:
+    """Create a sandbox, compute 1+1 in it, and try to reach what must be out of reach."""
+    with tempfile.NamedTemporaryFile(prefix="ci-trial-") as canary, socket.create_server(("127.0.0.1", 0)) as service:
+        os.fchmod(canary.fileno(), 0o644)
+        canary.write(secrets.token_hex().encode())
+        canary.flush()
+        sandbox = await source.create(Limits())
+        try:
+            config = {"code": _ATTEMPT, "file": canary.name, "port": service.getsockname()[1]}
+            answer, reached = await _run(sandbox, config)
+        finally:
+            await sandbox.kill()
+    if answer != 2:
+        raise EngineError(f"1+1 gave {answer!r}")
+    if reached and level != "none":
+        raise EngineError(f"the trial sandbox reached {' and '.join(reached)}")
+
+
+async def _run(sandbox: LocalSandbox, config: dict[str, object]) -> tuple[int, list[str]]:
+    await sandbox.configure(SandboxSpec(sandbox_id="trial"))
+    child = await sandbox.spawn(Entry(TRIAL, config))
+    try:
+        answer = await _line(child)
+    finally:
+        child.close()
+    if "result" not in answer:
+        raise EngineError(f"the trial code failed: {answer.get('error')}")
+    computed, reached = answer["result"]
+    return computed, reached
+
+
+async def _line(child: Child) -> dict[str, Any]:
+    data = b""
+    loop = asyncio.get_running_loop()
+    while not data.endswith(b"\n"):
+        if child.control is None:
+            raise EngineError("the trial has no control socket")
+        more = await loop.sock_recv(child.control, 65536)
+        if not more:
+            raise EngineError(f"the trial process ended: {_last_words(child)}")
+        data += more
+    answer: dict[str, Any] = json.loads(data)
+    return answer
+
+
+def _last_words(child: Child) -> str:
+    try:
+        said = (
+            os.read(child.stderr if child.stderr is not None else child.stdout, 65536).decode(errors="replace").strip()
+        )
+    except BlockingIOError:
+        said = ""
+    return said.splitlines()[-1] if said else "it said nothing"
+
+
+def _refusal(failures: dict[Level, str]) -> str:
+    tried = "\n".join(f"  {level}: {why}" for level, why in failures.items())
+    advice = f"To mend it: {remedy()}\nOr set E2B_API_KEY to run code in the cloud."
+    return f"Local sandboxes cannot be isolated on this machine:\n{tried}\n{advice}"
+
+
+def remedy() -> str:
+    """The one command that is most likely to make a level work here."""
+    if _sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
+        if shutil.which("bwrap") is None:
+            return "sudo apt install bubblewrap"
+        profile = "/usr/share/apparmor/extra-profiles/bwrap-userns-restrict"
+        return f"sudo cp {profile} /etc/apparmor.d/ && sudo apparmor_parser -r /etc/apparmor.d/{Path(profile).name}"
+    if _sysctl("kernel/unprivileged_userns_clone") == "0":
+        return "sudo sysctl -w kernel.unprivileged_userns_clone=1"
+    if _sysctl("user/max_user_namespaces") == "0":
+        return "sudo sysctl -w user.max_user_namespaces=15000"
+    if in_container():
+        options = " ".join(f"--security-opt {name}=unconfined" for name in ("seccomp", "apparmor", "systempaths"))
+        return f"docker run {options} ..."
+    return "sudo apt install bubblewrap"
+
+
+def in_container() -> bool:
+    return any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))
+
+
+def _sysctl(name: str) -> str | None:
+    try:
+        return Path("/proc/sys", name).read_text().strip()
+    except OSError:
+        return None

@@ -1,0 +1,200 @@
+"""The way out of a sandbox, when it was asked for: an allow-listing CONNECT proxy on the host.
+
+A sandbox has a network namespace of its own with nothing but loopback. `open_network` has a listening socket made
+*inside* that namespace and passed out; the host accepts on it and connects on the code's behalf. So there is no route
+to the host: every connection is a name that this module resolves and an address that it judges. Loopback, link-local,
+private, shared and reserved ranges and cloud metadata stay closed, also when a public name resolves to them. Only TCP;
+names are resolved here, so no DNS is needed inside. Used by `local/server` only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from urllib.parse import urlsplit
+
+from ci_integrations.local.host.addresses import Refused, Rules
+from ci_integrations.local.protocol.contract import PORT, Entry, Sandbox
+
+MAX_CONNECTIONS = 64
+MAX_HEAD = 16 * 1024
+HEAD_SECONDS = 20.0
+CONNECT_SECONDS = 20.0
+IDLE_SECONDS = 300.0
+CHUNK = 64 * 1024
+_LOOKUPS = 4
+"""Names resolved at one time, in threads of the sandbox's own: slow name servers hold up nobody else."""
+
+log = logging.getLogger(__name__)
+
+
+def proxy_envs() -> dict[str, str]:
+    """What every process of a sandbox with a network needs in its environment."""
+    url = f"http://127.0.0.1:{PORT}"
+    both = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), url)
+    return both | {"PIP_PROXY": url} | dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1,::1")
+
+
+class Network:
+    """The proxy of one sandbox. `close()` cuts every connection."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._resolvers = ThreadPoolExecutor(_LOOKUPS, "resolver")
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def start(self, sandbox: Sandbox) -> None:
+        listener = await _listener(sandbox)
+        self._server = await asyncio.start_server(self._serve, sock=listener, limit=MAX_HEAD)
+
+    def update(self, rules: Rules) -> None:
+        """From now on; connections that the new rules would refuse are cut with all others."""
+        self._rules = rules
+        self._cut()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._cut()
+        self._resolvers.shutdown(wait=False, cancel_futures=True)
+
+    def _cut(self) -> None:
+        for writer in tuple(self._open):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._open) >= MAX_CONNECTIONS:
+            writer.transport.abort()
+            return
+        self._open.add(writer)
+        try:
+            await self._handle(reader, writer)
+        except Refused as refusal:
+            _answer(writer, refusal.status, str(refusal))
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, ValueError):
+            _answer(writer, "400 Bad Request", "not a proxy request that could be served")
+        finally:
+            self._open.discard(writer)
+            await _finish(writer)
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_SECONDS)
+        method, target, version = _request_line(head)
+        if method == "CONNECT":
+            upstream = await self._connect(*_authority(target, None))
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        else:
+            parts = urlsplit(target)
+            if parts.scheme != "http":
+                raise Refused("400 Bad Request", "only CONNECT and http:// requests are served")
+            upstream = await self._connect(*_authority(parts.netloc.rpartition("@")[2], 80))
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            upstream[1].write(_origin_form(head, f"{method} {path} {version}"))
+        await _both_ways((reader, writer), upstream)
+
+    async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to an address that was resolved once and judged: what is checked is what is used."""
+        self._rules.check_name(host, port)
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        lookup = asyncio.get_running_loop().run_in_executor(self._resolvers, look_up)
+        try:
+            found = await asyncio.wait_for(lookup, CONNECT_SECONDS)
+        except (OSError, UnicodeError, TimeoutError) as error:
+            raise Refused("502 Bad Gateway", f"{host} could not be resolved") from error
+        failure: Exception | None = None
+        for address in dict.fromkeys(str(info[4][0]) for info in found):
+            self._rules.check_address(host, port, address)
+            try:
+                return await asyncio.wait_for(asyncio.open_connection(address, port), CONNECT_SECONDS)
+            except (OSError, TimeoutError) as error:
+                failure = error
+        raise Refused("502 Bad Gateway", f"{host}:{port} could not be reached") from failure
+
+
+async def open_network(sandbox: Sandbox, rules: Rules) -> Network:
+    """Give `sandbox` a way out under `rules`. The caller sets `proxy_envs()` and closes the result."""
+    network = Network(rules)
+    await network.start(sandbox)
+    return network
+
+
+async def _listener(sandbox: Sandbox) -> socket.socket:
+    child = await sandbox.spawn(Entry(f"{__name__}:listen", {"guarded": True}))
+    try:
+        if child.control is None:
+            raise OSError("the sandbox gave no control socket")
+        fd = await asyncio.wait_for(_received_fd(child.control), CONNECT_SECONDS)
+    finally:
+        child.close()
+    listener = socket.socket(fileno=fd)
+    listener.settimeout(0)
+    return listener
+
+
+async def _received_fd(control: socket.socket) -> int:
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(control.fileno(), ready.set)
+    try:
+        await ready.wait()
+        _, fds, _, _ = socket.recv_fds(control, 1, 1, socket.MSG_CMSG_CLOEXEC)
+    finally:
+        loop.remove_reader(control.fileno())
+    if not fds:
+        raise OSError("the sandbox passed no listening socket")
+    return fds[0]
+
+
+def _request_line(head: bytes) -> tuple[str, str, str]:
+    method, target, version = head.split(b"\r\n", 1)[0].decode("ascii").split(" ")
+    return method, target, version
+
+
+def _authority(authority: str, default_port: int | None) -> tuple[str, int]:
+    parts = urlsplit(f"//{authority}")
+    port = parts.port or default_port
+    if not parts.hostname or port is None:
+        raise Refused("400 Bad Request", "a host and a port are needed")
+    return parts.hostname, port
+
+
+def _origin_form(head: bytes, request_line: str) -> bytes:
+    """The request as the origin server expects it; one request for each connection."""
+    lines = head.split(b"\r\n")[1:]
+    kept = [line for line in lines if not line.lower().startswith((b"proxy-", b"connection:"))]
+    return b"\r\n".join([request_line.encode(), b"Connection: close", *kept])
+
+
+_Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def _both_ways(left: _Stream, right: _Stream) -> None:
+    try:
+        await asyncio.gather(_pump(left[0], right[1]), _pump(right[0], left[1]))
+    finally:
+        await _finish(right[1])
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await asyncio.wait_for(reader.read(CHUNK), IDLE_SECONDS):
+        writer.write(data)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
+
+
+def _answer(writer: asyncio.StreamWriter, status: str, message: str) -> None:
+    body = f"{message}\n".encode(errors="replace")
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    with contextlib.suppress(RuntimeError, OSError):
+        writer.write(head.encode() + body)
+
+
+async def _finish(writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError, RuntimeError):
+        writer.close()
+        await writer.wait_closed()

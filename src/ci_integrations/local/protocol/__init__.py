@@ -1,0 +1,1 @@
+"""What both ends of a sandbox's sockets agree on. Imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""The control plane: sandboxes are created, listed, paused and killed, as at E2B's API."""

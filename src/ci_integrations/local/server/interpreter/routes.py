@@ -1,0 +1,182 @@
+"""Port 49999: `/execute` and `/contexts`, in the shapes of the recorded reference.
+
+A failed open of `/execute` is a status; whatever happens later is a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, cast
+
+from ci_integrations.local.protocol.contract import HOME, SandboxDead
+from ci_integrations.local.server.http import Exchange, HttpError, check_variables
+from ci_integrations.local.server.interpreter import lines
+from ci_integrations.local.server.state.contexts import Slot, normalise_language
+
+if TYPE_CHECKING:
+    from ci_integrations.local.server.state.records import Record
+
+LOG = logging.getLogger(__name__)
+KEEPALIVE_SECONDS = 5.0
+QUEUED_LINES = 16
+
+
+async def serve(record: Record, exchange: Exchange) -> None:
+    """Answers one request to the code-interpreter port."""
+    parts = [part for part in exchange.path.split("/") if part]
+    match exchange.method, parts:
+        case "POST", ["execute"]:
+            await _execute(record, exchange)
+        case "GET", ["health"]:
+            await exchange.reply_json(200, "OK")
+        case "GET", ["contexts"]:
+            await exchange.reply_json(200, [slot.as_json() for slot in record.contexts.all()])
+        case "POST", ["contexts"]:
+            await _create_context(record, exchange)
+        case "DELETE", ["contexts", context_id]:
+            await record.contexts.remove(context_id)
+            await exchange.reply_json(200, None)
+        case "POST", ["contexts", context_id, "restart"]:
+            await record.contexts.find(context_id).restart()
+            await exchange.reply_json(200, None)
+        case _, ["execute"] | ["health"] | ["contexts"] | ["contexts", _] | ["contexts", _, "restart"]:
+            await exchange.reply_json(405, {"detail": "Method Not Allowed"})
+        case _:
+            await exchange.reply_json(404, {"detail": "Not Found"})
+
+
+async def _create_context(record: Record, exchange: Exchange) -> None:
+    body = await _checked_body(exchange, {"language": (str, type(None)), "cwd": (str, type(None))})
+    if body is None:
+        return
+    slot = await record.contexts.create(normalise_language(body.get("language")), body.get("cwd") or HOME)
+    await exchange.reply_json(200, slot.as_json())
+
+
+async def _checked_body(exchange: Exchange, fields: dict[str, tuple[type, ...]]) -> dict[str, Any] | None:
+    """The body as an object whose known fields have the right types; None once a 422 was sent."""
+    body, problem = lines.parse_body(await exchange.body(), fields)
+    if problem is not None:
+        await exchange.reply_json(422, {"detail": [problem]})
+        return None
+    return cast("dict[str, Any]", body)
+
+
+async def _execute(record: Record, exchange: Exchange) -> None:
+    body = await _checked_body(
+        exchange,
+        {
+            "code": (str,),
+            "context_id": (str, type(None)),
+            "language": (str, type(None)),
+            "env_vars": (dict, type(None)),
+        },
+    )
+    if body is None:
+        return
+    envs = body.get("env_vars") or {}
+    check_variables(envs, plain=True)
+    slot = _choose(record, body.get("context_id"), body.get("language"))
+    await slot.kernel()
+    run = Run(slot, body["code"], {**record.late_envs, **envs})
+    watching = asyncio.create_task(_abandon_when_gone(exchange, run))
+    try:
+        await exchange.start(200)
+        await _send_lines(exchange, run)
+        await exchange.finish()
+    finally:
+        watching.cancel()
+        run.abandon(record)
+
+
+def _choose(record: Record, context_id: str | None, language: str | None) -> Slot:
+    if context_id and language:
+        raise HttpError(400, "Only one of context_id or language can be provided", plain=True)
+    if context_id:
+        return record.contexts.find(context_id)
+    return record.contexts.default(normalise_language(language))
+
+
+async def _abandon_when_gone(exchange: Exchange, run: Run) -> None:
+    await exchange.gone()
+    run.client_gone()
+
+
+async def _send_lines(exchange: Exchange, run: Run) -> None:
+    while True:
+        try:
+            async with asyncio.timeout(KEEPALIVE_SECONDS):
+                line = await run.lines.get()
+        except TimeoutError:
+            line = lines.KEEPALIVE
+        if line is None:
+            return
+        await exchange.write(line)
+
+
+class Run:
+    """A cell under way. It ends by itself; whoever asked may leave earlier, then it is interrupted."""
+
+    def __init__(self, slot: Slot, code: str, envs: dict[str, str]) -> None:
+        self.lines: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED_LINES)
+        self._slot = slot
+        self._code = code
+        self._envs = envs
+        self._listening = True
+        self._begun = False
+        self._task = asyncio.create_task(self._drive())
+
+    def client_gone(self) -> None:
+        """Nobody reads any more: what still comes is dropped, a waiting reader is let go."""
+        self._listening = False
+        while not self.lines.empty():
+            self.lines.get_nowait()
+        self.lines.put_nowait(None)
+
+    def abandon(self, record: Record) -> None:
+        """Called when the request is over, for whatever reason; interrupts the cell if it still runs."""
+        if self._task.done():
+            return
+        self.client_gone()
+        if not self._begun:
+            self._task.cancel()
+            return
+        record.background(self._interrupt(record))
+
+    async def _interrupt(self, record: Record) -> None:
+        await record.running.wait()
+        if not self._task.done():
+            await self._slot.interrupt()
+
+    async def _drive(self) -> None:
+        async with self._slot.turn:
+            self._begun = True
+            async for line in self._cell_or_error():
+                if self._listening:
+                    await self.lines.put(line)
+        if self._listening:
+            await self.lines.put(None)
+
+    async def _cell_or_error(self) -> AsyncIterator[bytes]:
+        try:
+            async for line in self._cell():
+                yield line
+        except HttpError as error:
+            yield lines.error_line("ContextError", error.message)
+            yield lines.END
+        except SandboxDead:
+            pass  # the connection is being closed; the client asks for the sandbox's health and learns it
+        except Exception:
+            LOG.exception("a cell failed in the server")
+            yield lines.error_line("ServerError", "the local server failed while it ran this cell; its log says why")
+            yield lines.END
+
+    async def _cell(self) -> AsyncIterator[bytes]:
+        kernel = await self._slot.kernel()
+        async for event in kernel.execute(self._code, envs=self._envs or None):
+            if event["type"] == "died":
+                yield lines.died_line(str(event.get("reason") or ""), removed=self._slot.removed)
+            else:
+                yield lines.line_of(event)

@@ -1,0 +1,1 @@
+"""Requests and WebSockets to the ports that programs inside a sandbox open."""

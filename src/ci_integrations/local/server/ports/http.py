@@ -1,0 +1,85 @@
+"""Ports that programs opened inside a sandbox, reachable from outside: HTTP requests are passed on as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import h11
+
+from ci_integrations.local.host.files import FileError
+from ci_integrations.local.server.http import Exchange, HttpError
+
+if TYPE_CHECKING:
+    from ci_integrations.local.server.state.records import Record
+
+READ = 64 * 1024
+HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "upgrade"}
+OURS = {"e2b-sandbox-id", "e2b-sandbox-port", "e2b-traffic-access-token", "x-api-key", "x-access-token"}
+"""Never shown to what runs in a sandbox."""
+
+
+async def forward(record: Record, exchange: Exchange, port: int) -> bool:
+    """Passes the request to the port; False when nothing listens there."""
+    try:
+        connection = await record.files.connect(port)
+    except FileError:
+        return False
+    with connection:
+        await _Relay(connection, exchange).run()
+    return True
+
+
+class _Relay:
+    def __init__(self, connection: socket.socket, exchange: Exchange) -> None:
+        self._socket = connection
+        self._exchange = exchange
+        self._loop = asyncio.get_running_loop()
+        self._http = h11.Connection(h11.CLIENT)
+
+    async def run(self) -> None:
+        sending = asyncio.create_task(self._send_request())
+        try:
+            await self._pass_answer()
+        except (OSError, h11.RemoteProtocolError) as error:
+            raise HttpError(502, f"the program on this port broke off: {error}") from None
+        finally:
+            sending.cancel()
+            await asyncio.wait((sending,))
+
+    async def _send_request(self) -> None:
+        scope = self._exchange.scope
+        target = scope.get("raw_path") or scope["path"].encode()
+        if scope["query_string"]:
+            target += b"?" + scope["query_string"]
+        headers = [(k, v) for k, v in scope["headers"] if k.decode("latin-1") not in HOP_BY_HOP | OURS]
+        headers.append((b"connection", b"close"))
+        await self._say(h11.Request(method=scope["method"], target=target, headers=headers))
+        async for chunk in self._exchange.chunks():
+            await self._say(h11.Data(data=chunk))
+        await self._say(h11.EndOfMessage())
+
+    async def _say(self, event: h11.Event) -> None:
+        data = self._http.send(event)
+        if data:
+            await self._loop.sock_sendall(self._socket, data)
+
+    async def _pass_answer(self) -> None:
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                self._http.receive_data(await self._loop.sock_recv(self._socket, READ))
+            elif isinstance(event, h11.Response):
+                await self._start(event)
+            elif isinstance(event, h11.Data):
+                await self._exchange.write(bytes(event.data))
+            elif isinstance(event, h11.EndOfMessage):
+                await self._exchange.finish()
+                return
+            elif isinstance(event, h11.ConnectionClosed):
+                raise h11.RemoteProtocolError("closed without an answer")
+
+    async def _start(self, response: h11.Response) -> None:
+        headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in response.headers]
+        await self._exchange.start(response.status_code, [(k, v) for k, v in headers if k not in HOP_BY_HOP])

@@ -1,0 +1,1 @@
+"""What the server knows: sandboxes, contexts, processes, watchers, templates."""

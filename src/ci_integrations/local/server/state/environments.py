@@ -1,0 +1,93 @@
+"""The packages of templates: installed once by uv or pip on the host, kept below the user's cache directory, read-only.
+
+For `templates.py`. One folder for each interpreter and list of packages; it is laid over that interpreter's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import secrets
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ci_integrations.local.host import interpreters
+from ci_integrations.local.protocol.contract import EngineError
+from ci_integrations.local.protocol.packages import host_index, own_pip
+
+INSTALL_SECONDS = 900.0
+KEPT = 2000
+"""Characters of an installer's complaint that the error shows."""
+
+
+async def installed(packages: Sequence[str], python: Path | None, directory: Path) -> Path:
+    """The folder with these packages, filled if it is not there. `directory`: what relative paths start from.
+
+    The same list is not looked up again: pin versions, or remove the folder. Raises EngineError.
+    """
+    program = interpreters.executable(python) if python else Path(sys.executable)
+    folder = interpreters.cache_folder() / "packages" / _key(program, packages) / "site-packages"
+    if not folder.is_dir():
+        await _fill(folder, program, packages, directory)
+    return folder
+
+
+def _key(program: Path, packages: Sequence[str]) -> str:
+    content = [str(program), str(program.resolve()), platform.machine(), sorted(packages)]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
+
+
+async def _fill(folder: Path, program: Path, packages: Sequence[str], directory: Path) -> None:
+    """Beside its place first, so that nobody meets half of it."""
+    making = folder.parent.with_name(f"{folder.parent.name}.{secrets.token_hex(4)}")
+    making.mkdir(parents=True)
+    try:
+        await _install(making / folder.name, program, packages, directory)
+        with contextlib.suppress(OSError):  # another server was faster, with the same content
+            making.rename(folder.parent)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, making, ignore_errors=True)
+
+
+async def _install(target: Path, program: Path, packages: Sequence[str], directory: Path) -> None:
+    call = [*_installer(program), "--target", str(target), "--", *packages]
+    index = host_index()
+    environment = ({"UV_DEFAULT_INDEX": index} if index else {}) | os.environ
+    process = await asyncio.create_subprocess_exec(
+        *call,
+        env=environment,
+        cwd=directory,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(INSTALL_SECONDS):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        raise EngineError(f"{', '.join(packages)}: not installed within {INSTALL_SECONDS:g} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        complaint = said.decode(errors="replace").strip()[-KEPT:]
+        raise EngineError(
+            f"{', '.join(packages)} could not be installed (this machine's package index is needed, once): {complaint}"
+        )
+
+
+def _installer(program: Path) -> list[str]:
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    if uv is not None:
+        return [uv, "pip", "install", "--quiet", "--link-mode", "copy", "--python", str(program)]
+    pip = own_pip()
+    if not pip:
+        raise EngineError("packages in a template need pip or uv, and neither is there: pip install uv")
+    return [*pip, "--python", str(program), "install", "--quiet", "--disable-pip-version-check"]

@@ -1,0 +1,283 @@
+"""All sandboxes of the server: made, found, paused, resumed, ended. The only room that talks to the engine.
+
+Time comes from an injected clock; `expire()` does what is due and is called by the server's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+
+from ci_integrations.local.host.files import FileWorker
+from ci_integrations.local.host.network import open_network, proxy_envs
+from ci_integrations.local.protocol import packages
+from ci_integrations.local.protocol.contract import Engine, Exit, Limits, Sandbox, SandboxDead, SandboxSpec, Usage
+from ci_integrations.local.server.http import HttpError
+from ci_integrations.local.server.state.contexts import ContextTable, OpenKernel, open_real_kernel
+from ci_integrations.local.server.state.processes import ProcessTable
+from ci_integrations.local.server.state.records import Clock, Record, Wishes, new_sandbox_id, new_token
+from ci_integrations.local.server.state.templates import Templates
+from ci_integrations.local.server.state.watchers import WatcherTable
+
+LOG = logging.getLogger(__name__)
+MAX_SANDBOXES = 1000
+MAX_SAMPLES = 720
+WARM_TEMPLATE = "code-interpreter-v1"
+
+
+def unknown(sandbox_id: str) -> HttpError:
+    return HttpError(404, f"Sandbox \"{sandbox_id}\" doesn't exist or you don't have access to it")
+
+
+class SandboxTable:
+    """Records by id. `limits` are those of every sandbox made here."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        templates: Templates | None = None,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        open_kernel: OpenKernel = open_real_kernel,
+        on_event: Callable[[str, str], None] = lambda *_: None,
+    ) -> None:
+        self.engine = engine
+        self.templates = templates or Templates(engine)
+        self.clock = clock or Clock()
+        self._limits = limits or Limits()
+        self._open_kernel = open_kernel
+        self._on_event = on_event
+        self._records: dict[str, Record] = {}
+        self._making = 0
+        self._ending: set[asyncio.Task[None]] = set()
+
+    # -- finding
+
+    def all(self) -> list[Record]:
+        return list(self._records.values())
+
+    def find(self, sandbox_id: str) -> Record | None:
+        return self._records.get(sandbox_id)
+
+    def get(self, sandbox_id: str) -> Record:
+        """HttpError 404 for an id that is not, or no more, known."""
+        record = self.find(sandbox_id)
+        if record is None:
+            raise unknown(sandbox_id)
+        return record
+
+    # -- the life of a sandbox
+
+    async def create(self, wishes: Wishes) -> Record:
+        """Raises EngineError, and HttpError 429 when there are too many."""
+        if len(self._records) + self._making >= MAX_SANDBOXES:
+            error = HttpError(429, f"{MAX_SANDBOXES} sandboxes are alive on this server; kill some")
+            error.headers.append(("should-retry", "false"))
+            raise error
+        self._making += 1
+        try:
+            record = await self._make(wishes)
+        finally:
+            self._making -= 1
+        self._records[record.sandbox_id] = record
+        record.sandbox.dead.add_done_callback(lambda ended: self._died(record, ended))
+        if wishes.template_id == WARM_TEMPLATE:
+            record.contexts.warm()
+        self._on_event("created", record.sandbox_id)
+        return record
+
+    async def _make(self, wishes: Wishes) -> Record:
+        sandbox_id = new_sandbox_id()
+        kit = await self.templates.kit(wishes.template_id)
+        spec = self._spec(sandbox_id, wishes, kit.packages)
+        sandbox = await kit.engine.create(spec)
+        try:
+            return await self._furnish(sandbox, spec, wishes)
+        except BaseException:
+            await _kill(sandbox)
+            raise
+
+    async def _furnish(self, sandbox: Sandbox, spec: SandboxSpec, wishes: Wishes) -> Record:
+        files = FileWorker(sandbox)
+        record = Record(
+            sandbox_id=spec.sandbox_id,
+            wishes=wishes,
+            limits=spec.limits,
+            sandbox=sandbox,
+            files=files,
+            contexts=ContextTable(sandbox, self._open_kernel),
+            processes=ProcessTable(sandbox),
+            watchers=WatcherTable(files),
+            started_at=self.clock.now(),
+            ends=self.clock.monotonic() + wishes.timeout,
+            traffic_token=new_token("ta_") if wishes.private_traffic else None,
+            network=await open_network(sandbox, wishes.rules()) if wishes.opened else None,
+        )
+        record.running.set()
+        try:
+            await self.templates.prepare(wishes.template_id, files, record.processes, sandbox.home)
+        except BaseException:
+            record.close()
+            raise
+        return record
+
+    async def update_network(self, record: Record, wishes: Wishes) -> None:
+        """From now on; its connections are cut. A sandbox that had no way out gets one if the new rules ask for it."""
+        if record.state == "paused":
+            raise HttpError(409, f"Sandbox '{record.sandbox_id}' is paused; connect to it first")
+        async with record.opening:
+            if record.network is not None:
+                record.network.update(wishes.rules())
+            elif wishes.opened:
+                await self._open_late(record, wishes)
+            record.wishes = wishes
+
+    async def _open_late(self, record: Record, wishes: Wishes) -> None:
+        try:
+            network = await open_network(record.sandbox, wishes.rules())
+        except SandboxDead:
+            raise unknown(record.sandbox_id) from None
+        if self.find(record.sandbox_id) is not record:
+            network.close()
+            raise unknown(record.sandbox_id)
+        record.network = network
+        record.late_envs = _ways(record.sandbox.spec.envs.get("PYTHONPATH"))
+
+    def _spec(self, sandbox_id: str, wishes: Wishes, folders: tuple[str, ...]) -> SandboxSpec:
+        own = {"E2B_SANDBOX": "true", "E2B_SANDBOX_ID": sandbox_id, "E2B_TEMPLATE_ID": wishes.template_id}
+        path = ":".join(folders)
+        ways = _ways(path) if wishes.opened else {"PYTHONPATH": path} if path else {}
+        return SandboxSpec(
+            sandbox_id=sandbox_id,
+            limits=self.templates.limits(wishes.template_id, self._limits),
+            envs={**own, **ways, **wishes.envs},
+            allow_internet=wishes.opened,
+            allow_hosts=wishes.allow_out,
+            template=wishes.template_id,
+        )
+
+    async def kill(self, record: Record) -> None:
+        self._drop(record, "killed")
+        await _finish(record)
+
+    def _drop(self, record: Record, why: str) -> None:
+        """From here on its id is unknown and its connections are closed."""
+        if self._records.pop(record.sandbox_id, None) is None:
+            return
+        record.close()
+        self._on_event(why, record.sandbox_id)
+
+    def _died(self, record: Record, ended: asyncio.Future[Exit]) -> None:
+        if record.sandbox_id in self._records and not ended.cancelled():
+            LOG.warning("sandbox %s ended by itself: %s", record.sandbox_id, ended.result())
+            self._drop(record, "died")
+            self._spawn(_finish(record))
+
+    async def pause(self, record: Record) -> None:
+        """Freezes it: memory, processes and files stay, its connections close, its time stands still."""
+        if record.state == "paused":
+            raise HttpError(409, f"Sandbox '{record.sandbox_id}' is already paused")
+        record.state = "paused"
+        record.paused_at = self.clock.now()
+        record.running.clear()
+        record.cut_exchanges()
+        try:
+            await record.sandbox.freeze()
+        except SandboxDead:
+            raise unknown(record.sandbox_id) from None
+        self._on_event("paused", record.sandbox_id)
+
+    async def resume(self, record: Record, timeout: int | None) -> None:
+        """Thaws it for `timeout` seconds from now, or as long as it was first made for."""
+        try:
+            await record.sandbox.thaw()
+        except SandboxDead:
+            raise unknown(record.sandbox_id) from None
+        record.state = "running"
+        record.paused_at = None
+        self.lease(record, record.wishes.timeout if timeout is None else timeout)
+        record.running.set()
+        self._on_event("resumed", record.sandbox_id)
+
+    # -- time
+
+    def lease(self, record: Record, seconds: float) -> None:
+        """It ends that many seconds from now."""
+        record.ends = self.clock.monotonic() + seconds
+
+    def extend(self, record: Record, seconds: float) -> None:
+        """It ends no sooner than that many seconds from now."""
+        record.ends = max(record.ends, self.clock.monotonic() + seconds)
+
+    def left(self, record: Record) -> timedelta:
+        return timedelta(seconds=record.ends - self.clock.monotonic())
+
+    def expire(self) -> None:
+        """Kills or pauses every sandbox whose time is over, whatever runs in it."""
+        now = self.clock.monotonic()
+        for record in self.all():
+            if record.state == "running" and record.ends <= now:
+                self._spawn(self._end(record))
+
+    async def _end(self, record: Record) -> None:
+        if record.wishes.pause_at_end:
+            with contextlib.suppress(HttpError):  # it died or was paused at the same moment
+                await self.pause(record)
+            return
+        await self.kill(record)
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    # -- measuring
+
+    async def sample(self, record: Record) -> None:
+        """Adds what it uses now to its samples. Nothing while it is paused."""
+        if record.state == "paused":
+            return
+        try:
+            usage = await record.sandbox.usage()
+        except SandboxDead:
+            raise unknown(record.sandbox_id) from None
+        now = self.clock.now()
+        share = _cpu_share(record, now.timestamp(), usage)
+        record.samples = [*record.samples, (now, share, usage)][-MAX_SAMPLES:]
+
+    async def close(self) -> None:
+        """Ends every sandbox."""
+        records = self.all()
+        for record in records:
+            self._drop(record, "killed")
+        await asyncio.gather(*(_finish(record) for record in records))
+        await self.templates.close()
+
+
+def _ways(python_path: str | None) -> dict[str, str]:
+    """What a process needs that shall find the way out, and what it installs."""
+    envs = {**proxy_envs(), **packages.pip_envs()}
+    return {**envs, "PYTHONPATH": ":".join(filter(None, [python_path, envs["PYTHONPATH"]]))}
+
+
+async def _finish(record: Record) -> None:
+    """The sandbox first: what hangs on it then ends by itself."""
+    await _kill(record.sandbox)
+    await record.contexts.release()
+
+
+async def _kill(sandbox: Sandbox) -> None:
+    with contextlib.suppress(SandboxDead):
+        await sandbox.kill()
+
+
+def _cpu_share(record: Record, now: float, usage: Usage) -> float:
+    """Percent of one processor since the last sample; since the start for the first."""
+    then, before = record.started_at.timestamp(), 0.0
+    if record.samples:
+        then, before = record.samples[-1][0].timestamp(), record.samples[-1][2].cpu_seconds
+    return max(usage.cpu_seconds - before, 0.0) / max(now - then, 0.001) * 100

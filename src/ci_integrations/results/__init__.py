@@ -1,0 +1,74 @@
+"""What a run gave: the result and its artifacts, framework-free. A table of contents: names are loaded on first use.
+
+May import `charts` and the ground. `from_e2b.py` reads the SDK's objects, `text.py` writes what a model reads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci_integrations._lazy import loader
+
+if TYPE_CHECKING:
+    from ci_integrations.results.model import (
+        Artifact,
+        ArtifactBase,
+        ChartArtifact,
+        Column,
+        ExecutionError,
+        FileArtifact,
+        ImageArtifact,
+        JsonArtifact,
+        OtherArtifact,
+        PdfArtifact,
+        SandboxEvent,
+        TableArtifact,
+        TextArtifact,
+        Truncation,
+        Value,
+    )
+    from ci_integrations.results.result import ExecutionResult
+
+_HOME = {
+    "Artifact": "model",
+    "ArtifactBase": "model",
+    "ChartArtifact": "model",
+    "Column": "model",
+    "ExecutionError": "model",
+    "ExecutionResult": "result",
+    "FileArtifact": "model",
+    "ImageArtifact": "model",
+    "JsonArtifact": "model",
+    "OtherArtifact": "model",
+    "PdfArtifact": "model",
+    "SandboxEvent": "model",
+    "TableArtifact": "model",
+    "TextArtifact": "model",
+    "Truncation": "model",
+    "Value": "model",
+}
+
+__all__ = [
+    "Artifact",
+    "ArtifactBase",
+    "ChartArtifact",
+    "Column",
+    "ExecutionError",
+    "ExecutionResult",
+    "FileArtifact",
+    "ImageArtifact",
+    "JsonArtifact",
+    "OtherArtifact",
+    "PdfArtifact",
+    "SandboxEvent",
+    "TableArtifact",
+    "TextArtifact",
+    "Truncation",
+    "Value",
+]
+
+__getattr__ = loader(__name__, _HOME)
+
+
+def __dir__() -> list[str]:
+    return __all__

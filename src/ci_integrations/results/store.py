@@ -1,0 +1,139 @@
+"""Where the bytes of artifacts live: inline by default, or at any fsspec address.
+
+    store = ArtifactStore("file:///var/lib/agent/artifacts")     # or "s3://bucket/prefix", "memory://x"
+    small = store.offload(result)                                # large payloads replaced by references
+    whole = store.inline(small)                                  # and back, in this process or another
+
+Payloads are stored under their SHA-256, so the same bytes are stored once. Adapters call `offload` before they hand a
+result to a checkpointer. Needs the extra `store`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ci_integrations._errors import ArtifactError, MissingDependencyError
+from ci_integrations.results.model import Artifact, ArtifactBase, FileArtifact
+from ci_integrations.results.result import ExecutionResult
+
+INLINE_BYTES = 16 * 1024
+"""Payloads up to this size stay in the result."""
+
+
+@dataclass(frozen=True)
+class _Payload:
+    """Where an artifact kind keeps its bulk, and how that becomes bytes and comes back."""
+
+    field: str
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
+    empty: Any = None
+
+
+def _to_json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+_BASE64 = _Payload("data", base64.b64decode, lambda raw: base64.b64encode(raw).decode())
+_TEXT = _Payload("text", str.encode, bytes.decode, "")
+_JSON = _Payload("data", _to_json, json.loads)
+_PAYLOADS = {
+    "image": _BASE64,
+    "pdf": _BASE64,
+    "chart": _Payload("chart", _to_json, json.loads, {}),
+    "table": _Payload("rows", _to_json, json.loads, ()),
+    "json": _JSON,
+    "other": _JSON,
+    **dict.fromkeys(("html", "markdown", "latex", "svg", "javascript"), _TEXT),
+}
+
+
+class ArtifactStore:
+    """Content-addressed storage at `url`. `options` go to fsspec (credentials, endpoints); they are never shown."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        try:
+            from fsspec.core import url_to_fs
+        except ImportError as error:
+            raise MissingDependencyError("ArtifactStore", "store") from error
+        self._fs, self._root = url_to_fs(url, **options)
+        self._scheme = url.split("://", 1)[0] if "://" in url else "file"
+
+    def __repr__(self) -> str:
+        return f"ArtifactStore({self._scheme}://...)"
+
+    def put(self, data: bytes) -> str:
+        """Store `data`, once; returns its reference, `sha256:<hex>`."""
+        digest = hashlib.sha256(data).hexdigest()
+        path = self._path(digest)
+        if not self._fs.exists(path):
+            self._write(path, data)
+        return f"sha256:{digest}"
+
+    def read(self, ref: str, *, name: str = "artifact") -> bytes:
+        """The bytes behind `ref`. `ArtifactError` naming `name` when they are missing or are not what was stored."""
+        digest = ref.removeprefix("sha256:")
+        try:
+            data: bytes = self._fs.cat_file(self._path(digest))
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{name}: its bytes ({ref}) are not in {self!r}") from error
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise ArtifactError(f"{name}: its bytes in {self!r} have changed since they were stored ({ref})")
+        return data
+
+    def offload(self, result: ExecutionResult, *, inline_bytes: int = INLINE_BYTES) -> ExecutionResult:
+        """`result` with every payload larger than `inline_bytes` replaced by a reference."""
+        artifacts = tuple(self._offloaded(artifact, inline_bytes) for artifact in result.artifacts)
+        return result.model_copy(update={"artifacts": artifacts})
+
+    def inline(self, result: ExecutionResult) -> ExecutionResult:
+        """`result` with every reference replaced by its payload."""
+        return result.model_copy(update={"artifacts": tuple(self.load(artifact) for artifact in result.artifacts)})
+
+    def load(self, artifact: Artifact) -> Artifact:
+        """One artifact with its payload."""
+        payload = _PAYLOADS.get(artifact.kind)
+        if artifact.ref is None or payload is None:
+            return artifact
+        value = payload.decode(self.read(artifact.ref, name=_title(artifact)))
+        fields = artifact.model_dump(mode="json") | {payload.field: value, "ref": None}
+        return type(artifact).model_validate(fields)
+
+    def save_all(self, result: ExecutionResult, directory: str | Path) -> list[Path]:
+        """Write every artifact of `result` into `directory` (made when missing); returns the paths."""
+        return self.inline(result).save_all(directory)
+
+    def _offloaded(self, artifact: Artifact, inline_bytes: int) -> Artifact:
+        payload = _PAYLOADS.get(artifact.kind)
+        if payload is None or artifact.ref is not None or isinstance(artifact, FileArtifact):
+            return artifact
+        fields = artifact.model_dump(mode="json")
+        if not fields[payload.field]:
+            return artifact
+        data = payload.encode(fields[payload.field])
+        if len(data) <= inline_bytes:
+            return artifact
+        return type(artifact).model_validate(fields | {payload.field: payload.empty, "ref": self.put(data)})
+
+    def _path(self, digest: str) -> str:
+        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+            raise ArtifactError("not a reference of this store: expected sha256:<64 hex digits>")
+        return f"{self._root}/{digest[:2]}/{digest}"
+
+    def _write(self, path: str, data: bytes) -> None:
+        """Whole or not at all: under a name of its own first, then moved into place."""
+        self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        draft = f"{path}.{uuid.uuid4().hex}"
+        self._fs.pipe_file(draft, data)
+        self._fs.mv(draft, path)
+
+
+def _title(artifact: ArtifactBase) -> str:
+    return f"artifact {artifact.id}" + (f" ({artifact.name})" if artifact.name else "")
