@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ci_integrations.charts import Chart, to_neutral
-from ci_integrations.charts.read import dispatch
+from ci_integrations.charts.read import dispatch, tables
 
 KEYS = [
     "panels", "series", "kind", "x", "y", "extra", "b64", "dtype", "n", "data", "layout", "type", "bdata", "mark",
@@ -31,8 +31,8 @@ MIMES = [dispatch.CHART_MIME, dispatch.BOKEH_MIME, "application/vnd.plotly.v1+js
 def test_nonsense_never_raises(payload, mime):
     for found in (dispatch.chart_from_mime(mime, payload), dispatch.chart_from_e2b(payload)):
         assert found is None or json.dumps(found.model_dump(mode="json"), allow_nan=False)
-    dispatch.table_from_mime(payload)
-    dispatch.files_from_mime(payload)
+    tables.table_from_mime(payload)
+    tables.files_from_mime(payload)
 
 
 def own(**series):
@@ -108,7 +108,7 @@ def test_words_are_escaped():
 def test_words_that_a_model_reads_stay_clean():
     table = {"columns": [{"name": "revenue (kUSD)", "dtype": "f"}, {"name": "day_1", "dtype": "o"}], "shape": [1, 2],
              "rows": [[-1.5, "2026-01-01"]]}  # fmt: skip
-    assert dispatch.table_from_mime(table)["markdown"].splitlines() == [
+    assert tables.table_from_mime(table)["markdown"].splitlines() == [
         "| revenue (kUSD) | day_1 |",
         "| --- | --- |",
         "| -1.5 | 2026-01-01 |",
@@ -151,5 +151,5 @@ def test_the_views_of_long_series_keep_their_extremes():
 
 def test_file_paths_that_are_not_plain_are_left_out():
     names = ["/home/user/a.csv", "../../etc/passwd", "/a/../b", "x\0y", "", 3]
-    files = dispatch.files_from_mime({"files": [{"path": name, "size": 1} for name in names]})
+    files = tables.files_from_mime({"files": [{"path": name, "size": 1} for name in names]})
     assert [file["path"] for file in files] == ["/home/user/a.csv"]

@@ -26,9 +26,11 @@ from hypothesis import strategies as st
 from tenacity import AsyncRetrying, Retrying
 
 from ci_integrations import AsyncCodeInterpreter, CodeInterpreter
+from ci_integrations._core.failures import TABLE, Failure, classify
+from ci_integrations._core.notices import listed, sentence
+from ci_integrations._core.policy import RecoveryPolicy
 from ci_integrations._core.variables import is_blank, names_made
 from ci_integrations.errors import ConfigurationError, SandboxBusyError, SandboxLostError, SandboxUnreachableError
-from ci_integrations.recovery import TABLE, Failure, RecoveryPolicy, classify, listed, sentence
 from ci_integrations.results import SandboxEvent
 from ci_integrations.testing import Fault, FaultProxy
 

@@ -162,7 +162,7 @@ def _data(result: Any, extra: dict[str, Any], common: dict[str, Any]) -> Iterato
     table = _table(result, extra)
     if table is not None:
         yield TableArtifact(**{**table, **common})
-    for file in _take(extra, FILES_MIME, _readers().files_from_mime) or ():
+    for file in _take(extra, FILES_MIME, _tables().files_from_mime) or ():
         yield FileArtifact(**{**file, **common})
     if result.json is not None:
         yield _json(result.json, common)
@@ -173,6 +173,12 @@ def _readers() -> Any:
     from ci_integrations.charts.read import dispatch
 
     return dispatch
+
+
+def _tables() -> Any:
+    from ci_integrations.charts.read import tables
+
+    return tables
 
 
 def _take(extra: dict[str, Any], mime: str, read: Callable[[Any], Any]) -> Any:
@@ -196,7 +202,7 @@ def _chart(result: Any, extra: dict[str, Any]) -> Any:
 
 
 def _table(result: Any, extra: dict[str, Any]) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = _take(extra, TABLE_MIME, _readers().table_from_mime)
+    found: dict[str, Any] | None = _take(extra, TABLE_MIME, _tables().table_from_mime)
     if found is None and isinstance(result.data, Mapping):
         return _table_from_columns(result.data)
     return found

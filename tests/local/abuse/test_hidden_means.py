@@ -180,7 +180,7 @@ for change in (lambda p: os.chmod(p, 0o666), lambda p: os.utime(p, (1, 1)), lamb
 
 FORGE = """
 import gc, time
-from ci_integrations.local.sandbox.kernel import Kernel
+from ci_integrations.local.guest.python.kernel import Kernel
 kernel = next(o for o in gc.get_objects() if isinstance(o, Kernel))
 def forge(body):
     kernel._channel.socket.sendall(len(body).to_bytes(4, 'big') + body)

@@ -15,7 +15,7 @@ from ci_integrations.local.protocol.contract import HOME, Argv, Child, Entry, Ex
 PROGRAM = """
 import importlib, json, os, socket, sys
 fd, target, config = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
-from ci_integrations.local.sandbox import kernel
+from ci_integrations.local.guest.python import kernel
 kernel.prepare()
 module, name = target.split(":")
 getattr(importlib.import_module(module), name)(socket.socket(fileno=fd), config)

@@ -20,8 +20,8 @@ from .conftest import engine_at, new_sandbox, python
 
 REPORT = """
 import asyncio, json, sys
-from ci_integrations.local.sandbox.api import EngineError, Entry, Limits, SandboxSpec
-from ci_integrations.local.sandbox.engine import start_engine
+from ci_integrations.local.protocol.contract import EngineError, Entry, Limits, SandboxSpec
+from ci_integrations.local.host.engine import start_engine
 
 CODE = '''
 result = []
@@ -50,7 +50,7 @@ print(json.dumps(asyncio.run(main())))
 
 LIKE_A_CONTAINER = """
 import os, sys
-from ci_integrations.local.sandbox import seccomp, syscalls
+from ci_integrations.local.jail import seccomp, syscalls
 code = seccomp._Assembler()
 code.load(0)
 for number in {refused}:  # unshare, mount, setns, umount2, pivot_root

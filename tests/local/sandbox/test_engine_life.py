@@ -229,8 +229,8 @@ async def test_closing_the_engine_leaves_nothing(level):
 
 HOST = """
 import asyncio, os, sys
-from ci_integrations.local.sandbox.api import Argv, SandboxSpec
-from ci_integrations.local.sandbox.engine import start_engine
+from ci_integrations.local.protocol.contract import Argv, SandboxSpec
+from ci_integrations.local.host.engine import start_engine
 
 async def main():
     engine = await start_engine(isolation=sys.argv[1], preload=())

@@ -28,7 +28,7 @@ _PROBE: Final = f"""
 import importlib.util, json, sys
 answer = {{"version": list(sys.version_info[:2]), "ipython": importlib.util.find_spec("IPython") is not None}}
 if sys.version_info >= {OLDEST}:
-    from ci_integrations.local.sandbox.template import interpreter_paths
+    from ci_integrations.local.jail.rootfs import interpreter_paths
     answer["shown"] = interpreter_paths()
 print(json.dumps(answer))
 """

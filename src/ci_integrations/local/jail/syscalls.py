@@ -1,4 +1,4 @@
-"""The kernel calls that the standard library lacks, by ctypes. For the trusted side of `local/sandbox/` only.
+"""The kernel calls that the standard library lacks, by ctypes. For the trusted side of a sandbox only.
 
 Every function raises OSError with the kernel's errno. Numbers above 423 are the same on every architecture.
 """

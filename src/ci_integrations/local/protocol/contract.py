@@ -1,6 +1,6 @@
 """The seam between the local server and the engine: what an engine, a sandbox and a child process promise.
 
-`local/server/` and `local/sandbox/context.py` are written against these names only. Everything here runs in the
+`local/server/` and `local/host/context.py` are written against these names only. Everything here runs in the
 server's event loop, on the trusted side; whatever arrives through a `Child` is hostile input.
 """
 

@@ -21,7 +21,7 @@ INTERRUPT_GRACE = 5.0
 
 
 class Kernel(Protocol):
-    """What `local/sandbox/context.py` gives: the seam, as the server uses it."""
+    """What `local/host/context.py` gives: the seam, as the server uses it."""
 
     exiting: bool
 
