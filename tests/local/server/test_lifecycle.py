@@ -11,7 +11,7 @@ import pytest
 
 from ci_integrations.local.protocol.contract import EngineError, Exit
 from ci_integrations.local.server.http import HttpError
-from ci_integrations.local.server.state.records import Record, Wishes
+from ci_integrations.local.server.state.records import SandboxRecord, SandboxRequest
 from ci_integrations.local.server.state.sandboxes import SandboxTable
 
 _spec = importlib.util.spec_from_file_location("server_fakes", Path(__file__).with_name("fakes.py"))
@@ -30,8 +30,8 @@ class House:
         self.events: list[str] = []
         self.table = SandboxTable(self.engine, clock=self.clock, on_event=lambda kind, _: self.events.append(kind))
 
-    async def create(self, **wishes: Any) -> Record:
-        return await self.table.create(Wishes(template_id="base", **{"timeout": 10} | wishes))
+    async def create(self, **request: Any) -> SandboxRecord:
+        return await self.table.create(SandboxRequest(template_id="base", **{"timeout": 10} | request))
 
     async def pass_time(self, seconds: float) -> None:
         self.clock.passed += seconds

@@ -151,7 +151,7 @@ def fork_servers() -> set[str]:
         with contextlib.suppress(OSError):
             parent = Path("/proc", (place / "stat").read_text().rpartition(")")[2].split()[1])
             calls = [(each / "cmdline").read_bytes() for each in (place, parent)]
-            if b"sandbox.zygote" in calls[0] and b"local.server" in calls[1]:
+            if b"jail.zygote" in calls[0] and b"local.server" in calls[1]:
                 found.add(place.name)
     return found
 

@@ -14,9 +14,9 @@ from ci_integrations.local.server.control.routes import ControlPlane
 from ci_integrations.local.server.envd import files, rpc
 from ci_integrations.local.server.http import ClientGone, Exchange, HttpError, Receive, Scope, Send
 from ci_integrations.local.server.interpreter import routes
-from ci_integrations.local.server.metrics import CONTENT_TYPE, Gauges
+from ci_integrations.local.server.metrics import CONTENT_TYPE, Metrics
 from ci_integrations.local.server.ports import http
-from ci_integrations.local.server.state.records import Record
+from ci_integrations.local.server.state.records import SandboxRecord
 from ci_integrations.local.server.state.sandboxes import SandboxTable
 
 LOG = logging.getLogger(__name__)
@@ -55,10 +55,10 @@ def port_closed(target: Target) -> HttpError:
 class App:
     """Everything behind the one port."""
 
-    def __init__(self, table: SandboxTable, control: ControlPlane, gauges: Gauges, api_key: str) -> None:
+    def __init__(self, table: SandboxTable, control: ControlPlane, metrics: Metrics, api_key: str) -> None:
         self._table = table
         self._control = control
-        self._gauges = gauges
+        self._metrics = metrics
         self._api_key = api_key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +92,7 @@ class App:
         elif exchange.path == "/health":
             await exchange.reply_json(200, {"status": "ok", "level": self._table.engine.level})
         elif exchange.path == "/metrics":
-            await exchange.reply(200, self._gauges.text(self._table), CONTENT_TYPE)
+            await exchange.reply(200, self._metrics.text(self._table), CONTENT_TYPE)
         else:
             self._check_key(exchange)
             await self._control.serve(exchange)
@@ -112,17 +112,17 @@ class App:
         finally:
             record.exchanges.discard(exchange)
 
-    async def _running(self, sandbox_id: str) -> Record:
+    async def _running(self, sandbox_id: str) -> SandboxRecord:
         record = self._table.find(sandbox_id)
         if record is None:
             raise not_found(sandbox_id)
-        if record.state == "paused" and record.wishes.auto_resume:
+        if record.state == "paused" and record.request.auto_resume:
             await self._table.resume(record, None)
         if record.state == "paused":
             raise not_found(sandbox_id)
         return record
 
-    async def _serve_port(self, exchange: Exchange, record: Record, target: Target) -> None:
+    async def _serve_port(self, exchange: Exchange, record: SandboxRecord, target: Target) -> None:
         if target.port == ENVD_PORT:
             await _serve_envd(exchange, record)
             return
@@ -134,7 +134,7 @@ class App:
         elif not await http.forward(record, exchange, target.port):
             raise port_closed(target)
 
-    async def find_port(self, headers: Mapping[str, str]) -> tuple[Record, int]:
+    async def find_port(self, headers: Mapping[str, str]) -> tuple[SandboxRecord, int]:
         """For a connection that leaves HTTP: where it goes. HttpError when it may not."""
         target = target_of(headers)
         if target is None or target.port in (ENVD_PORT, INTERPRETER_PORT):
@@ -154,7 +154,7 @@ class App:
         raise HttpError(401, "invalid signature")
 
 
-async def _serve_envd(exchange: Exchange, record: Record) -> None:
+async def _serve_envd(exchange: Exchange, record: SandboxRecord) -> None:
     if exchange.path == "/health":
         await exchange.reply(204)
         return
@@ -173,13 +173,13 @@ async def _serve_envd(exchange: Exchange, record: Record) -> None:
         raise HttpError(405, f"{exchange.method} is not allowed on /files")
 
 
-def _check_token(exchange: Exchange, record: Record) -> None:
+def _check_token(exchange: Exchange, record: SandboxRecord) -> None:
     given = exchange.headers.get("x-access-token", "").encode()
     if not hmac.compare_digest(given, record.access_token.encode()):
         raise HttpError(401, "unauthorized access, please provide a valid access token")
 
 
-def _check_traffic(headers: Mapping[str, str], record: Record) -> None:
+def _check_traffic(headers: Mapping[str, str], record: SandboxRecord) -> None:
     if record.traffic_token is None:
         return
     given = headers.get("e2b-traffic-access-token", "").encode()

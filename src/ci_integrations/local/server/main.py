@@ -181,17 +181,17 @@ async def running(options: Options, engine: Engine | None = None, **table_option
     except BaseException:
         listener.close()
         raise
-    from ci_integrations.local.server.metrics import Gauges
+    from ci_integrations.local.server.metrics import Metrics
     from ci_integrations.local.server.state.sandboxes import SandboxTable
     from ci_integrations.local.server.state.templates import Templates
 
-    gauges = Gauges()
+    metrics = Metrics()
     templates = Templates(engine, definitions, partial(_start_another, replace(options, isolation=engine.level)))
     table = SandboxTable(
-        engine, templates=templates, limits=options.limits, on_event=partial(_note, gauges), **table_options
+        engine, templates=templates, limits=options.limits, on_event=partial(_note, metrics), **table_options
     )
     try:
-        async with _answering(options, table, gauges, listener, token) as url:
+        async with _answering(options, table, metrics, listener, token) as url:
             yield Address(url, token, engine.level)
     finally:
         await table.close()
@@ -201,7 +201,7 @@ async def running(options: Options, engine: Engine | None = None, **table_option
 
 @asynccontextmanager
 async def _answering(
-    options: Options, table: Any, gauges: Any, listener: socket.socket, token: str
+    options: Options, table: Any, metrics: Any, listener: socket.socket, token: str
 ) -> AsyncIterator[str]:
     import uvicorn
 
@@ -211,7 +211,7 @@ async def _answering(
 
     port = listener.getsockname()[1]
     shown = f"[{options.host}]" if ":" in options.host else options.host
-    app = App(table, ControlPlane(table, f"localhost:{port}"), gauges, token)
+    app = App(table, ControlPlane(table, f"localhost:{port}"), metrics, token)
     config = uvicorn.Config(
         app,
         http="httptools",
@@ -236,8 +236,8 @@ async def _answering(
         await serving
 
 
-def _note(gauges: Any, event: str, sandbox_id: str) -> None:
-    gauges.note(event, sandbox_id)
+def _note(metrics: Any, event: str, sandbox_id: str) -> None:
+    metrics.note(event, sandbox_id)
     LOG.info("sandbox %s %s", sandbox_id, event)
 
 
@@ -276,10 +276,10 @@ async def _start_another(
 async def _start_engine(options: Options, **interpreter: Any) -> Engine:
     from ci_integrations.local.host.engine import start_engine
 
-    wishes: dict[str, Any] = {"isolation": options.isolation, "pool": options.pool, **interpreter}
+    arguments: dict[str, Any] = {"isolation": options.isolation, "pool": options.pool, **interpreter}
     if options.preload is not None:
-        wishes["preload"] = tuple(options.preload)
-    return await start_engine(**wishes)
+        arguments["preload"] = tuple(options.preload)
+    return await start_engine(**arguments)
 
 
 def _import_slow_parts() -> None:

@@ -10,7 +10,7 @@ from ci_integrations.local.server.state.sandboxes import SandboxTable
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Gauges:
+class Metrics:
     """Counts what happens to sandboxes, and says it in Prometheus' words."""
 
     def __init__(self) -> None:

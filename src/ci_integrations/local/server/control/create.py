@@ -7,7 +7,7 @@ from typing import Any
 
 from ci_integrations.local.server.control import unsupported
 from ci_integrations.local.server.http import HttpError, check_variables
-from ci_integrations.local.server.state.records import Wishes
+from ci_integrations.local.server.state.records import SandboxRequest
 from ci_integrations.local.server.state.templates import Templates
 
 DEFAULT_TIMEOUT = 300
@@ -17,7 +17,7 @@ MAX_TEXT = 128 * 1024
 """Of one environment variable: what Linux allows."""
 
 
-def read_wishes(body: Any, templates: Templates) -> Wishes:
+def read_request(body: Any, templates: Templates) -> SandboxRequest:
     """HttpError 400 for what is malformed, 404 for an unknown template, 501 for what is not done here."""
     if not isinstance(body, dict):
         raise HttpError(400, "the body must be a JSON object")
@@ -27,7 +27,7 @@ def read_wishes(body: Any, templates: Templates) -> Wishes:
     unsupported.check_create(body)
     template = templates.get(template_id)
     network = _mapping(body, "network")
-    return Wishes(
+    return SandboxRequest(
         template_id=template_id,
         timeout=_timeout(body),
         pause_at_end=_flag(body, "autoPause") or False,
@@ -90,7 +90,7 @@ def _variables(body: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def read_network(body: Any, before: Wishes) -> Wishes:
+def read_network(body: Any, before: SandboxRequest) -> SandboxRequest:
     """`before` with the rules of an update, which replace all others. HttpError 400 and 501 as for create."""
     if not isinstance(body, dict):
         raise HttpError(400, "the body must be a JSON object")

@@ -9,14 +9,14 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from ci_integrations.local.server.http import Exchange, HttpError
-from ci_integrations.local.server.state.records import Record
+from ci_integrations.local.server.state.records import SandboxRecord
 from ci_integrations.local.server.state.sandboxes import SandboxTable
 
 DEFAULT_LIMIT = 100
 STATES = ("running", "paused")
 
 
-async def reply(exchange: Exchange, table: SandboxTable, shape: Callable[[Record], dict[str, Any]]) -> None:
+async def reply(exchange: Exchange, table: SandboxTable, shape: Callable[[SandboxRecord], dict[str, Any]]) -> None:
     """Answers with one page; `x-next-token` leads to the next."""
     query = exchange.query
     found = [record for record in table.all() if _matches(record, query)]
@@ -40,7 +40,7 @@ def number(query: Mapping[str, str], name: str) -> int | None:
     return int(value)
 
 
-def _offset(found: list[Record], token: str) -> int:
+def _offset(found: list[SandboxRecord], token: str) -> int:
     if not token:
         return 0
     try:
@@ -51,13 +51,13 @@ def _offset(found: list[Record], token: str) -> int:
     return ids.index(last) + 1 if last in ids else len(ids)
 
 
-def _matches(record: Record, query: Mapping[str, str]) -> bool:
+def _matches(record: SandboxRecord, query: Mapping[str, str]) -> bool:
     states = query.get("state") or "running,paused"
     if record.state not in states.split(","):
         return False
-    if query.get("template") and record.wishes.template_id != query["template"]:
+    if query.get("template") and record.request.template_id != query["template"]:
         return False
-    return metadata_filter(query.get("metadata", "")).items() <= dict(record.wishes.metadata).items()
+    return metadata_filter(query.get("metadata", "")).items() <= dict(record.request.metadata).items()
 
 
 def metadata_filter(value: str) -> dict[str, str]:

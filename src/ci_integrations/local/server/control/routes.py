@@ -10,9 +10,9 @@ from typing import Any
 
 from ci_integrations.local.protocol.contract import EngineError, MiB
 from ci_integrations.local.server.control import listing, unsupported
-from ci_integrations.local.server.control.create import MAX_TIMEOUT, read_network, read_wishes, seconds_of
+from ci_integrations.local.server.control.create import MAX_TIMEOUT, read_network, read_request, seconds_of
 from ci_integrations.local.server.http import Exchange, HttpError
-from ci_integrations.local.server.state.records import ENVD_VERSION, Record, Wishes
+from ci_integrations.local.server.state.records import ENVD_VERSION, SandboxRecord, SandboxRequest
 from ci_integrations.local.server.state.sandboxes import SandboxTable
 
 CLIENT_ID = "local"
@@ -27,7 +27,7 @@ class ControlPlane:
 
     def __init__(self, table: SandboxTable, domain: str) -> None:
         self._table = table
-        self._made: dict[str, asyncio.Task[Record]] = {}
+        self._made: dict[str, asyncio.Task[SandboxRecord]] = {}
         self._domain = domain
 
     async def serve(self, exchange: Exchange) -> None:  # noqa: C901, PLR0912 - a table
@@ -50,7 +50,7 @@ class ControlPlane:
                 await self._connect(exchange, sandbox_id, resume=verb == "resume")
             case "PUT", ["sandboxes", sandbox_id, "network"]:
                 record = self._table.get(sandbox_id)
-                await self._table.update_network(record, read_network(await exchange.json(), record.wishes))
+                await self._table.update_network(record, read_network(await exchange.json(), record.request))
                 await exchange.reply(204)
             case "POST", ["sandboxes", sandbox_id, "timeout"]:
                 await self._set_timeout(exchange, sandbox_id)
@@ -66,20 +66,20 @@ class ControlPlane:
     # -- making and finding
 
     async def _create(self, exchange: Exchange) -> None:
-        wishes = read_wishes(await exchange.json(), self._table.templates)
+        request = read_request(await exchange.json(), self._table.templates)
         try:
-            record = await self._once(exchange.headers.get("idempotency-key"), wishes)
+            record = await self._once(exchange.headers.get("idempotency-key"), request)
         except EngineError as error:
             raise HttpError(500, f"the sandbox could not be made: {error}") from None
         await exchange.reply_json(201, self._sandbox(record))
 
-    async def _once(self, key: str | None, wishes: Wishes) -> Record:
+    async def _once(self, key: str | None, request: SandboxRequest) -> SandboxRecord:
         """A create that is sent again with its key, because its answer was lost, gets the sandbox of the first."""
         if not key:
-            return await self._table.create(wishes)
+            return await self._table.create(request)
         made = self._made.get(key)
         if made is None or _in_vain(made, self._table):
-            made = self._made[key] = asyncio.create_task(self._table.create(wishes))
+            made = self._made[key] = asyncio.create_task(self._table.create(request))
             while len(self._made) > KEYS:
                 del self._made[next(iter(self._made))]
         return await asyncio.shield(made)
@@ -143,9 +143,9 @@ class ControlPlane:
 
     # -- shapes of the wire
 
-    def _sandbox(self, record: Record) -> dict[str, Any]:
+    def _sandbox(self, record: SandboxRecord) -> dict[str, Any]:
         return {
-            "templateID": record.wishes.template_id,
+            "templateID": record.request.template_id,
             "sandboxID": record.sandbox_id,
             "clientID": CLIENT_ID,
             "envdVersion": ENVD_VERSION,
@@ -154,10 +154,10 @@ class ControlPlane:
             "domain": self._domain,
         }
 
-    def _listed(self, record: Record) -> dict[str, Any]:
+    def _listed(self, record: SandboxRecord) -> dict[str, Any]:
         return {
-            "templateID": record.wishes.template_id,
-            "alias": record.wishes.template_id,
+            "templateID": record.request.template_id,
+            "alias": record.request.template_id,
             "sandboxID": record.sandbox_id,
             "clientID": CLIENT_ID,
             "startedAt": _rfc3339(record.started_at),
@@ -165,7 +165,7 @@ class ControlPlane:
             "cpuCount": os.cpu_count() or 1,
             "memoryMB": record.limits.memory // MiB,
             "diskSizeMB": record.limits.disk // MiB,
-            "metadata": self._metadata(record.wishes.metadata),
+            "metadata": self._metadata(record.request.metadata),
             "state": record.state,
             "envdVersion": ENVD_VERSION,
         }
@@ -175,27 +175,27 @@ class ControlPlane:
         told = {"isolation": self._table.engine.level} if not given or OUR_TAG in given else {}
         return {**told, **given}
 
-    def _end_at(self, record: Record) -> datetime:
+    def _end_at(self, record: SandboxRecord) -> datetime:
         return record.paused_at or self._table.clock.now() + self._table.left(record)
 
-    def _detail(self, record: Record) -> dict[str, Any]:
-        wishes = record.wishes
-        network: dict[str, Any] = {"allowPublicTraffic": not wishes.private_traffic}
-        if wishes.allow_out:
-            network["allowOut"] = list(wishes.allow_out)
-        if wishes.deny_out:
-            network["denyOut"] = list(wishes.deny_out)
+    def _detail(self, record: SandboxRecord) -> dict[str, Any]:
+        request = record.request
+        network: dict[str, Any] = {"allowPublicTraffic": not request.private_traffic}
+        if request.allow_out:
+            network["allowOut"] = list(request.allow_out)
+        if request.deny_out:
+            network["denyOut"] = list(request.deny_out)
         return {
             **self._listed(record),
             "envdAccessToken": record.access_token,
             "domain": self._domain,
-            "allowInternetAccess": bool(wishes.allow_internet),
+            "allowInternetAccess": bool(request.allow_internet),
             "network": network,
-            "lifecycle": {"onTimeout": "pause" if wishes.pause_at_end else "kill", "autoResume": wishes.auto_resume},
+            "lifecycle": {"onTimeout": "pause" if request.pause_at_end else "kill", "autoResume": request.auto_resume},
         }
 
 
-def _in_vain(made: asyncio.Task[Record], table: SandboxTable) -> bool:
+def _in_vain(made: asyncio.Task[SandboxRecord], table: SandboxTable) -> bool:
     """Whether it failed, or its sandbox is gone again."""
     if not made.done():
         return False
@@ -206,7 +206,7 @@ def _rfc3339(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _metrics(record: Record) -> list[dict[str, Any]]:
+def _metrics(record: SandboxRecord) -> list[dict[str, Any]]:
     return [
         {
             "timestamp": _rfc3339(moment),

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from ci_integrations.local.server.http import Exchange
 
 if TYPE_CHECKING:
-    from ci_integrations.local.server.state.records import Record
+    from ci_integrations.local.server.state.records import SandboxRecord
 
 
 class Call:
     """The request that is being served, for the services."""
 
-    def __init__(self, record: Record, exchange: Exchange) -> None:
+    def __init__(self, record: SandboxRecord, exchange: Exchange) -> None:
         self.record = record
         self.exchange = exchange
         self.gone = asyncio.Event()

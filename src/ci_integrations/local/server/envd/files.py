@@ -19,12 +19,12 @@ from ci_integrations.local.server.envd import uploads, users
 from ci_integrations.local.server.http import Exchange, HttpError
 
 if TYPE_CHECKING:
-    from ci_integrations.local.server.state.records import Record
+    from ci_integrations.local.server.state.records import SandboxRecord
 
 STATUS = {"not_found": 404, "invalid": 400, "denied": 403, "no_space": 507, "too_many": 429, "unsupported": 501}
 
 
-async def serve(record: Record, exchange: Exchange) -> None:
+async def serve(record: SandboxRecord, exchange: Exchange) -> None:
     """Answers GET and POST /files. Access was checked before, by token or by `signature_is_valid`."""
     try:
         users.check(exchange.query.get("username"))
@@ -55,7 +55,7 @@ def signature_is_valid(query: Mapping[str, str], operation: str, token: str) -> 
     return hmac.compare_digest(wanted.encode(), query.get("signature", "").encode())
 
 
-async def _download(record: Record, exchange: Exchange) -> None:
+async def _download(record: SandboxRecord, exchange: Exchange) -> None:
     path = exchange.query.get("path", "")
     async with record.files.channel({"op": "read", "path": path}) as channel:
         info = await channel.answer()

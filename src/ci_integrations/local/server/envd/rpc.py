@@ -13,13 +13,13 @@ from ci_integrations.local.server.envd.services import _applications
 from ci_integrations.local.server.http import Exchange, HttpError, Message
 
 if TYPE_CHECKING:
-    from ci_integrations.local.server.state.records import Record
+    from ci_integrations.local.server.state.records import SandboxRecord
 
 KINDS = frozenset({"application/json", "application/connect+json", "application/proto", "application/connect+proto"})
 """gRPC is not among them: it needs trailers, which HTTP/1.1 servers do not have."""
 
 
-async def serve(record: Record, exchange: Exchange) -> None:
+async def serve(record: SandboxRecord, exchange: Exchange) -> None:
     """Hands a request to the service that its path names."""
     kind = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in KINDS:

@@ -12,7 +12,7 @@ from ci_integrations.local.server.envd.forms import parts
 from ci_integrations.local.server.http import Exchange, HttpError
 
 if TYPE_CHECKING:
-    from ci_integrations.local.server.state.records import Record
+    from ci_integrations.local.server.state.records import SandboxRecord
 
 METADATA = re.compile(r"x-metadata-(.+)")
 MAX_METADATA = 64
@@ -20,7 +20,7 @@ MAX_FILES = 10_000
 INFLATED = 256 * 1024
 
 
-async def receive(record: Record, exchange: Exchange) -> None:
+async def receive(record: SandboxRecord, exchange: Exchange) -> None:
     """Writes what the request carries and answers with the entries. Raises FileError and HttpError."""
     kind = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -39,7 +39,7 @@ def _as_json(entry: FileEntry) -> dict[str, object]:
     return {**found, "metadata": entry.metadata} if entry.metadata else found
 
 
-async def _single(record: Record, exchange: Exchange) -> FileEntry:
+async def _single(record: SandboxRecord, exchange: Exchange) -> FileEntry:
     path = exchange.query.get("path", "")
     if not path:
         raise HttpError(400, "a path is needed")
@@ -47,7 +47,7 @@ async def _single(record: Record, exchange: Exchange) -> FileEntry:
     return await _write(record, path, body, _metadata(exchange))
 
 
-async def _form(record: Record, exchange: Exchange) -> list[FileEntry]:
+async def _form(record: SandboxRecord, exchange: Exchange) -> list[FileEntry]:
     only_path = exchange.query.get("path")
     entries: list[FileEntry] = []
     async for filename, data in parts(exchange.headers["content-type"], _decoded(exchange)):
@@ -64,7 +64,7 @@ async def _form(record: Record, exchange: Exchange) -> list[FileEntry]:
     return entries
 
 
-async def _write(record: Record, path: str, data: AsyncIterator[bytes], metadata: dict[str, str]) -> FileEntry:
+async def _write(record: SandboxRecord, path: str, data: AsyncIterator[bytes], metadata: dict[str, str]) -> FileEntry:
     async with record.files.channel({"op": "write", "path": path, "metadata": metadata}) as channel:
         await channel.answer()
         async for chunk in data:

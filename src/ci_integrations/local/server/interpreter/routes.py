@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, cast
 from ci_integrations.local.protocol.contract import HOME, SandboxDead
 from ci_integrations.local.server.http import Exchange, HttpError, check_variables
 from ci_integrations.local.server.interpreter import lines
-from ci_integrations.local.server.state.contexts import Slot, normalise_language
+from ci_integrations.local.server.state.contexts import CodeContext, normalise_language
 
 if TYPE_CHECKING:
-    from ci_integrations.local.server.state.records import Record
+    from ci_integrations.local.server.state.records import SandboxRecord
 
 LOG = logging.getLogger(__name__)
 KEEPALIVE_SECONDS = 5.0
 QUEUED_LINES = 16
 
 
-async def serve(record: Record, exchange: Exchange) -> None:
+async def serve(record: SandboxRecord, exchange: Exchange) -> None:
     """Answers one request to the code-interpreter port."""
     parts = [part for part in exchange.path.split("/") if part]
     match exchange.method, parts:
@@ -32,7 +32,7 @@ async def serve(record: Record, exchange: Exchange) -> None:
         case "GET", ["health"]:
             await exchange.reply_json(200, "OK")
         case "GET", ["contexts"]:
-            await exchange.reply_json(200, [slot.as_json() for slot in record.contexts.all()])
+            await exchange.reply_json(200, [context.as_json() for context in record.contexts.all()])
         case "POST", ["contexts"]:
             await _create_context(record, exchange)
         case "DELETE", ["contexts", context_id]:
@@ -47,12 +47,12 @@ async def serve(record: Record, exchange: Exchange) -> None:
             await exchange.reply_json(404, {"detail": "Not Found"})
 
 
-async def _create_context(record: Record, exchange: Exchange) -> None:
+async def _create_context(record: SandboxRecord, exchange: Exchange) -> None:
     body = await _checked_body(exchange, {"language": (str, type(None)), "cwd": (str, type(None))})
     if body is None:
         return
-    slot = await record.contexts.create(normalise_language(body.get("language")), body.get("cwd") or HOME)
-    await exchange.reply_json(200, slot.as_json())
+    context = await record.contexts.create(normalise_language(body.get("language")), body.get("cwd") or HOME)
+    await exchange.reply_json(200, context.as_json())
 
 
 async def _checked_body(exchange: Exchange, fields: dict[str, tuple[type, ...]]) -> dict[str, Any] | None:
@@ -64,7 +64,7 @@ async def _checked_body(exchange: Exchange, fields: dict[str, tuple[type, ...]])
     return cast("dict[str, Any]", body)
 
 
-async def _execute(record: Record, exchange: Exchange) -> None:
+async def _execute(record: SandboxRecord, exchange: Exchange) -> None:
     body = await _checked_body(
         exchange,
         {
@@ -78,9 +78,9 @@ async def _execute(record: Record, exchange: Exchange) -> None:
         return
     envs = body.get("env_vars") or {}
     check_variables(envs, plain=True)
-    slot = _choose(record, body.get("context_id"), body.get("language"))
-    await slot.kernel()
-    run = Run(slot, body["code"], {**record.late_envs, **envs})
+    context = _choose(record, body.get("context_id"), body.get("language"))
+    await context.kernel()
+    run = Run(context, body["code"], {**record.late_envs, **envs})
     watching = asyncio.create_task(_abandon_when_gone(exchange, run))
     try:
         await exchange.start(200)
@@ -91,7 +91,7 @@ async def _execute(record: Record, exchange: Exchange) -> None:
         run.abandon(record)
 
 
-def _choose(record: Record, context_id: str | None, language: str | None) -> Slot:
+def _choose(record: SandboxRecord, context_id: str | None, language: str | None) -> CodeContext:
     if context_id and language:
         raise HttpError(400, "Only one of context_id or language can be provided", plain=True)
     if context_id:
@@ -119,9 +119,9 @@ async def _send_lines(exchange: Exchange, run: Run) -> None:
 class Run:
     """A cell under way. It ends by itself; whoever asked may leave earlier, then it is interrupted."""
 
-    def __init__(self, slot: Slot, code: str, envs: dict[str, str]) -> None:
+    def __init__(self, context: CodeContext, code: str, envs: dict[str, str]) -> None:
         self.lines: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED_LINES)
-        self._slot = slot
+        self._context = context
         self._code = code
         self._envs = envs
         self._listening = True
@@ -135,7 +135,7 @@ class Run:
             self.lines.get_nowait()
         self.lines.put_nowait(None)
 
-    def abandon(self, record: Record) -> None:
+    def abandon(self, record: SandboxRecord) -> None:
         """Called when the request is over, for whatever reason; interrupts the cell if it still runs."""
         if self._task.done():
             return
@@ -145,13 +145,13 @@ class Run:
             return
         record.background(self._interrupt(record))
 
-    async def _interrupt(self, record: Record) -> None:
+    async def _interrupt(self, record: SandboxRecord) -> None:
         await record.running.wait()
         if not self._task.done():
-            await self._slot.interrupt()
+            await self._context.interrupt()
 
     async def _drive(self) -> None:
-        async with self._slot.turn:
+        async with self._context.turn:
             self._begun = True
             async for line in self._cell_or_error():
                 if self._listening:
@@ -174,9 +174,9 @@ class Run:
             yield lines.END
 
     async def _cell(self) -> AsyncIterator[bytes]:
-        kernel = await self._slot.kernel()
+        kernel = await self._context.kernel()
         async for event in kernel.execute(self._code, envs=self._envs or None):
             if event["type"] == "died":
-                yield lines.died_line(str(event.get("reason") or ""), removed=self._slot.removed)
+                yield lines.died_line(str(event.get("reason") or ""), removed=self._context.removed)
             else:
                 yield lines.line_of(event)

@@ -12,7 +12,7 @@ from ci_integrations.local.host.files import FileError
 from ci_integrations.local.server.http import Exchange, HttpError
 
 if TYPE_CHECKING:
-    from ci_integrations.local.server.state.records import Record
+    from ci_integrations.local.server.state.records import SandboxRecord
 
 READ = 64 * 1024
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "upgrade"}
@@ -20,7 +20,7 @@ OURS = {"e2b-sandbox-id", "e2b-sandbox-port", "e2b-traffic-access-token", "x-api
 """Never shown to what runs in a sandbox."""
 
 
-async def forward(record: Record, exchange: Exchange, port: int) -> bool:
+async def forward(record: SandboxRecord, exchange: Exchange, port: int) -> bool:
     """Passes the request to the port; False when nothing listens there."""
     try:
         connection = await record.files.connect(port)

@@ -16,11 +16,11 @@ from ci_integrations.local.server.http import HttpError
 from ci_integrations.local.server.ports.http import OURS
 
 if TYPE_CHECKING:
-    from ci_integrations.local.server.state.records import Record
+    from ci_integrations.local.server.state.records import SandboxRecord
 
 READ = 64 * 1024
 BUFFERED = 256 * 1024
-Find = Callable[[dict[str, str]], Awaitable[tuple["Record", int]]]
+Find = Callable[[dict[str, str]], Awaitable[tuple["SandboxRecord", int]]]
 """Headers to the sandbox and port that they name; HttpError when the client may not go there."""
 
 
@@ -29,7 +29,7 @@ class Tunnel(asyncio.Protocol):
 
     def __init__(self, find: Find, **_: Any) -> None:
         self._find = find
-        self._record: Record | None = None
+        self._record: SandboxRecord | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._waiting = bytearray()
         self._writable = asyncio.Event()
@@ -91,7 +91,7 @@ class Tunnel(asyncio.Protocol):
         self._client.close()
 
     async def _pump(
-        self, record: Record, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes
+        self, record: SandboxRecord, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes
     ) -> None:
         record.exchanges.add(self)
         draining = asyncio.create_task(self._keep_draining(writer))

@@ -48,7 +48,7 @@ def normalise_language(language: str | None) -> str:
     return {"js": "javascript", "ts": "typescript"}.get(name, name)
 
 
-class Slot:
+class CodeContext:
     """One context."""
 
     def __init__(self, table: ContextTable, language: str, cwd: str) -> None:
@@ -104,8 +104,8 @@ class ContextTable:
     def __init__(self, sandbox: Sandbox, open_kernel: OpenKernel = open_real_kernel) -> None:
         self._sandbox = sandbox
         self._open_kernel = open_kernel
-        self._by_id: dict[str, Slot] = {}
-        self._defaults: dict[str, Slot] = {}
+        self._by_id: dict[str, CodeContext] = {}
+        self._defaults: dict[str, CodeContext] = {}
         self._warming: asyncio.Task[None] | None = None
 
     async def open(self, language: str, cwd: str) -> Kernel:
@@ -126,47 +126,47 @@ class ContextTable:
         with contextlib.suppress(Exception):  # the first cell meets the same error, and can say it
             await self.default(DEFAULT_LANGUAGE).kernel()
 
-    def default(self, language: str) -> Slot:
+    def default(self, language: str) -> CodeContext:
         if language not in self._defaults:
             self._defaults[language] = self._add(language, HOME)
         return self._defaults[language]
 
-    def _add(self, language: str, cwd: str) -> Slot:
+    def _add(self, language: str, cwd: str) -> CodeContext:
         if len(self._by_id) >= MAX_CONTEXTS:
             raise HttpError(429, f"this sandbox has {MAX_CONTEXTS} contexts already; remove one", plain=True)
-        slot = Slot(self, language, cwd)
-        self._by_id[slot.id] = slot
-        return slot
+        context = CodeContext(self, language, cwd)
+        self._by_id[context.id] = context
+        return context
 
-    async def create(self, language: str, cwd: str) -> Slot:
-        slot = self._add(language, cwd)
+    async def create(self, language: str, cwd: str) -> CodeContext:
+        context = self._add(language, cwd)
         try:
-            await slot.kernel()
+            await context.kernel()
         except BaseException:
-            del self._by_id[slot.id]
+            del self._by_id[context.id]
             raise
-        return slot
+        return context
 
-    def find(self, context_id: str) -> Slot:
+    def find(self, context_id: str) -> CodeContext:
         if context_id not in self._by_id:
             raise HttpError(404, f"Context {context_id} not found", plain=True)
         return self._by_id[context_id]
 
     async def remove(self, context_id: str) -> None:
-        slot = self.find(context_id)
+        context = self.find(context_id)
         del self._by_id[context_id]
-        self._defaults = {k: v for k, v in self._defaults.items() if v is not slot}
-        await slot.remove()
+        self._defaults = {k: v for k, v in self._defaults.items() if v is not context}
+        await context.remove()
 
-    def all(self) -> list[Slot]:
+    def all(self) -> list[CodeContext]:
         """Default contexts first: Python's, then the others."""
         self.default(DEFAULT_LANGUAGE)
         first = list(self._defaults.values())
-        return first + [slot for slot in self._by_id.values() if slot not in first]
+        return first + [context for context in self._by_id.values() if context not in first]
 
     async def release(self) -> None:
         """Gives the descriptors of all kernels back. After their sandbox is dead: they died with it."""
         if self._warming is not None:
             await self._warming
-        for slot in self._by_id.values():
-            await slot.remove()
+        for context in self._by_id.values():
+            await context.remove()

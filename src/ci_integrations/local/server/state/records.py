@@ -53,7 +53,7 @@ def new_token(prefix: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
+class SandboxRequest:
     """What the caller of create asked for, checked."""
 
     template_id: str
@@ -84,11 +84,11 @@ class Wishes:
 
 
 @dataclass(eq=False, kw_only=True)
-class Record:
+class SandboxRecord:
     """A sandbox, running or paused, with everything that hangs on it."""
 
     sandbox_id: str
-    wishes: Wishes
+    request: SandboxRequest
     limits: Limits
     sandbox: Sandbox
     files: FileWorker

@@ -18,7 +18,7 @@ from ci_integrations.local.protocol.contract import Engine, Exit, Limits, Sandbo
 from ci_integrations.local.server.http import HttpError
 from ci_integrations.local.server.state.contexts import ContextTable, OpenKernel, open_real_kernel
 from ci_integrations.local.server.state.processes import ProcessTable
-from ci_integrations.local.server.state.records import Clock, Record, Wishes, new_sandbox_id, new_token
+from ci_integrations.local.server.state.records import Clock, SandboxRecord, SandboxRequest, new_sandbox_id, new_token
 from ci_integrations.local.server.state.templates import Templates
 from ci_integrations.local.server.state.watchers import WatcherTable
 
@@ -51,19 +51,19 @@ class SandboxTable:
         self._limits = limits or Limits()
         self._open_kernel = open_kernel
         self._on_event = on_event
-        self._records: dict[str, Record] = {}
+        self._records: dict[str, SandboxRecord] = {}
         self._making = 0
         self._ending: set[asyncio.Task[None]] = set()
 
     # -- finding
 
-    def all(self) -> list[Record]:
+    def all(self) -> list[SandboxRecord]:
         return list(self._records.values())
 
-    def find(self, sandbox_id: str) -> Record | None:
+    def find(self, sandbox_id: str) -> SandboxRecord | None:
         return self._records.get(sandbox_id)
 
-    def get(self, sandbox_id: str) -> Record:
+    def get(self, sandbox_id: str) -> SandboxRecord:
         """HttpError 404 for an id that is not, or no more, known."""
         record = self.find(sandbox_id)
         if record is None:
@@ -72,7 +72,7 @@ class SandboxTable:
 
     # -- the life of a sandbox
 
-    async def create(self, wishes: Wishes) -> Record:
+    async def create(self, request: SandboxRequest) -> SandboxRecord:
         """Raises EngineError, and HttpError 429 when there are too many."""
         if len(self._records) + self._making >= MAX_SANDBOXES:
             error = HttpError(429, f"{MAX_SANDBOXES} sandboxes are alive on this server; kill some")
@@ -80,32 +80,32 @@ class SandboxTable:
             raise error
         self._making += 1
         try:
-            record = await self._make(wishes)
+            record = await self._make(request)
         finally:
             self._making -= 1
         self._records[record.sandbox_id] = record
         record.sandbox.dead.add_done_callback(lambda ended: self._died(record, ended))
-        if wishes.template_id == WARM_TEMPLATE:
+        if request.template_id == WARM_TEMPLATE:
             record.contexts.warm()
         self._on_event("created", record.sandbox_id)
         return record
 
-    async def _make(self, wishes: Wishes) -> Record:
+    async def _make(self, request: SandboxRequest) -> SandboxRecord:
         sandbox_id = new_sandbox_id()
-        kit = await self.templates.kit(wishes.template_id)
-        spec = self._spec(sandbox_id, wishes, kit.packages)
+        kit = await self.templates.kit(request.template_id)
+        spec = self._spec(sandbox_id, request, kit.packages)
         sandbox = await kit.engine.create(spec)
         try:
-            return await self._furnish(sandbox, spec, wishes)
+            return await self._furnish(sandbox, spec, request)
         except BaseException:
             await _kill(sandbox)
             raise
 
-    async def _furnish(self, sandbox: Sandbox, spec: SandboxSpec, wishes: Wishes) -> Record:
+    async def _furnish(self, sandbox: Sandbox, spec: SandboxSpec, request: SandboxRequest) -> SandboxRecord:
         files = FileWorker(sandbox)
-        record = Record(
+        record = SandboxRecord(
             sandbox_id=spec.sandbox_id,
-            wishes=wishes,
+            request=request,
             limits=spec.limits,
             sandbox=sandbox,
             files=files,
@@ -113,71 +113,71 @@ class SandboxTable:
             processes=ProcessTable(sandbox),
             watchers=WatcherTable(files),
             started_at=self.clock.now(),
-            ends=self.clock.monotonic() + wishes.timeout,
-            traffic_token=new_token("ta_") if wishes.private_traffic else None,
-            network=await open_network(sandbox, wishes.rules()) if wishes.opened else None,
+            ends=self.clock.monotonic() + request.timeout,
+            traffic_token=new_token("ta_") if request.private_traffic else None,
+            network=await open_network(sandbox, request.rules()) if request.opened else None,
         )
         record.running.set()
         try:
-            await self.templates.prepare(wishes.template_id, files, record.processes, sandbox.home)
+            await self.templates.prepare(request.template_id, files, record.processes, sandbox.home)
         except BaseException:
             record.close()
             raise
         return record
 
-    async def update_network(self, record: Record, wishes: Wishes) -> None:
+    async def update_network(self, record: SandboxRecord, request: SandboxRequest) -> None:
         """From now on; its connections are cut. A sandbox that had no way out gets one if the new rules ask for it."""
         if record.state == "paused":
             raise HttpError(409, f"Sandbox '{record.sandbox_id}' is paused; connect to it first")
         async with record.opening:
             if record.network is not None:
-                record.network.update(wishes.rules())
-            elif wishes.opened:
-                await self._open_late(record, wishes)
-            record.wishes = wishes
+                record.network.update(request.rules())
+            elif request.opened:
+                await self._open_late(record, request)
+            record.request = request
 
-    async def _open_late(self, record: Record, wishes: Wishes) -> None:
+    async def _open_late(self, record: SandboxRecord, request: SandboxRequest) -> None:
         try:
-            network = await open_network(record.sandbox, wishes.rules())
+            network = await open_network(record.sandbox, request.rules())
         except SandboxDead:
             raise unknown(record.sandbox_id) from None
         if self.find(record.sandbox_id) is not record:
             network.close()
             raise unknown(record.sandbox_id)
         record.network = network
-        record.late_envs = _ways(record.sandbox.spec.envs.get("PYTHONPATH"))
+        record.late_envs = network_environment(record.sandbox.spec.envs.get("PYTHONPATH"))
 
-    def _spec(self, sandbox_id: str, wishes: Wishes, folders: tuple[str, ...]) -> SandboxSpec:
-        own = {"E2B_SANDBOX": "true", "E2B_SANDBOX_ID": sandbox_id, "E2B_TEMPLATE_ID": wishes.template_id}
+    def _spec(self, sandbox_id: str, request: SandboxRequest, folders: tuple[str, ...]) -> SandboxSpec:
+        own = {"E2B_SANDBOX": "true", "E2B_SANDBOX_ID": sandbox_id, "E2B_TEMPLATE_ID": request.template_id}
         path = ":".join(folders)
-        ways = _ways(path) if wishes.opened else {"PYTHONPATH": path} if path else {}
+        network = network_environment(path) if request.opened else {"PYTHONPATH": path} if path else {}
         return SandboxSpec(
             sandbox_id=sandbox_id,
-            limits=self.templates.limits(wishes.template_id, self._limits),
-            envs={**own, **ways, **wishes.envs},
-            allow_internet=wishes.opened,
-            allow_hosts=wishes.allow_out,
-            template=wishes.template_id,
+            limits=self.templates.limits(request.template_id, self._limits),
+            envs={**own, **network, **request.envs},
+            allow_internet=request.opened,
+            allow_hosts=request.allow_out,
+            template=request.template_id,
         )
 
-    async def kill(self, record: Record) -> None:
+    async def kill(self, record: SandboxRecord) -> None:
         self._drop(record, "killed")
         await _finish(record)
 
-    def _drop(self, record: Record, why: str) -> None:
+    def _drop(self, record: SandboxRecord, why: str) -> None:
         """From here on its id is unknown and its connections are closed."""
         if self._records.pop(record.sandbox_id, None) is None:
             return
         record.close()
         self._on_event(why, record.sandbox_id)
 
-    def _died(self, record: Record, ended: asyncio.Future[Exit]) -> None:
+    def _died(self, record: SandboxRecord, ended: asyncio.Future[Exit]) -> None:
         if record.sandbox_id in self._records and not ended.cancelled():
             LOG.warning("sandbox %s ended by itself: %s", record.sandbox_id, ended.result())
             self._drop(record, "died")
             self._spawn(_finish(record))
 
-    async def pause(self, record: Record) -> None:
+    async def pause(self, record: SandboxRecord) -> None:
         """Freezes it: memory, processes and files stay, its connections close, its time stands still."""
         if record.state == "paused":
             raise HttpError(409, f"Sandbox '{record.sandbox_id}' is already paused")
@@ -191,7 +191,7 @@ class SandboxTable:
             raise unknown(record.sandbox_id) from None
         self._on_event("paused", record.sandbox_id)
 
-    async def resume(self, record: Record, timeout: int | None) -> None:
+    async def resume(self, record: SandboxRecord, timeout: int | None) -> None:
         """Thaws it for `timeout` seconds from now, or as long as it was first made for."""
         try:
             await record.sandbox.thaw()
@@ -199,21 +199,21 @@ class SandboxTable:
             raise unknown(record.sandbox_id) from None
         record.state = "running"
         record.paused_at = None
-        self.lease(record, record.wishes.timeout if timeout is None else timeout)
+        self.lease(record, record.request.timeout if timeout is None else timeout)
         record.running.set()
         self._on_event("resumed", record.sandbox_id)
 
     # -- time
 
-    def lease(self, record: Record, seconds: float) -> None:
+    def lease(self, record: SandboxRecord, seconds: float) -> None:
         """It ends that many seconds from now."""
         record.ends = self.clock.monotonic() + seconds
 
-    def extend(self, record: Record, seconds: float) -> None:
+    def extend(self, record: SandboxRecord, seconds: float) -> None:
         """It ends no sooner than that many seconds from now."""
         record.ends = max(record.ends, self.clock.monotonic() + seconds)
 
-    def left(self, record: Record) -> timedelta:
+    def left(self, record: SandboxRecord) -> timedelta:
         return timedelta(seconds=record.ends - self.clock.monotonic())
 
     def expire(self) -> None:
@@ -223,8 +223,8 @@ class SandboxTable:
             if record.state == "running" and record.ends <= now:
                 self._spawn(self._end(record))
 
-    async def _end(self, record: Record) -> None:
-        if record.wishes.pause_at_end:
+    async def _end(self, record: SandboxRecord) -> None:
+        if record.request.pause_at_end:
             with contextlib.suppress(HttpError):  # it died or was paused at the same moment
                 await self.pause(record)
             return
@@ -237,7 +237,7 @@ class SandboxTable:
 
     # -- measuring
 
-    async def sample(self, record: Record) -> None:
+    async def sample(self, record: SandboxRecord) -> None:
         """Adds what it uses now to its samples. Nothing while it is paused."""
         if record.state == "paused":
             return
@@ -258,13 +258,13 @@ class SandboxTable:
         await self.templates.close()
 
 
-def _ways(python_path: str | None) -> dict[str, str]:
+def network_environment(python_path: str | None) -> dict[str, str]:
     """What a process needs that shall find the way out, and what it installs."""
     envs = {**proxy_envs(), **packages.pip_envs()}
     return {**envs, "PYTHONPATH": ":".join(filter(None, [python_path, envs["PYTHONPATH"]]))}
 
 
-async def _finish(record: Record) -> None:
+async def _finish(record: SandboxRecord) -> None:
     """The sandbox first: what hangs on it then ends by itself."""
     await _kill(record.sandbox)
     await record.contexts.release()
@@ -275,7 +275,7 @@ async def _kill(sandbox: Sandbox) -> None:
         await sandbox.kill()
 
 
-def _cpu_share(record: Record, now: float, usage: Usage) -> float:
+def _cpu_share(record: SandboxRecord, now: float, usage: Usage) -> float:
     """Percent of one processor since the last sample; since the start for the first."""
     then, before = record.started_at.timestamp(), 0.0
     if record.samples:
