@@ -1,6 +1,8 @@
-"""The figure as data: `Chart`, its panels, axes and series (schema `ci.chart/1`). Pydantic, frozen, JSON-safe, bounded.
+"""The figure as data: `Figure`, its panels, axes and series (schema `ci.chart/1`).
 
-x and y stand as drawn: a lying bar has numbers in x and categories in y. Histograms and boxes are told by bins and
+All of it is pydantic, frozen, JSON-safe and bounded.
+
+x and y are as drawn: a horizontal bar has numbers in x and categories in y. Histograms and boxes have their bins or
 groups in x, whichever way they lie (`orientation` "h"). `complete` is False when something is drawn that is not in the
 data; the notes say what.
 
@@ -12,10 +14,10 @@ that `Chart.files` names and `Chart.load` reads, as long as the sandbox lives; s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ci_integrations._json import plain, text
 from ci_integrations.charts import columns
@@ -163,3 +165,54 @@ class Source(_Part):
     """Execution count of the cell that showed it."""
     how: Words = "shown"
     """shown, returned, saved or closed."""
+
+
+class Figure(_Part):
+    """One figure as data: what the readers make and what `export/` writes in other forms. Users meet it as `Chart`."""
+
+    schema_: Literal["ci.chart/1"] = Field("ci.chart/1", alias="schema")
+    figure_id: Words = ""
+    title: Words | None = None
+    """The overall title; a panel has its own."""
+    source: Source = Source()
+    panels: tuple[Panel, ...] = Field((), max_length=500)
+    native: dict[str, Any] | None = None
+    """The library's own specification: `{"mime": ..., "spec": ...}`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_native(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("native") is not None:
+            return {**data, "native": plain(data["native"])}
+        return data
+
+    @property
+    def complete(self) -> bool:
+        """True when every panel is."""
+        return bool(self.panels) and all(panel.complete for panel in self.panels)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths in the sandbox of the columns that were too long to be sent; empty for nearly every chart."""
+        return tuple(dict.fromkeys(column["file"] for panel in self.panels for column in _elsewhere(panel)))
+
+    def load(self, download: Callable[[str], bytes]) -> Self:
+        """The chart with every column in it: `chart.load(interpreter.download)`.
+
+        Raises `ArtifactError` when a file is not what it was, and whatever `download` raises.
+        """
+        return self.with_files({path: download(path) for path in self.files})
+
+    def with_files(self, contents: Mapping[str, bytes]) -> Self:
+        """As `load`, with the bytes of each of `files` at hand; for asynchronous callers."""
+        panels = [panel.model_dump() for panel in self.panels]
+        for series in (series for panel in panels for series in panel["series"]):
+            for held in (series, series["extra"]):
+                held.update(
+                    {
+                        key: columns.fetched(value, contents[value["file"]])
+                        for key, value in held.items()
+                        if columns.is_elsewhere(value)
+                    }
+                )
+        return type(self).model_validate(self.model_dump() | {"panels": panels})

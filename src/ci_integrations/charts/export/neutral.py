@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ci_integrations.charts.chart import Chart
 from ci_integrations.charts.columns import decode
-from ci_integrations.charts.model import Axis, Panel, Series
+from ci_integrations.charts.model import Axis, Figure, Panel, Series
 
 
 def to_neutral(charts: Iterable[Any]) -> dict[str, Any]:
     """`{"figure_title", "panels": [...]}` with plain lists; takes `Chart`s or anything that has one as `.chart`."""
-    found: list[Chart] = [item if isinstance(item, Chart) else item.chart for item in charts]
-    title = next((chart.title for chart in found if chart.title), None)
-    return {"figure_title": title, "panels": [_panel(panel) for chart in found for panel in chart.panels]}
+    found: list[Figure] = [item if isinstance(item, Figure) else item.chart for item in charts]
+    title = next((figure.title for figure in found if figure.title), None)
+    return {"figure_title": title, "panels": [_panel(panel) for figure in found for panel in figure.panels]}
 
 
 def _panel(panel: Panel) -> dict[str, Any]:

@@ -7,26 +7,25 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from ci_integrations.charts.chart import Chart
-from ci_integrations.charts.model import Axis, Panel, Series
+from ci_integrations.charts.model import Axis, Figure, Panel, Series
 
 _NATIVE = "application/vnd.plotly.v1+json"
 _SPACE = ("scatter3d", "surface3d", "bar3d")
 _ALONE = ("pie", "donut", "sunburst", "treemap", "icicle", "sankey", "indicator", "table")
 
 
-def to_plotly(chart: Chart) -> dict[str, Any]:
+def to_plotly(figure: Figure) -> dict[str, Any]:
     """`{"data": [...], "layout": {...}}`; plotly's own figure as it came when there is one."""
-    native = chart.native or {}
+    native = figure.native or {}
     if native.get("mime") == _NATIVE and isinstance(native.get("spec"), dict):
         return dict(native["spec"])
-    figure: dict[str, Any] = {"data": [], "layout": {"annotations": []}}
-    title = chart.title or (chart.panels[0].title if len(chart.panels) == 1 else None)
+    written: dict[str, Any] = {"data": [], "layout": {"annotations": []}}
+    title = figure.title or (figure.panels[0].title if len(figure.panels) == 1 else None)
     if title:
-        figure["layout"]["title"] = {"text": title}
-    for n, panel in enumerate(chart.panels):
-        _panel(figure, panel, n, len(chart.panels))
-    return figure
+        written["layout"]["title"] = {"text": title}
+    for n, panel in enumerate(figure.panels):
+        _panel(written, panel, n, len(figure.panels))
+    return written
 
 
 def _domain(n: int, count: int, panel: Panel) -> tuple[list[float], list[float]]:
@@ -40,9 +39,9 @@ def _domain(n: int, count: int, panel: Panel) -> tuple[list[float], list[float]]
     return [round(v, 4) for v in x], [round(v, 4) for v in y]
 
 
-def _panel(figure: dict[str, Any], panel: Panel, n: int, count: int) -> None:
+def _panel(written: dict[str, Any], panel: Panel, n: int, count: int) -> None:
     x, y = _domain(n, count, panel)
-    layout, suffix = figure["layout"], "" if n == 0 else str(2 * n + 1)
+    layout, suffix = written["layout"], "" if n == 0 else str(2 * n + 1)
     if count > 1 and panel.title:
         layout["annotations"].append({"text": panel.title, "x": sum(x) / 2, "y": y[1], "xref": "paper", "yref": "paper",
                                       "showarrow": False, "yanchor": "bottom"})  # fmt: skip
@@ -60,7 +59,7 @@ def _panel(figure: dict[str, Any], panel: Panel, n: int, count: int) -> None:
         trace.setdefault("name", series.name or f"series {place + 1}")
         trace["showlegend"] = series.name is not None
         _put(trace, layout, series, (x, y), n)
-        figure["data"].append(trace)
+        written["data"].append(trace)
     if panel.barmode:
         layout["barmode"] = "overlay" if panel.barmode == "overlay" else panel.barmode
 
@@ -164,13 +163,13 @@ def _rule(series: Series) -> dict[str, Any] | None:
 
 
 def _bar(series: Series, x: Any, y: Any) -> dict[str, Any]:
-    lying = series.orientation == "h" and series.kind == "bar"
+    horizontal = series.orientation == "h" and series.kind == "bar"
     trace: dict[str, Any] = {"type": "bar", "x": x, "y": y}
-    if lying:
+    if horizontal:
         trace["orientation"] = "h"
     if "base" in series.extra:
         trace["base"] = series.values("base")
-    return trace | _errors(series, x if lying else y)
+    return trace | _errors(series, x if horizontal else y)
 
 
 def _histogram(series: Series, x: Any, y: Any) -> dict[str, Any]:
@@ -195,15 +194,15 @@ def _area(series: Series, x: Any, y: Any) -> dict[str, Any]:
 
 
 def _box(series: Series, x: Any, y: Any) -> dict[str, Any]:
-    lying = series.orientation == "h"
+    horizontal = series.orientation == "h"
     if "q1" not in series.extra or series.kind == "violin":
         kind = "violin" if series.kind == "violin" and y is not None else "box"
         trace: dict[str, Any] = {"type": kind, "x": x, "y": y}
         if "q1" not in series.extra:
-            return trace | ({"orientation": "h"} if lying else {})
+            return trace | ({"orientation": "h"} if horizontal else {})
     theirs = {"q1": "q1", "median": "median", "q3": "q3", "lowerfence": "whislo", "upperfence": "whishi"}
     stats = {key: value for key, ours in theirs.items() if (value := series.values(ours)) is not None}
-    return {"type": "box", ("y" if lying else "x"): x, "orientation": "h" if lying else "v", **stats}
+    return {"type": "box", ("y" if horizontal else "x"): x, "orientation": "h" if horizontal else "v", **stats}
 
 
 def _heat(series: Series, x: Any, y: Any) -> dict[str, Any]:

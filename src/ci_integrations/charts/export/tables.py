@@ -6,16 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ci_integrations.charts import columns
-from ci_integrations.charts.chart import Chart
 from ci_integrations.charts.columns import thin
 from ci_integrations.charts.export.words import MAX_PANELS, MAX_SERIES, escape
-from ci_integrations.charts.model import Axis, Panel, Series
+from ci_integrations.charts.model import Axis, Figure, Panel, Series
 
 
-def to_markdown(chart: Chart, max_rows: int = 20) -> str:
+def to_markdown(figure: Figure, max_rows: int = 20) -> str:
     """A heading and a table for each panel."""
-    parts = [f"**{escape(chart.title)}**"] if chart.title else []
-    for panel in chart.panels[:MAX_PANELS]:
+    parts = [f"**{escape(figure.title)}**"] if figure.title else []
+    for panel in figure.panels[:MAX_PANELS]:
         parts.append(f"**{escape(panel.title or panel.kind)}** ({escape(panel.kind)})")
         parts += [_series_table(series, panel, max_rows) for series in panel.series[:MAX_SERIES]]
     return "\n\n".join(part for part in parts if part)
@@ -63,15 +62,15 @@ def table_markdown(names: Sequence[str], rows: Sequence[Sequence[Any]], total: i
     return "\n".join(lines)
 
 
-def to_dataframe(chart: Chart) -> Any:
+def to_dataframe(figure: Figure) -> Any:
     """Long form: one row per mark."""
     import pandas as pd
 
-    return pd.DataFrame(list(_rows(chart)))
+    return pd.DataFrame(list(_rows(figure)))
 
 
-def _rows(chart: Chart) -> Iterator[dict[str, Any]]:
-    for number, panel in enumerate(chart.panels):
+def _rows(figure: Figure) -> Iterator[dict[str, Any]]:
+    for number, panel in enumerate(figure.panels):
         for place, series in enumerate(panel.series):
             head = {
                 "panel": number,

@@ -6,35 +6,34 @@ from __future__ import annotations
 
 from typing import Any
 
-from ci_integrations.charts.chart import Chart
 from ci_integrations.charts.export.vega_lite_bars import band, bars, boxes, errors, histogram
 from ci_integrations.charts.export.vega_lite_channels import (
     MAX_ROWS,
-    Unsayable,
+    NotExpressible,
     are_numbers,
     axes_of,
     channel,
     data_of,
 )
-from ci_integrations.charts.model import Axis, Panel, Series
+from ci_integrations.charts.model import Axis, Figure, Panel, Series
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _COLORS = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"]
 
 
-def to_vega_lite(chart: Chart) -> dict[str, Any] | None:
+def to_vega_lite(figure: Figure) -> dict[str, Any] | None:
     try:
-        views = [_view(panel) for panel in chart.panels]
-    except Unsayable:
+        views = [_view(panel) for panel in figure.panels]
+    except NotExpressible:
         return None
     if not views:
         return None
     spec: dict[str, Any] = {"$schema": SCHEMA}
-    if chart.title:
-        spec["title"] = chart.title
+    if figure.title:
+        spec["title"] = figure.title
     if len(views) == 1:
-        return {**spec, **views[0], **({"title": chart.title} if chart.title and "title" not in views[0] else {})}
-    columns = max((int(panel.position.get("columns") or 0) for panel in chart.panels), default=0)
+        return {**spec, **views[0], **({"title": figure.title} if figure.title and "title" not in views[0] else {})}
+    columns = max((int(panel.position.get("columns") or 0) for panel in figure.panels), default=0)
     return {**spec, "concat": views, "columns": columns or 2}
 
 
@@ -43,7 +42,7 @@ def _view(panel: Panel) -> dict[str, Any]:
     for n, series in enumerate(panel.series):
         on.setdefault(series.axis, []).extend(_layers(series, panel, n))
     if not any(on.values()):
-        raise Unsayable(panel.kind)
+        raise NotExpressible(panel.kind)
     view: dict[str, Any] = {"layer": next(iter(on.values())), "width": 400, "height": 260}
     if panel.title:
         view["title"] = panel.title
@@ -56,7 +55,7 @@ def _view(panel: Panel) -> dict[str, Any]:
 def _layers(series: Series, panel: Panel, n: int) -> list[dict[str, Any]]:
     maker = _MAKERS.get(series.kind)
     if maker is None or panel.kind in ("polar", "radar"):
-        raise Unsayable(series.kind)
+        raise NotExpressible(series.kind)
     layers: list[dict[str, Any]] = maker(series, panel)
     for layer in layers:
         _stand(layer["encoding"].get("y"), axes_of(series, panel)[1])
@@ -104,7 +103,7 @@ def _plain(mark: Any) -> Any:
     def make(series: Series, panel: Panel) -> list[dict[str, Any]]:
         x, y = series.values("x"), series.values("y")
         if x is None or y is None:
-            raise Unsayable("no points")
+            raise NotExpressible("no points")
         ax, ay = axes_of(series, panel)
         n = list(range(len(x)))
         encoding = {"x": channel("x", ax, x), "y": channel("y", ay, y)}
@@ -130,7 +129,7 @@ def _plain(mark: Any) -> Any:
 def _rule(series: Series, panel: Panel) -> list[dict[str, Any]]:
     which, value = series.extra.get("axis"), series.values("value")
     if which not in ("x", "y") or value is None:
-        raise Unsayable("rule")
+        raise NotExpressible("rule")
     axis = dict(zip("xy", axes_of(series, panel), strict=True))
     values = value if isinstance(value, list) else [value]
     encoding: dict[str, Any] = {which: channel("v", axis[which], values)}
@@ -146,11 +145,11 @@ def _rule(series: Series, panel: Panel) -> list[dict[str, Any]]:
 def _heat(series: Series, panel: Panel) -> list[dict[str, Any]]:
     z = series.values("z")
     if not isinstance(z, list) or not z:
-        raise Unsayable("no cells")
+        raise NotExpressible("no cells")
     x = series.values("x") or list(range(len(z[0])))
     y = series.values("y") or list(range(len(z)))
     if len(x) * len(y) > MAX_ROWS:
-        raise Unsayable("too many cells")
+        raise NotExpressible("too many cells")
     rows = [
         {"x": x[j], "y": y[i], "z": v}
         for i, row in enumerate(z)
@@ -195,7 +194,7 @@ def _pie(series: Series, panel: Panel) -> list[dict[str, Any]]:
 def _gantt(series: Series, panel: Panel) -> list[dict[str, Any]]:
     tasks, start, end = series.values("y"), series.values("start"), series.values("end")
     if not all(isinstance(v, list) for v in (tasks, start, end)):
-        raise Unsayable("no spans")
+        raise NotExpressible("no spans")
     encoding = {"y": channel("y", panel.y, tasks), "x": channel("start", panel.x, start), "x2": {"field": "end"}}
     return [{"data": data_of(y=tasks, start=start, end=end), "mark": "bar", "encoding": encoding}]
 
@@ -218,7 +217,7 @@ def _quiver(series: Series, panel: Panel) -> list[dict[str, Any]]:
     """Arrows as short lines from their foot."""
     x, y, u, v = (series.values(key) for key in ("x", "y", "u", "v"))
     if not all(isinstance(values, list) and are_numbers(values) for values in (x, y, u, v)):
-        raise Unsayable("no arrows")
+        raise NotExpressible("no arrows")
     longest = max((abs(a or 0) + abs(b or 0) for a, b in zip(u, v, strict=True)), default=1) or 1
     ends = [[a + (b or 0) / longest for a, b in zip(p, d, strict=True)] for p, d in ((x, u), (y, v))]
     encoding = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from ci_integrations.charts.export.vega_lite_channels import Unsayable, are_numbers, axes_of, channel, data_of
+from ci_integrations.charts.export.vega_lite_channels import NotExpressible, are_numbers, axes_of, channel, data_of
 from ci_integrations.charts.model import Panel, Series
 
 
@@ -52,13 +52,13 @@ def beneath(series: Series, panel: Panel, at: str, value: str) -> list[Any]:
 
 
 def bars(series: Series, panel: Panel) -> list[dict[str, Any]]:
-    lying = series.orientation == "h"
-    at, value = ("y", "x") if lying else ("x", "y")
+    horizontal = series.orientation == "h"
+    at, value = ("y", "x") if horizontal else ("x", "y")
     ax, ay = axes_of(series, panel)
     axis = {"x": ax, "y": ay}
     places, values = series.values(at), series.values(value)
     if not isinstance(places, list) or not isinstance(values, list):
-        raise Unsayable("raw values in bins")
+        raise NotExpressible("raw values in bins")
     bases = beneath(series, panel, at, value)
     ends = (
         [None if v is None else v + (b or 0) for v, b in zip(values, bases, strict=False)]
@@ -66,7 +66,7 @@ def bars(series: Series, panel: Panel) -> list[dict[str, Any]]:
         else series.values("end")
     )
     if not isinstance(ends, list):
-        raise Unsayable("lengths of time without their ends")
+        raise NotExpressible("lengths of time without their ends")
     encoding = {
         at: channel(at, axis[at], places), value: channel("end", axis[value], ends), f"{value}2": {"field": "base"},
     }  # fmt: skip
@@ -103,7 +103,7 @@ def _bins(series: Series, panel: Panel) -> list[dict[str, Any]]:
     axis = dict(zip("xy", axes_of(series, panel), strict=True))
     places, counts, edges = series.values("x"), series.values("y"), series.values("edges")
     if not isinstance(places, list) or not isinstance(counts, list):
-        raise Unsayable("raw values in bins")
+        raise NotExpressible("raw values in bins")
     bases = beneath(series, panel, "x", "y")
     ends = [None if count is None else count + base for count, base in zip(counts, bases, strict=False)]
     encoding = {value: channel("end", axis[value], ends), f"{value}2": {"field": "base"}}
@@ -151,15 +151,15 @@ def _offset(series: Series, panel: Panel, at: str) -> dict[str, Any]:
 
 def boxes(series: Series, panel: Panel) -> list[dict[str, Any]]:
     """From statistics when they are known, from raw values otherwise."""
-    lying = series.orientation == "h"
-    at, value = ("y", "x") if lying else ("x", "y")
+    horizontal = series.orientation == "h"
+    at, value = ("y", "x") if horizontal else ("x", "y")
     ax, ay = axes_of(series, panel)
     axis = {"x": ax, "y": ay}
     stats = {key: series.values(key) for key in ("q1", "median", "q3")}
     if not all(isinstance(v, list) for v in stats.values()):
         places, values = series.values(at), series.values(value)
         if not isinstance(values, list):
-            raise Unsayable("no box")
+            raise NotExpressible("no box")
         places = places if isinstance(places, list) else [series.name or ""] * len(values)
         encoding = {at: channel(at, axis[at], places), value: channel("v", axis[value], values)}
         if encoding[at]["type"] == "nominal":

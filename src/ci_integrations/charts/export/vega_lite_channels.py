@@ -10,7 +10,7 @@ MAX_ROWS = 50_000
 """Marks in one series; longer ones are thinned, their extremes kept."""
 
 
-class Unsayable(Exception):  # noqa: N818 - likewise an answer
+class NotExpressible(Exception):  # noqa: N818 - likewise an answer
     """Vega-Lite has no words for this."""
 
 

@@ -10,8 +10,7 @@ import re
 from typing import Any
 
 from ci_integrations.charts import columns
-from ci_integrations.charts.chart import Chart
-from ci_integrations.charts.model import Axis, Panel, Series
+from ci_integrations.charts.model import Axis, Figure, Panel, Series
 
 MAX_PANELS = 12
 MAX_SERIES = 12
@@ -41,13 +40,13 @@ def escape(value: Any) -> str:
     return _SPECIAL.sub(r"\\\1", short(value, digits=10)).replace("<", "&lt;")
 
 
-def describe(chart: Chart) -> str:
+def describe(figure: Figure) -> str:
     """One or two sentences for each panel."""
-    how = {"saved": " (saved to a file)", "closed": " (closed without being shown)"}.get(chart.source.how, "")
-    head = f"Figure “{short(chart.title)}”" if chart.title else "Figure"
-    parts = [_panel_words(panel) for panel in chart.panels[:MAX_PANELS]]
-    more = len(chart.panels) - len(parts)
-    many = f" with {len(chart.panels)} panels" if len(chart.panels) > 1 else ""
+    how = {"saved": " (saved to a file)", "closed": " (closed without being shown)"}.get(figure.source.how, "")
+    head = f"Figure “{short(figure.title)}”" if figure.title else "Figure"
+    parts = [_panel_words(panel) for panel in figure.panels[:MAX_PANELS]]
+    more = len(figure.panels) - len(parts)
+    many = f" with {len(figure.panels)} panels" if len(figure.panels) > 1 else ""
     tail = f" … and {more} more panels." if more > 0 else ""
     if len(parts) == 1:
         return f"{head}{how}: {parts[0]}"
