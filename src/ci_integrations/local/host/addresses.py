@@ -22,7 +22,7 @@ class Refused(Exception):  # noqa: N818 - a verdict, not a fault
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
+class NetworkRules:
     """What a sandbox may reach."""
 
     allow: tuple[str, ...] = ()

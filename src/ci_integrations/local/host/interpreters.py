@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import ci_integrations
 from ci_integrations.local.jail import rootfs
 from ci_integrations.local.protocol.contract import InterpreterError
 
@@ -69,9 +68,8 @@ class Interpreter:
 def ours(extra: Sequence[str] = ()) -> Interpreter:
     """The one that runs this, with its packages; those in the `extra` folders come first."""
     packages = [path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
-    packages += [str(Path(path).resolve().parent) for path in ci_integrations.__path__]
-    shown = (*rootfs.interpreter_paths(), *extra)
-    return Interpreter(sys.executable, tuple(dict.fromkeys([*extra, *packages])), shown)
+    folders = dict.fromkeys([*extra, *packages, str(rootfs.LIBRARY.parent)])
+    return Interpreter(sys.executable, tuple(folders), (*rootfs.interpreter_paths(), *extra))
 
 
 async def find(python: str | Path | None, extra: Sequence[str] = ()) -> Interpreter:
@@ -122,12 +120,11 @@ def _look_at(candidate: Interpreter) -> dict[str, list[str]]:
 
 def _library() -> Path:
     """A folder with this library alone: what lies beside it was made for our interpreter."""
-    real = Path(next(iter(ci_integrations.__path__))).resolve()
-    name = hashlib.sha256(str(real).encode()).hexdigest()[:16]
+    name = hashlib.sha256(str(rootfs.LIBRARY).encode()).hexdigest()[:16]
     folder = cache_folder() / "library" / name / "site-packages"  # by this name it is shown inside
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
-        (folder / real.name).symlink_to(real)
+        (folder / rootfs.LIBRARY.name).symlink_to(rootfs.LIBRARY)
     return folder
 
 

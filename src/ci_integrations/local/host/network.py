@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from urllib.parse import urlsplit
 
-from ci_integrations.local.host.addresses import Refused, Rules
+from ci_integrations.local.host.addresses import NetworkRules, Refused
 from ci_integrations.local.protocol.contract import PORT, Entry, Sandbox
 
 MAX_CONNECTIONS = 64
@@ -28,6 +28,8 @@ IDLE_SECONDS = 300.0
 CHUNK = 64 * 1024
 _LOOKUPS = 4
 """Names resolved at one time, in threads of the sandbox's own: slow name servers hold up nobody else."""
+LISTENER = Entry("ci_integrations.local.guest.listener:listen", {"guarded": True})
+"""Makes the listening socket inside. Guarded, so that no other process of the sandbox can swap the descriptor."""
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ def proxy_envs() -> dict[str, str]:
 class Network:
     """The proxy of one sandbox. `close()` cuts every connection."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: NetworkRules) -> None:
         self._rules = rules
         self._resolvers = ThreadPoolExecutor(_LOOKUPS, "resolver")
         self._server: asyncio.Server | None = None
@@ -52,7 +54,7 @@ class Network:
         listener = await _listener(sandbox)
         self._server = await asyncio.start_server(self._serve, sock=listener, limit=MAX_HEAD)
 
-    def update(self, rules: Rules) -> None:
+    def update(self, rules: NetworkRules) -> None:
         """From now on; connections that the new rules would refuse are cut with all others."""
         self._rules = rules
         self._cut()
@@ -116,7 +118,7 @@ class Network:
         raise Refused("502 Bad Gateway", f"{host}:{port} could not be reached") from failure
 
 
-async def open_network(sandbox: Sandbox, rules: Rules) -> Network:
+async def open_network(sandbox: Sandbox, rules: NetworkRules) -> Network:
     """Give `sandbox` a way out under `rules`. The caller sets `proxy_envs()` and closes the result."""
     network = Network(rules)
     await network.start(sandbox)
@@ -124,7 +126,7 @@ async def open_network(sandbox: Sandbox, rules: Rules) -> Network:
 
 
 async def _listener(sandbox: Sandbox) -> socket.socket:
-    child = await sandbox.spawn(Entry(f"{__name__}:listen", {"guarded": True}))
+    child = await sandbox.spawn(LISTENER)
     try:
         if child.control is None:
             raise OSError("the sandbox gave no control socket")

@@ -85,7 +85,7 @@ class Bare:
         tmp = str(Path(self._home).parent / "tmp")
         confinement = lockdown.Confinement(
             seccomp=seccomp.filter_program(sockets=False, attributes=self._uids, others=self._uids),
-            files=landlock.Rules(self._readable, (self._home, tmp), _DEVICES),
+            files=landlock.FileRules(self._readable, (self._home, tmp), _DEVICES),
             uid=self._uid if self._uids else None,
             count_others=True,
         )

@@ -23,7 +23,7 @@ _TCP: Final = 3
 
 
 @dataclass(frozen=True)
-class Rules:
+class FileRules:
     """Paths, with everything below them."""
 
     readable: tuple[str, ...]
@@ -31,7 +31,7 @@ class Rules:
     devices: tuple[str, ...] = ()
 
 
-def restrict(rules: Rules) -> None:
+def restrict(rules: FileRules) -> None:
     """Hold this process and its children to the rules, for good. Needs no_new_privs."""
     abi = syscalls.landlock_abi()
     handled = _ALL_BY_ABI[min(abi, 5)]

@@ -21,7 +21,7 @@ class Confinement:
     """How every process of a sandbox is held, beside the namespaces it lives in."""
 
     seccomp: bytes | None = None
-    files: landlock.Rules | None = None
+    files: landlock.FileRules | None = None
     uid: int | None = None
     """Become this user and group first; the agent stays who it is."""
     count_others: bool = False

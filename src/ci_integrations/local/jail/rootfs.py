@@ -14,6 +14,8 @@ from typing import Final
 
 from ci_integrations.local.jail import syscalls
 
+LIBRARY: Final = Path(__file__).resolve().parents[2]
+"""The folder of this library, wherever a link to it was imported from."""
 SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 ETC: Final = (
     "alternatives", "ca-certificates", "debian_version", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
@@ -49,10 +51,7 @@ _WORKPLACES: Final = ("/sys", "/mnt", "/media", "/srv")
 
 def interpreter_paths() -> list[str]:
     """What a process needs to see to run this interpreter with its packages and this library."""
-    import ci_integrations
-
-    paths = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, sys.executable}
-    paths.update(str(Path(folder).resolve()) for folder in ci_integrations.__path__)
+    paths = {str(LIBRARY), sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, sys.executable}
     paths.update(path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"})
     return sorted(path for path in paths if path and Path(path).exists())
 

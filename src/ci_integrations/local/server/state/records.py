@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
-from ci_integrations.local.host.addresses import Rules
+from ci_integrations.local.host.addresses import NetworkRules
 from ci_integrations.local.host.files import FileWorker
 from ci_integrations.local.host.network import Network
 from ci_integrations.local.protocol import packages
@@ -72,11 +72,11 @@ class SandboxRequest:
         """Whether anything outside may be reached. Closed is the default here."""
         return bool(self.allow_out) or (bool(self.allow_internet) and not EVERYTHING & set(self.deny_out))
 
-    def rules(self) -> Rules:
+    def rules(self) -> NetworkRules:
         """A list of what is allowed leaves out all else; what is denied is denied though it is on that list."""
         if not self.opened:
-            return Rules(deny=("*",))
-        return Rules(
+            return NetworkRules(deny=("*",))
+        return NetworkRules(
             allow=() if EVERYTHING & set(self.allow_out) else self.allow_out,
             deny=tuple(host for host in self.deny_out if host not in EVERYTHING),
             trusted=packages.trusted_index(),

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from ci_integrations.local.guest import listener
 from ci_integrations.local.host import network
-from ci_integrations.local.host.addresses import Refused, Rules, is_public
+from ci_integrations.local.host.addresses import NetworkRules, Refused, is_public
 from ci_integrations.local.host.network import Network
 
 
@@ -34,7 +35,7 @@ def test_public_addresses_are_open(address: str) -> None:
 
 
 def test_an_allow_list_is_exact_and_knows_suffixes() -> None:
-    rules = Rules(allow=("pypi.example", "*.data.example", "1.1.1.0/24"))
+    rules = NetworkRules(allow=("pypi.example", "*.data.example", "1.1.1.0/24"))
     for host in ("pypi.example", "PyPI.example.", "a.data.example", "1.1.1.1"):
         rules.check_name(host, 443)
     for host in ("evilpypi.example", "pypi.example.evil", "data.example.evil", "1.1.2.1"):
@@ -44,7 +45,7 @@ def test_an_allow_list_is_exact_and_knows_suffixes() -> None:
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::"])
 def test_a_denied_address_is_denied_in_every_disguise(address: str) -> None:
-    rules = Rules(deny=("1.1.1.0/24",))
+    rules = NetworkRules(deny=("1.1.1.0/24",))
     with pytest.raises(Refused, match="denied"):
         rules.check_address(address, 443, address)
     rules.check_address("1.1.2.1", 443, "1.1.2.1")
@@ -53,7 +54,7 @@ def test_a_denied_address_is_denied_in_every_disguise(address: str) -> None:
 async def test_slow_name_servers_of_one_sandbox_hold_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
     monkeypatch.setattr(network.socket, "getaddrinfo", lambda *_, **__: go_on.wait(10) and [])
-    attacker = Network(Rules())
+    attacker = Network(NetworkRules())
     waiting = [asyncio.ensure_future(attacker._connect(f"{n}.example", 80)) for n in range(64)]
     await asyncio.sleep(0.1)
     try:
@@ -65,13 +66,13 @@ async def test_slow_name_servers_of_one_sandbox_hold_up_nobody_else(monkeypatch:
     attacker.close()
 
 
-async def through_proxy(rules: Rules, request: bytes) -> bytes:
+async def through_proxy(rules: NetworkRules, request: bytes) -> bytes:
     """What a client inside the sandbox is answered."""
     proxy = Network(rules)
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(0)
-    proxy._server = await asyncio.start_server(proxy._serve, sock=listener, limit=network.MAX_HEAD)
-    reader, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+    door = socket.create_server(("127.0.0.1", 0))
+    door.settimeout(0)
+    proxy._server = await asyncio.start_server(proxy._serve, sock=door, limit=network.MAX_HEAD)
+    reader, writer = await asyncio.open_connection(*door.getsockname()[:2])
     writer.write(request)
     answer = await asyncio.wait_for(reader.read(), 10)
     writer.close()
@@ -94,10 +95,10 @@ async def web_server() -> tuple[asyncio.Server, int]:
 async def test_a_private_address_is_refused_and_the_same_one_served_when_the_operator_trusts_it() -> None:
     server, port = await web_server()
     request = f"GET http://localhost:{port}/simple/?x=1 HTTP/1.1\r\nHost: localhost\r\nProxy-Secret: s\r\n\r\n".encode()
-    refused = await through_proxy(Rules(), request)
+    refused = await through_proxy(NetworkRules(), request)
     assert refused.startswith(b"HTTP/1.1 403")
     assert b"private, local or reserved" in refused
-    served = await through_proxy(Rules(trusted=frozenset({("localhost", port)})), request)
+    served = await through_proxy(NetworkRules(trusted=frozenset({("localhost", port)})), request)
     assert b"GET /simple/?x=1 HTTP/1.1\r\nConnection: close\r\nHost: localhost" in served
     assert b"Proxy-Secret" not in served
     server.close()
@@ -106,7 +107,7 @@ async def test_a_private_address_is_refused_and_the_same_one_served_when_the_ope
 async def test_connect_tunnels_and_closes_with_the_far_end() -> None:
     server, port = await web_server()
     request = f"CONNECT localhost:{port} HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n".encode()
-    served = await through_proxy(Rules(trusted=frozenset({("localhost", port)})), request)
+    served = await through_proxy(NetworkRules(trusted=frozenset({("localhost", port)})), request)
     assert served.startswith(b"HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 200 OK")
     server.close()
 
@@ -121,17 +122,17 @@ async def test_connect_tunnels_and_closes_with_the_far_end() -> None:
     ],
 )  # fmt: skip
 async def test_nonsense_and_closed_addresses_get_an_error_and_no_connection(request_bytes: bytes) -> None:
-    answer = await through_proxy(Rules(), request_bytes)
+    answer = await through_proxy(NetworkRules(), request_bytes)
     assert answer.split(b" ")[1] in (b"400", b"403", b"502")
 
 
 def test_the_listening_socket_is_made_by_the_one_who_is_asked() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        network.listen(theirs, {})
+        listener.listen(theirs, {})
         _, fds, _, _ = socket.recv_fds(ours, 1, 1)
-    with socket.socket(fileno=fds[0]) as listener:
-        assert listener.getsockname() == ("127.0.0.1", network.PORT)
+    with socket.socket(fileno=fds[0]) as made:
+        assert made.getsockname() == ("127.0.0.1", network.PORT)
 
 
 async def test_a_sandbox_that_passes_no_socket_is_an_error() -> None:
@@ -143,4 +144,4 @@ async def test_a_sandbox_that_passes_no_socket_is_an_error() -> None:
         return SimpleNamespace(control=ours, close=ours.close)
 
     with pytest.raises(OSError, match="no listening socket"):
-        await network.open_network(SimpleNamespace(spawn=spawn), Rules())  # type: ignore[arg-type]
+        await network.open_network(SimpleNamespace(spawn=spawn), NetworkRules())  # type: ignore[arg-type]
