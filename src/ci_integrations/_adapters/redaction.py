@@ -1,0 +1,139 @@
+"""Takes secrets and patterns out of what a run says, before it reaches a message, a stream or a store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from pydantic import SecretStr
+
+from ci_integrations._errors import ConfigurationError
+from ci_integrations.results.result import ExecutionResult
+
+MASK = "[redacted]"
+_SHORTEST = 6
+"""Characters: a shorter secret would blank innocent words."""
+_KEPT = frozenset({"schema", "kind", "id", "ref", "sha256", "mime", "image", "type"})
+"""Fields that hold no words of the user's code."""
+_BINARY = frozenset({"image", "pdf"})
+"""Kinds of artifact whose `data` is Base64: replacing text in it would only break the file."""
+
+
+class Resolved(Protocol):
+    """A rule of a framework, ready to be applied."""
+
+    strategy: str
+
+    def apply(self, content: str, /) -> tuple[str, Any]:
+        """Returns the text without what the rule finds, and the matches."""
+
+
+class ResolvableRule(Protocol):
+    """A rule of a framework, such as LangChain's `RedactionRule`."""
+
+    def resolve(self) -> Resolved:
+        """Returns the rule, ready to be applied."""
+
+
+Rule = str | SecretStr | re.Pattern[str] | Callable[[str], str] | ResolvableRule
+"""A literal, a compiled pattern, a function from text to text, or LangChain's `RedactionRule`."""
+_PlainRule = str | re.Pattern[str] | Callable[[str], str]
+
+
+class Redactor:
+    """Applies rules to every text of a result. Literals are also found when live output splits them.
+
+    Raises `ConfigurationError` for a rule that is none of the kinds in `Rule`.
+    """
+
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+        self._given = [_plain(rule) for rule in rules]
+        literals = {rule for rule in self._given if isinstance(rule, str)}
+        # The longest first: a literal may contain another one, and the rest of it must not stay behind.
+        self._literals = sorted(literals, key=len, reverse=True)
+        self._rules = [rule for rule in self._given if not isinstance(rule, str)]
+        self._longest = max(map(len, literals), default=1) - 1
+
+    def __bool__(self) -> bool:
+        return bool(self._given)
+
+    def also(self, rules: Iterable[Rule]) -> Redactor:
+        """Returns a redactor with more rules."""
+        if isinstance(rules, str):
+            raise ConfigurationError("redact takes a list of rules: redact=[...]")
+        return Redactor([*self._given, *rules])
+
+    def text(self, value: str) -> str:
+        """Returns `value` with everything that a rule finds replaced."""
+        for literal in self._literals:
+            value = value.replace(literal, MASK)
+        for rule in self._rules:
+            value = rule.sub(MASK, value) if isinstance(rule, re.Pattern) else rule(value)
+        return value
+
+    def result(self, result: ExecutionResult) -> ExecutionResult:
+        """Returns the same run without the secrets: text, errors, events, tables, JSON. Pictures and PDFs stay."""
+        if not self:
+            return result
+        return ExecutionResult.model_validate(self.plain(result.model_dump(mode="json")))
+
+    def held_back(self, value: str) -> int:
+        """Returns how many characters at the end of `value` may be the beginning of a secret."""
+        for length in range(min(self._longest, len(value)), 0, -1):
+            tail = value[-length:]
+            if any(literal.startswith(tail) for literal in self._literals):
+                return length
+        return 0
+
+    def plain(self, value: Any) -> Any:
+        """Returns plain JSON without the secrets, in the keys of its objects as well."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self.plain(item) for item in value]
+        if isinstance(value, Mapping):
+            kept = _KEPT | {"data"} if value.get("kind") in _BINARY else _KEPT
+            return {self.text(key): item if key in kept else self.plain(item) for key, item in value.items()}
+        return value
+
+
+def secrets_in(value: object) -> Iterable[str]:
+    """Yields every `SecretStr` in `value`, opened, that is long enough to be told from a word."""
+    if isinstance(value, SecretStr):
+        secret = value.get_secret_value()
+        if len(secret) >= _SHORTEST:
+            yield secret
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from secrets_in(item)
+
+
+def revealed(value: Any) -> Any:
+    """Returns `value` with every `SecretStr` opened, at the last moment before the interpreter gets it."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Mapping):
+        return {key: revealed(item) for key, item in value.items()}
+    return value
+
+
+def _plain(rule: Rule) -> _PlainRule:
+    if isinstance(rule, SecretStr):
+        return rule.get_secret_value()
+    if rule == "":
+        raise ConfigurationError("redact: an empty literal is everywhere")
+    if isinstance(rule, (str, re.Pattern)):
+        return rule
+    if hasattr(rule, "resolve"):
+        return _framework_rule(rule)
+    if callable(rule):
+        return rule
+    raise ConfigurationError(f"redact: no rule for text: {type(rule).__name__}; give a literal, a pattern, a function")
+
+
+def _framework_rule(rule: ResolvableRule) -> Callable[[str], str]:
+    resolved = rule.resolve()
+    if resolved.strategy == "block":
+        raise ConfigurationError("redact: the strategy 'block' would raise in the middle of a run; use 'redact'")
+    return lambda text: str(resolved.apply(text)[0])

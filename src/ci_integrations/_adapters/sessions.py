@@ -1,0 +1,148 @@
+"""Finds the interpreter that serves a conversation: the part that does not depend on the framework.
+
+An adapter subclasses `AdapterSessions` and adds how its framework names a conversation, which is the session's key.
+"""
+
+from __future__ import annotations
+
+import inspect
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from ci_integrations._adapters.redaction import revealed
+from ci_integrations._core.flow import Flow
+from ci_integrations._errors import ConfigurationError
+from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter
+from ci_integrations.sessions import SessionRegistry
+
+AnyInterpreter = CodeInterpreter | AsyncCodeInterpreter
+"""An interpreter of either face. A flow that works on it is run by `drive` or by `adrive`."""
+Given = SessionRegistry | AnyInterpreter | None
+"""What a user hands to a tool: many sessions, one session, or nothing (the tool makes its own)."""
+
+_REGISTRY_OPTIONS = frozenset({"max_sessions", "max_created", "idle", "idle_ttl"})
+
+
+class AdapterSessions:
+    """Hands out interpreters by key, from `given` or from a `SessionRegistry` that is made here of `options`.
+
+    `options` are those of `CodeInterpreter`, and `idle`, `idle_ttl`, `max_sessions` and `max_created` of the registry.
+    Their values may be `SecretStr`. Pickling keeps the options and leaves the live sandboxes behind.
+
+    Raises `ConfigurationError` when an option is wrong: the programmer hears of it now, not the model at its first
+    call.
+    """
+
+    def __init__(self, given: Given = None, options: Mapping[str, Any] | None = None) -> None:
+        self._options = dict(options or {})
+        self._given = given
+        if given is not None and not hasattr(given, "asession") and not hasattr(given, "run"):
+            raise ConfigurationError(
+                f"interpreter takes a SessionRegistry or a CodeInterpreter, not {type(given).__name__}"
+            )
+        if given is not None and self._options:
+            raise ConfigurationError(
+                f"{sorted(self._options)} belong to the interpreter that is handed in: set them there"
+            )
+        if given is None:
+            interpreter = CodeInterpreter(**revealed(self._split(of_registry=False)))
+            if "sandbox" in self._options:  # a registry makes a sandbox for each key, so it cannot take one
+                self._given, self._options = interpreter, {}
+        self._start()
+
+    def _start(self) -> None:
+        """Makes what a pickled copy must not share with its original."""
+        self._own_key = f"tool-{uuid.uuid4().hex[:12]}"
+        if hasattr(self._given, "asession"):  # not by class: a test's registry keeps the contract, and is no subclass
+            self._registry = cast("SessionRegistry", self._given)
+            self._interpreter = None
+            return
+        options = revealed(self._split(of_registry=False))
+        self._registry = SessionRegistry(options, **self._split(of_registry=True))
+        self._interpreter = self._given
+
+    def _split(self, *, of_registry: bool) -> dict[str, Any]:
+        return {name: value for name, value in self._options.items() if (name in _REGISTRY_OPTIONS) is of_registry}
+
+    @property
+    def own_key(self) -> str:
+        """The key of the session that calls without a conversation share."""
+        return self._own_key
+
+    @property
+    def registry(self) -> SessionRegistry:
+        """The registry that holds the sessions. It stays empty while one interpreter serves every conversation."""
+        return self._registry
+
+    @property
+    def shares_interpreter(self) -> bool:
+        """True when one interpreter was handed in, which serves every conversation."""
+        return self._interpreter is not None
+
+    def session(self, key: str) -> CodeInterpreter:
+        """Returns the blocking interpreter of `key`, made on first use."""
+        if self._interpreter is None:
+            return self._registry.session(key)
+        shared = self._interpreter
+        return shared.as_sync() if hasattr(shared, "as_sync") else shared
+
+    def asession(self, key: str) -> AsyncCodeInterpreter:
+        """Returns the interpreter of `key` for `await`: the same sandbox, the same kernel."""
+        if self._interpreter is None:
+            return self._registry.asession(key)
+        shared = self._interpreter
+        return shared.as_async() if hasattr(shared, "as_async") else shared
+
+    def knows(self, key: str) -> bool:
+        """True when `key` has a session in this process."""
+        return self.shares_interpreter or key in self._registry.keys()  # noqa: SIM118 - a method of the registry
+
+    def adopt(self, key: str, identity: Mapping[str, Any]) -> None:
+        """Goes on with the session of another process under `key`, unless `key` has one in this process already."""
+        if not self.knows(key):
+            self._registry.adopt(key, identity)
+
+    def identity(self, key: str) -> dict[str, Any] | None:
+        """Returns what another process needs to go on in this session; None before its sandbox exists."""
+        if self.shares_interpreter or not self.knows(key) or self.session(key).sandbox_id is None:
+            return None
+        return self._registry.identity(key)
+
+    def prewarm(self, key: str) -> None:
+        """Opens the sandbox in the background. A failure shows itself at the first call, which tries again."""
+        if not self.shares_interpreter and self.session(key).sandbox_id is None:
+            self._registry.prewarm(key)
+
+    def pause(self, session: AnyInterpreter) -> Flow[None]:
+        """Pauses the session's sandbox, if it has one: the next call resumes it, with its variables."""
+        if session.sandbox_id is not None:
+            sandbox = yield opened(session)
+            yield sandbox.pause
+
+    def end(self, session: AnyInterpreter, key: str) -> Any:
+        """Closes one session. The answer is awaitable when `session` is an asynchronous one."""
+        is_async = inspect.iscoroutinefunction(session.run)
+        return self._registry.aclose_session(key) if is_async else self._registry.close_session(key)
+
+    def close(self) -> None:
+        """Closes the sessions that were made here. What was handed in stays open: its owner closes it."""
+        if self._given is None:
+            self._registry.close()
+
+    async def aclose(self) -> None:
+        """Closes the sessions that were made here, awaited. See `close`."""
+        if self._given is None:
+            await self._registry.aclose()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_options": self._options, "_given": self._given}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
+
+
+def opened(session: AnyInterpreter) -> Callable[[], Any]:
+    """Returns a step that gives the SDK's own sandbox object, and opens the sandbox where it is not open yet."""
+    return session.open if hasattr(session, "open") else lambda: session.sandbox
