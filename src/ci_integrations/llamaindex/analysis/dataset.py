@@ -62,8 +62,8 @@ class Dataset:
 
     def prepare_cell(self) -> str:
         """A cell that loads what is not loaded, or says which files are missing; read it with `read_prepared`."""
-        package = package_files("ci_integrations.llamaindex")
-        sources = [package.joinpath(name).read_text("utf-8") for name in ("_in_kernel_csv.py", "_in_kernel.py")]
+        package = package_files(__package__)
+        sources = [package.joinpath(name).read_text("utf-8") for name in ("in_kernel_csv.py", "in_kernel.py")]
         recipe = json.dumps(self.recipe)
         # Everything lives in one namespace of its own: the user's names stay the user's.
         return (

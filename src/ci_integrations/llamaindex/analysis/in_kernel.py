@@ -1,6 +1,6 @@
 """Loads the tables of a query engine, describes them, and gives every cell fresh copies of them.
 
-Runs in the sandbox's kernel, never here: `_dataset.py` sends it as source. Standard library and pandas only.
+Runs in the sandbox's kernel, never here: `dataset.py` sends it as source. Standard library and pandas only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ReadDelimited = Callable[[str, str], tuple[Any, str]]
-"""`read_delimited` of `_in_kernel_csv.py`."""
+"""`read_delimited` of `in_kernel_csv.py`."""
 
 MAX_PROFILE = 12000
 MAX_RAW_LINES = 5

@@ -1,6 +1,6 @@
 """Reads CSV and TSV files as they are: separator, encoding, decimal comma, leading zeros.
 
-Runs in the sandbox's kernel, never here: `_dataset.py` sends it as source. Standard library and pandas only. The file's
+Runs in the sandbox's kernel, never here: `dataset.py` sends it as source. Standard library and pandas only. The file's
 beginning shows how to read it; all of it is read by pandas' C parser.
 """
 
