@@ -24,6 +24,10 @@ def base() -> None:
         refused(lambda name=adapter: importlib.import_module(f"ci_integrations.{name}").CodeInterpreterTool, adapter)
     refused(lambda: importlib.import_module("ci_integrations.testing.cassettes"), "testing")
     refused(lambda: ci_integrations.CodeInterpreter(backend="local").run("1"), "local")
+    assert 'pip install "ci-integrations[cli]"' in command("--help", code=2)
+
+
+def cli() -> None:
     command("--help")
     command("doctor", code=1)  # no key, no local sandbox: nothing can run, and it says so
     command("demo", code=2)
@@ -38,11 +42,13 @@ def refused(call: Callable[[], object], extra: str) -> None:
     assert f'pip install "ci-integrations[{extra}' in said, f"{extra} is not installed; said: {said!r}"
 
 
-def command(*words: str, code: int = 0) -> None:
+def command(*words: str, code: int = 0) -> str:
+    """Runs the console script, which must end with `code`. Returns what it said on stderr."""
     program = Path(sys.executable).with_name("ci-integrations")
     done = subprocess.run([str(program), *words], capture_output=True, text=True, check=False)
     assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
+    return done.stderr
 
 
 def local() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,3 +120,12 @@ def test_version(cli: Callable[..., Any]) -> None:
     from ci_integrations import __version__
 
     assert cli("--version").out.strip() == __version__
+
+
+def test_without_the_extra_it_says_how_to_get_it() -> None:
+    """Who embeds the library has no typer; the console script is there all the same."""
+    code = "import sys; sys.modules['typer'] = None; from ci_integrations.cli import main; main(['--help'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == 'error: the console script needs an extra: pip install "ci-integrations[cli]"\n'
+    assert done.stdout == ""

@@ -9,13 +9,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+_EXTRA = {"packaging", "pygments", "rich", "typer"}
+"""What the extra `cli` brings."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script. Ends the process by `SystemExit`."""
+    """Runs the console script with `arguments`, by default the process's own. Ends the process by `SystemExit`."""
     from ci_integrations._errors import CodeInterpreterError, ConfigurationError
-    from ci_integrations.cli._app import app
-    from ci_integrations.cli._terminal import UserError, complain
 
+    try:
+        from ci_integrations.cli._app import app
+        from ci_integrations.cli._terminal import UserError, complain
+    except ModuleNotFoundError as missing:  # typer and rich are for people at a terminal, not for who embeds us
+        sys.exit(_needs_the_extra(missing))
     try:
         app(args=None if arguments is None else list(arguments), prog_name="ci-integrations")
     except (UserError, ConfigurationError) as error:
@@ -27,3 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `| head` has seen enough
         sys.stderr.close()
         sys.exit(141)
+
+
+def _needs_the_extra(missing: ModuleNotFoundError) -> int:
+    """Says how to install what the console script needs. Returns the exit code for a mistake in the call."""
+    if (missing.name or "").partition(".")[0] not in _EXTRA:
+        raise missing
+    sys.stderr.write('error: the console script needs an extra: pip install "ci-integrations[cli]"\n')
+    return 2

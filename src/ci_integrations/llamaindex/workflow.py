@@ -163,7 +163,7 @@ def code_interpreter_resource(**options: Any) -> Any:
     """
 
     def interpreter() -> Any:
-        from ci_integrations import AsyncCodeInterpreter
+        from ci_integrations.interpreter import AsyncCodeInterpreter
 
         return AsyncCodeInterpreter(**options)
 
