@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from ci_integrations._core.faces import AsyncIO, SyncIO
+from ci_integrations._core.faces import AsyncFace, SyncFace
 from ci_integrations._core.flow import adrive, drive
-from ci_integrations._core.handle import DEFAULT, Interpreter
+from ci_integrations._core.handle import DEFAULT, InterpreterBase
 from ci_integrations._core.options import InterpreterOptions
 from ci_integrations._core.output import OutputEvent, OutputHandler
 from ci_integrations._core.workspace import CommandOutput, command_options
 from ci_integrations.results.result import ExecutionResult
+
+if TYPE_CHECKING:
+    from e2b import EntryInfo
+    from e2b_code_interpreter import AsyncSandbox, Context, Sandbox
 
 __all__ = [
     "AsyncCodeInterpreter",
@@ -24,7 +28,19 @@ __all__ = [
 ]
 
 
-class CodeInterpreter(Interpreter):
+class _Session(InterpreterBase):
+    """The way from one face of a session to the other."""
+
+    def as_sync(self) -> CodeInterpreter:
+        """Return this session's interpreter for blocking callers."""
+        return self if isinstance(self, CodeInterpreter) else CodeInterpreter._of(self._session)  # noqa: SLF001 - its other face
+
+    def as_async(self) -> AsyncCodeInterpreter:
+        """Return this session's interpreter for `await`."""
+        return self if isinstance(self, AsyncCodeInterpreter) else AsyncCodeInterpreter._of(self._session)  # noqa: SLF001 - its other face
+
+
+class CodeInterpreter(_Session):
     """Runs code in a sandbox and tells what came of it. Thread-safe: cells of one kernel run one after the other.
 
     Where: `backend` `"e2b"`, `"local"`, or `"auto"` (E2B when a key or an E2B endpoint is given, by argument or
@@ -42,14 +58,14 @@ class CodeInterpreter(Interpreter):
     `owns`: True: `close` kills the sandbox that was handed in, and a lost one is replaced. Means nothing without one.
     """
 
-    _io = SyncIO
+    _face = SyncFace
 
     def run(
         self,
         code: str,
         *,
         language: str | None = None,
-        context: Any = None,
+        context: Context | None = None,
         envs: Mapping[str, str] | None = None,
         timeout: float | None = DEFAULT,
         on_output: OutputHandler | None = None,
@@ -69,10 +85,17 @@ class CodeInterpreter(Interpreter):
         )  # fmt: skip
         return drive(self._flow.run(request))
 
-    @property
-    def sandbox(self) -> Any:
-        """The SDK's own `Sandbox`, the escape hatch. Opens the sandbox if need be."""
+    def open(self) -> Sandbox:
+        """Return the SDK's own sandbox object, the way to everything that this class has no method for.
+
+        Opens the sandbox if need be.
+        """
         return drive(self._flow.open())
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The SDK's own `Sandbox`, as `open` returns it."""
+        return self.open()
 
     def upload(self, source: str | Path | bytes, path: str) -> str:
         """Write a local file (a path) or bytes into the sandbox; gives the full path there.
@@ -85,7 +108,7 @@ class CodeInterpreter(Interpreter):
         """A file's content. Raises the SDK's `FileNotFoundException` when there is none."""
         return drive(self._flow.download(path))
 
-    def list_files(self, path: str = "/home/user") -> list[Any]:
+    def list_files(self, path: str = "/home/user") -> list[EntryInfo]:
         """The SDK's `EntryInfo` of each entry of a directory."""
         return drive(self._flow.list_files(path))
 
@@ -114,29 +137,25 @@ class CodeInterpreter(Interpreter):
         """The host name under which a port of the sandbox is reached from outside."""
         return str(self.sandbox.get_host(port))
 
-    def create_context(self, language: str | None = None, cwd: str | None = None) -> Any:
+    def create_context(self, language: str | None = None, cwd: str | None = None) -> Context:
         """A further kernel, with its own variables: the SDK's `Context`, for `run(context=...)`."""
         return drive(self._flow.create_context(language, cwd))
 
-    def restart_context(self, context: Any = None) -> None:
+    def restart_context(self, context: Context | None = None) -> None:
         """A fresh kernel in a context (None: the default Python one). Its variables are gone."""
         drive(self._flow.restart_context(context))
 
-    def remove_context(self, context: Any) -> None:
+    def remove_context(self, context: Context) -> None:
         """End a context's kernel."""
         drive(self._flow.remove_context(context))
 
-    def list_contexts(self) -> list[Any]:
+    def list_contexts(self) -> list[Context]:
         """All contexts of the sandbox."""
         return drive(self._flow.list_contexts())
 
     def interrupt(self) -> bool:
         """Stop the cells that run now, from another thread. True when there was one and it was stopped."""
         return drive(self._flow.interrupt())
-
-    def as_async(self) -> AsyncCodeInterpreter:
-        """The same session, for `await`."""
-        return AsyncCodeInterpreter._of(self._session)  # noqa: SLF001 - its other face
 
     def close(self) -> None:
         """Kill the sandbox if it is ours. Safe to call twice."""
@@ -149,17 +168,17 @@ class CodeInterpreter(Interpreter):
         self.close()
 
 
-class AsyncCodeInterpreter(Interpreter):
+class AsyncCodeInterpreter(_Session):
     """The same for `await`. One object may be used from several event loops, one after the other or at once."""
 
-    _io = AsyncIO
+    _face = AsyncFace
 
     async def run(
         self,
         code: str,
         *,
         language: str | None = None,
-        context: Any = None,
+        context: Context | None = None,
         envs: Mapping[str, str] | None = None,
         timeout: float | None = DEFAULT,
         on_output: OutputHandler | None = None,
@@ -173,12 +192,15 @@ class AsyncCodeInterpreter(Interpreter):
         )  # fmt: skip
         return await adrive(self._flow.run(request))
 
-    async def open(self) -> Any:
-        """The SDK's own `AsyncSandbox`, the escape hatch. Opens the sandbox if need be."""
+    async def open(self) -> AsyncSandbox:
+        """Return the SDK's own sandbox object, the way to everything that this class has no method for.
+
+        Opens the sandbox if need be.
+        """
         return await adrive(self._flow.open())
 
     @property
-    def sandbox(self) -> Any:
+    def sandbox(self) -> AsyncSandbox | None:
         """The SDK's own `AsyncSandbox`, or None before the first use (then `await open()`)."""
         return self._session.handles.get("async")
 
@@ -193,7 +215,7 @@ class AsyncCodeInterpreter(Interpreter):
         """A file's content. Raises the SDK's `FileNotFoundException` when there is none."""
         return await adrive(self._flow.download(path))
 
-    async def list_files(self, path: str = "/home/user") -> list[Any]:
+    async def list_files(self, path: str = "/home/user") -> list[EntryInfo]:
         """The SDK's `EntryInfo` of each entry of a directory."""
         return await adrive(self._flow.list_files(path))
 
@@ -222,29 +244,25 @@ class AsyncCodeInterpreter(Interpreter):
         """The host name under which a port of the sandbox is reached from outside."""
         return str((await self.open()).get_host(port))
 
-    async def create_context(self, language: str | None = None, cwd: str | None = None) -> Any:
+    async def create_context(self, language: str | None = None, cwd: str | None = None) -> Context:
         """A further kernel, with its own variables: the SDK's `Context`, for `run(context=...)`."""
         return await adrive(self._flow.create_context(language, cwd))
 
-    async def restart_context(self, context: Any = None) -> None:
+    async def restart_context(self, context: Context | None = None) -> None:
         """A fresh kernel in a context (None: the default Python one). Its variables are gone."""
         await adrive(self._flow.restart_context(context))
 
-    async def remove_context(self, context: Any) -> None:
+    async def remove_context(self, context: Context) -> None:
         """End a context's kernel."""
         await adrive(self._flow.remove_context(context))
 
-    async def list_contexts(self) -> list[Any]:
+    async def list_contexts(self) -> list[Context]:
         """All contexts of the sandbox."""
         return await adrive(self._flow.list_contexts())
 
     async def interrupt(self) -> bool:
         """Stop the cells that run now, from another task. True when there was one and it was stopped."""
         return await adrive(self._flow.interrupt())
-
-    def as_sync(self) -> CodeInterpreter:
-        """The same session, for blocking callers."""
-        return CodeInterpreter._of(self._session)  # noqa: SLF001 - its other face
 
     async def aclose(self) -> None:
         """Kill the sandbox if it is ours. Safe to call twice."""

@@ -13,10 +13,10 @@ from functools import partial
 from threading import Lock
 from typing import Any, Literal, Self
 
-from ci_integrations._core.faces import SyncIO
+from ci_integrations._core.faces import SyncFace
 from ci_integrations._core.flow import drive
 from ci_integrations._core.lifecycle import Life
-from ci_integrations._core.state import Session
+from ci_integrations._core.state import SessionState
 from ci_integrations._core.threads import in_worker
 from ci_integrations._core.workspace import Using
 from ci_integrations._errors import ConfigurationError
@@ -89,7 +89,7 @@ class SessionRegistry:
     def prewarm(self, key: str) -> None:
         """Make `key`'s sandbox in the background. A failure shows itself at the first cell, which tries again."""
         session = self.session(key)
-        life = Using(session.state, SyncIO())
+        life = Using(session.state, SyncFace())
         in_worker(lambda: _quietly(lambda: drive(life.open())))
 
     def sandbox_seconds(self) -> float:
@@ -145,7 +145,7 @@ class SessionRegistry:
                 session = make()
                 session.state.at_exit, session.state.clock = self._idle, self._clock
                 session.state.last_used = self._clock()
-                session.state.admit = partial(self._admit, session.state)
+                session.state.check_quota = partial(self._admit, session.state)
                 self._sessions[key] = session
             self._used.pop(key, None)
             self._used[key] = self._clock()
@@ -155,7 +155,7 @@ class SessionRegistry:
             self._park(other)
         return session
 
-    def _admit(self, state: Session) -> None:
+    def _admit(self, state: SessionState) -> None:
         """Asked before each sandbox that is made, for a new session or in a lost one's place."""
         with self._mutex:
             self._check_created()
@@ -181,7 +181,7 @@ class SessionRegistry:
 
     def _park(self, session: CodeInterpreter) -> None:
         """In the background: asking for a session must not wait for another's end."""
-        life = Life(session.state, SyncIO())
+        life = Life(session.state, SyncFace())
         in_worker(lambda: _quietly(lambda: drive(life.park(self._idle))))
 
     def _pop(self, key: str) -> CodeInterpreter | None:

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci_integrations._core.output import Kept, Received
+from ci_integrations._core.output import BoundedText, CellOutput
 from ci_integrations.rendering import render_text
 
 
 @given(st.lists(st.text(max_size=20), max_size=30), st.integers(2, 60))
 def test_what_is_kept_is_the_beginning_and_the_end(pieces, limit):
-    kept = Kept(limit)
+    kept = BoundedText(limit)
     for piece in pieces:
         kept.append(piece)
     whole = "".join(pieces)
@@ -27,7 +27,7 @@ def test_what_is_kept_is_the_beginning_and_the_end(pieces, limit):
 
 
 def test_the_model_and_the_artifact_are_told():
-    received = Received(stdout=Kept(10))
+    received = CellOutput(stdout=BoundedText(10))
     received.take("stdout", SimpleNamespace(line="0123456789abcdef"))
     result = received.result()
     assert result.truncated.stdout == 6

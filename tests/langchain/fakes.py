@@ -55,7 +55,7 @@ class FakeInterpreter:
     def state(self) -> Any:
         return SimpleNamespace(backend="fake")
 
-    def untold(self) -> tuple[Any, ...]:
+    def pending_events(self) -> tuple[Any, ...]:
         return ()
 
     def pause(self) -> None:
@@ -147,7 +147,7 @@ class FakeAsyncInterpreter:
     def state(self) -> Any:
         return self._blocking.state
 
-    def untold(self) -> tuple[Any, ...]:
+    def pending_events(self) -> tuple[Any, ...]:
         return ()
 
 

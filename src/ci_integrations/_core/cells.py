@@ -20,9 +20,9 @@ from ci_integrations._core.failures import (
 from ci_integrations._core.flow import Flow
 from ci_integrations._core.kernels import GRACE, PATIENCE, PROBE, PROBE_SECONDS, WHO, _process
 from ci_integrations._core.options import check_envs
-from ci_integrations._core.output import OutputHandler, Received, status, with_addresses
+from ci_integrations._core.output import CellOutput, OutputHandler, status, with_addresses
 from ci_integrations._core.repair import Attempt, Recovering
-from ci_integrations._core.state import Kernel
+from ci_integrations._core.state import KernelState
 from ci_integrations._errors import ConfigurationError
 from ci_integrations._telemetry import content, span
 from ci_integrations.errors import QueueTimeoutError
@@ -66,7 +66,7 @@ class Running(Recovering):
         session = self.session
         session.check_usable()
         kernel = session.kernel(request.language, request.context)
-        if not (yield partial(self.io.acquire, kernel.lock, session.options.queue_timeout)):
+        if not (yield partial(self.face.acquire, kernel.lock, session.options.queue_timeout)):
             raise QueueTimeoutError(f"other cells held this session for {session.options.queue_timeout} s; nothing ran")
         try:
             with session.in_use():
@@ -74,9 +74,9 @@ class Running(Recovering):
         finally:
             kernel.lock.release()
 
-    def _once(self, kernel: Kernel, request: Request) -> Flow[ExecutionResult]:
+    def _once(self, kernel: KernelState, request: Request) -> Flow[ExecutionResult]:
         """A tool call that was answered before gets the same answer."""
-        known = self.session.answered(request.tool_call_id, request.code)
+        known = self.session.cached_result(request.tool_call_id, request.code)
         if known is not None:
             return known
         with span("run", session=self.session.id, language=kernel.language) as said:
@@ -86,14 +86,14 @@ class Running(Recovering):
             said["recovered"] = any(event.type == "state_lost" for event in result.events)
             said["bytes"] = len(result.stdout.encode()) + len(result.stderr.encode())
         self.session.last_result = result
-        self.session.remember(request.tool_call_id, result)
+        self.session.cache_result(request.tool_call_id, result)
         return result
 
-    def _run(self, kernel: Kernel, request: Request) -> Flow[ExecutionResult]:
+    def _run(self, kernel: KernelState, request: Request) -> Flow[ExecutionResult]:
         began, may_have_run = time.monotonic(), False
         policy = self.session.options.recovery
         for number in itertools.count(1):
-            received = Received()
+            received = CellOutput()
             attempt = Attempt(
                 number=number,
                 generation=self.session.generation,
@@ -121,14 +121,14 @@ class Running(Recovering):
             return result.model_copy(update={"duration": time.monotonic() - began})
         raise AssertionError
 
-    def ready(self, kernel: Kernel, request: Request) -> Flow[None]:
+    def ready(self, kernel: KernelState, request: Request) -> Flow[None]:
         """A sandbox that lives long enough, and a kernel that we know."""
         yield from self.open(request.on_output)
         yield from self.renew_lease(request.timeout)
         if kernel.prepared != self.session.generation:
             yield from self.prepare(kernel)
 
-    def prepare(self, kernel: Kernel) -> Flow[None]:
+    def prepare(self, kernel: KernelState) -> Flow[None]:
         """Our hidden first cell in a Python kernel: its process id, and the chart extractor."""
         if kernel.stale:
             context = partial(self.sandbox.create_code_context, kernel.context.cwd, kernel.language)
@@ -142,7 +142,7 @@ class Running(Recovering):
             kernel.process = _process("".join(execution.logs.stdout))
         kernel.prepared = self.session.generation
 
-    def _hidden(self, kernel: Kernel, code: str) -> Flow[Any]:
+    def _hidden(self, kernel: KernelState, code: str) -> Flow[Any]:
         run = partial(self.sandbox.run_code, code, context=kernel.context, timeout=PROBE_SECONDS)
         return self.call(run, timeout=PROBE_SECONDS)
 
@@ -159,10 +159,10 @@ class Running(Recovering):
             session.injected = session.sandbox_id
         return f"{extractor.bootstrap_code()}\n{WHO}"
 
-    def _execute(self, kernel: Kernel, request: Request, received: Received) -> Flow[ExecutionResult]:
+    def _execute(self, kernel: KernelState, request: Request, received: CellOutput) -> Flow[ExecutionResult]:
         """One attempt. Raises what the SDK raises."""
-        cell = self.io.start_cell(self._sdk_call(kernel, request), received, request.on_output)
-        kernel.busy = self.session.touched = True
+        cell = self.face.start_cell(self._sdk_call(kernel, request), received, request.on_output)
+        kernel.busy = self.session.has_state = True
         try:
             if not (yield from self._ended(cell, request.timeout)):
                 return (yield from self._too_slow(cell, kernel, request, received))
@@ -172,7 +172,9 @@ class Running(Recovering):
             cell.mute()
             yield from self.shielded(partial(self.stop, cell, kernel))
             self.session.last_result = self._result(kernel, request, received, incomplete=True)
-            kernel.news = list(self.session.last_result.events)  # the caller has left: the next one hears of it
+            kernel.pending_events = list(
+                self.session.last_result.events
+            )  # the caller has left: the next one hears of it
             raise
         finally:
             kernel.busy = False
@@ -190,7 +192,7 @@ class Running(Recovering):
             yield from self.quietly(self.renew_lease(None))
         return True
 
-    def _sdk_call(self, kernel: Kernel, request: Request) -> Callable[..., Any]:
+    def _sdk_call(self, kernel: KernelState, request: Request) -> Callable[..., Any]:
         where: dict[str, Any] = {"context": kernel.context} if kernel.context else {"language": request.language}
         return partial(
             self.sandbox.run_code,
@@ -200,7 +202,7 @@ class Running(Recovering):
             timeout=0 if request.timeout is None else request.timeout + SDK_MARGIN,
         )
 
-    def _finished(self, kernel: Kernel, request: Request, received: Received) -> ExecutionResult:
+    def _finished(self, kernel: KernelState, request: Request, received: CellOutput) -> ExecutionResult:
         """The result of a cell whose stream came to its end; notices a kernel that was replaced meanwhile."""
         if received.error is not None and received.error.name in KERNEL_DEATH:
             self.kernel_lost(kernel, "the kernel died while this code ran")
@@ -213,20 +215,22 @@ class Running(Recovering):
             kernel.replayable += [request.code] if request.replayable else []
         return self._result(kernel, request, received)
 
-    def _too_slow(self, cell: Any, kernel: Kernel, request: Request, received: Received) -> Flow[ExecutionResult]:
+    def _too_slow(
+        self, cell: Any, kernel: KernelState, request: Request, received: CellOutput
+    ) -> Flow[ExecutionResult]:
         """The limit is reached: stop the cell, keep the kernel if it can be kept."""
-        yield partial(self.io.tell, request.on_output, status("interrupted"))
+        yield partial(self.face.tell, request.on_output, status("interrupted"))
         left = yield from self.stop(cell, kernel)
         received.error = None
         if left == "kept":
-            kernel.news.append(_INTERRUPTED)
+            kernel.pending_events.append(_INTERRUPTED)
         error = ExecutionError(
             name="ExecutionTimeout",
             value=f"the code ran longer than {request.timeout:g} s and was {_LEFT[left]}",
         )
         return self._result(kernel, request, received, error=error, incomplete=True)
 
-    def stop(self, cell: Any, kernel: Kernel) -> Flow[Literal["kept", "restarted", "unknown"]]:
+    def stop(self, cell: Any, kernel: KernelState) -> Flow[Literal["kept", "restarted", "unknown"]]:
         """End a running cell, and say what is left: the variables, a fresh kernel, or nobody knows."""
         signalled = yield from self.signal(kernel)
         if signalled and (yield partial(cell.wait, GRACE)):
@@ -240,7 +244,7 @@ class Running(Recovering):
         yield partial(cell.wait, GRACE)
         return "restarted"
 
-    def signal(self, kernel: Kernel) -> Flow[bool]:
+    def signal(self, kernel: KernelState) -> Flow[bool]:
         """SIGINT to the kernel's process. False when its process id is not known or the call failed."""
         if kernel.process is None:
             return False
@@ -249,12 +253,12 @@ class Running(Recovering):
         send = partial(self.sandbox.commands.run, f"kill -INT {pid}", user=user, timeout=PATIENCE)
         return (yield from self.quietly(self.call(send, timeout=PATIENCE)))
 
-    def answers(self, kernel: Kernel, within: float) -> Flow[bool]:
+    def answers(self, kernel: KernelState, within: float) -> Flow[bool]:
         """True when the kernel runs a cell without delay."""
         probe = partial(self.sandbox.run_code, "", context=kernel.context, timeout=PATIENCE)
         return (yield from self.quietly(self.call(probe, timeout=within)))
 
-    def restart(self, kernel: Kernel) -> Flow[None]:
+    def restart(self, kernel: KernelState) -> Flow[None]:
         """A fresh kernel under the same context id."""
         context = kernel.context or (yield from self._default_context(kernel.language))
         yield from self.call(self.sandbox.restart_code_context, context, timeout=PATIENCE)
@@ -263,9 +267,9 @@ class Running(Recovering):
         contexts = yield from self.call(self.sandbox.list_code_contexts, timeout=PATIENCE)
         return next(context for context in contexts if context.language == language)
 
-    def _result(self, kernel: Kernel, request: Request, received: Received, **known: Any) -> ExecutionResult:
+    def _result(self, kernel: KernelState, request: Request, received: CellOutput, **known: Any) -> ExecutionResult:
         session = self.session
-        events, kernel.news, self.session.untold = tuple(kernel.news), [], []
+        events, kernel.pending_events, self.session.pending_events = tuple(kernel.pending_events), [], []
         result = received.result(
             code=request.code,
             language=kernel.language,
@@ -290,7 +294,7 @@ _INTERRUPTED = SandboxEvent(
 )
 
 
-def _without_a_start(received: Received) -> Exception:
+def _without_a_start(received: CellOutput) -> Exception:
     """The stream ended, but the kernel never said that it had taken the cell."""
     if received.error is not None and received.error.name in BEFORE_THE_START:
         return KernelWasDeadError(received.error.value)

@@ -19,19 +19,19 @@ from ci_integrations._core.threads import forget_workers
 from ci_integrations.errors import ForkedSessionError
 
 if TYPE_CHECKING:
-    from ci_integrations._core.state import Session
+    from ci_integrations._core.state import SessionState
 
 logger = logging.getLogger("ci_integrations")
 
 CREATING_SECONDS = 5.0
 """How long the exit waits for a sandbox that is just being made."""
 
-_live: weakref.WeakSet[Session] = weakref.WeakSet()
+_live: weakref.WeakSet[SessionState] = weakref.WeakSet()
 _armed = threading.Event()
 _forked_after_use = False
 
 
-def watch(session: Session) -> None:
+def watch(session: SessionState) -> None:
     """From now on `session` is let go of at exit. Call before the SDK is used for the first time."""
     if _forked_after_use:
         raise ForkedSessionError(
@@ -64,7 +64,7 @@ def _terminated(signum: int, _: FrameType | None) -> None:
 
 def close_all() -> None:
     """Let go of every open session's sandbox. Takes no lock: it may run in a signal handler."""
-    from ci_integrations._core.faces import SyncIO
+    from ci_integrations._core.faces import SyncFace
     from ci_integrations._core.flow import drive
     from ci_integrations._core.lifecycle import Life
 
@@ -73,7 +73,7 @@ def close_all() -> None:
         while session.creating and time.monotonic() < deadline:
             time.sleep(0.01)
         try:
-            drive(Life(session, SyncIO()).close())
+            drive(Life(session, SyncFace()).close())
         except Exception as error:  # noqa: BLE001 - the others want to be closed too
             logger.warning("session %s: sandbox %s was not closed: %s", session.id, session.sandbox_id, error)
 

@@ -1,4 +1,4 @@
-"""The two faces of doing: `SyncIO` blocks, `AsyncIO` returns awaitables. Same names, so that one flow serves both.
+"""The two faces of doing: `SyncFace` blocks, `AsyncFace` returns awaitables. Same names, so that one flow serves both.
 
 Nothing here decides anything. The sync face runs the SDK's blocking calls in a worker thread while the caller waits
 in Python: the SDK's Rust transport looks at no signal, so Ctrl-C, SIGTERM and deadlines would else wait for the cell.
@@ -17,20 +17,20 @@ from typing import Any, Literal
 
 from ci_integrations._core.live_cell import AsyncCell, SyncCell
 from ci_integrations._core.locks import FairLock
-from ci_integrations._core.output import OutputEvent, OutputHandler, Received
+from ci_integrations._core.output import CellOutput, OutputEvent, OutputHandler
 from ci_integrations._core.threads import _awaited, _Done, _from_worker, _outcome, in_worker
 
 _NO_SANDBOX = "no answer in time to the call that makes a sandbox"
 
 
-class SyncIO:
+class SyncFace:
     """Blocks the caller, but never in a way that keeps signals from being handled."""
 
     kind: Literal["sync", "async"] = "sync"
 
     @staticmethod
-    def start_cell(run: Callable[..., Any], received: Received, on_output: OutputHandler | None) -> SyncCell:
-        return SyncCell(run, received, on_output, SyncIO.tell)
+    def start_cell(run: Callable[..., Any], received: CellOutput, on_output: OutputHandler | None) -> SyncCell:
+        return SyncCell(run, received, on_output, SyncFace.tell)
 
     @staticmethod
     def sandbox_class() -> Any:
@@ -97,14 +97,14 @@ class SyncIO:
             _from_worker(lambda: asyncio.run(_awaited(answer)))
 
 
-class AsyncIO:
+class AsyncFace:
     """Returns awaitables."""
 
     kind: Literal["sync", "async"] = "async"
 
     @staticmethod
-    def start_cell(run: Callable[..., Any], received: Received, on_output: OutputHandler | None) -> AsyncCell:
-        return AsyncCell(run, received, on_output, AsyncIO.tell)
+    def start_cell(run: Callable[..., Any], received: CellOutput, on_output: OutputHandler | None) -> AsyncCell:
+        return AsyncCell(run, received, on_output, AsyncFace.tell)
 
     @staticmethod
     def sandbox_class() -> Any:
@@ -133,7 +133,7 @@ class AsyncIO:
         task = asyncio.ensure_future(make())
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         try:
-            await AsyncIO.shielded(lambda: asyncio.wait({task}, timeout=timeout))
+            await AsyncFace.shielded(lambda: asyncio.wait({task}, timeout=timeout))
         finally:
             late = not task.done()
         if late:
@@ -176,4 +176,4 @@ class AsyncIO:
                 await answer
 
 
-IO = SyncIO | AsyncIO
+Face = SyncFace | AsyncFace

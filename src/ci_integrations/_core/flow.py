@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, TypeAlias, TypeVar
 
 logger = logging.getLogger("ci_integrations")
 
 
 T = TypeVar("T")
+
+
+MaybeAwaitable: TypeAlias = T | Awaitable[T]
+"""What a method of an object of either face returns: the value itself, or an awaitable of it."""
 
 
 Step = Callable[[], Any]

@@ -5,31 +5,97 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, Self
 
 from ci_integrations._core import service
 from ci_integrations._core.cells import Request
 from ci_integrations._core.exit import handle_sigterm, watch
-from ci_integrations._core.faces import AsyncIO, SyncIO
+from ci_integrations._core.faces import AsyncFace, SyncFace
+from ci_integrations._core.flow import MaybeAwaitable
 from ci_integrations._core.identity import take_identity
 from ci_integrations._core.notices import said_again
 from ci_integrations._core.options import OLD_NAMES, InterpreterOptions, are_seconds, check_options
+from ci_integrations._core.output import OutputHandler
 from ci_integrations._core.policy import RecoveryPolicy
-from ci_integrations._core.state import Session
+from ci_integrations._core.state import SessionState
 from ci_integrations._core.workspace import Using
 from ci_integrations._errors import ConfigurationError
 from ci_integrations._json import text
 from ci_integrations.results.model import SandboxEvent
 from ci_integrations.results.result import ExecutionResult
 
+if TYPE_CHECKING:
+    from e2b import EntryInfo
+    from e2b_code_interpreter import Context
+
 DEFAULT: Any = object()
 """Stands for the option's value, where None means something else."""
 
 
-class Interpreter:
+class AnyInterpreter(Protocol):
+    """An interpreter of either face: `CodeInterpreter`, `AsyncCodeInterpreter`, or a test's stand-in for one.
+
+    The adapters are written for it. A flow yields a call of a method here as a step, and gets the value from `drive` or
+    `adrive`, whichever face the interpreter has.
+    """
+
+    @property
+    def session_id(self) -> str: ...
+    @property
+    def sandbox_id(self) -> str | None: ...
+    @property
+    def generation(self) -> int: ...
+    @property
+    def last_result(self) -> ExecutionResult | None: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def state(self) -> SessionState: ...
+    def pending_events(self) -> tuple[SandboxEvent, ...]: ...
+    def identity(self) -> dict[str, Any]: ...
+    def run(
+        self,
+        code: str,
+        *,
+        language: str | None = None,
+        context: Context | None = None,
+        envs: Mapping[str, str] | None = None,
+        timeout: float | None = DEFAULT,
+        on_output: OutputHandler | None = None,
+        tool_call_id: str | None = None,
+        replayable: bool = False,
+    ) -> MaybeAwaitable[ExecutionResult]: ...
+    def run_command(
+        self,
+        command: str,
+        *,
+        background: bool = False,
+        timeout: float | None = 60.0,
+        cwd: str | None = None,
+        envs: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stdin: bool | None = None,
+        on_output: OutputHandler | None = None,
+    ) -> Any: ...
+    def upload(self, source: str | Path | bytes, path: str) -> MaybeAwaitable[str]: ...
+    def download(self, path: str) -> MaybeAwaitable[bytes]: ...
+    def list_files(self, path: str = "/home/user") -> MaybeAwaitable[list[EntryInfo]]: ...
+    def get_host(self, port: int) -> MaybeAwaitable[str]: ...
+    def create_context(self, language: str | None = None, cwd: str | None = None) -> MaybeAwaitable[Context]: ...
+    def restart_context(self, context: Context | None = None) -> MaybeAwaitable[None]: ...
+    def remove_context(self, context: Context) -> MaybeAwaitable[None]: ...
+    def list_contexts(self) -> MaybeAwaitable[list[Context]]: ...
+    def interrupt(self) -> MaybeAwaitable[bool]: ...
+    def open(self) -> Any: ...
+    def close(self) -> MaybeAwaitable[None]: ...
+    def as_sync(self) -> AnyInterpreter: ...
+    def as_async(self) -> AnyInterpreter: ...
+
+
+class InterpreterBase:
     """What the two shells share: how they are made, and what they know without asking the sandbox."""
 
-    _io: type[SyncIO | AsyncIO]
+    _face: type[SyncFace | AsyncFace]
 
     def __init__(
         self,
@@ -64,17 +130,17 @@ class Interpreter:
             rerun_on_loss=rerun_on_loss, recovery=recovery or RecoveryPolicy(), inject_extractor=inject_extractor,
             on_replaced=on_replaced, restore=restore, create_options=create_options,
         )  # fmt: skip
-        session = Session(options)
+        session = SessionState(options)
         if sandbox is not None:
             _take_in(session, sandbox, owns=bool(owns))
         self._adopt(session)
 
-    def _adopt(self, session: Session) -> None:
+    def _adopt(self, session: SessionState) -> None:
         self._session = session
-        self._flow = Using(session, self._io())
+        self._flow = Using(session, self._face())
 
     @classmethod
-    def _of(cls, session: Session) -> Self:
+    def _of(cls, session: SessionState) -> Self:
         """A shell for a session that exists already."""
         made = cls.__new__(cls)
         made._adopt(session)  # noqa: SLF001 - our own class
@@ -119,16 +185,18 @@ class Interpreter:
         """How often the sandbox was replaced."""
         return self._session.generation
 
-    def untold(self) -> tuple[SandboxEvent, ...]:
+    def pending_events(self) -> tuple[SandboxEvent, ...]:
         """A loss of the sandbox that no cell has told yet, given once: for whoever answers without running a cell.
 
         The next cell tells of its own variables once more, but not of files: some may have been written meanwhile.
         """
         session = self._session
-        events, session.untold = tuple(session.untold), []
+        events, session.pending_events = tuple(session.pending_events), []
         if events:
             kernel = session.kernel(None, None)
-            kernel.news = [_said_again(event) if event in events else event for event in kernel.news]
+            kernel.pending_events = [
+                _said_again(event) if event in events else event for event in kernel.pending_events
+            ]
         return events
 
     @property
@@ -147,7 +215,7 @@ class Interpreter:
         return any(kernel.busy for kernel in self._session.kernels.values())
 
     @property
-    def state(self) -> Session:
+    def state(self) -> SessionState:
         """What the session knows; for `sessions.py`."""
         return self._session
 
@@ -175,17 +243,17 @@ class _OldName:
 
 
 for _name, _today in OLD_NAMES.items():
-    setattr(Interpreter, _name, _OldName(_name, _today))
+    setattr(InterpreterBase, _name, _OldName(_name, _today))
 
 
-def _take_in(session: Session, sandbox: Any, *, owns: bool) -> None:
+def _take_in(session: SessionState, sandbox: Any, *, owns: bool) -> None:
     """Use a sandbox that somebody else made."""
     if not hasattr(sandbox, "run_code"):
         raise ConfigurationError(
             f"sandbox= takes a Sandbox or AsyncSandbox of e2b_code_interpreter, not {type(sandbox).__name__}"
         )
     kind = "async" if inspect.iscoroutinefunction(type(sandbox).run_code) else "sync"
-    session.moved_in(sandbox, kind)
+    session.attach(sandbox, kind)
     session.created = 0
     session.lease_until, session.owned, session.recreatable = None, owns, owns
     params = sandbox.connection_config.get_api_params()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ci_integrations._core.state import Kernel
+from ci_integrations._core.state import KernelState
 
 IDENTITY = "ci_integrations/session@1"
 
@@ -22,14 +22,14 @@ def take_identity(session: Any, identity: Mapping[str, Any]) -> None:
     session.template_id = identity.get("template_id")
     session.generation = int(identity.get("generation") or 0)
     session.born = time.monotonic() if session.sandbox_id else 0.0
-    session.touched = session.sandbox_id is not None
+    session.has_state = session.sandbox_id is not None
     for known in identity.get("kernels") or ():
         kernel = session.kernel(known.get("language"), _context(known))
         kernel.count, kernel.last_code = known.get("count"), "" if known.get("blank") else "1"
         kernel.inherited = tuple(known.get("variables") or ())
 
 
-def _kernel_identity(kernel: Kernel) -> dict[str, Any]:
+def _kernel_identity(kernel: KernelState) -> dict[str, Any]:
     return {
         "language": kernel.language,
         "context_id": getattr(kernel.context, "id", None),

@@ -16,11 +16,11 @@ from typing import Any
 from ci_integrations._core import service
 from ci_integrations._core.client import _CONNECT_OPTIONS, _SHORTEST, _WHERE, tags
 from ci_integrations._core.exit import watch
-from ci_integrations._core.faces import IO
+from ci_integrations._core.faces import Face
 from ci_integrations._core.failures import Failure, classify, explained
 from ci_integrations._core.flow import Flow, Step, T, adrive, drive
 from ci_integrations._core.output import OutputHandler, status
-from ci_integrations._core.state import Session
+from ci_integrations._core.state import SessionState
 from ci_integrations._telemetry import span
 from ci_integrations.errors import SandboxBusyError
 
@@ -34,17 +34,17 @@ LEASE_MARGIN = 30
 class Life:
     """Opening, leasing and closing one session's sandbox, with one of the two ways of doing (`io`)."""
 
-    def __init__(self, session: Session, io: IO) -> None:
-        self.session, self.io = session, io
+    def __init__(self, session: SessionState, face: Face) -> None:
+        self.session, self.face = session, face
 
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Flow[Any]:
         """One step: an SDK call, through the face's `call`."""
-        return (yield partial(self.io.call, function, *args, **kwargs))
+        return (yield partial(self.face.call, function, *args, **kwargs))
 
     def holding(self, flow: Callable[[], Flow[T]]) -> Flow[T]:
         """`flow` with the session's lifecycle lock held."""
         lock = self.session.lock
-        if not (yield partial(self.io.acquire, lock, self.session.options.queue_timeout)):
+        if not (yield partial(self.face.acquire, lock, self.session.options.queue_timeout)):
             raise SandboxBusyError("another call has been opening or replacing this sandbox for too long")
         try:
             return (yield from flow())
@@ -54,24 +54,24 @@ class Life:
     @property
     def sandbox(self) -> Any:
         """The SDK's object for this face; only after `open`."""
-        return self.session.handles[self.io.kind]
+        return self.session.handles[self.face.kind]
 
     def open(self, on_output: OutputHandler | None = None) -> Flow[Any]:
         """The SDK's sandbox object, made on first use. Calls that come together make one sandbox."""
         session = self.session
         session.check_usable()
-        if self.io.kind not in session.handles:
+        if self.face.kind not in session.handles:
             if session.sandbox_id is None:
-                yield partial(self.io.tell, on_output, status("starting"))
+                yield partial(self.face.tell, on_output, status("starting"))
             yield from self.holding(self._open)
-        return session.handles[self.io.kind]
+        return session.handles[self.face.kind]
 
     def _open(self) -> Flow[None]:
         session = self.session
         session.check_usable()
         if session.sandbox_id is None:
             yield from self.settle()
-        elif self.io.kind not in session.handles:
+        elif self.face.kind not in session.handles:
             yield from self.rejoin()
 
     def settle(self) -> Flow[None]:
@@ -88,7 +88,7 @@ class Life:
         if session.connection is None:
             backend = service.choose(options.backend, options.api_key, options.create_options)
             if backend == "local":
-                session.connection = yield partial(self.io.blocking, service.local_connection)
+                session.connection = yield partial(self.face.blocking, service.local_connection)
             else:
                 session.connection = {"api_key": options.api_key} if options.api_key else {}
             session.backend = backend
@@ -106,10 +106,10 @@ class Life:
         session = self.session
         kwargs = self.create_arguments((yield from self.connection()))
         kwargs.setdefault("idempotency_key", f"ci-{uuid.uuid4()}")
-        keep = partial(session.moved_in, kind=self.io.kind)
-        create = self._in_time(partial(self.io.finish, self.io.sandbox_class().create, keep, kwargs))
+        keep = partial(session.attach, kind=self.face.kind)
+        create = self._in_time(partial(self.face.finish, self.face.sandbox_class().create, keep, kwargs))
         session.check_usable()
-        session.admit()
+        session.check_quota()
         watch(session)
         session.creating = True
         try:
@@ -122,14 +122,14 @@ class Life:
             session.creating = False
         if session.closed:  # while the sandbox was being made
             yield from self.let_go("kill")
-            session.moved_out()
+            session.detach()
             session.check_usable()
         session.template_id = session.template_id or kwargs.get("template") or self._default_template()
         logger.info("session %s: sandbox %s started", session.id, session.sandbox_id)
 
     def _default_template(self) -> str:
         """What the SDK's `Sandbox.create` takes when it is told no template."""
-        sdk = self.io.sandbox_class()
+        sdk = self.face.sandbox_class()
         return str(sdk.default_mcp_template if self.session.options.create_options.get("mcp") else sdk.default_template)
 
     def create_arguments(self, connection: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Life:
                     state.set_exception(sys.exc_info())  # type: ignore[arg-type]
             elif isinstance(do, DoSleep):
                 state.prepare_for_next_attempt()
-                yield partial(self.io.sleep, float(do))
+                yield partial(self.face.sleep, float(do))
             else:
                 return do
 
@@ -172,18 +172,18 @@ class Life:
         session = self.session
         watch(session)
         access = yield from self.access()
-        connect = self.io.sandbox_class().connect
+        connect = self.face.sandbox_class().connect
         sandbox = yield from self.control(
             connect, session.sandbox_id, session.options.sandbox_timeout, **access, **options
         )
-        session.handles[self.io.kind] = sandbox
+        session.handles[self.face.kind] = sandbox
         session.born = session.born or time.monotonic()
         if session.lease_until is not None:
             session.lease_until = max(session.lease_until, time.monotonic() + session.options.sandbox_timeout)
 
     def control(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Flow[Any]:
         """A call that may be made twice, under the policy and its deadline."""
-        return (yield from self.retrying(self._in_time(partial(self.io.call, function, *args, **kwargs))))
+        return (yield from self.retrying(self._in_time(partial(self.face.call, function, *args, **kwargs))))
 
     def _in_time(self, step: Callable[..., Any]) -> Step:
         """`step(timeout=...)` with what is left of the policy's deadline, however often it is tried."""
@@ -234,13 +234,13 @@ class Life:
             if session.sandbox_id is not None and session.owned:
                 yield from self.let_go(session.at_exit)
         finally:
-            session.moved_out()
+            session.detach()
             logger.info("session %s closed after %.0f sandbox-seconds", session.id, session.seconds_used)
 
     def let_go(self, how: str) -> Flow[None]:
         """`"kill"`, `"pause"` or `"keep"`. A sandbox that is gone already is fine."""
         if how != "keep":
-            act, sandbox_id = getattr(self.io.sandbox_class(), how), self.session.sandbox_id
+            act, sandbox_id = getattr(self.face.sandbox_class(), how), self.session.sandbox_id
             try:
                 yield from self.control(act, sandbox_id, **(yield from self.access()))
             except Exception as error:
@@ -252,8 +252,8 @@ class Life:
 
     def shielded(self, flow: Callable[[], Flow[T]]) -> Flow[T]:
         """`flow` to its end, also when the caller is cancelled again meanwhile."""
-        run: Callable[..., Any] = drive if self.io.kind == "sync" else adrive
-        ended: T = yield partial(self.io.shielded, lambda: run(flow()))
+        run: Callable[..., Any] = drive if self.face.kind == "sync" else adrive
+        ended: T = yield partial(self.face.shielded, lambda: run(flow()))
         return ended
 
     def park(self, how: str) -> Flow[None]:
@@ -268,7 +268,7 @@ class Life:
             session.handles = handles
             return
         yield from self.let_go(how)
-        session.rests()
+        session.suspend()
         if how == "kill":
             session.lost_sandbox, session.sandbox_id = session.sandbox_id, None
             session.generation += 1

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from ci_integrations._core.output import EventKind, OutputEvent, OutputHandler, Received, output_event
+from ci_integrations._core.output import CellOutput, EventKind, OutputEvent, OutputHandler, output_event
 from ci_integrations._core.threads import _Done, _outcome, in_worker, interrupted_elsewhere
 
 _CALLBACKS: dict[str, EventKind] = {
@@ -30,7 +30,7 @@ class SyncCell:
     def __init__(
         self,
         run: Callable[..., Any],
-        received: Received,
+        received: CellOutput,
         on_output: OutputHandler | None,
         tell: Callable[[OutputHandler | None, OutputEvent], None],
     ) -> None:
@@ -86,7 +86,7 @@ class AsyncCell:
     def __init__(
         self,
         run: Callable[..., Any],
-        received: Received,
+        received: CellOutput,
         on_output: OutputHandler | None,
         tell: Callable[[OutputHandler | None, OutputEvent], Awaitable[None]],
     ) -> None:

@@ -41,7 +41,7 @@ OutputHandler = Callable[[OutputEvent], Awaitable[None] | None]
 async callable does."""
 
 
-class Kept:
+class BoundedText:
     """The beginning and the end of what a stream said: a program that never stops talking fills no message."""
 
     def __init__(self, limit: int = MAX_OUTPUT) -> None:
@@ -77,12 +77,12 @@ class Kept:
 
 
 @dataclass
-class Received:
+class CellOutput:
     """What came out of a cell until now."""
 
     results: list[Any] = field(default_factory=list)
-    stdout: Kept = field(default_factory=Kept)
-    stderr: Kept = field(default_factory=Kept)
+    stdout: BoundedText = field(default_factory=BoundedText)
+    stderr: BoundedText = field(default_factory=BoundedText)
     error: Any = None
     execution_count: int | None = None
 

@@ -15,9 +15,9 @@ from ci_integrations._core.furnish import Restored, _note, install, restore_file
 from ci_integrations._core.kernels import PROBE, PROBE_SECONDS
 from ci_integrations._core.lifecycle import Life
 from ci_integrations._core.notices import listed, sentence
-from ci_integrations._core.output import OutputHandler, Received, status
+from ci_integrations._core.output import CellOutput, OutputHandler, status
 from ci_integrations._core.service import local_connection
-from ci_integrations._core.state import Kernel
+from ci_integrations._core.state import KernelState
 from ci_integrations._core.variables import names_made
 from ci_integrations._telemetry import count_loss, span
 from ci_integrations.errors import SandboxError, SandboxLostError, SandboxUnreachableError
@@ -33,7 +33,7 @@ class Attempt:
 
     number: int
     generation: int
-    received: Received
+    received: CellOutput
     give_up: float
     """On the monotonic clock: when this call stops trying."""
     sent: bool = False
@@ -41,7 +41,7 @@ class Attempt:
     may_have_run: bool = False
     """True when it failed, now or in an earlier attempt, in a way that does not prove that it never started."""
     tool_call_id: str | None = None
-    kernel: Kernel | None = None
+    kernel: KernelState | None = None
     on_output: OutputHandler | None = None
     result: Callable[..., ExecutionResult] | None = None
     """Everything received so far as a result; None for calls that are not cells."""
@@ -68,7 +68,7 @@ class Recovering(Life):
             self.kernel_lost(attempt.kernel, "it had died before this code ran")
             return None
         if rule.failure in _WORTH_WAITING and self._never_started(rule, attempt) and not last:
-            yield partial(self.io.sleep, self._pause(attempt.number))
+            yield partial(self.face.sleep, self._pause(attempt.number))
             return None
         if rule.failure in _UNCLEAR:
             return (yield from self._look(rule, error, attempt))
@@ -121,14 +121,14 @@ class Recovering(Life):
         told = type(error)(f"{error}; {ran}")
         told.result = attempt.result(error=ExecutionError(name=type(error).__name__, value=str(told)))
         if attempt.may_have_run:
-            self.session.remember(attempt.tool_call_id, told.result)
+            self.session.cache_result(attempt.tool_call_id, told.result)
         return told
 
     def whereabouts(self) -> Flow[str]:
         """`"running"`, `"paused"` or `"gone"`, from the control plane. Raises when that does not answer either."""
         if self.session.sandbox_id is None or (yield from self._local_server_is_another()):
             return "gone"
-        look = self.io.sandbox_class().get_info
+        look = self.face.sandbox_class().get_info
         try:
             info = yield from self.control(look, self.session.sandbox_id, **(yield from self.access()))
         except Exception as error:
@@ -146,7 +146,7 @@ class Recovering(Life):
         session = self.session
         if session.backend != "local":
             return False
-        connection = yield partial(self.io.blocking, local_connection)
+        connection = yield partial(self.face.blocking, local_connection)
         before, session.connection = session.connection, connection
         return before is not None and before != connection
 
@@ -162,7 +162,7 @@ class Recovering(Life):
             elif where == "paused":
                 yield from self._resume()
             else:
-                yield partial(self.io.sleep, self._pause(attempt.number))
+                yield partial(self.face.sleep, self._pause(attempt.number))
             return where
 
         try:
@@ -171,7 +171,7 @@ class Recovering(Life):
         except Exception as failure:
             rule = classify(failure)
             if rule is not None and rule.failure in _LOST | _WORTH_WAITING and not self._is_last(attempt):
-                yield partial(self.io.sleep, self._pause(attempt.number))
+                yield partial(self.face.sleep, self._pause(attempt.number))
                 return "gone"  # the new one went wrong too; the next attempt makes another
             ours = failure if rule is None else explained(rule.failure, str(failure))
             raise self.with_result(ours, attempt) from failure
@@ -184,14 +184,14 @@ class Recovering(Life):
             why = handed_in if not session.recreatable else 'on_sandbox_lost="error"'
             lost = SandboxLostError(f"the sandbox {session.sandbox_id} no longer exists ({why})")
             raise self.with_result(lost, attempt) from error
-        yield partial(self.io.tell, attempt.on_output, status("restoring"))
+        yield partial(self.face.tell, attempt.on_output, status("restoring"))
         logger.warning("session %s: sandbox %s is gone; replacing it", session.id, session.sandbox_id)
         count_loss(session.backend)
         if still_there:
             yield from self.quietly(self.let_go("kill"))
         session.lost_sandbox = session.sandbox_id or session.lost_sandbox
         session.generation += 1
-        session.moved_out()
+        session.detach()
         yield from self.settle()
 
     def settle(self) -> Flow[None]:
@@ -209,15 +209,17 @@ class Recovering(Life):
             return
         session.kernel(None, None)
         for kernel in session.kernels.values():
-            untold = [event for event in kernel.news if event.type == "state_lost"]
+            untold = [event for event in kernel.pending_events if event.type == "state_lost"]
             kernel.inherited = (*(name for event in untold for name in event.lost), *kernel.inherited)
             event = self._loss(kernel, restored)
             kernel.forget()
             kernel.stale = kernel.context is not None
-            kernel.news = [other for other in kernel.news if other not in untold]
-            kernel.news += [event] if session.touched else []
-        told = self._loss(Kernel("python"), restored)
-        session.untold = [event for event in session.kernel(None, None).news if event.type == "state_lost"]
+            kernel.pending_events = [other for other in kernel.pending_events if other not in untold]
+            kernel.pending_events += [event] if session.has_state else []
+        told = self._loss(KernelState("python"), restored)
+        session.pending_events = [
+            event for event in session.kernel(None, None).pending_events if event.type == "state_lost"
+        ]
         session.lost_sandbox = None
         yield from self._announce(told)
 
@@ -227,7 +229,7 @@ class Recovering(Life):
             if self.session.sandbox_id is not None:
                 yield from self.shielded(lambda: self.quietly(self.let_go("kill")))
         finally:
-            self.session.moved_out()
+            self.session.detach()
 
     def _announce(self, event: Any) -> Flow[None]:
         """Tell the application. What goes wrong there is its own, and no reason not to go on here."""
@@ -235,11 +237,11 @@ class Recovering(Life):
         if callback is None:
             return
         try:
-            yield partial(self.io.tell, callback, event)
+            yield partial(self.face.tell, callback, event)
         except Exception:
             logger.exception("session %s: on_replaced failed", self.session.id)
 
-    def _loss(self, kernel: Kernel, restored: Restored) -> SandboxEvent:
+    def _loss(self, kernel: KernelState, restored: Restored) -> SandboxEvent:
         session = self.session
         lost = kernel.variables()
         if session.options.restore == "replay" and not any("run again" in words for words in restored.missing):
@@ -301,7 +303,7 @@ class Recovering(Life):
     def _resume(self) -> Flow[None]:
         """Wake a paused sandbox, and find out kernel by kernel whether its memory came along."""
         reboot: dict[str, Any] = {}
-        self.session.rests()
+        self.session.suspend()
         try:
             yield from self.connect()
         except Exception as error:
@@ -318,25 +320,25 @@ class Recovering(Life):
             else:
                 self.kernel_lost(kernel, "the sandbox was paused and came back without its memory", "state_lost")
 
-    def _is_same(self, kernel: Kernel) -> Flow[bool]:
+    def _is_same(self, kernel: KernelState) -> Flow[bool]:
         """Whether this kernel's process is the one that ran the earlier cells."""
         code = PROBE if kernel.language == "python" else ""
         where = {"context": kernel.context} if kernel.context else {"language": kernel.language}
         probe = partial(self.sandbox.run_code, code, **where, timeout=PROBE_SECONDS)
-        execution = yield from self.retrying(partial(self.io.call, probe, timeout=PROBE_SECONDS))
+        execution = yield from self.retrying(partial(self.face.call, probe, timeout=PROBE_SECONDS))
         return not self.is_new_process(kernel, execution.execution_count)
 
-    def kernel_lost(self, kernel: Kernel, why: str, kind: str = "context_restarted") -> None:
+    def kernel_lost(self, kernel: KernelState, why: str, kind: str = "context_restarted") -> None:
         """Its variables are gone; the next result says so."""
         lost = kernel.variables()
         kernel.forget()
         names = f"Gone: {listed(lost)}. " if lost else "Variables are gone. "
         which = "" if kernel.language == "python" else f"{kernel.language} "
         message = f"The {which}kernel was restarted: {why}. {names}Files are kept."
-        kernel.news.append(SandboxEvent(type=kind, message=message, reason=why, lost=lost))
+        kernel.pending_events.append(SandboxEvent(type=kind, message=message, reason=why, lost=lost))
 
     @staticmethod
-    def is_new_process(kernel: Kernel, count: int | None) -> bool:
+    def is_new_process(kernel: KernelState, count: int | None) -> bool:
         """True when the count says that this kernel is not the one that ran the last cell."""
         if kernel.count is None or count is None or count > kernel.count:
             return False

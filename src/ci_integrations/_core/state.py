@@ -30,7 +30,7 @@ JOURNAL = 500
 
 
 @dataclass(eq=False)
-class Kernel:
+class KernelState:
     """One kernel of the sandbox: the default one of a language, or that of a context."""
 
     language: str
@@ -48,7 +48,7 @@ class Kernel:
     """Cells that ran well, for the names of the variables they made."""
     replayable: list[str] = field(default_factory=list)
     """Cells that ran well and that the user marked as safe to run again."""
-    news: list[SandboxEvent] = field(default_factory=list)
+    pending_events: list[SandboxEvent] = field(default_factory=list)
     """What the next result must tell."""
     busy: bool = False
     stale: bool = False
@@ -76,7 +76,7 @@ class Kernel:
 _ALIASES = {"js": "javascript", "ts": "typescript"}
 
 
-class Session:
+class SessionState:
     """State of one session. Its interpreters (sync, async) come and go; this stays."""
 
     def __init__(self, options: InterpreterOptions) -> None:
@@ -86,7 +86,7 @@ class Session:
         """The process that used it first; the SDK's transport lives there."""
         self.lock = FairLock()
         """Held while the sandbox is opened, replaced or closed."""
-        self.kernels: dict[str, Kernel] = {}
+        self.kernels: dict[str, KernelState] = {}
         self.handles: dict[str, Any] = {}
         """The SDK's objects for the current sandbox, by `"sync"` and `"async"`."""
         self.sandbox_id: str | None = None
@@ -97,7 +97,7 @@ class Session:
         self.at_exit: Literal["kill", "pause", "keep"] = "kill"
         """What `close` does with a sandbox of ours."""
         self.creating = False
-        self.touched = False
+        self.has_state = False
         """True once code or a command ran: a loss then has to be told."""
         self.recreatable = True
         self.generation = 0
@@ -107,22 +107,22 @@ class Session:
         self.seconds_used = 0.0
         self.created = 0
         """Sandboxes made for this session."""
-        self.remembered: OrderedDict[str, ExecutionResult] = OrderedDict()
+        self.cached_results: OrderedDict[str, ExecutionResult] = OrderedDict()
         self.last_result: ExecutionResult | None = None
         self.closed = False
         self.clock: Callable[[], float] = time.monotonic
         self.last_used = self.clock()
         self.under_way: set[object] = set()
         """One token for each call that uses the sandbox now."""
-        self.admit: Callable[[], None] = lambda: None
+        self.check_quota: Callable[[], None] = lambda: None
         """Raises when no further sandbox may be made; see `SessionRegistry`."""
         self.uploads: dict[str, Upload] = {upload.path: upload for upload in uploads_from(options.files)}
         self.injected: str | None = None
         """The sandbox that has the extractor's files."""
         self.lost_sandbox: str | None = None
         """The sandbox whose loss is still to be told."""
-        self.untold: list[SandboxEvent] = []
-        """Losses that no cell has told yet: see `Interpreter.untold`."""
+        self.pending_events: list[SandboxEvent] = []
+        """Losses that no cell has told yet: see `InterpreterBase.pending_events`."""
 
     def check_usable(self) -> None:
         """Raise when this session was closed, or was opened before this process forked."""
@@ -134,15 +134,15 @@ class Session:
                 "one in the child, or start workers with the spawn method"
             )
 
-    def kernel(self, language: str | None, context: Any) -> Kernel:
+    def kernel(self, language: str | None, context: Any) -> KernelState:
         """The kernel that a cell with these arguments runs in."""
         if context is not None:
             if not (hasattr(context, "id") and hasattr(context, "language")):
                 raise ConfigurationError("context= is what create_context() or list_contexts() gave")
             key = f"context {context.id}"
-            return self.kernels.get(key) or self.kernels.setdefault(key, Kernel(context.language, context))
+            return self.kernels.get(key) or self.kernels.setdefault(key, KernelState(context.language, context))
         key = _ALIASES.get(name := (language or "python").strip().lower() or "python", name)
-        return self.kernels.get(key) or self.kernels.setdefault(key, Kernel(key))
+        return self.kernels.get(key) or self.kernels.setdefault(key, KernelState(key))
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -155,7 +155,7 @@ class Session:
             self.last_used = self.clock()
             self.under_way.discard(token)
 
-    def moved_in(self, sandbox: Any, kind: str) -> None:
+    def attach(self, sandbox: Any, kind: str) -> None:
         """A new sandbox was made: it is ours from here on."""
         self.handles = {kind: sandbox}
         self.sandbox_id = sandbox.sandbox_id
@@ -163,26 +163,26 @@ class Session:
         self.born = time.monotonic()
         self.lease_until = self.born + self.options.sandbox_timeout
 
-    def rests(self) -> None:
+    def suspend(self) -> None:
         """The sandbox was let go of, but is there: the next use connects to it again."""
         if self.born:
             self.seconds_used += time.monotonic() - self.born
         self.handles, self.lease_until, self.born = {}, None, 0.0
 
-    def moved_out(self) -> None:
+    def detach(self) -> None:
         """The sandbox is gone or let go."""
-        self.rests()
+        self.suspend()
         self.sandbox_id = None
 
-    def answered(self, call_id: str | None, code: str) -> ExecutionResult | None:
+    def cached_result(self, call_id: str | None, code: str) -> ExecutionResult | None:
         """What that tool call gave before. Models count their calls anew: an id with other code is another call."""
-        known = self.remembered.get(call_id or "")
+        known = self.cached_results.get(call_id or "")
         return known if known is not None and known.code == code else None
 
-    def remember(self, call_id: str | None, result: ExecutionResult) -> None:
+    def cache_result(self, call_id: str | None, result: ExecutionResult) -> None:
         """Keep the result of a tool call, so that a replay of it does not run the code again."""
         if not call_id:
             return
-        self.remembered[call_id] = result
-        while len(self.remembered) > REMEMBERED_CALLS:
-            self.remembered.popitem(last=False)
+        self.cached_results[call_id] = result
+        while len(self.cached_results) > REMEMBERED_CALLS:
+            self.cached_results.popitem(last=False)

@@ -17,9 +17,9 @@ from ci_integrations._core.furnish import send
 from ci_integrations._core.identity import IDENTITY, _kernel_identity
 from ci_integrations._core.kernels import GRACE
 from ci_integrations._core.options import check_envs
-from ci_integrations._core.output import OutputEvent, OutputHandler, Received
+from ci_integrations._core.output import CellOutput, OutputEvent, OutputHandler
 from ci_integrations._core.repair import Attempt
-from ci_integrations._core.state import Kernel
+from ci_integrations._core.state import KernelState
 from ci_integrations._core.uploads import keep_bytes, upload_from
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.errors import SandboxError
@@ -49,7 +49,7 @@ class Using(Running):
         step: Callable[[Any], Flow[Any]],
         needed: float | None = None,
         *,
-        received: Received | None = None,
+        received: CellOutput | None = None,
         repeatable: bool = False,
     ) -> Flow[Any]:
         """`step(sandbox)` with an open sandbox; a sandbox that was lost before it began is repaired first.
@@ -57,7 +57,7 @@ class Using(Running):
         One that is `repeatable` does no harm when it is done twice, and is done again also when it had begun.
         """
         with self.session.in_use():
-            for attempt in self._attempts(received or Received()):
+            for attempt in self._attempts(received or CellOutput()):
                 try:
                     yield from self.open()
                     yield from self.renew_lease(needed)
@@ -69,7 +69,7 @@ class Using(Running):
                         raise
                     yield from self.recover(rule, error, attempt)
 
-    def _attempts(self, received: Received) -> Iterator[Attempt]:
+    def _attempts(self, received: CellOutput) -> Iterator[Attempt]:
         """One after the other; `recover` raises when it was the last."""
         give_up = time.monotonic() + self.session.options.recovery.deadline
         for number in itertools.count(1):
@@ -83,7 +83,7 @@ class Using(Running):
             yield from send(self, upload)
 
         yield from self.using(step, repeatable=True)
-        self.session.touched = True
+        self.session.has_state = True
         uploads = self.session.uploads
         uploads.pop(upload.path, None)
         uploads[upload.path] = upload
@@ -107,7 +107,7 @@ class Using(Running):
         """The SDK's own handle: wait, send_stdin, kill."""
         if on_output is not None:
             raise ConfigurationError("on_output= is for a command that is waited for: leave it out, or background=True")
-        self.session.touched = True
+        self.session.has_state = True
 
         def step(sandbox: Any) -> Flow[Any]:
             return self.call(partial(sandbox.commands.run, command, background=True, timeout=timeout or 0, **options))
@@ -118,13 +118,13 @@ class Using(Running):
         self, command: str, timeout: float | None, on_output: OutputHandler | None, **options: Any
     ) -> Flow[CommandOutput]:
         """Run a command to its end, at most `timeout` seconds."""
-        self.session.touched = True
-        received = Received()
+        self.session.has_state = True
+        received = CellOutput()
 
         def taker(kind: Any) -> Callable[[str], Any]:
             def take(text: str) -> Any:
                 getattr(received, kind).append(text)
-                return self.io.tell(on_output, OutputEvent(kind=kind, text=text, timestamp=time.time()))
+                return self.face.tell(on_output, OutputEvent(kind=kind, text=text, timestamp=time.time()))
 
             return take
 
@@ -179,12 +179,12 @@ class Using(Running):
                 return False
         return True
 
-    def _interrupt(self, kernel: Kernel) -> Flow[bool]:
+    def _interrupt(self, kernel: KernelState) -> Flow[bool]:
         if (yield from self.signal(kernel)):
             for _ in range(10):
                 if not kernel.busy:
                     return True
-                yield partial(self.io.sleep, GRACE / 10)
+                yield partial(self.face.sleep, GRACE / 10)
         if (yield from self.quietly(self.restart(kernel))):
             self.kernel_lost(kernel, "the code did not react to an interrupt")
             return True

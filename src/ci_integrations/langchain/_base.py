@@ -208,6 +208,6 @@ def _placed(result: ExecutionResult, session: Any, began: float) -> ExecutionRes
             "sandbox_id": session.sandbox_id,
             "backend": session.state.backend,
             "duration": time.monotonic() - began,
-            "events": (*session.untold(), *result.events),
+            "events": (*session.pending_events(), *result.events),
         }
     )

@@ -229,10 +229,10 @@ class CodeInterpreterToolSpec(BaseToolSpec):
             try:
                 answer = tool.fn(*args, **kwargs)
             except Exception as error:
-                if news := event_lines(self._sandbox().untold()):
+                if news := event_lines(self._sandbox().pending_events()):
                     raise SandboxError("\n".join([*news, str(error)])) from error
                 raise
-            news = event_lines(self._sandbox().untold())
+            news = event_lines(self._sandbox().pending_events())
             return "\n".join([*news, str(answer)]) if news else answer
 
         return FunctionTool.from_defaults(fn=told, tool_metadata=tool.metadata)
