@@ -22,6 +22,9 @@ from ci_integrations._core.workspace import Using
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.errors import SandboxBusyError
 from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter, InterpreterOptions
+from ci_integrations.leftovers import Leftover, list_leftovers, reap
+
+__all__ = ["Idle", "Leftover", "SessionRegistry", "list_leftovers", "reap"]
 
 logger = logging.getLogger("ci_integrations")
 

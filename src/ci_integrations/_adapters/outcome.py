@@ -72,7 +72,7 @@ def placed(result: ExecutionResult, session: AnyInterpreter | None, began: float
             "sandbox_id": session.sandbox_id,
             "backend": session.state.backend,
             "duration": time.monotonic() - began,
-            "events": (*session.untold(), *result.events),
+            "events": (*session.pending_events(), *result.events),
         }
     )
 

@@ -85,14 +85,14 @@ class AdapterSessions:
         if self._interpreter is None:
             return self._registry.session(key)
         shared = self._interpreter
-        return shared.as_sync() if hasattr(shared, "as_sync") else shared
+        return shared.as_sync() if hasattr(shared, "as_sync") else cast("CodeInterpreter", shared)
 
     def asession(self, key: str) -> AsyncCodeInterpreter:
         """Returns the interpreter of `key` for `await`: the same sandbox, the same kernel."""
         if self._interpreter is None:
             return self._registry.asession(key)
         shared = self._interpreter
-        return shared.as_async() if hasattr(shared, "as_async") else shared
+        return shared.as_async() if hasattr(shared, "as_async") else cast("AsyncCodeInterpreter", shared)
 
     def knows(self, key: str) -> bool:
         """True when `key` has a session in this process."""
