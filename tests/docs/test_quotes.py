@@ -98,3 +98,14 @@ def test_every_extra_is_tried_in_a_clean_environment_as_the_docs_name_it() -> No
     assert named
     assert named <= set(tried)
     assert {extra for words in tried for extra in words.split(",")} == set(extras) - {"all"}
+
+
+def test_the_map_names_files_that_exist() -> None:
+    """Every `folder/file.py` in docs/architecture.md is there; a bare `file.py` exists somewhere in the package."""
+    source = ROOT / "src" / "ci_integrations"
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"[\w/]+\.py\b", text))
+    names = {path.name for path in source.rglob("*.py")} | {path.name for path in (ROOT / "tests").rglob("*.py")}
+    missing = {name for name in named if not (source / name).is_file() and not (ROOT / name).is_file()}
+    assert len(named) > 30
+    assert not {name for name in missing if "/" in name or name not in names}
