@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.callbacks import AsyncCallbackHandler, AsyncCallbackManagerForToolRun
 from pydantic import SecretStr
 
+from ci_integrations._adapters.redaction import Redactor
 from ci_integrations.langchain import CodeInterpreterTool
 from ci_integrations.langchain._live import Live
-from ci_integrations.langchain._redaction import Redactor
 from ci_integrations.testing import ScriptedChatModel
 
 ONCE_A_SECOND = "import time\nfor n in range(3):\n    print(n, flush=True, end='')\n    time.sleep(1)"
@@ -118,17 +119,19 @@ async def test_a_slow_listener_holds_the_output_back(registry):
     """Backpressure: an awaited listener is waited for, event by event."""
     order: list[str] = []
 
-    live = Live(None, None, None, Redactor())
+    class Slow(AsyncCallbackHandler):
+        async def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
+            await asyncio.sleep(0.01)
+            order.append(data["text"])
 
-    async def slow(data: Any) -> None:
-        await asyncio.sleep(0.01)
-        order.append(data["text"])
-
-    live._to_async_callbacks = slow  # type: ignore[method-assign]
+    manager = AsyncCallbackManagerForToolRun(
+        run_id=uuid.uuid4(), handlers=[Slow()], inheritable_handlers=[Slow()], parent_run_id=None
+    )
+    live = Live(None, manager, None, Redactor())
     from fakes import Told
 
     for text in ("a", "b", "c"):
-        await live.atell(Told("stdout", text))
+        await live.tell(Told("stdout", text))
     assert order == ["a", "b", "c"]
 
 

@@ -80,4 +80,5 @@ def _in_object(source: object) -> Iterator[ExecutionResult]:
         yield from found or _found(getattr(source, "raw", None))
     else:
         for name in _INSIDE:
-            yield from _found(getattr(source, name, None))
+            if (inner := getattr(source, name, None)) is not None:
+                yield from _found(inner)

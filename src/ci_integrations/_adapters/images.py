@@ -30,22 +30,21 @@ def shows_images(policy: ImagePolicy, provider: str | None, *, is_responses_api:
 
 
 def last_pictures(
-    answers: Sequence[ExecutionResult | None], last: int, max_px: int, store: ArtifactStore | None = None
+    answers: Iterable[tuple[int, ExecutionResult]], last: int, max_px: int, store: ArtifactStore | None = None
 ) -> dict[int, list[ModelImage]]:
-    """Returns the last `last` pictures of a conversation by the index of their answer.
+    """Returns the last `last` pictures of a conversation by the index of their message.
 
-    `answers` has None for a message that is no answer of ours. `store` has the bytes that were offloaded.
+    `answers` are the indexes and results of its messages, newest first; no more of them are read than needed. `store`
+    has the bytes that were offloaded.
     """
     found: dict[int, list[ModelImage]] = {}
     left = last
-    for index in range(len(answers) - 1, -1, -1):
-        answer = answers[index]
+    for index, answer in answers:
+        whole = store.inline(answer) if store is not None else answer
+        found[index] = images_for_model(whole, max_images=left, max_px=max_px)
+        left -= len(found[index])
         if left <= 0:
             break
-        if answer is not None:
-            whole = store.inline(answer) if store is not None else answer
-            found[index] = images_for_model(whole, max_images=left, max_px=max_px)
-            left -= len(found[index])
     return found
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Protocol, cast
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
@@ -15,10 +14,12 @@ from langchain_core.tools import InjectedToolArg
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
+from ci_integrations._adapters.images import ImagePolicy, shows_images
+from ci_integrations._adapters.outcome import cache_key
+from ci_integrations.interpreter import OutputHandler
+
 Injected = Annotated[Any, InjectedToolArg(), SkipJsonSchema()]
 """langgraph's ToolRuntime as a tool's parameter, without importing langgraph, unseen by the model."""
-
-ImagePolicy = Literal["auto", "always", "never"]
 
 _tool_call_id: ContextVar[str | None] = ContextVar("ci_integrations_tool_call_id", default=None)
 
@@ -28,9 +29,20 @@ RUNTIME: Any = Field(default=None, exclude=True)
 whole state would be copied on each call."""
 
 
+class ToolRuntime(Protocol):
+    """langgraph's ToolRuntime, as far as it is used here."""
+
+    state: object
+    tool_call_id: str | None
+    stream_writer: Callable[[object], object]
+
+    def emit_output_delta(self, delta: object, /) -> object:
+        """Sends a part of a running tool's output to the stream `tools`."""
+
+
 @contextmanager
 def called_as(tool_call_id: str | None) -> Iterator[None]:
-    """Tells `_run` the id of its tool call, which LangChain passes to `run` only."""
+    """Passes the id of the tool call on to `_run`: LangChain gives it to `run` only."""
     token = _tool_call_id.set(tool_call_id)
     try:
         yield
@@ -43,10 +55,10 @@ class Call:
     """Where a call comes from and where its output goes while it runs."""
 
     config: RunnableConfig = field(default_factory=RunnableConfig)
-    runtime: Any = None
+    runtime: ToolRuntime | None = None
     tool_call_id: str | None = None
-    on_output: Any = None
-    """For the interpreter: the live output's sync or async entry, or None."""
+    on_output: OutputHandler | None = None
+    """Gets the output while the call runs; None where nobody listens."""
 
     @property
     def run(self) -> object:
@@ -54,39 +66,30 @@ class Call:
         message = self.asking_message()
         return message.id if message is not None and message.id else self
 
-    def once_id(self, code: str) -> str | None:
-        """The name under which the result is remembered, so that a replayed graph does not run the code again.
-
-        Not the tool call's id alone: some models count from `call_0` in every turn.
-        """
-        if self.tool_call_id is None:
-            return None
+    def cache_key(self, code: str) -> str | None:
+        """Returns the name under which the result is kept: see `outcome.cache_key`."""
         message = self.asking_message()
-        asked = message.id if message is not None else ""
-        return f"{asked}/{self.tool_call_id}/{hashlib.sha256(code.encode('utf-8', 'replace')).hexdigest()[:16]}"
+        return cache_key(self.tool_call_id, code, str(message.id) if message is not None else "")
 
     def asking_message(self) -> AIMessage | None:
-        """The model's message that made this call, where the graph's state shows it."""
+        """Returns the model's message that made this call, where the graph's state shows it."""
         state = getattr(self.runtime, "state", None)
         messages = state.get("messages") if isinstance(state, dict) else getattr(state, "messages", None)
         last = messages[-1] if isinstance(messages, list) and messages else None
         return last if isinstance(last, AIMessage) else None
 
     def shows_images(self, policy: ImagePolicy) -> bool:
-        """`auto`: yes when the model that called is known to take pictures in a tool message."""
-        if policy != "auto":
-            return policy == "always"
+        """True when the answer may carry pictures. `auto` asks which provider's model made the call."""
         message = self.asking_message()
         told = message.response_metadata if message is not None else {}
-        provider = told.get("model_provider")
-        # OpenAI's chat completions take no picture in a tool message; its responses API does.
-        return provider in ("anthropic", "google_genai") or (provider == "openai" and told.get("object") == "response")
+        return shows_images(policy, told.get("model_provider"), is_responses_api=told.get("object") == "response")
 
 
-def genuine(runtime: Any) -> Any:
-    """`runtime` if it is langgraph's; outside of ToolNode a model can forge an argument of that name."""
-    return runtime if hasattr(runtime, "emit_output_delta") else None
+def genuine(runtime: object) -> ToolRuntime | None:
+    """Returns `runtime` if it is langgraph's; outside of ToolNode a model can forge an argument of that name."""
+    return cast("ToolRuntime", runtime) if hasattr(runtime, "emit_output_delta") else None
 
 
-def call_id(runtime: Any) -> str | None:
+def call_id(runtime: ToolRuntime | None) -> str | None:
+    """Returns the id of the tool call, from langgraph or from LangChain's `run`; None without one."""
     return getattr(runtime, "tool_call_id", None) or _tool_call_id.get()

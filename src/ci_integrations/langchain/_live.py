@@ -6,12 +6,15 @@ result also says what it is, as `"artifacts": [{"kind": ..., "mime": ...}]`, wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Awaitable, Iterator
+from typing import NotRequired, TypedDict
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 
-from ci_integrations.langchain._redaction import Redactor
+from ci_integrations._adapters.redaction import Redactor
+from ci_integrations.interpreter import OutputEvent
+from ci_integrations.langchain._call import ToolRuntime
+from ci_integrations.results.model import Artifact
 
 EVENT = "code_interpreter"
 """The name of the custom event, and of the key around a delta on the `custom` stream."""
@@ -19,56 +22,65 @@ EVENT = "code_interpreter"
 RunManager = CallbackManagerForToolRun | AsyncCallbackManagerForToolRun
 
 
+class Delta(TypedDict):
+    """One part of the output, as plain JSON."""
+
+    type: str
+    text: str
+    timestamp: float
+    artifacts: NotRequired[list[dict[str, str]]]
+
+
 class Live:
-    """Where one call's output goes. `runtime` is langgraph's ToolRuntime, or None outside of a graph."""
+    """Where one call's output goes. `runtime` is langgraph's ToolRuntime, or None outside of a graph.
+
+    What a method returns must be awaited when the call came in by `ainvoke`: a slow listener then holds the kernel's
+    output back instead of piling it up.
+    """
 
     def __init__(
-        self, runtime: Any, run_manager: RunManager | None, tool_call_id: str | None, redactor: Redactor
+        self,
+        runtime: ToolRuntime | None,
+        run_manager: RunManager | None,
+        tool_call_id: str | None,
+        redactor: Redactor,
     ) -> None:
         self._runtime = runtime
-        self._manager = run_manager
+        self._manager = run_manager if run_manager is not None and run_manager.handlers else None
         self._call_id = tool_call_id
         self._redactor = redactor
         self._held = {"stdout": "", "stderr": ""}
         self._last_time = 0.0
 
-    def tell(self, event: Any) -> None:
-        """For a blocking run."""
-        for data in self._redacted(delta(event)):
-            self._to_streams(data)
-            self._to_callbacks(data)
+    def tell(self, event: OutputEvent) -> Awaitable[None] | None:
+        """Sends what the running cell gave."""
+        return self._send(self._redacted(delta(event)))
 
-    async def atell(self, event: Any) -> None:
-        """For a run that is awaited: a slow listener holds the kernel's output back instead of piling it up."""
-        for data in self._redacted(delta(event)):
-            self._to_streams(data)
-            await self._to_async_callbacks(data)
+    def end(self) -> Awaitable[None] | None:
+        """Sends what was held back: the run is over, so it is not the beginning of a secret."""
+        return self._send(self._rest())
 
-    def end(self) -> None:
-        """The run is over: what was held back turned out to be no secret."""
-        for data in self._rest():
+    def _send(self, deltas: Iterator[Delta]) -> Awaitable[None] | None:
+        if isinstance(self._manager, AsyncCallbackManagerForToolRun):
+            return self._asend(self._manager, deltas)
+        for data in deltas:
             self._to_streams(data)
-            self._to_callbacks(data)
+            if self._manager is not None:
+                self._manager.get_child().on_custom_event(EVENT, data, run_id=self._manager.run_id)
+        return None
 
-    async def aend(self) -> None:
-        for data in self._rest():
+    async def _asend(self, manager: AsyncCallbackManagerForToolRun, deltas: Iterator[Delta]) -> None:
+        for data in deltas:
             self._to_streams(data)
-            await self._to_async_callbacks(data)
+            await manager.get_child().on_custom_event(EVENT, data, run_id=manager.run_id)
 
-    def _to_streams(self, data: dict[str, Any]) -> None:
+    def _to_streams(self, data: Delta) -> None:
         if self._runtime is not None:
             self._runtime.emit_output_delta(data)
             self._runtime.stream_writer({EVENT: {"tool_call_id": self._call_id, **data}})
 
-    def _to_callbacks(self, data: dict[str, Any]) -> None:
-        if isinstance(self._manager, CallbackManagerForToolRun) and self._manager.handlers:
-            self._manager.get_child().on_custom_event(EVENT, data, run_id=self._manager.run_id)
-
-    async def _to_async_callbacks(self, data: dict[str, Any]) -> None:
-        if isinstance(self._manager, AsyncCallbackManagerForToolRun) and self._manager.handlers:
-            await self._manager.get_child().on_custom_event(EVENT, data, run_id=self._manager.run_id)
-
-    def _redacted(self, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def _redacted(self, data: Delta) -> Iterator[Delta]:
+        """Yields the part that cannot be the beginning of a secret; keeps the rest for the next delta."""
         if not self._redactor:
             yield data
             return
@@ -78,23 +90,23 @@ class Live:
             kept = len(whole) - self._redactor.held_back(whole)
             self._held[data["type"]], whole = whole[kept:], whole[:kept]
         if whole or data["type"] not in self._held:
-            yield data | {"text": self._redactor.text(whole)}
+            yield {**data, "text": self._redactor.text(whole)}
 
-    def _rest(self) -> Iterator[dict[str, Any]]:
+    def _rest(self) -> Iterator[Delta]:
         for kind, text in self._held.items():
             if text:
                 yield {"type": kind, "text": self._redactor.text(text), "timestamp": self._last_time}
         self._held = dict.fromkeys(self._held, "")
 
 
-def delta(event: Any) -> dict[str, Any]:
-    """An `OutputEvent` as JSON."""
-    data: dict[str, Any] = {"type": event.kind, "text": event.text, "timestamp": event.timestamp}
+def delta(event: OutputEvent) -> Delta:
+    """Returns an `OutputEvent` as JSON."""
+    data: Delta = {"type": event.kind, "text": event.text, "timestamp": event.timestamp}
     if event.artifacts:
         data["artifacts"] = [_described(artifact) for artifact in event.artifacts]
     return data
 
 
-def _described(artifact: Any) -> dict[str, Any]:
+def _described(artifact: Artifact) -> dict[str, str]:
     mime = getattr(artifact, "mime", None)
     return {"kind": artifact.kind, **({"mime": mime} if mime else {})}

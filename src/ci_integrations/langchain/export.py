@@ -7,13 +7,14 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from ci_integrations.langchain._attachments import Attachment, attachments
+from ci_integrations._adapters.attachments import Attachment
+from ci_integrations._adapters.harvest import artifacts_from, results_from, save_artifacts
+from ci_integrations.langchain._attachments import attachments
 from ci_integrations.results.model import (
-    SCHEMA,
     Artifact,
     ImageArtifact,
     JsonArtifact,
@@ -25,8 +26,9 @@ from ci_integrations.results.model import (
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import render_text
 
-if TYPE_CHECKING:
-    from ci_integrations.results.store import ArtifactStore
+__all__ = ["artifacts_from", "results_from", "save_artifacts", "to_notebook"]
+
+Json = dict[str, object]
 
 MAX_EMBEDDED = 1024 * 1024
 """Bytes of a user's file that a notebook carries."""
@@ -39,36 +41,12 @@ _TEXT_MIMES = {
 }
 
 
-def results_from(source: Any) -> list[ExecutionResult]:
-    """Every run in `source`, in order: a state, its messages, one message, a result. Other messages are passed over."""
-    return list(_found(source))
+def to_notebook(source: object, path: str | Path | None = None, *, title: str | None = None) -> dict[str, Any]:
+    """Returns the conversation as a Jupyter notebook (nbformat 4.5) that runs again.
 
-
-def artifacts_from(source: Any) -> list[Artifact]:
-    """Every artifact in `source` (a state, messages, one message or a result), in order."""
-    return [artifact for result in results_from(source) for artifact in result.artifacts]
-
-
-def save_artifacts(source: Any, directory: str | Path, *, store: ArtifactStore | None = None) -> list[Path]:
-    """Write every artifact of `source` into `directory` (made when missing); returns the paths, in order.
-
-    A file that stayed in the sandbox is fetched from its signed address, where it has one, and passed over where not.
-    Raises `ArtifactError` when bytes lie in a store that was not given.
-    """
-    results = results_from(source)
-    reachable = [
-        artifact.model_copy(update={"id": f"run{number}-{artifact.id}"}) if len(results) > 1 else artifact
-        for number, result in enumerate(results, start=1)
-        for artifact in result.artifacts
-        if artifact.kind != "file" or artifact.url
-    ]
-    return ExecutionResult().model_copy(update={"artifacts": tuple(reachable)}).save_all(directory, store)
-
-
-def to_notebook(source: Any, path: str | Path | None = None, *, title: str | None = None) -> dict[str, Any]:
-    """The conversation as a Jupyter notebook (nbformat 4.5) that runs again: words as Markdown, code with its outputs,
-    attached files written by a cell. A cell that raised is tagged `raises-exception`, so that a run goes on after it;
-    one that was stopped, or is in a language other than Python and bash, is shown and not run.
+    Words become Markdown, code goes with its outputs, attached files are written by a cell. A cell that raised is
+    tagged `raises-exception`, so that a run goes on after it; one that was stopped, or is in a language other than
+    Python and bash, is shown and not run.
 
     `source` is a state or its messages. With `path` the notebook is also written there.
     """
@@ -89,18 +67,8 @@ def to_notebook(source: Any, path: str | Path | None = None, *, title: str | Non
     return notebook
 
 
-def _found(source: Any) -> Iterator[ExecutionResult]:
-    if isinstance(source, ExecutionResult):
-        yield source
-        return
-    for message in _messages(source):
-        artifact = getattr(message, "artifact", None)
-        if isinstance(artifact, Mapping) and artifact.get("schema") == SCHEMA:
-            yield ExecutionResult.from_message(message)
-
-
-def _messages(source: Any) -> list[Any]:
-    """The messages of a state, a StateSnapshot, a list of messages, or one message."""
+def _messages(source: object) -> list[object]:
+    """Returns the messages of a state, a StateSnapshot, a list of messages, or one message."""
     if isinstance(source, BaseMessage):
         return [source]
     source = getattr(source, "values", source) if not isinstance(source, Mapping) else source
@@ -109,7 +77,7 @@ def _messages(source: Any) -> list[Any]:
     return list(source) if isinstance(source, Iterable) else []
 
 
-def _cells(message: Any) -> Iterator[dict[str, Any]]:
+def _cells(message: object) -> Iterator[Json]:
     if isinstance(message, HumanMessage):
         quoted = "\n".join(f"> {line}" for line in message.text.splitlines())
         yield _markdown(f"**User**\n\n{quoted}")
@@ -120,8 +88,8 @@ def _cells(message: Any) -> Iterator[dict[str, Any]]:
         yield from (cell for result in results_from(message) for cell in _ran(result))
 
 
-def _ran(result: ExecutionResult) -> Iterator[dict[str, Any]]:
-    """A cell that runs again; words where it would not: stopped or cut off, or in a language that Jupyter has not."""
+def _ran(result: ExecutionResult) -> Iterator[Json]:
+    """Yields a cell that runs again; words where it would not: stopped, or in a language that Jupyter has not."""
     if result.language == "tool":
         return
     if result.incomplete or result.language not in ("python", "bash"):
@@ -137,8 +105,8 @@ def _ran(result: ExecutionResult) -> Iterator[dict[str, Any]]:
     }
 
 
-def _attached(file: Attachment) -> dict[str, Any]:
-    """A cell that writes the user's file to where the code looks for it."""
+def _attached(file: Attachment) -> Json:
+    """Returns a cell that writes the user's file to where the code looks for it."""
     name = file.path.rpartition("/")[2]
     if len(file.data) > MAX_EMBEDDED:
         return _markdown(f"(Put the file `{name}` beside this notebook: it is too large to be in it.)")
@@ -151,15 +119,15 @@ def _fenced(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def _markdown(text: str) -> dict[str, Any]:
+def _markdown(text: str) -> Json:
     return {"cell_type": "markdown", "metadata": {}, "source": text}
 
 
-def _code(source: str) -> dict[str, Any]:
+def _code(source: str) -> Json:
     return {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": source}
 
 
-def _outputs(result: ExecutionResult) -> Iterator[dict[str, Any]]:
+def _outputs(result: ExecutionResult) -> Iterator[Json]:
     for name in ("stdout", "stderr"):
         if getattr(result, name):
             yield {"output_type": "stream", "name": name, "text": getattr(result, name)}
@@ -175,21 +143,21 @@ def _outputs(result: ExecutionResult) -> Iterator[dict[str, Any]]:
         yield {"output_type": "error", "ename": result.error.name, "evalue": result.error.value, "traceback": trace}
 
 
-def _displayed(data: dict[str, Any], count: int | None, *, main: bool) -> dict[str, Any]:
+def _displayed(data: Json, count: int | None, *, main: bool) -> Json:
     if main:
         return {"output_type": "execute_result", "execution_count": count, "data": data, "metadata": {}}
     return {"output_type": "display_data", "data": data, "metadata": {}}
 
 
-def _bundle(result: ExecutionResult, display: int, *, main: bool) -> dict[str, Any]:
-    """One displayed object in all its forms, by MIME type."""
+def _bundle(result: ExecutionResult, display: int, *, main: bool) -> Json:
+    """Returns one displayed object in all its forms, by MIME type."""
     forms = [a for a in result.artifacts if a.display == display]
     data = dict(pair for a in forms for pair in _form(a))
     alt = result.text if main else next((a.alt for a in forms if a.alt), None)
     return {**data, "text/plain": alt} if alt and "text/plain" not in data and forms else data
 
 
-def _form(artifact: Artifact) -> Iterator[tuple[str, Any]]:
+def _form(artifact: Artifact) -> Iterator[tuple[str, object]]:
     match artifact:
         case ImageArtifact() | PdfArtifact() if artifact.data:
             yield artifact.mime, artifact.data

@@ -20,9 +20,13 @@ from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import MAX_CHARS, render_text
 
 if TYPE_CHECKING:
+    from e2b_code_interpreter import Execution
+
     from ci_integrations.results.store import ArtifactStore
 
+Json = dict[str, object]
 Content = str | list[str | dict[Any, Any]]
+"""The content of a message, as LangChain types it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +41,8 @@ class Presentation:
     whole: str = IN_ARTIFACT
     """Where the text is that had to be cut, in words for the model."""
 
-    def of(self, result: ExecutionResult) -> tuple[Content, dict[str, Any]]:
-        """(content, artifact)."""
+    def of(self, result: ExecutionResult) -> tuple[Content, Json]:
+        """Returns the content and the artifact of a message."""
         text = _as_words(render_text(result, max_chars=self.max_chars, whole=self.whole))
         shown = images_for_model(result, max_images=self.max_images, max_px=self.image_max_px) if self.images else []
         kept = _without_duplicates(result, shown)
@@ -48,9 +52,14 @@ class Presentation:
 
 
 def to_tool_message(
-    execution: Any, *, tool_call_id: str, name: str = "code_interpreter", images: bool = False, **known: Any
+    execution: ExecutionResult | Execution,
+    *,
+    tool_call_id: str,
+    name: str = "code_interpreter",
+    images: bool = False,
+    **known: Any,
 ) -> ToolMessage:
-    """The answer to a tool call from an `ExecutionResult` or from the SDK's own `Execution`.
+    """Returns the answer to a tool call from an `ExecutionResult` or from the SDK's own `Execution`.
 
     `known` (`code=`, `sandbox_id=`, ...) tells what the SDK's object does not. `images=True` shows the pictures to the
     model as well.
@@ -60,18 +69,19 @@ def to_tool_message(
 
 
 def tool_message(result: ExecutionResult, tool_call_id: str, name: str, presentation: Presentation) -> ToolMessage:
+    """Returns a result as the message that answers the call `tool_call_id` of the tool `name`."""
     content, artifact = presentation.of(result)
     status = "success" if result.ok else "error"
     return ToolMessage(content, artifact=artifact, tool_call_id=tool_call_id, name=name, status=status)
 
 
-def image_block(image: ModelImage) -> dict[str, Any]:
-    """LangChain's own form, which every provider's converter takes."""
+def image_block(image: ModelImage) -> Json:
+    """Returns a picture as LangChain's own block, which every provider's converter takes."""
     return {"type": "image", "base64": image.data, "mime_type": image.mime, "id": image.artifact_id}
 
 
 def _as_words(text: str) -> str:
-    """Google's converter reads a text that is JSON as data, and the model then sees something else than was printed."""
+    # Google's converter reads a text that is JSON as data, and the model then sees something else than was printed.
     try:
         json.loads(text)
     except ValueError:

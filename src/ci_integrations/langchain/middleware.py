@@ -18,12 +18,12 @@ from typing import Annotated, Any, Literal, NotRequired, cast
 from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
 
 from ci_integrations._adapters.outcome import is_run_time_failure
+from ci_integrations._adapters.redaction import Rule
 from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations._errors import ConfigurationError, MissingDependencyError
 from ci_integrations.langchain._attachments import attachments, named_instead
 from ci_integrations.langchain._base import SandboxTool
 from ci_integrations.langchain._images import place_for, with_images
-from ci_integrations.langchain._redaction import Rule
 from ci_integrations.langchain.tool import CodeInterpreterTool
 from ci_integrations.langchain.toolkit import CodeInterpreterToolkit
 

@@ -8,21 +8,28 @@ The tool never raises for what happens at run time: errors in the code, timeouts
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import ArgsSchema
 from langchain_core.utils import secret_from_env
 from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
+from ci_integrations._adapters.redaction import Redactor, Rule, secrets_in
+from ci_integrations._adapters.sessions import AnyInterpreter, Given
 from ci_integrations._core.flow import Flow
 from ci_integrations._errors import ConfigurationError
+from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter
 from ci_integrations.langchain._base import SandboxTool
 from ci_integrations.langchain._call import RUNTIME, Call, Injected
-from ci_integrations.langchain._redaction import Redactor, Rule, secrets_in
 from ci_integrations.langchain._sessions import Scope, Sessions
 from ci_integrations.results.result import ExecutionResult
+from ci_integrations.results.store import ArtifactStore
+
+if TYPE_CHECKING:
+    from e2b_code_interpreter import Context
 
 DESCRIPTION = """\
 Runs Python code in a sandboxed Jupyter kernel and returns what it printed, the value of the last expression, \
@@ -38,7 +45,7 @@ After an error read the traceback, correct the code and run only what is needed 
 
 
 class CodeInterpreterInput(BaseModel):
-    """What the model fills in."""
+    """The arguments that the model fills in."""
 
     code: str = Field(description="The code to run. The value of its last expression is returned.")
     runtime: Injected = RUNTIME
@@ -64,7 +71,7 @@ class CodeInterpreterTool(SandboxTool):
 
     name: str = "code_interpreter"
     description: str = DESCRIPTION
-    args_schema: Any = CodeInterpreterInput
+    args_schema: ArgsSchema | None = CodeInterpreterInput
 
     api_key: SecretStr | None = Field(default_factory=secret_from_env("E2B_API_KEY", default=None), exclude=True)
     """E2B's key; without it `E2B_API_KEY`."""
@@ -75,10 +82,10 @@ class CodeInterpreterTool(SandboxTool):
 
     def __init__(
         self,
-        interpreter: Any = None,
+        interpreter: Given = None,
         *,
         session_scope: Scope = "thread",
-        artifact_store: Any = None,
+        artifact_store: ArtifactStore | None = None,
         redact: Sequence[Rule] = (),
         **options: Any,
     ) -> None:
@@ -97,19 +104,20 @@ class CodeInterpreterTool(SandboxTool):
         if "args_schema" not in fields:
             self.args_schema = _schema(self.languages, allow_restart=self.allow_restart)
 
-    def session(self, config: RunnableConfig | None = None) -> Any:
-        """The `CodeInterpreter` that serves the conversation of `config`."""
+    def session(self, config: RunnableConfig | None = None) -> CodeInterpreter:
+        """Returns the `CodeInterpreter` that serves the conversation of `config`."""
         return self._sessions.session(self._sessions.key(config))
 
-    def asession(self, config: RunnableConfig | None = None) -> Any:
-        """The same sandbox and kernel as an `AsyncCodeInterpreter`."""
+    def asession(self, config: RunnableConfig | None = None) -> AsyncCodeInterpreter:
+        """Returns the same sandbox and kernel as an `AsyncCodeInterpreter`."""
         return self._sessions.asession(self._sessions.key(config))
 
     def close(self) -> None:
-        """Close every session of this tool; what was made elsewhere and handed in stays open."""
+        """Closes every session of this tool; what was made elsewhere and handed in stays open."""
         self._sessions.close()
 
     async def aclose(self) -> None:
+        """Closes every session of this tool, awaited. See `close`."""
         await self._sessions.aclose()
 
     def __enter__(self) -> Self:
@@ -125,38 +133,45 @@ class CodeInterpreterTool(SandboxTool):
         await self.aclose()
 
     def _work(
-        self, session: Any, call: Call, *, code: str, language: str | None = None, restart: bool = False, **_: Any
+        self,
+        session: AnyInterpreter,
+        call: Call,
+        *,
+        code: str,
+        language: str | None = None,
+        restart: bool = False,
+        **_: object,
     ) -> Flow[ExecutionResult]:
         language = language or self.languages[0]
         if restart:
             yield from _restarted(session, language)
-        run = partial(session.run, language=language, on_output=call.on_output, tool_call_id=call.once_id(code))
+        run = partial(session.run, language=language, on_output=call.on_output, tool_call_id=call.cache_key(code))
         result: ExecutionResult = yield partial(run, code)
         return result
 
-    def _asked(self, arguments: dict[str, Any]) -> tuple[str, str]:
+    def _asked(self, arguments: Mapping[str, object]) -> tuple[str, str]:
         return str(arguments.get("code")), str(arguments.get("language") or self.languages[0])
 
 
 def _in_words(error: ValidationError) -> str:
-    """Which option is wrong and why, without its value."""
+    """Says which option is wrong and why, without its value."""
     found = error.errors(include_input=False, include_url=False)
     return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
 
 
-def _restarted(session: Any, language: str) -> Flow[None]:
-    """A fresh kernel for `language`; without one there is nothing to restart."""
+def _restarted(session: AnyInterpreter, language: str) -> Flow[None]:
+    """Starts a fresh kernel for `language`; without one there is nothing to restart."""
     if language == "python":
         yield session.restart_context
         return
-    contexts = yield session.list_contexts
+    contexts: list[Context] = yield session.list_contexts
     for context in contexts:
         if context.language == language:
             yield partial(session.restart_context, context)
 
 
 def _schema(languages: Sequence[str], *, allow_restart: bool) -> type[BaseModel]:
-    """The input with the arguments that are enabled, and no other."""
+    """Returns the input with the arguments that are enabled, and no other."""
     fields: dict[str, Any] = {}
     if len(languages) > 1:
         choice = Literal[tuple(languages)]  # type: ignore[valid-type]

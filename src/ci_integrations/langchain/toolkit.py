@@ -12,7 +12,9 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, BaseToolkit
 from pydantic import PrivateAttr
 
+from ci_integrations._adapters.sessions import Given
 from ci_integrations._errors import ConfigurationError
+from ci_integrations.interpreter import CodeInterpreter
 from ci_integrations.langchain.tool import CodeInterpreterTool
 from ci_integrations.langchain.toolkit_tools import ALL, make
 
@@ -34,7 +36,7 @@ class CodeInterpreterToolkit(BaseToolkit):
 
     def __init__(
         self,
-        interpreter: Any = None,
+        interpreter: Given = None,
         *,
         include: Sequence[str] | None = None,
         exclude: Sequence[str] = (),
@@ -49,18 +51,19 @@ class CodeInterpreterToolkit(BaseToolkit):
         self._tools = [*([self._main] if "code_interpreter" in names else []), *others]
 
     def get_tools(self) -> list[BaseTool]:
-        """The tools, the same objects each time."""
+        """Returns the tools, the same objects each time."""
         return list(self._tools)
 
-    def session(self, config: RunnableConfig | None = None) -> Any:
-        """The `CodeInterpreter` that serves the conversation of `config`."""
+    def session(self, config: RunnableConfig | None = None) -> CodeInterpreter:
+        """Returns the `CodeInterpreter` that serves the conversation of `config`."""
         return self._main.session(config)
 
     def close(self) -> None:
-        """Close every session made here."""
+        """Closes every session that was made here."""
         self._main.close()
 
     async def aclose(self) -> None:
+        """Closes every session that was made here, awaited."""
         await self._main.aclose()
 
 
