@@ -238,6 +238,48 @@ def test_broken_requests_have_a_status(endpoint: Endpoint, shared: Sandbox, body
         assert client.post("/execute", content=body).status_code == status
 
 
+def problem(kind: str, where: list[str | int], words: str, given: object, **more: object) -> dict[str, object]:
+    return {"type": kind, "loc": ["body", *where], "msg": words, "input": given, **more}
+
+
+OBJECT = "Input should be a valid dictionary or object to extract fields from"
+NO_NAME = {"error": "Expecting property name enclosed in double quotes"}
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b"", problem("missing", [], "Field required", None)),
+        (b"{}", problem("missing", ["code"], "Field required", {})),
+        (b'{"code": 5}', problem("string_type", ["code"], "Input should be a valid string", 5)),
+        (
+            b'{"code": "1", "env_vars": {"A": 1}}',
+            problem("string_type", ["env_vars", "A"], "Input should be a valid string", 1),
+        ),
+        (
+            b'{"code": "1", "env_vars": []}',
+            problem("dict_type", ["env_vars"], "Input should be a valid dictionary", []),
+        ),
+        (b"[]", problem("model_attributes_type", [], OBJECT, [])),
+        (b"{not json", problem("json_invalid", [1], "JSON decode error", {}, ctx=NO_NAME)),
+    ],
+)
+def test_a_broken_request_is_answered_in_the_words_of_e2bs_server(
+    endpoint: Endpoint, shared: Sandbox, body: bytes, found: dict[str, object]
+) -> None:
+    with raw(endpoint, shared) as client:
+        answer = client.post("/execute", content=body)
+    assert (answer.status_code, answer.json()) == (422, {"detail": [found]})
+
+
+def test_a_million_wrong_variables_are_refused_at_once(endpoint: Endpoint, shared: Sandbox) -> None:
+    variables = {f"{number}": 1 for number in range(1_000_000)}
+    with raw(endpoint, shared) as client:
+        answer = client.post("/execute", json={"code": "1", "env_vars": variables})
+    assert answer.status_code == 422
+    assert [problem["type"] for problem in answer.json()["detail"]] == ["too_long"]
+
+
 def test_execute_needs_the_sandbox_token(endpoint: Endpoint, shared: Sandbox) -> None:
     with raw(endpoint, shared) as client:
         client.headers["X-Access-Token"] = "wrong"

@@ -42,6 +42,10 @@ class HttpError(Exception):
         self.extra = extra
         self.headers: list[tuple[str, str]] = []
 
+    def content(self) -> dict[str, object]:
+        """The JSON body of the answer. E2B's SDK needs `code` and `message` in each."""
+        return {"code": self.status, "message": self.message, **self.extra}
+
 
 def check_variables(values: Mapping[str, str], *, plain: bool = False) -> None:
     """HttpError 400 for what no process can have in its environment."""
@@ -165,7 +169,7 @@ class Exchange:
         if error.plain:
             await self.reply(error.status, error.message.encode(), "text/plain; charset=utf-8", headers)
             return
-        await self.reply_json(error.status, {"code": error.status, "message": error.message, **error.extra}, headers)
+        await self.reply_json(error.status, error.content(), headers)
 
     async def _let_finish(self) -> None:
         """The client may still be sending, and would meet a broken pipe instead of our answer."""

@@ -283,9 +283,10 @@ async def _start_engine(options: Options, **interpreter: Any) -> Engine:
 
 
 def _import_slow_parts() -> None:
-    """While the engine warms up on another core."""
+    """Imports what the first requests need, while the engine warms up on another core."""
     import uvicorn.protocols.http.httptools_impl  # noqa: F401
 
+    from ci_integrations.local.server import app  # noqa: F401 - pydantic and its models come with it
     from ci_integrations.local.server.envd import services
     from ci_integrations.local.server.ports import websocket  # noqa: F401
 

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from ci_integrations.local.protocol.contract import EngineError, MiB
+from ci_integrations.local.server.bodies import LeaseBody, check
 from ci_integrations.local.server.control import listing, unsupported
-from ci_integrations.local.server.control.create import MAX_TIMEOUT, read_network, read_request, seconds_of
+from ci_integrations.local.server.control.create import read_network, read_request
 from ci_integrations.local.server.http import Exchange, HttpError
 from ci_integrations.local.server.state.records import ENVD_VERSION, SandboxRecord, SandboxRequest
 from ci_integrations.local.server.state.sandboxes import SandboxTable
@@ -18,6 +19,8 @@ from ci_integrations.local.server.state.sandboxes import SandboxTable
 CLIENT_ID = "local"
 OUR_TAG = "ci_integrations"
 """Metadata key of the sandboxes that the library itself makes."""
+DEFAULT_REFRESH = 15
+"""Seconds, as at E2B."""
 KEYS = 1000
 """Idempotency keys that are remembered."""
 
@@ -85,23 +88,22 @@ class ControlPlane:
         return await asyncio.shield(made)
 
     async def _connect(self, exchange: Exchange, sandbox_id: str, *, resume: bool) -> None:
-        body = await exchange.json()
+        body = check(LeaseBody, await exchange.json())
         record = self._table.get(sandbox_id)
-        timeout = seconds_of(body, "timeout")
-        if isinstance(body, dict) and body.get("memory") is False:
+        if body.memory is False:
             raise unsupported.reboot()
         if record.state == "paused":
-            await self._table.resume(record, timeout)
+            await self._table.resume(record, body.timeout)
             await exchange.reply_json(201, self._sandbox(record))
             return
         if resume:
             raise HttpError(409, f"Sandbox {sandbox_id} is already running")
-        if timeout is not None:
-            self._table.extend(record, timeout)
+        if body.timeout is not None:
+            self._table.extend(record, body.timeout)
         await exchange.reply_json(200, self._sandbox(record))
 
     async def _set_timeout(self, exchange: Exchange, sandbox_id: str) -> None:
-        seconds = seconds_of(await exchange.json(), "timeout")
+        seconds = check(LeaseBody, await exchange.json()).timeout
         if seconds is None:
             raise HttpError(400, "timeout (seconds) is needed")
         record = self._table.get(sandbox_id)
@@ -111,13 +113,12 @@ class ControlPlane:
         await exchange.reply(204)
 
     async def _refresh(self, exchange: Exchange, sandbox_id: str) -> None:
-        seconds = seconds_of(await exchange.json(), "duration")
-        self._table.extend(self._table.get(sandbox_id), 15 if seconds is None else min(seconds, MAX_TIMEOUT))
+        seconds = check(LeaseBody, await exchange.json()).duration
+        self._table.extend(self._table.get(sandbox_id), DEFAULT_REFRESH if seconds is None else seconds)
         await exchange.reply(204)
 
     async def _pause(self, exchange: Exchange, sandbox_id: str) -> None:
-        body = await exchange.json()
-        if isinstance(body, dict) and body.get("memory") is False:
+        if check(LeaseBody, await exchange.json()).memory is False:
             raise unsupported.files_only()
         await self._table.pause(self._table.get(sandbox_id))
         await exchange.reply(204)

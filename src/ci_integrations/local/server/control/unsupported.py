@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pydantic.alias_generators import to_camel
 
+from ci_integrations.local.server.bodies import CreateBody, NetworkBody
 from ci_integrations.local.server.http import HttpError
 
 CLOUD = "or use E2B's cloud (set E2B_API_KEY)"
@@ -48,22 +49,21 @@ def files_only() -> HttpError:
     return not_done("pausing with files only: a paused sandbox keeps its memory here; pause without it, " + CLOUD)
 
 
-def check_create(body: dict[str, Any]) -> None:
-    """Raises the 501 for the first wish that cannot be met."""
-    if body.get("mcp"):
+def check_create(body: CreateBody, network: NetworkBody) -> None:
+    """Raises the 501 for the first thing in a create that cannot be done here."""
+    if body.mcp:
         raise not_done(f"mcp: no MCP gateway runs in the local sandbox; run a server with sandbox.commands, {CLOUD}")
-    if body.get("iam"):
+    if body.iam:
         raise not_done(f"iam: there is no workload identity here; pass credentials with envs=, {CLOUD}")
-    if body.get("volumeMounts"):
+    if body.volume_mounts:
         raise not_done(ROOMS["volumes"])
-    if body.get("autoPauseMemory") is False:
+    if body.auto_pause_memory is False:
         raise files_only()
-    network = body.get("network")
-    check_network(network if isinstance(network, dict) else {})
+    check_network(network)
 
 
-def check_network(network: dict[str, Any]) -> None:
-    """Raises the 501 for the first rule that is not done."""
-    for name in ("rules", "egressProxy", "dnsServers", "maskRequestHost"):
-        if network.get(name):
-            raise not_done(f"network.{name}: the local sandbox has allowOut and denyOut only, {CLOUD}")
+def check_network(network: NetworkBody) -> None:
+    """Raises the 501 for the first rule that is not done here."""
+    for name in ("rules", "egress_proxy", "dns_servers", "mask_request_host"):
+        if getattr(network, name):
+            raise not_done(f"network.{to_camel(name)}: the local sandbox has allowOut and denyOut only, {CLOUD}")

@@ -1,4 +1,4 @@
-"""Kernel events as the lines of `/execute`, and the 422 bodies of the reference.
+"""Kernel events as the lines of `/execute`.
 
 Lines are ASCII: clients split them at every Unicode line end and decode chunk by chunk.
 """
@@ -97,46 +97,3 @@ def _clean(key: str, payload: Any) -> Any:
         return payload.replace("\n", "")
     quoted = key == "text" and len(payload) > 1 and payload[0] == payload[-1] and payload[0] in "'\""
     return payload[1:-1] if quoted else payload
-
-
-# -- request validation, in the words of the reference's framework
-
-
-def parse_body(raw: bytes, fields: Mapping[str, tuple[type, ...]]) -> tuple[Any, dict[str, Any] | None]:
-    """The body and the first thing wrong with it, or None."""
-    if not raw:
-        return None, detail("missing", ["body"], "Field required", None)
-    try:
-        body = json.loads(raw)
-    except json.JSONDecodeError as error:
-        return None, detail("json_invalid", ["body", error.pos], "JSON decode error", {}, {"error": error.msg})
-    except (ValueError, RecursionError) as error:
-        return None, detail("json_invalid", ["body", 0], "JSON decode error", {}, {"error": str(error)})
-    return body, problem_with(body, fields)
-
-
-def detail(
-    kind: str, where: list[Any], message: str, given: Any, context: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    found = {"type": kind, "loc": where, "msg": message, "input": given}
-    return {**found, "ctx": dict(context)} if context else found
-
-
-def problem_with(body: Any, fields: Mapping[str, tuple[type, ...]]) -> dict[str, Any] | None:
-    """The first thing wrong with a body, None when it is as it should be."""
-    if not isinstance(body, dict):
-        return detail("model_attributes_type", ["body"], "Input should be a valid dictionary or object", body)
-    for name, types in fields.items():
-        if name not in body and type(None) not in types:
-            return detail("missing", ["body", name], "Field required", body)
-        if name in body and not isinstance(body[name], types):
-            return _wrong_type(["body", name], types, body[name])
-    for name, value in (body.get("env_vars") or {}).items() if "env_vars" in fields else ():
-        if not isinstance(value, str):
-            return _wrong_type(["body", "env_vars", name], (str,), value)
-    return None
-
-
-def _wrong_type(where: list[Any], types: tuple[type, ...], given: Any) -> dict[str, Any]:
-    kind, words = ("dict_type", "dictionary") if dict in types else ("string_type", "string")
-    return detail(kind, where, f"Input should be a valid {words}", given)

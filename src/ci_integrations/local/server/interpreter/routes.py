@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from ci_integrations.local.protocol.contract import HOME, SandboxDead
+from ci_integrations.local.server.bodies import ContextBody, ExecuteBody, parse
 from ci_integrations.local.server.http import Exchange, HttpError, check_variables
 from ci_integrations.local.server.interpreter import lines
 from ci_integrations.local.server.state.contexts import CodeContext, normalise_language
@@ -48,39 +49,18 @@ async def serve(record: SandboxRecord, exchange: Exchange) -> None:
 
 
 async def _create_context(record: SandboxRecord, exchange: Exchange) -> None:
-    body = await _checked_body(exchange, {"language": (str, type(None)), "cwd": (str, type(None))})
-    if body is None:
-        return
-    context = await record.contexts.create(normalise_language(body.get("language")), body.get("cwd") or HOME)
+    body = parse(ContextBody, await exchange.body())
+    context = await record.contexts.create(normalise_language(body.language), body.cwd or HOME)
     await exchange.reply_json(200, context.as_json())
 
 
-async def _checked_body(exchange: Exchange, fields: dict[str, tuple[type, ...]]) -> dict[str, Any] | None:
-    """The body as an object whose known fields have the right types; None once a 422 was sent."""
-    body, problem = lines.parse_body(await exchange.body(), fields)
-    if problem is not None:
-        await exchange.reply_json(422, {"detail": [problem]})
-        return None
-    return cast("dict[str, Any]", body)
-
-
 async def _execute(record: SandboxRecord, exchange: Exchange) -> None:
-    body = await _checked_body(
-        exchange,
-        {
-            "code": (str,),
-            "context_id": (str, type(None)),
-            "language": (str, type(None)),
-            "env_vars": (dict, type(None)),
-        },
-    )
-    if body is None:
-        return
-    envs = body.get("env_vars") or {}
+    body = parse(ExecuteBody, await exchange.body())
+    envs = body.env_vars or {}
     check_variables(envs, plain=True)
-    context = _choose(record, body.get("context_id"), body.get("language"))
+    context = _choose(record, body.context_id, body.language)
     await context.kernel()
-    run = Run(context, body["code"], {**record.late_envs, **envs})
+    run = Run(context, body.code, {**record.late_envs, **envs})
     watching = asyncio.create_task(_abandon_when_gone(exchange, run))
     try:
         await exchange.start(200)
