@@ -12,6 +12,7 @@ import traceback
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -113,6 +114,9 @@ class FakeKernel:
 
 
 class FakeInterpreter:
+    sandbox_id = "fake-sandbox"
+    state = SimpleNamespace(backend="local")
+
     def __init__(self, kernel: FakeKernel) -> None:
         self.kernel = kernel
 
@@ -129,6 +133,9 @@ class FakeInterpreter:
 
     def as_sync(self) -> FakeInterpreter:
         return FakeInterpreter(self.kernel)
+
+    def pending_events(self) -> tuple[()]:
+        return ()
 
     def identity(self) -> dict[str, Any]:
         return {"sandbox_id": "fake-sandbox", "context_id": "fake-context"}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from pydantic import SecretStr
 
 from ci_integrations._errors import ConfigurationError
+from ci_integrations.interpreter import OutputEvent
 from ci_integrations.results.result import ExecutionResult
 
 MASK = "[redacted]"
@@ -96,6 +98,41 @@ class Redactor:
             kept = _KEPT | {"data"} if value.get("kind") in _BINARY else _KEPT
             return {self.text(key): item if key in kept else self.plain(item) for key, item in value.items()}
         return value
+
+
+class LiveRedactor:
+    """Takes secrets out of output events as they come, also those that two events share.
+
+    The end of a stream that may be the beginning of a literal is held back until the next event, or `rest`, shows.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._held: dict[str, OutputEvent] = {}
+
+    def events(self, event: OutputEvent) -> Iterator[OutputEvent]:
+        """Yields what may be handed on now."""
+        if not self._redactor:
+            yield event
+            return
+        text = event.text
+        if event.kind in ("stdout", "stderr"):
+            held = self._held.pop(event.kind, None)
+            text = (held.text if held else "") + text
+            shown = len(text) - self._redactor.held_back(text)
+            if shown < len(text):
+                self._held[event.kind] = replace(event, text=text[shown:])
+            text = text[:shown]
+            if not text:
+                return
+        artifacts = self._redactor.result(ExecutionResult(artifacts=event.artifacts)).artifacts
+        yield replace(event, text=self._redactor.text(text), artifacts=artifacts)
+
+    def rest(self) -> Iterator[OutputEvent]:
+        """Yields what was held back: the run is over, so it is not the beginning of a secret."""
+        for event in self._held.values():
+            yield replace(event, text=self._redactor.text(event.text))
+        self._held = {}
 
 
 def secrets_in(value: object) -> Iterable[str]:

@@ -1,19 +1,27 @@
-"""One cell, run and told: workflow events on the way, instrumentation around it, run-time failures as results.
+"""Runs one cell: workflow events while it runs, tracing around it, run-time failures as results, secrets taken out.
 
-`arun` streams into the workflow Context; `run` never touches a Context's stream, because it may be on any thread.
+`arun` streams into the workflow's Context. `run` never writes to a Context's stream, because it may be on any thread.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from functools import partial
+from typing import TypedDict, Unpack
 
+from llama_index.core.async_utils import asyncio_run
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
-from llama_index.core.workflow import Event
+from llama_index.core.workflow import Context, Event
 
-from ci_integrations.errors import QueueTimeoutError, SandboxError
+from ci_integrations._adapters.outcome import attempted
+from ci_integrations._adapters.redaction import LiveRedactor
+from ci_integrations._adapters.sessions import AnyInterpreter
+from ci_integrations._core.flow import Flow, adrive, drive
+from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter, OutputEvent, OutputHandler
 from ci_integrations.llamaindex._sessions import Session
 from ci_integrations.llamaindex.events import (
     ChartCreated,
@@ -23,62 +31,108 @@ from ci_integrations.llamaindex.events import (
     CodeExecutionStartEvent,
     CodeOutput,
 )
-from ci_integrations.results.model import ExecutionError
 from ci_integrations.results.result import ExecutionResult
-
-OnOutput = Callable[[Any], Any]
 
 _log = logging.getLogger(__name__)
 _dispatcher = get_dispatcher(__name__)
 _REPLACED = frozenset({"state_lost", "restored", "not_restored", "context_restarted"})
+"""Types of sandbox events after which the variables of earlier cells are gone."""
 
 
-def run(session: Session, code: str, *, on_output: OnOutput | None = None, **options: Any) -> ExecutionResult:
-    """Run `code` and wait. Never raises for what happens at run time: a lost sandbox is a result too."""
-    with _instrumented(session, code) as finish:
-        try:
-            result: ExecutionResult = session.interpreter.run(code, on_output=on_output, **options)
-        except (SandboxError, QueueTimeoutError) as error:
-            result = failed(code, error)
-        return finish(result)
+class RunOptions(TypedDict, total=False):
+    """Options of the interpreter's `run` that a cell is given."""
+
+    timeout: float | None
+    context: object
+    tool_call_id: str | None
+
+
+tool_call: ContextVar[str | None] = ContextVar("ci_integrations_llamaindex_tool_call", default=None)
+"""The tool call that is under way, where the agent says so. LlamaIndex does not hand a call's id to its tool."""
+
+Prepare = Callable[[AnyInterpreter], Flow[None]]
+"""Does what must come before the cell, as steps."""
+
+
+def run(
+    session: Session[CodeInterpreter],
+    code: str,
+    *,
+    on_output: OutputHandler | None = None,
+    prepare: Prepare | None = None,
+    **options: Unpack[RunOptions],
+) -> ExecutionResult:
+    """Runs `code` and waits. A run-time failure, such as a lost sandbox, is a result too.
+
+    Raises what `is_run_time_failure` does not take for one, such as `ConfigurationError`.
+    """
+    live = _Live(session, None, on_output)
+    with _instrumented(session.key, code) as finish:
+        result = drive(_cell(session.interpreter, code, live, prepare, options))
+        for waiting in live.rest():
+            asyncio_run(waiting)
+        return finish(session.redactor.result(result))
 
 
 async def arun(
-    session: Session, code: str, *, ctx: Any = None, on_output: OnOutput | None = None, **options: Any
+    session: Session[AsyncCodeInterpreter],
+    code: str,
+    *,
+    ctx: Context | None = None,
+    on_output: OutputHandler | None = None,
+    prepare: Prepare | None = None,
+    **options: Unpack[RunOptions],
 ) -> ExecutionResult:
-    """The same, awaited; `ctx` gets started, output, chart and finished events. Cancelling interrupts the kernel."""
-    stream = _Stream(ctx)
-    stream.write(CodeExecutionStarted(code=code, session_id=session.key))
+    """Runs `code` as `run` does, awaited. `ctx` gets started, output, chart and finished events.
 
-    def tell(event: Any) -> None:
-        stream.write(CodeOutput(stream=event.kind, text=event.text, session_id=session.key))
-        if on_output is not None:
-            on_output(event)
-
-    with _instrumented(session, code) as finish:
-        try:
-            result: ExecutionResult = await session.interpreter.run(code, on_output=tell, **options)
-        except (SandboxError, QueueTimeoutError) as error:
-            result = failed(code, error)
-        finish(result)
-    stream.write_result(result, session.key)
+    Cancelling it interrupts the kernel.
+    """
+    live = _Live(session, ctx, on_output)
+    live.write(CodeExecutionStarted(code=session.redactor.text(code), session_id=session.key))
+    with _instrumented(session.key, code) as finish:
+        result = await adrive(_cell(session.interpreter, code, live, prepare, options))
+        for waiting in live.rest():
+            await waiting
+        finish(result := session.redactor.result(result))
+    live.write_result(result)
     return result
 
 
-def failed(code: str, error: Exception) -> ExecutionResult:
-    """What was received before `error`, with the error in it."""
-    received: ExecutionResult = getattr(error, "result", None) or ExecutionResult(code=code)
-    named = received.error or ExecutionError(name=type(error).__name__, value=str(error))
-    return received.model_copy(update={"error": named, "incomplete": True})
+def _cell(
+    interpreter: AnyInterpreter, code: str, live: _Live, prepare: Prepare | None, options: RunOptions
+) -> Flow[ExecutionResult]:
+    """Returns the steps of one call: the preparation, then the cell itself."""
+
+    def work(interpreter: AnyInterpreter) -> Flow[ExecutionResult]:
+        if prepare is not None:
+            yield from prepare(interpreter)
+        result: ExecutionResult = yield partial(interpreter.run, code, on_output=live.tell, **options)
+        return result
+
+    return attempted(lambda: interpreter, work, lambda: (code, "python"))
 
 
-class _Stream:
-    """A Context's event stream; silent without a running workflow."""
+class _Live:
+    """Hands on what a running cell gives: to the Context's stream and to the user's handler, without secrets."""
 
-    def __init__(self, ctx: Any) -> None:
+    def __init__(self, session: Session[AnyInterpreter], ctx: Context | None, on_output: OutputHandler | None) -> None:
+        self._session_id = session.key
+        self._redactor = LiveRedactor(session.redactor)
         self._ctx = ctx
+        self._on_output = on_output
+
+    def tell(self, event: OutputEvent) -> Awaitable[None] | None:
+        """Hands on one event. What it returns has to be awaited: a slow handler then holds the output back."""
+        waiting = list(self._handed_on(self._redactor.events(event)))
+        return _all(waiting) if waiting else None
+
+    def rest(self) -> Iterator[Coroutine[None, None, None]]:
+        """Hands on what was held back because it could have been the beginning of a secret."""
+        if waiting := list(self._handed_on(self._redactor.rest())):
+            yield _all(waiting)
 
     def write(self, event: Event) -> None:
+        """Writes to the Context's stream. Without a running workflow there is none, and nothing happens."""
         if self._ctx is None:
             return
         try:
@@ -87,21 +141,34 @@ class _Stream:
             _log.debug("no event stream in this Context: %s", error)
             self._ctx = None
 
-    def write_result(self, result: ExecutionResult, session_id: str) -> None:
+    def write_result(self, result: ExecutionResult) -> None:
+        """Writes the events that come after a cell."""
         for chart in result.charts:
-            self.write(ChartCreated(artifact=chart.model_dump(mode="json"), session_id=session_id))
-        self.write(CodeExecutionFinished(result=result.model_dump(mode="json"), session_id=session_id))
+            self.write(ChartCreated(artifact=chart.model_dump(mode="json"), session_id=self._session_id))
+        self.write(CodeExecutionFinished(result=result.model_dump(mode="json"), session_id=self._session_id))
+
+    def _handed_on(self, events: Iterator[OutputEvent]) -> Iterator[Awaitable[None]]:
+        for event in events:
+            self.write(CodeOutput(stream=event.kind, text=event.text, session_id=self._session_id))
+            waiting = self._on_output(event) if self._on_output is not None else None
+            if inspect.isawaitable(waiting):
+                yield waiting
+
+
+async def _all(waiting: list[Awaitable[None]]) -> None:
+    for one in waiting:
+        await one
 
 
 @contextmanager
-def _instrumented(session: Session, code: str) -> Iterator[Callable[[ExecutionResult], ExecutionResult]]:
-    """Start and end events for tracing; the end is told even when the caller is cancelled or misconfigured."""
-    _dispatcher.event(CodeExecutionStartEvent(session_id=session.key, code_length=len(code)))
-    end = CodeExecutionEndEvent(session_id=session.key, incomplete=True)
+def _instrumented(key: str, code: str) -> Iterator[Callable[[ExecutionResult], ExecutionResult]]:
+    """Sends start and end events for tracing; the end also when the caller is cancelled or misconfigured."""
+    _dispatcher.event(CodeExecutionStartEvent(session_id=key, code_length=len(code)))
+    end = CodeExecutionEndEvent(session_id=key, incomplete=True)
 
     def finish(result: ExecutionResult) -> ExecutionResult:
         nonlocal end
-        end = _end_event(session.key, result)
+        end = _end_event(key, result)
         return result
 
     try:

@@ -1,6 +1,6 @@
-"""`CodeInterpreterComponent` for `QueryPipeline`, which exists only in llama-index-core 0.12 (deprecated there).
+"""Runs code in a `QueryPipeline`: `CodeInterpreterComponent`. Pipelines exist only in llama-index-core 0.12.
 
-Imported by name only, through `ci_integrations.llamaindex`, which says what replaced it on later versions.
+This module cannot be imported on later versions. `ci_integrations.llamaindex` says there what replaced it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from typing import Any
 from llama_index.core.query_pipeline import CustomQueryComponent
 from pydantic import PrivateAttr
 
+from ci_integrations._adapters.sessions import Given
 from ci_integrations.llamaindex import _run
+from ci_integrations.llamaindex._run import RunOptions
 from ci_integrations.llamaindex._sessions import Sessions
 from ci_integrations.llamaindex.analysis.extract import extract_code
 from ci_integrations.llamaindex.analysis.rules import output_text
@@ -39,9 +41,9 @@ class CodeInterpreterComponent(CustomQueryComponent):
     """
 
     _sessions: Sessions = PrivateAttr()
-    _limits: dict[str, Any] = PrivateAttr()
+    _limits: RunOptions = PrivateAttr()
 
-    def __init__(self, interpreter: Any = None, *, timeout: float | None = None, **options: Any) -> None:
+    def __init__(self, interpreter: Given = None, *, timeout: float | None = None, **options: Any) -> None:
         super().__init__()
         self._sessions = Sessions(interpreter, options=options)
         self._limits = {} if timeout is None else {"timeout": timeout}
@@ -65,16 +67,16 @@ class CodeInterpreterComponent(CustomQueryComponent):
     def _output_keys(self) -> set[str]:
         return {"output"}
 
-    def _run_component(self, **kwargs: Any) -> dict[str, Any]:
+    def _run_component(self, **kwargs: object) -> dict[str, CellOutput]:
         result = _run.run(self._sessions.blocking(), _code(kwargs["code"]), **self._limits)
         return {"output": CellOutput.of(result)}
 
-    async def _arun_component(self, **kwargs: Any) -> dict[str, Any]:
+    async def _arun_component(self, **kwargs: object) -> dict[str, CellOutput]:
         result = await _run.arun(await self._sessions.of(), _code(kwargs["code"]), **self._limits)
         return {"output": CellOutput.of(result)}
 
 
-def _code(given: Any) -> str:
+def _code(given: object) -> str:
     """Text as it is if there is nothing to unwrap; a chat or completion response by its text."""
     message = getattr(given, "message", None)
     said = str(message.content or "") if message is not None else str(given)

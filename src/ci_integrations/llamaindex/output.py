@@ -1,4 +1,4 @@
-"""From `ExecutionResult` to LlamaIndex's `ToolOutput`, and from whatever LlamaIndex hands back to artifacts.
+"""Makes LlamaIndex's `ToolOutput` of an `ExecutionResult`, and finds artifacts in whatever LlamaIndex hands back.
 
 Both directions are public: `to_tool_output` for people who run the SDK themselves, `artifacts_from` for their apps.
 """
@@ -6,17 +6,24 @@ Both directions are public: `to_tool_output` for people who run the SDK themselv
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict, cast
 
-from llama_index.core.base.llms.types import ContentBlock, ImageBlock, TextBlock
+from llama_index.core.base.llms.types import ImageBlock, TextBlock
 from llama_index.core.tools import ToolOutput
 
-from ci_integrations.results.model import SCHEMA, Artifact
+from ci_integrations._adapters.harvest import artifacts_from, results_from
+from ci_integrations.results.clean import IN_ARTIFACT
 from ci_integrations.results.pictures import ModelImage, images_for_model
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import MAX_CHARS, render_text
+
+if TYPE_CHECKING:
+    from e2b_code_interpreter.models import Execution
+
+__all__ = ["artifacts_from", "results_from", "to_tool_output"]
 
 Images = Literal["blocks", "path", "none"]
 """How pictures reach the model: in the block, as a file the block names (small saved Contexts), or not at all."""
@@ -24,133 +31,95 @@ Images = Literal["blocks", "path", "none"]
 _SUFFIX = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
 
 
+class _PlainArtifact(TypedDict, total=False):
+    """The fields of an artifact as plain JSON that are read here."""
+
+    kind: str
+    mime: str
+    data: str | None
+    ref: str | None
+
+
 def to_tool_output(
-    execution: Any,
+    execution: ExecutionResult | Execution,
     *,
     tool_name: str = "code_interpreter",
-    raw_input: dict[str, Any] | None = None,
+    raw_input: dict[str, object] | None = None,
     max_output_chars: int = MAX_CHARS,
     max_images: int = 4,
+    image_max_px: int = 1024,
     images: Images = "blocks",
     artifact_dir: str | Path | None = None,
 ) -> ToolOutput:
-    """What a tool returns for `execution`: an `ExecutionResult`, or the SDK's own `Execution`.
+    """Returns what a tool returns for `execution`: an `ExecutionResult`, or the SDK's own `Execution`.
 
-    One text block, then at most `max_images` image blocks; `raw_output` is the whole result as plain JSON, `is_error`
-    says whether the cell failed. `images="path"` needs `artifact_dir`: pictures are written there, once.
+    One text block, then at most `max_images` image blocks, their longer edge at most `image_max_px` pixels;
+    `raw_output` is the whole result as plain JSON, `is_error` says whether the cell failed. `images="path"` needs
+    `artifact_dir`: pictures are written there, once.
     """
     result = execution if isinstance(execution, ExecutionResult) else ExecutionResult.from_execution(execution)
-    return ToolOutput(
-        tool_name=tool_name,
-        blocks=content_blocks(result, max_output_chars, max_images, images, artifact_dir),
-        raw_input=raw_input if raw_input is not None else {"code": result.code},
-        raw_output=_raw(result, images, artifact_dir),
-        is_error=not result.ok,
-    )
+    look = Presentation(max_output_chars, max_images, image_max_px, images, artifact_dir)
+    return look.of(result, tool_name, raw_input if raw_input is not None else {"code": result.code})
 
 
-def content_blocks(
-    result: ExecutionResult,
-    max_output_chars: int = MAX_CHARS,
-    max_images: int = 4,
-    images: Images = "blocks",
-    artifact_dir: str | Path | None = None,
-) -> list[ContentBlock]:
-    """What the model reads and sees: one text block, then the pictures."""
-    text = TextBlock(text=render_text(result, max_chars=max_output_chars))
-    return [text, *image_blocks(result, max_images, images, artifact_dir)]
+@dataclass(frozen=True)
+class Presentation:
+    """How a result is shown to the model. The fields are options of `CodeInterpreterTool`."""
+
+    max_output_chars: int = MAX_CHARS
+    max_images: int = 4
+    image_max_px: int = 1024
+    images: Images = "blocks"
+    artifact_dir: str | Path | None = None
+
+    def of(
+        self, result: ExecutionResult, tool_name: str, raw_input: dict[str, object], whole: str | None = None
+    ) -> ToolOutput:
+        """Returns the tool's output. `whole`: the sandbox's file with the whole text, where it is too long to show."""
+        text = render_text(result, max_chars=self.max_output_chars, whole=f"in {whole}" if whole else IN_ARTIFACT)
+        return ToolOutput(
+            tool_name=tool_name,
+            blocks=[TextBlock(text=text), *self.image_blocks(result)],
+            raw_input=raw_input,
+            raw_output=_raw(result, self._folder),
+            is_error=not result.ok,
+        )
+
+    def image_blocks(self, result: ExecutionResult) -> list[ImageBlock]:
+        """Returns the pictures that the model is shown."""
+        if self.images == "none":
+            return []
+        shown = images_for_model(result, max_images=self.max_images, max_px=self.image_max_px)
+        return [self._image_block(image) for image in shown]
+
+    def _image_block(self, image: ModelImage) -> ImageBlock:
+        if self._folder is not None:
+            return ImageBlock(path=_saved(image.data, image.mime, self._folder), image_mimetype=image.mime)
+        return ImageBlock(image=image.data.encode(), image_mimetype=image.mime)
+
+    @property
+    def _folder(self) -> Path | None:
+        """Where pictures are written, when they go as files."""
+        return Path(self.artifact_dir) if self.images == "path" and self.artifact_dir is not None else None
 
 
-def image_blocks(
-    result: ExecutionResult, max_images: int = 4, images: Images = "blocks", artifact_dir: str | Path | None = None
-) -> list[ImageBlock]:
-    """The pictures alone."""
-    shown = [] if images == "none" else images_for_model(result, max_images=max_images)
-    return [_image_block(image, images, artifact_dir) for image in shown]
-
-
-def _image_block(image: ModelImage, images: Images, artifact_dir: str | Path | None) -> ImageBlock:
-    if images == "path" and artifact_dir is not None:
-        return ImageBlock(path=_saved(image.data, image.mime, artifact_dir), image_mimetype=image.mime)
-    return ImageBlock(image=image.data.encode(), image_mimetype=image.mime)
-
-
-def _raw(result: ExecutionResult, images: Images, artifact_dir: str | Path | None) -> dict[str, Any]:
-    """The result as plain JSON; with `images="path"`, pictures are references to their files."""
-    raw: dict[str, Any] = result.model_dump(mode="json")
-    if images != "path" or artifact_dir is None:
+def _raw(result: ExecutionResult, folder: Path | None) -> dict[str, object]:
+    """Returns the result as plain JSON; with a `folder`, pictures are references to their files in it."""
+    raw: dict[str, object] = result.model_dump(mode="json")
+    if folder is None:
         return raw
-    for artifact in raw["artifacts"]:
-        if artifact["kind"] == "image" and artifact.get("data"):
-            artifact["ref"] = str(_saved(artifact["data"], artifact["mime"], artifact_dir))
+    for artifact in cast("list[_PlainArtifact]", raw["artifacts"]):
+        if artifact["kind"] == "image" and (data := artifact.get("data")):
+            artifact["ref"] = str(_saved(data, artifact["mime"], folder))
             artifact["data"] = None
     return raw
 
 
-def _saved(data: str, mime: str, artifact_dir: str | Path) -> Path:
-    """Named by content, so that one picture is one file."""
-    import hashlib
-
+def _saved(data: str, mime: str, folder: Path) -> Path:
+    """Writes a picture under a name made of its content, so that one picture is one file; returns the path."""
     raw = base64.b64decode(data)
-    folder = Path(artifact_dir)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{hashlib.sha256(raw).hexdigest()[:24]}.{_SUFFIX.get(mime, 'bin')}"
     if not path.exists():
         path.write_bytes(raw)
     return path.resolve()
-
-
-def results_from(source: Any) -> list[ExecutionResult]:
-    """Every execution in an AgentOutput, ToolOutput, ToolCallResult, Response, ToolMessage-like dict, or a list."""
-    return [ExecutionResult.model_validate(raw) for raw in _executions(source)]
-
-
-def artifacts_from(source: Any) -> list[Artifact]:
-    """Charts, tables, pictures and files out of whatever LlamaIndex gave back.
-
-    `source`: AgentOutput (`return_direct` too), ToolOutput, ToolCallResult, Response, a plain dict, or a list of these.
-    Nothing found: an empty list.
-    """
-    return [artifact for result in results_from(source) for artifact in result.artifacts]
-
-
-def _executions(source: Any) -> Iterator[dict[str, Any]]:
-    """The plain dicts of the executions in `source`, each once."""
-    if isinstance(source, ExecutionResult):
-        yield source.model_dump(mode="json")
-    elif isinstance(source, dict):
-        yield from [source] if source.get("schema") == SCHEMA else _in_values(source)
-    elif isinstance(source, (list, tuple)):
-        yield from (found for item in source for found in _executions(item))
-    else:
-        yield from _in_object(source)
-
-
-def _in_values(source: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A saved ToolOutput, ToolCallResult or metadata: dicts, after a Context was restored."""
-    for name in ("tool_output", "raw_output", "execution", "metadata"):
-        if isinstance(source.get(name), dict):
-            yield from _executions(source[name])
-
-
-def _in_object(source: Any) -> Iterator[dict[str, Any]]:
-    tool_calls = getattr(source, "tool_calls", None)
-    if isinstance(tool_calls, list):
-        found = list(_executions(tool_calls))
-        # On the return_direct path the calls carry no outputs; the result is in `raw`.
-        yield from found or _executions(getattr(source, "raw", None) or [])
-        return
-    for name in ("tool_output", "raw_output", "metadata"):
-        inner = getattr(source, name, None)
-        if inner is not None:
-            yield from _executions(_execution_of(inner))
-
-
-def _execution_of(inner: Any) -> Any:
-    """A Response's metadata holds the execution under its own key."""
-    return inner.get("execution", inner) if isinstance(inner, dict) else inner
-
-
-def text_of(blocks: Iterable[ContentBlock]) -> str:
-    """The text blocks, joined."""
-    return "\n".join(block.text for block in blocks if isinstance(block, TextBlock))

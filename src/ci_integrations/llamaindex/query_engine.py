@@ -1,7 +1,7 @@
-"""`CodeInterpreterQueryEngine`: a question over files and DataFrames, answered by a program that runs in a sandbox.
+"""Answers questions over files and DataFrames by a program that runs in a sandbox: `CodeInterpreterQueryEngine`.
 
-One class for both generations: a component of `QueryPipeline` on llama-index-core 0.12, and on every version a citizen
-of `RouterQueryEngine`, `SubQuestionQueryEngine`, agents and workflows.
+One class serves all versions: `QueryPipeline` of llama-index-core 0.12 takes it as a component, and every version takes
+it in `RouterQueryEngine`, `SubQuestionQueryEngine`, agents and workflows.
 """
 
 from __future__ import annotations
@@ -10,26 +10,35 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.llms.types import TextBlock
 from llama_index.core.base.response.schema import Response
 from llama_index.core.callbacks.base import CallbackManager
+from llama_index.core.llms import LLM
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.prompts.mixin import PromptDictType, PromptMixinType
 from llama_index.core.schema import QueryBundle
 from llama_index.core.settings import Settings
 from llama_index.core.tools import QueryEngineTool, ToolMetadata, ToolOutput
 
+from ci_integrations._adapters.sessions import Given
+from ci_integrations._core.flow import adrive, drive
 from ci_integrations._errors import QueryFailedError
-from ci_integrations.llamaindex._sessions import Session, Sessions
+from ci_integrations.llamaindex._run import RunOptions
+from ci_integrations.llamaindex._sessions import Sessions
 from ci_integrations.llamaindex.analysis import rules
 from ci_integrations.llamaindex.analysis.dataset import Dataset, listed, named
+from ci_integrations.llamaindex.analysis.hosts import AwaitingHost, BlockingHost
 from ci_integrations.llamaindex.analysis.response import to_response
-from ci_integrations.llamaindex.analysis.rules import Analysis, Answer, Host
-from ci_integrations.llamaindex.output import image_blocks
+from ci_integrations.llamaindex.analysis.rules import Analysis, Answer
+from ci_integrations.llamaindex.output import Presentation
 from ci_integrations.results.result import ExecutionResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from e2b_code_interpreter.models import Context
 
 _log = logging.getLogger(__name__)
 _PROMPTS = ("code_prompt", "repair_prompt", "response_synthesis_prompt")
@@ -61,11 +70,11 @@ class CodeInterpreterQueryEngine(BaseQueryEngine):
 
     def __init__(
         self,
-        interpreter: Any = None,
+        interpreter: Given = None,
         *,
         files: Sequence[str | Path] = (),
-        dataframes: Mapping[str, Any] | None = None,
-        llm: Any = None,
+        dataframes: Mapping[str, pd.DataFrame] | None = None,
+        llm: LLM | None = None,
         code_prompt: BasePromptTemplate | None = None,
         repair_prompt: BasePromptTemplate | None = None,
         response_synthesis_prompt: BasePromptTemplate | None = None,
@@ -92,9 +101,9 @@ class CodeInterpreterQueryEngine(BaseQueryEngine):
         self._llm = llm
         self._sessions = Sessions(interpreter, options=options)
         # A shared interpreter's own kernel is its owner's: ours is a context of our own beside it.
-        self._own_context = self._sessions.shared
-        self._context: Any = None
-        self._run_options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        self._own_context = self._sessions.shares_interpreter
+        self._context: Context | None = None
+        self._run_options: RunOptions = {} if timeout is None else {"timeout": timeout}
         self._raise_on_error = raise_on_error
         self._verbose = verbose
         self._pandas_aliases = False
@@ -102,15 +111,15 @@ class CodeInterpreterQueryEngine(BaseQueryEngine):
     @classmethod
     def from_dataframe(
         cls,
-        df: Any,
-        interpreter: Any = None,
+        df: pd.DataFrame,
+        interpreter: Given = None,
         *,
         instruction_str: str | None = None,
         pandas_prompt: BasePromptTemplate | None = None,
         head: int = 5,
         synthesize_response: bool = False,
-        instruction_parser: Any = None,
-        output_kwargs: Mapping[str, Any] | None = None,
+        instruction_parser: object = None,
+        output_kwargs: Mapping[str, object] | None = None,
         **kwargs: Any,
     ) -> Self:
         """`PandasQueryEngine`'s call shape and defaults; the DataFrame is called `df` in the model's code.
@@ -128,7 +137,7 @@ class CodeInterpreterQueryEngine(BaseQueryEngine):
         return engine
 
     @property
-    def llm(self) -> Any:
+    def llm(self) -> LLM:
         """The model: the one given, or `Settings.llm`."""
         return self._llm or Settings.llm
 
@@ -164,19 +173,18 @@ class CodeInterpreterQueryEngine(BaseQueryEngine):
         session = self._sessions.blocking()
         if self._own_context and self._context is None:
             self._context = session.interpreter.create_context()
-        flow = rules.analyse(self.analysis, query_bundle.query_str)
-        return self._respond(rules.drive(flow, self._host(session)))
+        host = BlockingHost(self.llm, session, self._options_of_run())
+        return self._respond(drive(rules.analyse(host, self.analysis, query_bundle.query_str)))
 
     async def _aquery(self, query_bundle: QueryBundle) -> Response:
         session = await self._sessions.of()
         if self._own_context and self._context is None:
             self._context = await session.interpreter.create_context()
-        flow = rules.analyse(self.analysis, query_bundle.query_str)
-        return self._respond(await rules.adrive(flow, self._host(session)))
+        host = AwaitingHost(self.llm, session, self._options_of_run())
+        return self._respond(await adrive(rules.analyse(host, self.analysis, query_bundle.query_str)))
 
-    def _host(self, session: Session) -> Host:
-        where = {"context": self._context} if self._own_context else {}
-        return Host(self.llm, session, self._run_options | where)
+    def _options_of_run(self) -> RunOptions:
+        return {**self._run_options, "context": self._context} if self._own_context else self._run_options
 
     def _respond(self, answer: Answer) -> Response:
         for attempt in answer.attempts:
@@ -184,7 +192,7 @@ class CodeInterpreterQueryEngine(BaseQueryEngine):
                 logging.INFO if self._verbose else logging.DEBUG,
                 "ran:\n%s\n-> %s", attempt.code, attempt.error.name if attempt.error else "ok",
             )  # fmt: skip
-        response = to_response(answer, self._pandas_aliases)
+        response = to_response(answer, aliases=self._pandas_aliases)
         if self._raise_on_error and not answer.ok:
             raise QueryFailedError(answer.text, response)
         return response
@@ -212,18 +220,19 @@ class CodeInterpreterQueryTool(QueryEngineTool):
 
     def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
         question = self._get_query_str(*args, **kwargs)
-        return self._output(question, self.query_engine.query(question))
+        return self._output(question, cast("Response", self.query_engine.query(question)))
 
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
         question = self._get_query_str(*args, **kwargs)
-        return self._output(question, await self.query_engine.aquery(question))
+        return self._output(question, cast("Response", await self.query_engine.aquery(question)))
 
-    def _output(self, question: str, response: Any) -> ToolOutput:
-        result = ExecutionResult.model_validate(response.metadata["execution"])
+    def _output(self, question: str, response: Response) -> ToolOutput:
+        metadata = response.metadata or {}
+        result = ExecutionResult.model_validate(metadata["execution"])
         return ToolOutput(
             tool_name=self.metadata.get_name(),
-            blocks=[TextBlock(text=str(response)), *image_blocks(result, self._max_images)],
+            blocks=[TextBlock(text=str(response)), *Presentation(max_images=self._max_images).image_blocks(result)],
             raw_input={"input": question},
             raw_output=response,
-            is_error=response.metadata["error"] is not None,
+            is_error=metadata["error"] is not None,
         )

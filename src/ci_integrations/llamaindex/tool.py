@@ -1,11 +1,11 @@
-"""`CodeInterpreterTool`: what a LlamaIndex agent is given. `FunctionAgent(tools=[CodeInterpreterTool()], llm=llm)`."""
+"""Gives LlamaIndex agents a code interpreter: `FunctionAgent(tools=[CodeInterpreterTool()], llm=llm)`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypeVar
 
 from llama_index.core.async_utils import asyncio_run
 from llama_index.core.base.llms.types import TextBlock
@@ -13,13 +13,23 @@ from llama_index.core.tools import FunctionTool, ToolMetadata, ToolOutput
 from llama_index.core.workflow import Context
 from pydantic import BaseModel, Field
 
+from ci_integrations._adapters.outcome import cache_key
+from ci_integrations._adapters.redaction import Rule
+from ci_integrations._adapters.sessions import Given
+from ci_integrations._adapters.spill import spilled
+from ci_integrations._core.flow import adrive, drive
 from ci_integrations._errors import ConfigurationError
+from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter, OutputHandler
 from ci_integrations.llamaindex import _run, approval
+from ci_integrations.llamaindex._run import Prepare, RunOptions
 from ci_integrations.llamaindex._sessions import STATE_KEY, Scope, Session, Sessions
 from ci_integrations.llamaindex.approval import Approval
-from ci_integrations.llamaindex.output import Images, to_tool_output
+from ci_integrations.llamaindex.output import Images, Presentation
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import MAX_CHARS
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 DEFAULT_NAME = "code_interpreter"
 DESCRIPTION = (
@@ -36,23 +46,27 @@ class _Arguments(BaseModel):
 
 
 class CodeInterpreterTool(FunctionTool):
-    """Runs the model's code in a sandbox; one session for each workflow Context.
+    """Runs the model's code in a sandbox, in one session for each workflow Context.
 
     `interpreter`: None (sessions are made on first use, from `options`), a `SessionRegistry`, or one interpreter that
     everybody shares.
     `options`: those of `CodeInterpreter`, and `idle`, `idle_ttl`, `max_sessions` and `max_created` of the registry. A
-    Context that is to go on in another process needs `idle="keep"` or `"pause"`: else the sandbox ends with this one.
+    Context that is to go on in another process needs `idle="keep"` or `"pause"`: otherwise the sandbox ends with this
+    one. Values may be `SecretStr`; such values of `envs` are taken out of everything the code prints.
     `name`: what the model calls the tool; two tools of one name share a Context's kernel.
     `description`: what the model is told about it.
     `timeout`: seconds for a cell. None: `execution_timeout` of the interpreter.
-    `max_output_chars`: characters of the text that the model reads; `raw_output` keeps the whole.
+    `max_output_chars`: characters of the text that the model reads. A longer one is also put into a file of the
+    sandbox, which the model's code can read, and `raw_output` keeps the whole.
     `max_images`: pictures of one call that the model is shown.
+    `image_max_px`: longer edge of a picture that the model is shown, in pixels; larger ones are scaled down.
     `images`: how pictures reach the model, `"blocks"`, `"path"` (files in `artifact_dir`) or `"none"`.
     `artifact_dir`: folder for `images="path"`.
     `approval`: which code a human must agree to: `"never"`, `"always"`, or a function of the code.
     `scope`: `"context"`: one session for each workflow Context; `"tool"`: one for the tool object.
     `return_direct`: True: the agent ends with the tool's answer.
     `on_output`: gets every `OutputEvent`, also where there is no workflow to stream into.
+    `redact`: what else is taken out of results, events and files: literals, compiled patterns, functions of a text.
 
     The model sees one argument, `code`.
 
@@ -62,20 +76,22 @@ class CodeInterpreterTool(FunctionTool):
 
     def __init__(
         self,
-        interpreter: Any = None,
+        interpreter: Given = None,
         *,
         name: str = DEFAULT_NAME,
         description: str = DESCRIPTION,
         timeout: float | None = None,
         max_output_chars: int = MAX_CHARS,
         max_images: int = 4,
+        image_max_px: int = 1024,
         images: Images = "blocks",
         artifact_dir: str | Path | None = None,
         approval: Approval = "never",
         scope: Scope = "context",
         return_direct: bool = False,
-        on_output: Callable[[Any], Any] | None = None,
-        **options: Any,
+        on_output: OutputHandler | None = None,
+        redact: Sequence[Rule] = (),
+        **options: object,
     ) -> None:
         if images == "path" and artifact_dir is None:
             raise ConfigurationError("images='path' needs artifact_dir=, the folder for the pictures")
@@ -84,69 +100,64 @@ class CodeInterpreterTool(FunctionTool):
         # Agents pass their Context under this name. Said here, not by annotation: that breaks under future annotations.
         self.requires_context = True
         self.ctx_param_name = "ctx"
-        self.sessions = Sessions(interpreter, slot=_slot(name), scope=scope, options=options)
-        self._limits: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
-        self._look: dict[str, Any] = {
-            "tool_name": name, "max_output_chars": max_output_chars, "max_images": max_images,
-            "images": images, "artifact_dir": artifact_dir,
-        }  # fmt: skip
+        self.sessions = Sessions(interpreter, slot=_slot(name), scope=scope, options={**options, "redact": redact})
+        self._limits: RunOptions = {} if timeout is None else {"timeout": timeout}
+        self._look = Presentation(max_output_chars, max_images, image_max_px, images, artifact_dir)
         self._approval = approval
         self._on_output = on_output
-        self._failures: dict[tuple[Any, ...], int] = {}
+        self._failures: dict[tuple[str | None, ...], int] = {}
         self._answered: dict[str, bool] = {}
 
     @classmethod
     def class_name(cls) -> str:
         return "CodeInterpreterTool"
 
-    def run(self, code: str, ctx: Any = None) -> ExecutionResult:
-        """Run `code` and wait: the result itself, typed. Streams nothing into `ctx`: see `on_output`."""
-        session = self.sessions.blocking(ctx)
-        try:
-            return _run.run(session, code, on_output=self._on_output, **self._limits)
-        finally:
-            if ctx is not None:
-                asyncio_run(self.sessions.remember(ctx, session))
+    def run(self, code: str, ctx: Context | None = None, *, tool_call_id: str | None = None) -> ExecutionResult:
+        """Runs `code` and waits; returns the result itself, typed. Streams nothing into `ctx`: see `on_output`.
 
-    async def arun(self, code: str, ctx: Any = None) -> ExecutionResult:
-        """The same, awaited, with live events in `ctx`. Cancelling it interrupts the kernel."""
-        session = await self.sessions.of(ctx)
-        try:
-            return await _run.arun(session, code, ctx=ctx, on_output=self._on_output, **self._limits)
-        finally:
-            await self.sessions.remember(ctx, session)
+        With a `tool_call_id` that was answered before, the old answer is given and nothing runs.
+        """
+        return self._ran(self.sessions.blocking(ctx), code, ctx, tool_call_id)
 
-    def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
-        """Run `code` outside of a workflow, or inside one from a thread."""
+    async def arun(self, code: str, ctx: Context | None = None, *, tool_call_id: str | None = None) -> ExecutionResult:
+        """Runs `code` as `run` does, awaited, with live events in `ctx`. Cancelling it interrupts the kernel."""
+        return await self._awaited(await self.sessions.of(ctx), code, ctx, tool_call_id)
+
+    def call(self, *args: object, **kwargs: object) -> ToolOutput:
+        """Runs `code` outside of a workflow, or inside one from a thread."""
         code, ctx = _arguments(args, kwargs)
         if code is None:
             return self._refused("", _NO_CODE)
         if self._approval != "never" and asyncio_run(approval.needed(self._approval, code)):
             return self._refused(code, approval.NO_CONTEXT)
-        return self._output(code, self.run(code, ctx))
+        session = self.sessions.blocking(ctx)
+        result = self._ran(session, code, ctx, cache_key(_run.tool_call.get(), code))
+        return self._output(result, drive(spilled(session.interpreter, result, self._look.max_output_chars)))
 
-    async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
-        """Run `code`; agents come in here, with their Context as `ctx`."""
+    async def acall(self, *args: object, **kwargs: object) -> ToolOutput:
+        """Runs `code`. Agents call this method, with their Context as `ctx`."""
         code, ctx = _arguments(args, kwargs)
         if code is None:
             return self._refused("", _NO_CODE)
-        said = await approval.verdict(self._approval, self._look["tool_name"], code, ctx, self._answered)
+        said = await approval.verdict(self._approval, self.metadata.get_name(), code, ctx, self._answered)
         if said.refusal:
             return self._refused(code, said.refusal)
         if said.question_id:
             _keep(self._answered, said.question_id, True)  # noqa: FBT003 - a set that forgets the oldest
-        return self._output(code, await self.arun(code, ctx))
+        session = await self.sessions.of(ctx)
+        result = await self._awaited(session, code, ctx, cache_key(_run.tool_call.get(), code))
+        return self._output(result, await adrive(spilled(session.interpreter, result, self._look.max_output_chars)))
 
-    async def session(self, ctx: Any = None) -> Any:
-        """The `AsyncCodeInterpreter` that serves `ctx` (the tool's own without one): upload, download, look around."""
-        held: Session = await self.sessions.of(ctx)
-        return held.interpreter
+    async def session(self, ctx: Context | None = None) -> AsyncCodeInterpreter:
+        """Returns the interpreter that serves `ctx` (the tool's own without one): upload, download, look around."""
+        return (await self.sessions.of(ctx)).interpreter
 
     def close(self) -> None:
-        """Close the sessions this tool made. One that was handed in stays open."""
+        """Closes the sessions that this tool made. One that was handed in stays open."""
         self.sessions.close()
 
     async def aclose(self) -> None:
+        """Closes them, awaited. See `close`."""
         await self.sessions.aclose()
 
     def __enter__(self) -> Self:
@@ -163,15 +174,46 @@ class CodeInterpreterTool(FunctionTool):
     ) -> None:
         await self.aclose()
 
-    def _output(self, code: str, result: ExecutionResult) -> ToolOutput:
-        output = to_tool_output(result, raw_input={"args": (), "kwargs": {"code": code}}, **self._look)
+    def _ran(
+        self, session: Session[CodeInterpreter], code: str, ctx: Context | None, call_id: str | None
+    ) -> ExecutionResult:
+        options: RunOptions = {**self._limits, "tool_call_id": call_id}
+        prepare = self._prepare(session.key)
+        try:
+            result = _run.run(session, code, on_output=self._on_output, prepare=prepare, **options)
+        finally:
+            if ctx is not None:
+                asyncio_run(self.sessions.remember(ctx, session.key))
+        return self._observed(session.key, result)
+
+    async def _awaited(
+        self, session: Session[AsyncCodeInterpreter], code: str, ctx: Context | None, call_id: str | None
+    ) -> ExecutionResult:
+        options: RunOptions = {**self._limits, "tool_call_id": call_id}
+        prepare = self._prepare(session.key)
+        try:
+            result = await _run.arun(session, code, ctx=ctx, on_output=self._on_output, prepare=prepare, **options)
+        finally:
+            await self.sessions.remember(ctx, session.key)
+        return self._observed(session.key, result)
+
+    def _prepare(self, key: str) -> Prepare | None:
+        """Returns what must run in the session of `key` before the next cell."""
+        return None
+
+    def _observed(self, key: str, result: ExecutionResult) -> ExecutionResult:
+        """Sees the result of every cell."""
+        return result
+
+    def _output(self, result: ExecutionResult, whole: str | None) -> ToolOutput:
+        output = self._look.of(result, self.metadata.get_name(), _input(result.code), whole)
         times = self._times_failed(result)
         if times > 1:
             output.blocks.insert(1, TextBlock(text=f"[This same code has now failed {times} times. Change it.]"))
         return output
 
     def _times_failed(self, result: ExecutionResult) -> int:
-        """How often this code has failed with this error in this sandbox; models loop on that."""
+        """Returns how often this code has failed with this error in this sandbox: models repeat such calls."""
         if result.error is None:
             return 0
         failure = (result.sandbox_id, result.code, result.error.name, result.error.value)
@@ -181,32 +223,39 @@ class CodeInterpreterTool(FunctionTool):
 
     def _refused(self, code: str, why: str) -> ToolOutput:
         return ToolOutput(
-            tool_name=self._look["tool_name"],
+            tool_name=self.metadata.get_name(),
             blocks=[TextBlock(text=f"Error: {why}")],
-            raw_input={"args": (), "kwargs": {"code": code}},
+            raw_input=_input(self.sessions.redactor.text(code)),
             raw_output=None,
             is_error=True,
         )
 
 
 _MAX_KEPT = 200
+"""Failures, and approvals, that a tool remembers."""
 _NO_CODE = "the argument `code` is missing: pass the Python code as text"
 
 
-def _keep(memory: dict[Any, Any], key: Any, value: Any) -> None:
-    """The newest `_MAX_KEPT` are remembered."""
+def _keep(memory: dict[K, V], key: K, value: V) -> None:
+    """Keeps `value`, and forgets the oldest one when there are more than `_MAX_KEPT`."""
     memory[key] = value
     if len(memory) > _MAX_KEPT:
         del memory[next(iter(memory))]
 
 
 def _slot(name: str) -> str:
-    """Tools with different names keep different kernels in one Context; dots would be a path in its store."""
+    """Returns where a Context keeps the session: tools with different names have different kernels in one Context."""
+    # A dot would make it a path in the Context's store.
     return STATE_KEY if name == DEFAULT_NAME else f"{STATE_KEY}_{name.replace('.', '_')}"
 
 
-def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str | None, Any]:
-    """What a model sent, and the Context that the agent put beside it: a model cannot name a Context."""
+def _input(code: str) -> dict[str, object]:
+    return {"args": (), "kwargs": {"code": code}}
+
+
+def _arguments(args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[str | None, Context | None]:
+    """Returns the code that a model sent, and the Context that the agent put beside it."""
+    # A model can forge an argument `ctx`, but not a Context.
     code = kwargs.get("code", args[0] if args else None)
     ctx = kwargs.get("ctx")
     return (code if isinstance(code, str) and code.strip() else None), (ctx if isinstance(ctx, Context) else None)

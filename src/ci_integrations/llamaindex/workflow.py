@@ -1,25 +1,38 @@
-"""`CodeInterpreterWorkflow`: generate, execute, repair, answer, as LlamaIndex steps. The successor of query pipelines.
+"""Answers questions with programs as LlamaIndex steps: generate, execute, repair, answer. It succeeds query pipelines.
 
     handler = CodeInterpreterWorkflow(llm=llm).run(query="Sales by region?", files=["sales.csv"])
     async for event in handler.stream_events(): ...
     response = await handler
 
-Between any two steps the Context is plain JSON.
+Between any two steps the Context is plain JSON, so it can be saved there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from llama_index.core.llms import LLM
 from llama_index.core.settings import Settings
 from llama_index.core.workflow import Context, Event, StartEvent, StopEvent, Workflow, step
 from workflows.resource import Resource
 
+from ci_integrations._adapters.sessions import Given
+from ci_integrations._core.flow import Flow, adrive
+from ci_integrations.interpreter import AsyncCodeInterpreter
+from ci_integrations.llamaindex._run import RunOptions
 from ci_integrations.llamaindex._sessions import Sessions
 from ci_integrations.llamaindex.analysis import rules
 from ci_integrations.llamaindex.analysis.dataset import Dataset, listed, named
+from ci_integrations.llamaindex.analysis.hosts import AwaitingHost, Host
 from ci_integrations.llamaindex.analysis.response import to_response
-from ci_integrations.llamaindex.analysis.rules import Analysis, Answer, Host
+from ci_integrations.llamaindex.analysis.rules import Analysis, Answer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+Rule = Callable[[Host, Analysis, Answer], Flow[T]]
+"""A step of the analysis, before it is given its host."""
 
 _ANSWER = "code_interpreter_answer"
 _FILES = "code_interpreter_files"
@@ -55,11 +68,11 @@ class CodeInterpreterWorkflow(Workflow):
 
     def __init__(
         self,
-        interpreter: Any = None,
+        interpreter: Given = None,
         *,
-        llm: Any = None,
+        llm: LLM | None = None,
         files: Sequence[str | Path] = (),
-        dataframes: Mapping[str, Any] | None = None,
+        dataframes: "Mapping[str, pd.DataFrame] | None" = None,
         max_repairs: int = 2,
         synthesize_response: bool = True,
         execution_timeout: float | None = None,
@@ -74,7 +87,7 @@ class CodeInterpreterWorkflow(Workflow):
         self._max_repairs = max_repairs
         self._synthesize_response = synthesize_response
         self._sessions = Sessions(interpreter, slot=_SLOT, options=options)
-        self._limits: dict[str, Any] = {} if execution_timeout is None else {"timeout": execution_timeout}
+        self._limits: RunOptions = {} if execution_timeout is None else {"timeout": execution_timeout}
 
     def close(self) -> None:
         """Close the sessions made here."""
@@ -95,7 +108,7 @@ class CodeInterpreterWorkflow(Workflow):
         """Run the program."""
         answer = await _held(ctx)
         analysis = await self._analysis(ctx)
-        failed = await self._take(ctx, rules.attempted(analysis, answer, ev.code))
+        failed = await self._taken(ctx, lambda host: rules.attempted(host, analysis, answer, ev.code))
         await _keep(ctx, answer)
         error = answer.last.error
         told = (
@@ -120,51 +133,50 @@ class CodeInterpreterWorkflow(Workflow):
         """Put the output into words."""
         return await self._answered(ctx, await self._analysis(ctx), await _held(ctx))
 
-    async def _written(self, ctx: Any, flow: Any, answer: Answer) -> ProgramWritten:
-        code = await self._take(ctx, flow(await self._analysis(ctx), answer))
+    async def _written(self, ctx: Context, rule: Rule[str | None], answer: Answer) -> ProgramWritten:
+        analysis = await self._analysis(ctx)
+        code = await self._taken(ctx, lambda host: rule(host, analysis, answer))
         await _keep(ctx, answer)
         written = ProgramWritten(code=code)
         ctx.write_event_to_stream(written)
         return written
 
-    async def _answered(self, ctx: Any, analysis: Analysis, answer: Answer) -> StopEvent:
-        await self._take(ctx, rules.worded(analysis, answer))
+    async def _answered(self, ctx: Context, analysis: Analysis, answer: Answer) -> StopEvent:
+        await self._taken(ctx, lambda host: rules.worded(host, analysis, answer))
         await _keep(ctx, answer)
         return StopEvent(result=to_response(answer, aliases=False))
 
-    async def _analysis(self, ctx: Any) -> Analysis:
+    async def _analysis(self, ctx: Context) -> Analysis:
         files = await ctx.store.get(_FILES)
         dataset = Dataset(tuple(files), self._frames)
         return Analysis(dataset, max_repairs=self._max_repairs, synthesize_response=self._synthesize_response)
 
-    async def _take(self, ctx: Any, flow: Any) -> Any:
+    async def _taken(self, ctx: Context, flow_of: Callable[[Host], Flow[T]]) -> T:
         session = await self._sessions.of(ctx)
         try:
-            return await rules.adrive(flow, Host(self._llm or Settings.llm, session, self._limits), ctx)
+            return await adrive(flow_of(AwaitingHost(self._llm or Settings.llm, session, self._limits, ctx)))
         finally:
-            await self._sessions.remember(ctx, session)
+            await self._sessions.remember(ctx, session.key)
 
 
-async def _held(ctx: Any) -> Answer:
+async def _held(ctx: Context) -> Answer:
     return Answer.model_validate(await ctx.store.get(_ANSWER))
 
 
-async def _keep(ctx: Any, answer: Answer) -> None:
+async def _keep(ctx: Context, answer: Answer) -> None:
     """As plain JSON, so that the Context can be saved between any two steps."""
     await ctx.store.set(_ANSWER, answer.model_dump(mode="json"))
 
 
-def code_interpreter_resource(**options: Any) -> Any:
-    """An interpreter for the steps of a workflow.
+def code_interpreter_resource(**options: Any) -> object:
+    """Returns a resource that gives the steps of a workflow an interpreter.
 
     `interpreter: Annotated[AsyncCodeInterpreter, code_interpreter_resource(backend="local")]` in a step's signature.
     One interpreter per workflow object; `options` are those of `CodeInterpreter`. It closes when you close it, or at
     the end of the process.
     """
 
-    def interpreter() -> Any:
-        from ci_integrations.interpreter import AsyncCodeInterpreter
-
+    def interpreter() -> AsyncCodeInterpreter:
         return AsyncCodeInterpreter(**options)
 
     # LlamaIndex caches resources by this name: two resources with different options must differ in it.

@@ -1,7 +1,7 @@
-"""The data behind a query engine: which files and frames, how they get into the sandbox, what the model is told.
+"""Brings the data of a query engine into the sandbox: which files and frames, and how the kernel loads them.
 
-Frames travel as CSV with their dtypes beside them, never as pickle. Nothing about a sandbox is remembered here: the
-kernel is asked what it lacks, so a replaced sandbox is filled again without a special case.
+Frames travel as CSV with their dtypes beside them, never as pickle. Nothing about a sandbox is kept here: the kernel is
+asked what it lacks, so a replaced sandbox is filled again without a special case.
 """
 
 from __future__ import annotations
@@ -12,17 +12,22 @@ import json
 import keyword
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeGuard
 
 from ci_integrations._errors import ConfigurationError
+from ci_integrations.llamaindex.analysis.in_kernel import Conversion, FrameItem, Prepared, Recipe
 from ci_integrations.results.result import ExecutionResult
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 REMOTE = "/home/user/data"
+"""The sandbox's folder for the data."""
 _NA = "\N{SYMBOL FOR NULL}NA\N{SYMBOL FOR NULL}"
 """Stands for a missing value in the CSV of a frame, so that "", "NA" and "None" stay text."""
 
@@ -35,7 +40,7 @@ class Dataset:
     """Files of this machine and frames of this process, by the names that the model's code will use."""
 
     files: Sequence[str | Path] = ()
-    frames: Mapping[str, Any] = field(default_factory=dict)
+    frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     sample_rows: int = 5
 
     def __post_init__(self) -> None:
@@ -49,8 +54,8 @@ class Dataset:
                 raise ConfigurationError(f"{name!r} cannot be a variable's name: call the DataFrame something else")
 
     @cached_property
-    def recipe(self) -> dict[str, Any]:
-        """What the kernel needs to load everything, as plain JSON; taken once, at the first question."""
+    def recipe(self) -> Recipe:
+        """What the kernel needs to load everything, as plain JSON. It is made once, at the first question."""
         return {
             "files": [
                 {"path": remote, "name": _identifier(Path(local).stem), "size": Path(local).stat().st_size}
@@ -61,7 +66,7 @@ class Dataset:
         }
 
     def prepare_cell(self) -> str:
-        """A cell that loads what is not loaded, or says which files are missing; read it with `read_prepared`."""
+        """Returns a cell that loads what is not loaded, or says which files are missing; see `read_prepared`."""
         package = package_files(__package__)
         sources = [package.joinpath(name).read_text("utf-8") for name in ("in_kernel_csv.py", "in_kernel.py")]
         recipe = json.dumps(self.recipe)
@@ -74,7 +79,7 @@ class Dataset:
         )
 
     def content(self, remote: str) -> Path | bytes:
-        """What to upload to `remote`."""
+        """Returns what to upload to `remote`."""
         local = self._remote_files().get(remote)
         if local is not None:
             return Path(local)
@@ -82,7 +87,7 @@ class Dataset:
         return _csv(self.frames[name])
 
     def _remote_files(self) -> dict[str, str | Path]:
-        """By remote path; two files of one name do not overwrite each other."""
+        """Returns the local files by remote path; two files of one name do not overwrite each other."""
         placed: dict[str, str | Path] = {}
         for local in self.files:
             path, count = Path(local), 2
@@ -93,31 +98,36 @@ class Dataset:
         return placed
 
 
-def listed(files: Any) -> tuple[str | Path, ...]:
-    """`files=` as it was given; raises `ConfigurationError` for a single path."""
+def listed(files: Iterable[str | Path]) -> tuple[str | Path, ...]:
+    """Returns `files=` as it was given. Raises `ConfigurationError` for a single path."""
     if isinstance(files, str | Path):
         raise ConfigurationError(f"files takes a list: files=[{str(files)!r}]")
     return tuple(files)
 
 
-def named(dataframes: Any) -> dict[str, Any]:
-    """`dataframes=` as it was given; raises `ConfigurationError` for frames without names."""
+def named(dataframes: Mapping[str, pd.DataFrame] | None) -> dict[str, pd.DataFrame]:
+    """Returns `dataframes=` as it was given. Raises `ConfigurationError` for frames without names."""
     if dataframes is not None and not isinstance(dataframes, Mapping):
         raise ConfigurationError("dataframes takes names: dataframes={'orders': frame}")
     return dict(dataframes or {})
 
 
-def read_prepared(result: ExecutionResult) -> dict[str, Any] | None:
-    """What the prepare cell printed: the profile, or `{"missing": [paths]}`; None when it failed.
-
-    `{"profile": text, "unread": {path: error}, "loaded": whether it was loaded just now}`
-    """
+def read_prepared(result: ExecutionResult) -> Prepared | None:
+    """Returns what the prepare cell printed; None when it failed, and when something else is in its place."""
     lines = result.stdout.strip().split("\n")
     try:
         said = json.loads(lines[-1]) if result.error is None else None
     except ValueError:
         return None
-    return said if isinstance(said, dict) else None
+    return said if _is_prepared(said) else None
+
+
+def _is_prepared(said: object) -> TypeGuard[Prepared]:
+    """True for an answer of `ci_prepare`. The kernel runs the model's programs, so its answer is not trusted."""
+    if not isinstance(said, dict):
+        return False
+    kinds = {"profile": str, "unread": dict, "missing": list}
+    return all(isinstance(said[name], kind) for name, kind in kinds.items() if name in said)
 
 
 def _identifier(stem: str) -> str:
@@ -125,8 +135,8 @@ def _identifier(stem: str) -> str:
     return f"t_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name
 
 
-def _frame_recipe(name: str, frame: Any) -> dict[str, Any]:
-    """How to read the frame's CSV back with the dtypes it has here."""
+def _frame_recipe(name: str, frame: pd.DataFrame) -> FrameItem:
+    """Returns how to read the frame's CSV back with the dtypes it has here."""
     flat, depth = _flat(frame)
     content = _csv(frame)
     # Named by content: two engines that share a sandbox may both have a `df`.
@@ -143,15 +153,17 @@ def _frame_recipe(name: str, frame: Any) -> dict[str, Any]:
     }
 
 
-def _read_as(column: Any) -> str:
-    """Text stays text ("007"); objects of other kinds travel by their string form; categories by their codes."""
+def _read_as(column: pd.Series) -> str:
+    """Returns the dtype for reading. Text stays text ("007"); other objects travel by their string form, categories by
+    their codes.
+    """
     dtype = str(column.dtype)
     if dtype == "category":
         return "int64"
     return dtype if _READABLE.fullmatch(dtype) else "str"
 
 
-def _then(column: Any) -> dict[str, Any]:
+def _then(column: pd.Series) -> Conversion:
     dtype = str(column.dtype)
     if dtype != "category":
         return {"dtype": dtype}
@@ -159,7 +171,7 @@ def _then(column: Any) -> dict[str, Any]:
     return {"dtype": dtype, "categories": categories, "ordered": bool(column.cat.ordered)}
 
 
-def _csv(frame: Any) -> bytes:
+def _csv(frame: pd.DataFrame) -> bytes:
     flat, _ = _flat(frame)
     for column in flat.columns:
         if str(flat[column].dtype) == "category":
@@ -169,10 +181,10 @@ def _csv(frame: Any) -> bytes:
     return out.getvalue().encode()
 
 
-def _flat(frame: Any) -> tuple[Any, int]:
-    """The frame with its index as leading columns, all columns named by position; and how many are the index.
+def _flat(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Returns the frame with its index as leading columns, all columns named by position; and how many are the index.
 
-    A plain counting index is not worth a column.
+    An index that only counts the rows is left out.
     """
     counting = type(frame.index).__name__ == "RangeIndex" and (frame.index.start, frame.index.step) == (0, 1)
     flat = frame.copy(deep=False)
@@ -183,7 +195,7 @@ def _flat(frame: Any) -> tuple[Any, int]:
     return flat.reset_index(), int(frame.index.nlevels)
 
 
-def _label(name: Any) -> Any:
-    """Column names are strings or numbers in JSON; anything else by its string form."""
+def _label(name: object) -> str | int | float:
+    """Returns a column's name as JSON has it: a string or a number, anything else by its string form."""
     plain = name.item() if hasattr(name, "item") else name
     return plain if isinstance(plain, (str, int, float)) else str(plain)

@@ -1,6 +1,7 @@
 """Loads the tables of a query engine, describes them, and gives every cell fresh copies of them.
 
-Runs in the sandbox's kernel, never here: `dataset.py` sends it as source. Standard library and pandas only.
+This module runs in the sandbox's kernel, never here: `dataset.py` sends it as source. So it may use the standard
+library and pandas only.
 """
 
 from __future__ import annotations
@@ -8,46 +9,120 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
-ReadDelimited = Callable[[str, str], tuple[Any, str]]
-"""`read_delimited` of `in_kernel_csv.py`."""
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_PROFILE = 12000
+"""Characters of the description that the model reads."""
 MAX_RAW_LINES = 5
 MAX_RAW_CHARS = 500
+"""How much is shown of a file that could not be read."""
 MAX_COLUMNS = 60
+"""Columns of one table that are described."""
+
+
+class FileItem(TypedDict):
+    """A file in the sandbox, the name that its table gets, and its size in bytes."""
+
+    path: str
+    name: str
+    size: int
+
+
+class Conversion(TypedDict, total=False):
+    """What a column is made into after it was read. Categories travel as their codes."""
+
+    dtype: str
+    categories: list[str | int | float]
+    ordered: bool
+
+
+class FrameItem(FileItem):
+    """A frame as CSV, and how it is read back."""
+
+    na: str
+    read: dict[str, str]
+    then: dict[str, Conversion]
+    index: int
+    index_names: list[str | None]
+    columns: list[list[str] | str | int | float]
+
+
+class Recipe(TypedDict):
+    """Everything that the kernel needs to load the tables."""
+
+    files: list[FileItem]
+    frames: list[FrameItem]
+    sample_rows: int
+
+
+class Prepared(TypedDict, total=False):
+    """What the kernel answers: the profile, or which files are missing."""
+
+    profile: str
+    unread: dict[str, str]
+    """Errors by the path of the file that could not be read."""
+    loaded: bool
+    """True when the data was loaded just now."""
+    missing: list[str]
+
+
+class Hooks(Protocol):
+    """IPython's hooks."""
+
+    def register(self, event: str, function: Callable[..., None], /) -> None:
+        """Calls `function` at each `event` from now on."""
+
+    def unregister(self, event: str, function: Callable[..., None], /) -> None:
+        """Calls it no more."""
+
+
+class Shell(Protocol):
+    """IPython's shell, as far as it is used here."""
+
+    user_ns: dict[str, object]
+    events: Hooks
+
+
+ReadDelimited = Callable[[str, str], "tuple[pd.DataFrame, str]"]
+"""`read_delimited` of `in_kernel_csv.py`."""
 
 
 class CiDataset:
-    def __init__(self, recipe: dict[str, Any], read_delimited: ReadDelimited) -> None:
+    """The tables of one query engine, as the kernel has them."""
+
+    def __init__(self, recipe: Recipe, read_delimited: ReadDelimited) -> None:
         self.recipe = recipe
         self.read_delimited = read_delimited
-        self.tables: dict[str, Any] = {}
+        self.tables: dict[str, pd.DataFrame] = {}
         self.origins: dict[str, str] = {}
         self.problems: list[str] = []
         self.unread: dict[str, str] = {}
         self.keep: set[str] = set()
-        self.shell: Any = None
+        self.shell: Shell | None = None
         self.text = ""
 
     def missing(self) -> list[str]:
-        items = self.recipe["files"] + self.recipe["frames"]
+        """Returns the paths of the files that are not in the sandbox yet, or not whole."""
+        items = [*self.recipe["files"], *self.recipe["frames"]]
         return [item["path"] for item in items if not self._there(item)]
 
     @staticmethod
-    def _there(item: dict[str, Any]) -> bool:
+    def _there(item: FileItem) -> bool:
         path = Path(item["path"])
         return path.is_file() and path.stat().st_size == item["size"]
 
     def load(self) -> None:
+        """Reads every frame and file. A file that cannot be read is noted in `unread`."""
         for item in self.recipe["frames"]:
             self._add(item["name"], self._frame(item), "a DataFrame of the user")
-        for item in self.recipe["files"]:
+        for file in self.recipe["files"]:
             try:
-                found = self._read(item)
+                found = self._read(file)
             except Exception as error:  # noqa: BLE001 - the model is told, and still has the file
-                self.unread[item["path"]] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                self.unread[file["path"]] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
                 continue
             for name, frame, origin in found:
                 self._add(name, frame, origin)
@@ -56,14 +131,14 @@ class CiDataset:
             self.tables["df"] = self.tables[name]
             self.origins["df"] = f"the same as {name}"
 
-    def _add(self, name: str, frame: Any, origin: str) -> None:
+    def _add(self, name: str, frame: pd.DataFrame, origin: str) -> None:
         unique, count = name, 2
         while unique in self.tables:
             unique, count = f"{name}_{count}", count + 1
         self.tables[unique] = frame
         self.origins[unique] = origin
 
-    def _frame(self, item: dict[str, Any]) -> Any:
+    def _frame(self, item: FrameItem) -> pd.DataFrame:
         import pandas as pd
 
         frame = pd.read_csv(
@@ -83,7 +158,7 @@ class CiDataset:
         return frame
 
     @staticmethod
-    def _converted(column: Any, then: dict[str, Any]) -> Any:
+    def _converted(column: pd.Series, then: Conversion) -> object:
         import pandas as pd
 
         dtype = then["dtype"]
@@ -93,7 +168,7 @@ class CiDataset:
             return pd.to_timedelta(column).astype(dtype)
         return pd.to_datetime(column, utc="," in dtype, format="ISO8601").astype(dtype)
 
-    def _read(self, item: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    def _read(self, item: FileItem) -> list[tuple[str, pd.DataFrame, str]]:
         import pandas as pd
 
         path, name = item["path"], item["name"]
@@ -124,6 +199,7 @@ class CiDataset:
         return f"t_{name}" if name[0].isdigit() else name
 
     def profile(self) -> str:
+        """Returns the description of all tables, for the model."""
         own = [name for name in self.tables if not self.origins[name].startswith("the same as ")]
         parts = [self._unread(path) for path in self.unread]
         parts += [self._describe(name) for name in own]
@@ -158,13 +234,13 @@ class CiDataset:
         return "\n".join(lines)
 
     @staticmethod
-    def _is_range(frame: Any) -> bool:
+    def _is_range(frame: pd.DataFrame) -> bool:
         import pandas as pd
 
         return isinstance(frame.index, pd.RangeIndex)
 
     @staticmethod
-    def _column(frame: Any, number: int) -> str:
+    def _column(frame: pd.DataFrame, number: int) -> str:
         column = frame.iloc[:, number]
         line = f"  {frame.columns[number]!r}: {column.dtype}"
         missing = int(column.isna().sum())
@@ -191,7 +267,7 @@ class CiDataset:
                         lines.append(self._join(left, right, column))
         return [line for line in lines if line]
 
-    def _join(self, left: str, right: str, column: Any) -> str:
+    def _join(self, left: str, right: str, column: object) -> str:
         try:
             ours = set(self.tables[left][column].dropna().unique().tolist())
             theirs = set(self.tables[right][column].dropna().unique().tolist())
@@ -205,12 +281,12 @@ class CiDataset:
             f"(of {len(ours)} and {len(theirs)})"
         )
 
-    def answer(self, *, loaded: bool) -> dict[str, Any]:
-        """For the host; `loaded`: True when it was done now."""
+    def answer(self, *, loaded: bool) -> Prepared:
+        """Returns what the host is told. `loaded`: True when the data was loaded just now."""
         return {"profile": self.text, "unread": self.unread, "loaded": loaded}
 
-    def install(self, shell: Any, previous: CiDataset | None) -> None:
-        """From now on every cell starts with copies of the tables and without the names of earlier cells."""
+    def install(self, shell: Shell, previous: CiDataset | None) -> None:
+        """Makes every cell start with copies of the tables and without the names of earlier cells."""
         keep = previous.keep if previous is not None else set(shell.user_ns)
         self.keep = keep | {"_ci_dataset"}
         if previous is not None:
@@ -218,7 +294,10 @@ class CiDataset:
         shell.events.register("pre_run_cell", self.fresh)
         self.shell = shell
 
-    def fresh(self, info: Any = None) -> None:
+    def fresh(self, info: object = None) -> None:
+        """Makes the namespace as a new cell finds it. IPython passes `info` about the cell."""
+        if self.shell is None:
+            return
         names = self.shell.user_ns
         for name in [n for n in names if n not in self.keep and not n.startswith("_")]:
             del names[name]
@@ -226,9 +305,9 @@ class CiDataset:
 
 
 def ci_prepare(
-    recipe: dict[str, Any], shell: Any, previous: CiDataset | None, read_delimited: ReadDelimited
-) -> tuple[CiDataset | None, dict[str, Any]]:
-    """(what `_ci_dataset` is from now on, the answer for the host)"""
+    recipe: Recipe, shell: Shell, previous: CiDataset | None, read_delimited: ReadDelimited
+) -> tuple[CiDataset | None, Prepared]:
+    """Loads the data when it is not loaded; returns (what `_ci_dataset` is from now on, the answer for the host)."""
     if previous is not None and previous.recipe == recipe:
         return previous, previous.answer(loaded=False)
     dataset = CiDataset(recipe, read_delimited)

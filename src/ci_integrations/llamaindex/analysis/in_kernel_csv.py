@@ -1,7 +1,7 @@
 """Reads CSV and TSV files as they are: separator, encoding, decimal comma, leading zeros.
 
-Runs in the sandbox's kernel, never here: `dataset.py` sends it as source. Standard library and pandas only. The file's
-beginning shows how to read it; all of it is read by pandas' C parser.
+This module runs in the sandbox's kernel, never here: `dataset.py` sends it as source. So it may use the standard
+library and pandas only. The file's beginning shows how to read it; pandas' C parser reads all of it.
 """
 
 from __future__ import annotations
@@ -13,44 +13,69 @@ import re
 import warnings
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    import pandas as pd
 
 SEPARATORS = ",;\t|"
 LOOK_CHARS = 65_536
 LOOK_LINES = 50
+"""Characters, and lines of them, from which the separator is found."""
 LOOK_ROWS = 5000
+"""Rows from which it is seen what kind of numbers a file has."""
 
 _HINT = re.compile(r'"?sep=([,;\t|])"?\n')
 _PLAIN_NUMBER = re.compile(r"[+-]?[\d.,]+%?")
 _GERMAN = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d+)?"
 _DECIMAL_COMMA = r"[+-]?(?:.+,(?:\d{1,2}|\d{4,})|(?:0|\d{4,}|.+\.\d{3}),\d+)"
-"""Of numbers that are `_GERMAN`: those whose comma cannot be one for thousands, as that of 1,234 can."""
+"""Matches those of the `_GERMAN` numbers whose comma cannot separate thousands, as that of 1,234 can."""
 _THOUSANDS = r"[+-]?\d{1,3}(?:\.\d{3})+,\d+"
 
 
-def read_delimited(path: str, usual: str) -> tuple[Any, str]:
-    """(the table, how it was read when that is not the plain way). `usual`: the separator that the suffix promises."""
+class ReadOptions(TypedDict, total=False):
+    """Options of pandas' `read_csv` that are found here."""
+
+    sep: str
+    encoding: str
+    skiprows: int
+    index_col: bool
+    low_memory: bool
+    decimal: str
+    thousands: str
+    dtype: object
+    nrows: int
+
+
+def read_delimited(path: str, usual: str) -> tuple[pd.DataFrame, str]:
+    """Reads a table; returns (the table, how it was read when that is not the plain way).
+
+    `usual`: the separator that the suffix promises. Raises `ValueError` for lines with more fields than the header.
+    """
     import pandas as pd
 
     encoding = _encoding(path)
     separator, hints = _separator(path, encoding, usual)
-    options: dict[str, Any] = {"sep": separator, "encoding": encoding, "skiprows": hints}
+    options: ReadOptions = {"sep": separator, "encoding": encoding, "skiprows": hints}
     head = pd.read_csv(path, dtype=str, nrows=LOOK_ROWS, **options)
     if not isinstance(head.index, pd.RangeIndex):
         options |= _longer_lines(head, separator)
-        head = _read_all_columns(path, dtype=str, nrows=LOOK_ROWS, **options)
+        head = _read_all_columns(path, **options | {"dtype": str, "nrows": LOOK_ROWS})
     if separator != ",":
         options["low_memory"] = False  # a column is text or numbers, not both by turns
         options["decimal"] = "," if _has_decimal_comma(head) else "."
-    options["dtype"] = {name: str for name in head.columns if _matches(head[name], r"0\d+").any()}
+    text = [name for name in head.columns if _matches(head[name], r"0\d+").any()]
+    options["dtype"] = dict.fromkeys(text, str)
     frame = _read_all_columns(path, **options)
-    if options.get("decimal") == "," and _dots_are_thousands(frame, options):
+    if options.get("decimal") == "," and _dots_are_thousands(frame, text):
         options["thousands"] = "."
     return frame, _said(options, usual)
 
 
 def _encoding(path: str) -> str:
-    """UTF-8 if all of the file is; else what Excel writes on Windows."""
+    """Returns UTF-8 if the whole file is in it, otherwise what Excel writes on Windows."""
     with Path(path).open("rb") as file:
         if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             return "utf-16"
@@ -66,7 +91,7 @@ def _encoding(path: str) -> str:
 
 
 def _separator(path: str, encoding: str, usual: str) -> tuple[str, int]:
-    """The separator, and how many lines before the table only name it (Excel's `sep=;`)."""
+    """Returns the separator, and how many lines before the table only name it (Excel's `sep=;`)."""
     with Path(path).open(encoding=encoding, errors="replace") as file:
         text = file.read(LOOK_CHARS)
     if len(text) == LOOK_CHARS and "\n" in text:
@@ -79,7 +104,9 @@ def _separator(path: str, encoding: str, usual: str) -> tuple[str, int]:
 
 
 def _score(text: str, separator: str) -> tuple[float, int]:
-    """How well it splits the lines into as many fields as the first has, and how little is left to split in them."""
+    """Returns how well a separator splits the lines into as many fields as the first has, and how little is left in
+    them that another one would split.
+    """
     rows = [row for row in islice(csv.reader(io.StringIO(text), delimiter=separator), LOOK_LINES) if row]
     if not rows or len(rows[0]) == 1:
         return 0.0, 0
@@ -89,8 +116,8 @@ def _score(text: str, separator: str) -> tuple[float, int]:
     return even, -left
 
 
-def _longer_lines(head: Any, separator: str) -> dict[str, Any]:
-    """How to read lines that have more fields than the header: pandas would take the first ones for an index."""
+def _longer_lines(head: pd.DataFrame, separator: str) -> ReadOptions:
+    """Returns how to read lines that have more fields than the header: pandas takes the first ones for an index."""
     if head.index.nlevels == 1 and head.iloc[:, -1].isna().all():
         return {"index_col": False}  # a separator ends every line
     if separator == "," or head.index.nlevels > 1 or head.shape[1] == 1:
@@ -98,8 +125,8 @@ def _longer_lines(head: Any, separator: str) -> dict[str, Any]:
     return {}  # names of rows, as R writes them
 
 
-def _read_all_columns(path: str, **options: Any) -> Any:
-    """Like `read_csv`, which only warns when it leaves out fields; here that is an error."""
+def _read_all_columns(path: str, **options: Unpack[ReadOptions]) -> pd.DataFrame:
+    """Reads as `read_csv` does, but raises where that only warns that it leaves out fields."""
     import pandas as pd
 
     with warnings.catch_warnings():
@@ -107,22 +134,25 @@ def _read_all_columns(path: str, **options: Any) -> Any:
         return pd.read_csv(path, **options)
 
 
-def _matches(column: Any, pattern: str) -> Any:
-    """For every value that is there, whether all of it is `pattern`."""
+def _matches(column: pd.Series, pattern: str) -> pd.Series:
+    """Returns for every value that is there whether all of it matches `pattern`."""
     return column.dropna().astype(str).str.strip().str.fullmatch(pattern)
 
 
-def _has_decimal_comma(head: Any) -> bool:
+def _has_decimal_comma(head: pd.DataFrame) -> bool:
     """True when a column is all numbers and one of them can only have a decimal comma."""
     columns = [head[name] for name in head.columns]
     return any(_matches(column, _DECIMAL_COMMA).any() and _matches(column, _GERMAN).all() for column in columns)
 
 
-def _dots_are_thousands(frame: Any, options: dict[str, Any]) -> bool:
-    """Make numbers of the text columns that are numbers like 1.234,56, if the file has any; 1.234 alone stays text."""
+def _dots_are_thousands(frame: pd.DataFrame, kept: list[str]) -> bool:
+    """Makes numbers of the text columns that are numbers like 1.234,56, if the file has any; 1.234 alone stays text.
+
+    `kept`: the columns that stay text. Returns whether it made any.
+    """
     import pandas as pd
 
-    text = [name for name in frame.columns if frame[name].dtype.kind == "O" and name not in options["dtype"]]
+    text = [name for name in frame.columns if frame[name].dtype.kind == "O" and name not in kept]
     numbers = [name for name in text if frame[name].notna().any() and _matches(frame[name], _GERMAN).all()]
     if not any(_matches(frame[name], _THOUSANDS).any() for name in numbers):
         return False
@@ -132,7 +162,7 @@ def _dots_are_thousands(frame: Any, options: dict[str, Any]) -> bool:
     return True
 
 
-def _said(options: dict[str, Any], usual: str) -> str:
+def _said(options: ReadOptions, usual: str) -> str:
     separator, encoding = options["sep"], options["encoding"]
     said = [f"separator {'tab' if separator == chr(9) else repr(separator)}"] if separator != usual else []
     said += ["decimal comma"] if options.get("decimal") == "," else []

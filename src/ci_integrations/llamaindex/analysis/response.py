@@ -1,4 +1,4 @@
-"""An `Answer` as LlamaIndex's `Response`: text, metadata as plain JSON, and source nodes that survive synthesis.
+"""Makes LlamaIndex's `Response` of an `Answer`: text, metadata as plain JSON, and source nodes.
 
 SubQuestionQueryEngine drops a sub-engine's metadata and keeps its source nodes, so charts are in both.
 """
@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from llama_index.core.base.response.schema import Response
 from llama_index.core.schema import ImageNode, NodeWithScore, TextNode
 
 from ci_integrations.llamaindex.analysis.rules import Answer, output_text
 from ci_integrations.results.clean import cut
+from ci_integrations.results.model import ImageArtifact
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import artifact_line, table_text
 
 MAX_NODE_CHARS = 4000
 
 
-def to_response(answer: Answer, aliases: bool) -> Response:  # noqa: FBT001 - internal
-    """`aliases`: also PandasQueryEngine's metadata keys."""
+def to_response(answer: Answer, *, aliases: bool) -> Response:
+    """Returns the response. `aliases`: also with PandasQueryEngine's metadata keys."""
     last = answer.last
     raw = last.result.model_dump(mode="json")
     error = last.error.model_dump(mode="json") if last.error else None
-    metadata: dict[str, Any] = {
+    metadata: dict[str, object] = {
         "code": last.code,
         "attempts": [
             {"code": a.code, "error": a.error.model_dump(mode="json") if a.error else None} for a in answer.attempts
@@ -54,26 +54,26 @@ def _nodes(answer: Answer) -> Iterator[NodeWithScore]:
 
 
 def _pictures(result: ExecutionResult) -> Iterator[NodeWithScore]:
-    """A chart is one node with its picture; other pictures have theirs; a chart without a picture is text."""
+    """Yields a node for each chart, with its picture where it has one, and a node for each other picture."""
     images = {image.id: image for image in result.images}
     for chart in result.charts:
         image = images.pop(chart.image or "", None)
-        known = {"kind": "chart", "chart": chart.model_dump(mode="json")}
+        known: dict[str, object] = {"kind": "chart", "chart": chart.model_dump(mode="json")}
         yield _image(image, artifact_line(chart), known) if image else _text(artifact_line(chart), known)
     for image in images.values():
         yield _image(image, artifact_line(image), {"kind": "image"})
 
 
-def _image(image: Any, text: str, metadata: dict[str, Any]) -> NodeWithScore:
+def _image(image: ImageArtifact, text: str, metadata: dict[str, object]) -> NodeWithScore:
     node = ImageNode(image=image.data, image_mimetype=image.mime, text=text, metadata=metadata, **_excluded(metadata))
     return NodeWithScore(node=node, score=1.0)
 
 
-def _text(text: str, metadata: dict[str, Any]) -> NodeWithScore:
+def _text(text: str, metadata: dict[str, object]) -> NodeWithScore:
     return NodeWithScore(node=TextNode(text=text, metadata=metadata, **_excluded(metadata)), score=1.0)
 
 
-def _excluded(metadata: dict[str, Any]) -> dict[str, list[str]]:
-    """Data that prompts and embeddings must not be filled with."""
+def _excluded(metadata: dict[str, object]) -> dict[str, list[str]]:
+    """Returns what keeps the large data out of prompts and embeddings."""
     big = [key for key, value in metadata.items() if not isinstance(value, str) or len(json.dumps(value)) > 200]
     return {"excluded_llm_metadata_keys": big, "excluded_embed_metadata_keys": big}

@@ -1,29 +1,27 @@
-"""Question to answer, as rules without I/O: prepare the data, write code, run it, repair it, put it into words.
+"""Decides how a question becomes an answer: prepare the data, write code, run it, repair it, put it into words.
 
-A generator yields steps (`Predict`, `Execute`, `Upload`) and is sent their outcomes; `drive` and `adrive` take the
-steps with blocking or asynchronous parts. The query engine and the workflow live on these rules.
+Every rule is a flow of the core (see `_core/flow.py`). Its steps are calls to a `Host`, which blocks or awaits. The
+query engine and the workflow use these rules.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import textwrap
-import threading
-from collections.abc import Generator
-from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from pydantic import BaseModel
 
-from ci_integrations.llamaindex import _run
-from ci_integrations.llamaindex._sessions import Session
+from ci_integrations._core.flow import Flow
+from ci_integrations._core.locks import FairLock
 from ci_integrations.llamaindex.analysis.dataset import Dataset, read_prepared
 from ci_integrations.llamaindex.analysis.extract import extract_code
+from ci_integrations.llamaindex.analysis.hosts import Host
+from ci_integrations.llamaindex.analysis.in_kernel import Prepared
 from ci_integrations.results.model import ExecutionError
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import render_text, table_text
@@ -75,36 +73,6 @@ class Attempt(BaseModel):
     result: ExecutionResult
 
 
-@dataclass(frozen=True)
-class Predict:
-    prompt: BasePromptTemplate
-    values: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Execute:
-    code: str
-    quiet: bool = False
-    """True for the engine's own cells."""
-
-
-@dataclass(frozen=True)
-class Upload:
-    content: Path | bytes
-    remote: str
-
-
-@dataclass(frozen=True)
-class Acquire:
-    """Wait for `lock`; the rules release it."""
-
-    lock: threading.Lock
-
-
-Step = Predict | Execute | Upload | Acquire
-Flow = Generator[Step, Any, Any]
-
-
 @dataclass
 class Analysis:
     """The prompts and limits of one engine. Prompts may be replaced at any time."""
@@ -117,7 +85,7 @@ class Analysis:
     synthesize_response: bool = True
     max_repairs: int = 2
     max_output_chars: int = 20_000
-    preparing: threading.Lock = field(default_factory=threading.Lock)
+    preparing: FairLock = field(default_factory=FairLock)
     """Held while data is loaded: nobody reads a file that somebody else is uploading."""
 
 
@@ -140,47 +108,48 @@ class Answer(BaseModel):
         return bool(self.attempts) and self.last.error is None
 
 
-def analyse(analysis: Analysis, question: str) -> Generator[Step, Any, Answer]:
+def analyse(host: Host, analysis: Analysis, question: str) -> Flow[Answer]:
     """The whole way from `question` to an `Answer`."""
     answer = Answer(question=question)
-    code = yield from first_code(analysis, answer)
-    while (yield from attempted(analysis, answer, code)) and may_repair(analysis, answer):
-        code = yield from repaired_code(analysis, answer)
-    yield from worded(analysis, answer)
+    code = yield from first_code(host, analysis, answer)
+    while (yield from attempted(host, analysis, answer, code)) and may_repair(analysis, answer):
+        code = yield from repaired_code(host, analysis, answer)
+    yield from worded(host, analysis, answer)
     return answer
 
 
-def first_code(analysis: Analysis, answer: Answer) -> Generator[Step, Any, str | None]:
+def first_code(host: Host, analysis: Analysis, answer: Answer) -> Flow[str | None]:
     """Load and describe the data, then ask for a program."""
-    failure = yield from prepared(analysis, answer)
+    failure = yield from prepared(host, analysis, answer)
     if failure is not None:
         answer.attempts.append(Attempt(code=failure.code, error=failure.error, result=failure))
         return None
-    said = yield Predict(analysis.code_prompt, _values(analysis, answer))
+    said = yield partial(host.predict, analysis.code_prompt, _values(analysis, answer))
     return _code_in(answer, said)
 
 
-def repaired_code(analysis: Analysis, answer: Answer) -> Generator[Step, Any, str | None]:
+def repaired_code(host: Host, analysis: Analysis, answer: Answer) -> Flow[str | None]:
     """Show the model its last program and what happened, and ask again."""
-    said = yield Predict(
+    said = yield partial(
+        host.predict,
         analysis.repair_prompt,
         _values(analysis, answer) | {"code": answer.last.code, "error_str": error_text(answer.last)},
     )
     return _code_in(answer, said)
 
 
-def prepared(analysis: Analysis, answer: Answer) -> Generator[Step, Any, ExecutionResult | None]:
+def prepared(host: Host, analysis: Analysis, answer: Answer) -> Flow[ExecutionResult | None]:
     """Make sure that the data is in the kernel; what went wrong, or None."""
-    yield Acquire(analysis.preparing)
+    yield partial(host.acquire, analysis.preparing)
     try:
-        return (yield from _prepared(analysis, answer))
+        return (yield from _prepared(host, analysis, answer))
     finally:
         analysis.preparing.release()
 
 
-def _prepared(analysis: Analysis, answer: Answer) -> Generator[Step, Any, ExecutionResult | None]:
+def _prepared(host: Host, analysis: Analysis, answer: Answer) -> Flow[ExecutionResult | None]:
     for _ in range(2):
-        result: ExecutionResult = yield Execute(analysis.dataset.prepare_cell(), quiet=True)
+        result: ExecutionResult = yield partial(host.run, analysis.dataset.prepare_cell(), quiet=True)
         said = read_prepared(result)
         if said is None:
             error = result.error or ExecutionError(name="NotPrepared", value=result.stdout[-500:])
@@ -189,25 +158,25 @@ def _prepared(analysis: Analysis, answer: Answer) -> Generator[Step, Any, Execut
             _told(answer, said)
             return None
         for remote in said.get("missing", ()):
-            yield Upload(analysis.dataset.content(str(remote)), str(remote))
+            yield partial(host.upload, analysis.dataset.content(remote), remote)
     error = ExecutionError(name="NotPrepared", value=f"the sandbox does not keep the uploaded files: {said}")
     return ExecutionResult(error=error)
 
 
-def _told(answer: Answer, said: dict[str, Any]) -> None:
+def _told(answer: Answer, said: Prepared) -> None:
     """Keep what the kernel said of the data, and tell the application which files are no tables."""
-    answer.profile, answer.unread = str(said["profile"]), list(said["unread"])
+    answer.profile, answer.unread = said["profile"], list(said["unread"])
     if said["loaded"]:
         for path, error in said["unread"].items():
             _log.warning("%s could not be read as a table; the model has to read it itself: %s", Path(path).name, error)
 
 
-def attempted(analysis: Analysis, answer: Answer, code: str | None) -> Generator[Step, Any, bool]:
+def attempted(host: Host, analysis: Analysis, answer: Answer, code: str | None) -> Flow[bool]:
     """Run `code` on fresh data and record it; True when it failed. None is a failure that is recorded already."""
     if code is None:
         return True
-    failure = yield from prepared(analysis, answer)  # nothing to do, unless the sandbox was replaced meanwhile
-    result = failure or (yield Execute(code))
+    failure = yield from prepared(host, analysis, answer)  # nothing to do, unless the sandbox was replaced meanwhile
+    result = failure or (yield partial(host.run, code))
     error = result.error or (None if _says_something(result) else NO_OUTPUT)
     answer.attempts.append(Attempt(code=code, error=error, result=result))
     return error is not None
@@ -220,7 +189,7 @@ def may_repair(analysis: Analysis, answer: Answer) -> bool:
     return len(answer.attempts) <= analysis.max_repairs
 
 
-def worded(analysis: Analysis, answer: Answer) -> Flow:
+def worded(host: Host, analysis: Analysis, answer: Answer) -> Flow[None]:
     """The answer's text: the model's words, or the program's own output."""
     if not answer.ok:
         answer.text = failure_text(answer)
@@ -229,7 +198,8 @@ def worded(analysis: Analysis, answer: Answer) -> Flow:
     else:
         output = render_text(answer.last.result, max_chars=analysis.max_output_chars)
         code = answer.last.code
-        answer.text = yield Predict(
+        answer.text = yield partial(
+            host.predict,
             analysis.response_synthesis_prompt,
             {"query_str": answer.question, "code": code, "output": output}
             | {"pandas_instructions": code, "pandas_output": output},
@@ -283,59 +253,3 @@ def _says_something(result: ExecutionResult) -> bool:
 def _is_sandbox_failure(attempt: Attempt) -> bool:
     """Cut off by something other than the cell's own time limit."""
     return attempt.result.incomplete and (attempt.error is None or attempt.error.name != "ExecutionTimeout")
-
-
-@dataclass(frozen=True)
-class Host:
-    """Takes the steps: a model, an interpreter's session, and the options for its runs."""
-
-    llm: Any
-    session: Session
-    run_options: dict[str, Any]
-
-
-def drive(flow: Generator[Step, Any, Any], host: Host) -> Any:
-    """Take every step of `flow`, blocking; returns what it returns."""
-    outcome: Any = None
-    with closing(flow):
-        while True:
-            try:
-                step = flow.send(outcome)
-            except StopIteration as end:
-                return end.value
-            match step:
-                case Predict(prompt, values):
-                    outcome = host.llm.predict(prompt, **values)
-                case Execute(code):
-                    outcome = _run.run(host.session, code, **host.run_options)
-                case Upload(content, remote):
-                    outcome = host.session.interpreter.upload(content, remote)
-                case Acquire(lock):
-                    outcome = lock.acquire()
-
-
-async def adrive(flow: Generator[Step, Any, Any], host: Host, ctx: Any = None) -> Any:
-    """The same, awaited; the model's programs are told to `ctx` while they run."""
-    outcome: Any = None
-    with closing(flow):
-        while True:
-            try:
-                step = flow.send(outcome)
-            except StopIteration as end:
-                return end.value
-            match step:
-                case Predict(prompt, values):
-                    outcome = await host.llm.apredict(prompt, **values)
-                case Execute(code, quiet):
-                    outcome = await _run.arun(host.session, code, ctx=None if quiet else ctx, **host.run_options)
-                case Upload(content, remote):
-                    outcome = await host.session.interpreter.upload(content, remote)
-                case Acquire(lock):
-                    await _acquired(lock)
-                    outcome = None
-
-
-async def _acquired(lock: threading.Lock) -> None:
-    """A lock that threads and several event loops share cannot be awaited; it is held for moments only."""
-    while not lock.acquire(blocking=False):  # noqa: ASYNC110
-        await asyncio.sleep(0.005)
