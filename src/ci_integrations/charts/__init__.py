@@ -1,5 +1,7 @@
-"""Charts as data. A table of contents: every name is loaded on first use, so that the extractor stays without
-pydantic.
+"""Reads charts as data and writes them in other forms.
+
+This module is a table of contents: every name is loaded when it is first used. The extractor, which is imported from
+below this package, so needs neither pydantic nor anything else outside the standard library.
 """
 
 from __future__ import annotations

@@ -1,10 +1,16 @@
-"""`Chart` is a `Figure` with the methods that export it."""
+"""`Chart` is a `Figure` with the methods that export it.
+
+The exporters are imported when a method is called: reading a result needs none of them.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ci_integrations.charts.model import Figure
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Chart(Figure):
@@ -15,37 +21,46 @@ class Chart(Figure):
     """
 
     def describe(self) -> str:
-        """What a reader who cannot see needs: kind, title, axes, ranges, extremes and counts, panel by panel."""
+        """Returns what a reader who cannot see the picture needs: kind, title, axes, ranges, extremes and counts, panel by panel."""
         from ci_integrations.charts.export.words import describe
 
         return describe(self)
 
     def to_markdown(self, max_rows: int = 20) -> str:
-        """Each panel as a table with at most `max_rows` rows; long series keep their extremes. Text is escaped."""
+        """Returns each panel as a table with at most `max_rows` rows; long series keep their extremes. Text is escaped."""
         from ci_integrations.charts.export.tables import to_markdown
 
         return to_markdown(self, max_rows)
 
-    def to_dataframe(self) -> Any:
-        """A pandas DataFrame in long form: panel, series, kind, axis, x, y and the extra columns. Needs pandas."""
+    def to_dataframe(self) -> DataFrame:
+        """Returns a pandas DataFrame in long form: panel, series, kind, axis, x, y and the extra columns.
+
+        Raises `ImportError` when pandas is missing, and `ArtifactError` as long as `files` were not loaded.
+        """
         from ci_integrations.charts.export.tables import to_dataframe
 
         return to_dataframe(self)
 
     def to_vega_lite(self) -> dict[str, Any] | None:
-        """A Vega-Lite specification, or None when that grammar has no way to say it (surfaces, Sankey, polar ...)."""
+        """Returns a Vega-Lite specification, or None when that grammar has no form for it (surfaces, Sankey, polar ...).
+
+        Raises `ArtifactError` as long as `files` were not loaded.
+        """
         from ci_integrations.charts.export.vega_lite import to_vega_lite
 
         return to_vega_lite(self)
 
     def to_plotly(self) -> dict[str, Any]:
-        """A plotly figure as a dict (`data`, `layout`); plotly itself is not needed."""
+        """Returns a plotly figure as a dict (`data`, `layout`); plotly itself is not needed.
+
+        Raises `ArtifactError` as long as `files` were not loaded.
+        """
         from ci_integrations.charts.export.plotly import to_plotly
 
         return to_plotly(self)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """In a notebook: the interactive form, and the description for everybody else."""
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """Returns what Jupyter displays: the interactive form, and the description for everything that shows text."""
         bundle: dict[str, Any] = {"text/plain": self.describe()}
         if self.files:
             return bundle

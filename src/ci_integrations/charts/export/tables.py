@@ -1,18 +1,25 @@
-"""Writes a figure's numbers as tables: Markdown and DataFrames."""
+"""Writes a figure's numbers as tables: Markdown for a model, a pandas DataFrame for a program."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ci_integrations.charts import columns
 from ci_integrations.charts.columns import thin
 from ci_integrations.charts.export.words import MAX_PANELS, MAX_SERIES, escape
 from ci_integrations.charts.model import Axis, Figure, Panel, Series
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_Columns: TypeAlias = dict[str, list[Any]]
+"""Decoded columns by their names: x, y and those in `extra`."""
+_Row: TypeAlias = dict[str, object]
+
 
 def to_markdown(figure: Figure, max_rows: int = 20) -> str:
-    """A heading and a table for each panel."""
+    """Returns a heading and a table for each panel, with at most `max_rows` rows for each series."""
     parts = [f"**{escape(figure.title)}**"] if figure.title else []
     for panel in figure.panels[:MAX_PANELS]:
         parts.append(f"**{escape(panel.title or panel.kind)}** ({escape(panel.kind)})")
@@ -21,40 +28,53 @@ def to_markdown(figure: Figure, max_rows: int = 20) -> str:
 
 
 def _series_table(series: Series, panel: Panel, max_rows: int) -> str:
+    """Returns one series as a table, or as one line when it has no columns or they are in files."""
     raw = {"x": series.x, "y": series.y} | {key: value for key, value in series.extra.items() if _is_column(value)}
-    if any(columns.is_elsewhere(value) for value in raw.values()):
+    if any(map(columns.is_elsewhere, raw.values())):
         return f"**{escape(series.name or series.kind)}**: {series.n} values in a file in the sandbox"
-    held = {key: columns.decode(value) for key, value in raw.items()}
-    held = {key: value for key, value in held.items() if isinstance(value, list) and not _nested(value)}
+    held = _of_one_length({key: columns.decode(value) for key, value in raw.items()})
     if not held:
-        scalars = ", ".join(
-            f"{escape(key)} {escape(value)}" for key, value in series.extra.items() if not _is_column(value)
-        )
-        return f"**{escape(series.name or series.kind)}**: {scalars}" if scalars else ""
-    size = max(len(value) for value in held.values())
-    held = {key: value for key, value in held.items() if len(value) == size}
+        return _scalars(series)
     rows = thin(held.get("y") or next(iter(held.values())), max_rows)
-    names = [_heading(series.axis if series.axis and series.axis[0] == key else key, panel) for key in held]
-    body = [[held[key][row] for key in held] for row in rows]
-    table = table_markdown(names, body, size)
+    body = [[column[row] for column in held.values()] for row in rows]
+    size = len(next(iter(held.values())))
+    table = table_markdown([_heading(key, series, panel) for key in held], body, size)
     return f"**{escape(series.name)}**\n\n{table}" if series.name else table
 
 
-def _is_column(value: Any) -> bool:
+def _of_one_length(decoded: dict[str, Any]) -> _Columns:
+    """Returns the columns that can stand in one table: flat lists, as long as the longest of them."""
+    held = {key: value for key, value in decoded.items() if isinstance(value, list) and not _nested(value)}
+    size = max(map(len, held.values()), default=0)
+    return {key: value for key, value in held.items() if len(value) == size}
+
+
+def _scalars(series: Series) -> str:
+    """Returns a series without columns, such as a gauge, as one line; empty when it holds nothing."""
+    known = ((key, value) for key, value in series.extra.items() if not _is_column(value))
+    words = ", ".join(f"{escape(key)} {escape(value)}" for key, value in known)
+    return f"**{escape(series.name or series.kind)}**: {words}" if words else ""
+
+
+def _is_column(value: object) -> bool:
     return isinstance(value, list) or columns.is_packed(value)
 
 
 def _nested(value: list[Any]) -> bool:
+    """Says whether a column holds lists; fifty values are looked at, so that a long column costs nothing."""
     return any(isinstance(item, list) for item in value[:50])
 
 
-def _heading(key: str, panel: Panel) -> str:
+def _heading(key: str, series: Series, panel: Panel) -> str:
+    """Returns the label of the axis that a column belongs to, or the column's own name."""
+    if series.axis and series.axis[0] == key:
+        key = series.axis
     axis = getattr(panel, key, None) if key[:1] in ("x", "y") else None
     return axis.label if isinstance(axis, Axis) and axis.label else key
 
 
-def table_markdown(names: Sequence[str], rows: Sequence[Sequence[Any]], total: int) -> str:
-    """A Markdown table; a last line says how many rows there are in all when some are missing."""
+def table_markdown(names: Sequence[str], rows: Sequence[Sequence[object]], total: int) -> str:
+    """Returns a Markdown table; a last line says how many rows there are in all when some are missing."""
     lines = ["| " + " | ".join(escape(name) for name in names) + " |", "|" + " --- |" * len(names)]
     lines += ["| " + " | ".join("" if v is None else escape(v) for v in row) + " |" for row in rows]
     if len(rows) < total:
@@ -62,36 +82,41 @@ def table_markdown(names: Sequence[str], rows: Sequence[Sequence[Any]], total: i
     return "\n".join(lines)
 
 
-def to_dataframe(figure: Figure) -> Any:
-    """Long form: one row per mark."""
+def to_dataframe(figure: Figure) -> DataFrame:
+    """Returns a pandas DataFrame in long form, one row for each mark.
+
+    Raises `ImportError` without pandas, and `ArtifactError` when a column is in a file in the sandbox.
+    """
     import pandas as pd
 
     return pd.DataFrame(list(_rows(figure)))
 
 
-def _rows(figure: Figure) -> Iterator[dict[str, Any]]:
+def _rows(figure: Figure) -> Iterator[_Row]:
+    """Yields every mark of the figure with the panel and the series that it belongs to."""
     for number, panel in enumerate(figure.panels):
         for place, series in enumerate(panel.series):
-            head = {
-                "panel": number,
-                "panel_title": panel.title,
-                "series": series.name or str(place),
-                "kind": series.kind,
-            }
-            yield from ({**head, "axis": series.axis, **row} for row in _marks(series))
+            named = {"panel": number, "panel_title": panel.title, "series": series.name or str(place)}
+            head = named | {"kind": series.kind, "axis": series.axis}
+            yield from (head | row for row in _marks(series))
 
 
-def _marks(series: Series) -> Iterator[dict[str, Any]]:
-    """One dict per mark; a heat map has one per cell."""
+def _marks(series: Series) -> Iterator[_Row]:
+    """Yields one dict for each mark of a series; a heat map has one for each cell."""
     extra = {key: columns.decode(value) for key, value in series.extra.items()}
     x, y, z = series.values("x"), series.values("y"), extra.get("z")
     if isinstance(z, list) and z and isinstance(z[0], list):
-        for i, row in enumerate(z):
-            for j, value in enumerate(row):
-                yield {"x": x[j] if x and j < len(x) else j, "y": y[i] if y and i < len(y) else i, "z": value}
+        yield from _cells(x or (), y or (), z)
         return
     size = max((len(v) for v in (x, y, *extra.values()) if isinstance(v, list)), default=1)
     lists = {key: v for key, v in {"x": x, "y": y, **extra}.items() if isinstance(v, list) and len(v) == size}
     scalars = {key: v for key, v in extra.items() if not isinstance(v, list)}
     for n in range(size):
-        yield {**{key: v[n] for key, v in lists.items()}, **scalars}
+        yield {key: v[n] for key, v in lists.items()} | scalars
+
+
+def _cells(x: Sequence[object], y: Sequence[object], z: Sequence[Sequence[object]]) -> Iterator[_Row]:
+    """Yields the cells of a grid; a row or column without a place has its number for one."""
+    for i, row in enumerate(z):
+        for j, value in enumerate(row):
+            yield {"x": x[j] if j < len(x) else j, "y": y[i] if i < len(y) else i, "z": value}

@@ -1,49 +1,62 @@
-"""`Chart` as a Vega-Lite specification. None when the grammar cannot say it: polar, 3-D, Sankey, trees, gauges,
-contours.
+"""Writes a figure as a Vega-Lite specification, for everything that this grammar can express.
+
+It has no form for polar panels, 3-D, Sankey diagrams, trees, gauges and contours: the answer is None then.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TypeAlias
 
 from ci_integrations.charts.export.vega_lite_bars import band, bars, boxes, errors, histogram
 from ci_integrations.charts.export.vega_lite_channels import (
     MAX_ROWS,
     NotExpressible,
+    Spec,
+    Values,
     are_numbers,
     axes_of,
     channel,
     data_of,
+    layer,
+    listed,
+    quantity,
+    span,
 )
 from ci_integrations.charts.model import Axis, Figure, Panel, Series
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _COLORS = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"]
 
+_Maker: TypeAlias = Callable[[Series, Panel], list[Spec]]
+"""Writes one series as layers of its panel's view."""
 
-def to_vega_lite(figure: Figure) -> dict[str, Any] | None:
+
+def to_vega_lite(figure: Figure) -> Spec | None:
+    """Returns the figure as a specification, or None when Vega-Lite has no form for it."""
     try:
         views = [_view(panel) for panel in figure.panels]
     except NotExpressible:
         return None
     if not views:
         return None
-    spec: dict[str, Any] = {"$schema": SCHEMA}
+    spec: Spec = {"$schema": SCHEMA}
     if figure.title:
         spec["title"] = figure.title
     if len(views) == 1:
-        return {**spec, **views[0], **({"title": figure.title} if figure.title and "title" not in views[0] else {})}
-    columns = max((int(panel.position.get("columns") or 0) for panel in figure.panels), default=0)
+        return {**spec, **views[0]}
+    columns = max(int(panel.position.get("columns") or 0) for panel in figure.panels)
     return {**spec, "concat": views, "columns": columns or 2}
 
 
-def _view(panel: Panel) -> dict[str, Any]:
-    on: dict[str | None, list[dict[str, Any]]] = {}
+def _view(panel: Panel) -> Spec:
+    """Returns one panel as a view of layers; each second axis has a layer of its own."""
+    on: dict[str | None, list[Spec]] = {}
     for n, series in enumerate(panel.series):
         on.setdefault(series.axis, []).extend(_layers(series, panel, n))
     if not any(on.values()):
         raise NotExpressible(panel.kind)
-    view: dict[str, Any] = {"layer": next(iter(on.values())), "width": 400, "height": 260}
+    view: Spec = {"layer": next(iter(on.values())), "width": 400, "height": 260}
     if panel.title:
         view["title"] = panel.title
     if len(on) > 1:  # all series of one axis share it, so that each stands there once
@@ -52,31 +65,33 @@ def _view(panel: Panel) -> dict[str, Any]:
     return view
 
 
-def _layers(series: Series, panel: Panel, n: int) -> list[dict[str, Any]]:
+def _layers(series: Series, panel: Panel, n: int) -> list[Spec]:
+    """Returns one series as layers with their axes' sides and their colour. `n` is its place in the panel."""
     maker = _MAKERS.get(series.kind)
     if maker is None or panel.kind in ("polar", "radar"):
         raise NotExpressible(series.kind)
-    layers: list[dict[str, Any]] = maker(series, panel)
-    for layer in layers:
-        _stand(layer["encoding"].get("y"), axes_of(series, panel)[1])
+    layers = maker(series, panel)
+    for each in layers:
+        encoding = each["encoding"]
+        _bottom_up(encoding.get("y"), axes_of(series, panel)["y"])
         for which, (near, far) in {"x": ("bottom", "top"), "y": ("left", "right")}.items():
-            if getattr(panel, f"{which}2") is not None and which in layer["encoding"]:
+            if getattr(panel, f"{which}2") is not None and which in encoding:
                 side = far if series.axis == f"{which}2" else near
-                held = layer["encoding"][which]
-                held["axis"] = {**held.get("axis", {}), "orient": side}
+                encoding[which]["axis"] = {**encoding[which].get("axis", {}), "orient": side}
         # One colour per series, unless the colours are data.
-        if "color" not in layer["encoding"]:
-            layer["encoding"]["color"] = _color(series, panel, n)
+        if "color" not in encoding:
+            encoding["color"] = _color(series, panel, n)
     return layers
 
 
-def _stand(channel: dict[str, Any] | None, axis: Axis | None) -> None:
-    """Vega-Lite writes the first category of a y axis at the top; we mean the bottom unless the axis is inverted."""
+def _bottom_up(channel: Spec | None, axis: Axis | None) -> None:
+    """Vega-Lite puts the first category of a y axis at the top; ours is at the bottom unless the axis is inverted."""
     if channel is not None and channel.get("type") in ("nominal", "ordinal"):
         channel["scale"] = {"reverse": not (axis is not None and axis.inverted)}
 
 
-def _color(series: Series, panel: Panel, n: int) -> dict[str, Any]:
+def _color(series: Series, panel: Panel, n: int) -> Spec:
+    """Returns a series' colour: by name, so that the legend shows it, otherwise by its place in the panel."""
     if series.name is None and series.kind == "band" and (line := _line_within(series, panel)) is not None:
         return _color(line, panel, panel.series.index(line))
     if series.name is None:
@@ -87,146 +102,142 @@ def _color(series: Series, panel: Panel, n: int) -> dict[str, Any]:
 
 
 def _line_within(band: Series, panel: Panel) -> Series | None:
-    """The line around which a band without a name was drawn: it has the band's colour."""
-    high, low, at = band.values("y"), band.values("y0"), band.values("x")
-    if not isinstance(high, list) or not isinstance(low, list):
+    """Returns the line around which a band without a name was drawn: it has the band's colour."""
+    high, low, at = listed(band, "y"), listed(band, "y0"), band.values("x")
+    if high is None or low is None:
         return None
-    for line in panel.series:
-        middle = line.values("y") if line.kind == "line" and line.values("x") == at else None
-        if isinstance(middle, list) and all(a <= m <= b for a, m, b in zip(low, middle, high, strict=True)
-                                            if None not in (a, m, b)):  # fmt: skip
-            return line
-    return None
+    lines = (series for series in panel.series if series.kind == "line" and series.values("x") == at)
+    return next((line for line in lines if _between(low, listed(line, "y"), high)), None)
 
 
-def _plain(mark: Any) -> Any:
-    def make(series: Series, panel: Panel) -> list[dict[str, Any]]:
-        x, y = series.values("x"), series.values("y")
+def _between(low: Values, middle: Values | None, high: Values) -> bool:
+    """Says whether a line is inside a band wherever all three are known."""
+    if middle is None:
+        return False
+    return all(a <= m <= b for a, m, b in zip(low, middle, high, strict=True) if None not in (a, m, b))
+
+
+def _plain(mark: str | Spec) -> _Maker:
+    """Returns the maker of points or lines that are drawn with `mark`."""
+
+    def make(series: Series, panel: Panel) -> list[Spec]:
+        x, y = listed(series, "x"), listed(series, "y")
         if x is None or y is None:
             raise NotExpressible("no points")
-        ax, ay = axes_of(series, panel)
-        n = list(range(len(x)))
-        encoding = {"x": channel("x", ax, x), "y": channel("y", ay, y)}
-        lists: dict[str, Any] = {"x": x, "y": y, "n": n}
+        axis = axes_of(series, panel)
+        encoding = {"x": channel("x", axis["x"], x), "y": channel("y", axis["y"], y)}
+        lists: dict[str, object] = {"x": x, "y": y, "n": list(range(len(x)))}
         if "line" in str(mark):
-            encoding["order"] = {"field": "n"}
-        for key in ("size", "color"):
-            values = series.values(key) if key in series.extra else None
-            if series.kind == "scatter" and isinstance(values, list) and len(values) == len(x) and are_numbers(values):
+            encoding["order"] = {"field": "n"}  # a line is drawn in the order of the data, not from left to right
+        for key in ("size", "color") if series.kind == "scatter" else ():
+            values = listed(series, key)
+            if values is not None and len(values) == len(x) and are_numbers(values):
                 lists[key] = values
-                encoding[key] = {
-                    "field": key,
-                    "type": "quantitative",
-                    "title": panel.color_label if key == "color" else None,
-                }
-        drawn = {**mark, "point": True} if series.kind == "line" and None in y else mark  # a value between two gaps
-        layers = [{"data": data_of(**lists), "mark": drawn, "encoding": encoding}]
-        return [*layers, *errors(series, panel)]
+                encoding[key] = quantity(key, panel.color_label if key == "color" else None)
+        # A value between two gaps has no line to be seen by: points are drawn too.
+        gaps = isinstance(mark, dict) and series.kind == "line" and None in y
+        drawn = {**mark, "point": True} if isinstance(mark, dict) and gaps else mark
+        return [layer(data_of(**lists), drawn, encoding), *errors(series, panel)]
 
     return make
 
 
-def _rule(series: Series, panel: Panel) -> list[dict[str, Any]]:
+def _rule(series: Series, panel: Panel) -> list[Spec]:
+    """Returns lines across the panel, or from `low` to `high` when they have ends."""
     which, value = series.extra.get("axis"), series.values("value")
     if which not in ("x", "y") or value is None:
         raise NotExpressible("rule")
-    axis = dict(zip("xy", axes_of(series, panel), strict=True))
+    axis, other = axes_of(series, panel), "y" if which == "x" else "x"
     values = value if isinstance(value, list) else [value]
-    encoding: dict[str, Any] = {which: channel("v", axis[which], values)}
-    lists: dict[str, Any] = {"v": values}
-    low, high = series.values("low"), series.values("high")
-    if isinstance(low, list) and isinstance(high, list):
-        other = "y" if which == "x" else "x"
-        encoding |= {other: channel("low", axis[other], low), f"{other}2": {"field": "high"}}
-        lists |= {"low": low, "high": high}
-    return [{"data": data_of(**lists), "mark": "rule", "encoding": encoding}]
+    encoding = {which: channel("v", axis[which], values)}
+    low, high = listed(series, "low"), listed(series, "high")
+    if low is None or high is None:
+        return [layer(data_of(v=values), "rule", encoding)]
+    encoding |= span(other, axis[other], low, "low", "high")
+    return [layer(data_of(v=values, low=low, high=high), "rule", encoding)]
 
 
-def _heat(series: Series, panel: Panel) -> list[dict[str, Any]]:
-    z = series.values("z")
-    if not isinstance(z, list) or not z:
+def _heat(series: Series, panel: Panel) -> list[Spec]:
+    """Returns the cells of a grid. Raises `NotExpressible` above `MAX_ROWS` cells: a grid cannot be thinned."""
+    z = listed(series, "z")
+    if not z:
         raise NotExpressible("no cells")
     x = series.values("x") or list(range(len(z[0])))
     y = series.values("y") or list(range(len(z)))
     if len(x) * len(y) > MAX_ROWS:
         raise NotExpressible("too many cells")
     rows = [
-        {"x": x[j], "y": y[i], "z": v}
-        for i, row in enumerate(z)
-        for j, v in enumerate(row)
-        if j < len(x) and i < len(y)
-    ]
-    ax, ay = axes_of(series, panel)
+        {"x": at, "y": height, "z": v}
+        for height, row in zip(y, z, strict=False)
+        for at, v in zip(x, row, strict=False)
+    ]  # fmt: skip
     encoding = {
-        "x": {"field": "x", "type": "ordinal", "sort": None, "title": ax.label if ax else None},
-        "y": {"field": "y", "type": "ordinal", "sort": None, "title": ay.label if ay else None},
-        "color": {"field": "z", "type": "quantitative", "title": panel.color_label},
+        which: {"field": which, "type": "ordinal", "sort": None, "title": axis.label if axis else None}
+        for which, axis in axes_of(series, panel).items()
     }
-    return [{"data": {"values": rows}, "mark": "rect", "encoding": encoding}]
+    return [layer({"values": rows}, "rect", encoding | {"color": quantity("z", panel.color_label)})]
 
 
-def _hex(series: Series, panel: Panel) -> list[dict[str, Any]]:
-    layers: list[dict[str, Any]] = _plain({"type": "point", "filled": True, "size": 120, "shape": "circle"})(
-        series, panel
-    )
-    values = series.values("value")
-    layers[0]["data"] = data_of(x=series.values("x"), y=series.values("y"), value=values)
-    layers[0]["encoding"]["color"] = {"field": "value", "type": "quantitative", "title": panel.color_label}
+def _hex(series: Series, panel: Panel) -> list[Spec]:
+    """Returns hexagons as circles whose colour is their value: Vega-Lite has no hexagonal mark."""
+    layers = _plain({"type": "point", "filled": True, "size": 120, "shape": "circle"})(series, panel)
+    layers[0]["data"] = data_of(**{key: series.values(key) for key in ("x", "y", "value")})
+    layers[0]["encoding"]["color"] = quantity("value", panel.color_label)
     return layers
 
 
-def _pie(series: Series, panel: Panel) -> list[dict[str, Any]]:
-    encoding = {
+def _pie(series: Series, panel: Panel) -> list[Spec]:
+    """Returns a pie, or a ring of a nested one, in pixels from its centre."""
+    encoding: Spec = {
         "theta": {"field": "v", "type": "quantitative", "stack": True},
         "color": {"field": "label", "type": "nominal", "sort": None, "title": None},
         "order": {"field": "n"},
     }
     rings = [one for one in panel.series if one.kind in ("pie", "donut")]
-    inner, outer = 60 if panel.kind == "donut" or series.kind == "donut" else 0, 130
+    inner, outer = 60 if "donut" in (panel.kind, series.kind) else 0, 130
     if len(rings) > 1:  # the first one is the outer one, as people draw them
         width = 100 // len(rings)
         outer -= width * rings.index(series)
         inner = outer - width
     data = data_of(label=series.values("x"), v=series.values("y"), n=list(range(series.n)))
-    return [{"data": data, "mark": {"type": "arc", "innerRadius": inner, "outerRadius": outer}, "encoding": encoding}]
+    return [layer(data, {"type": "arc", "innerRadius": inner, "outerRadius": outer}, encoding)]
 
 
-def _gantt(series: Series, panel: Panel) -> list[dict[str, Any]]:
-    tasks, start, end = series.values("y"), series.values("start"), series.values("end")
-    if not all(isinstance(v, list) for v in (tasks, start, end)):
+def _gantt(series: Series, panel: Panel) -> list[Spec]:
+    """Returns tasks as bars from their start to their end."""
+    tasks, start, end = listed(series, "y"), listed(series, "start"), listed(series, "end")
+    if tasks is None or start is None or end is None:
         raise NotExpressible("no spans")
-    encoding = {"y": channel("y", panel.y, tasks), "x": channel("start", panel.x, start), "x2": {"field": "end"}}
-    return [{"data": data_of(y=tasks, start=start, end=end), "mark": "bar", "encoding": encoding}]
+    encoding = {"y": channel("y", panel.y, tasks), **span("x", panel.x, start, "start", "end")}
+    return [layer(data_of(y=tasks, start=start, end=end), "bar", encoding)]
 
 
-def _candles(series: Series, panel: Panel) -> list[dict[str, Any]]:
-    names = ("open", "close") if "open" in series.extra else ("body_low", "body_high")
-    held = {key: series.values(key) for key in ("low", "high", *names)}
-    places = series.values("x")
-    x = channel("x", panel.x, places)
-    y = channel("low", panel.y, held["low"])
-    data = data_of(x=places, **held)
-    body = channel(names[0], panel.y, held[names[0]])
+def _candles(series: Series, panel: Panel) -> list[Spec]:
+    """Returns candlesticks: wicks as rules and bodies as bars of 8 pixels."""
+    first, second = ("open", "close") if "open" in series.extra else ("body_low", "body_high")
+    held = {key: listed(series, key) for key in ("low", "high", first, second)}
+    places = listed(series, "x")
+    data, x = data_of(x=places, **held), {"x": channel("x", panel.x, places)}
     return [
-        {"data": data, "mark": "rule", "encoding": {"x": x, "y": y, "y2": {"field": "high"}}},
-        {"data": data, "mark": {"type": "bar", "size": 8}, "encoding": {"x": x, "y": body, "y2": {"field": names[1]}}},
+        layer(data, "rule", x | span("y", panel.y, held["low"], "low", "high")),
+        layer(data, {"type": "bar", "size": 8}, x | span("y", panel.y, held[first], first, second)),
     ]
 
 
-def _quiver(series: Series, panel: Panel) -> list[dict[str, Any]]:
-    """Arrows as short lines from their foot."""
-    x, y, u, v = (series.values(key) for key in ("x", "y", "u", "v"))
-    if not all(isinstance(values, list) and are_numbers(values) for values in (x, y, u, v)):
+def _quiver(series: Series, panel: Panel) -> list[Spec]:
+    """Returns arrows as short lines from their foot; the longest one is one unit of the axes long."""
+    x, y, u, v = (listed(series, key) for key in ("x", "y", "u", "v"))
+    if x is None or y is None or u is None or v is None or not all(map(are_numbers, (x, y, u, v))):
         raise NotExpressible("no arrows")
     longest = max((abs(a or 0) + abs(b or 0) for a, b in zip(u, v, strict=True)), default=1) or 1
     ends = [[a + (b or 0) / longest for a, b in zip(p, d, strict=True)] for p, d in ((x, u), (y, v))]
     encoding = {
         "x": channel("x", panel.x, x), "y": channel("y", panel.y, y), "x2": {"field": "x1"}, "y2": {"field": "y1"},
     }  # fmt: skip
-    return [{"data": data_of(x=x, y=y, x1=ends[0], y1=ends[1]), "mark": "rule", "encoding": encoding}]
+    return [layer(data_of(x=x, y=y, x1=ends[0], y1=ends[1]), "rule", encoding)]
 
 
-_MAKERS: dict[str, Any] = {
+_MAKERS: dict[str, _Maker] = {
     "line": _plain({"type": "line", "tooltip": True}), "step": _plain({"type": "line", "interpolate": "step-after"}),
     "scatter": _plain({"type": "point", "filled": True, "tooltip": True}), "stem": _plain("point"),
     "errorbar": _plain({"type": "point", "filled": True}), "bar": bars, "waterfall": bars, "funnel": bars,

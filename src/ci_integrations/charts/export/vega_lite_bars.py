@@ -1,194 +1,212 @@
-"""Bars, histograms, areas, bands and boxes in Vega-Lite, with their errors and what lies beneath them."""
+"""Writes bars, histograms, areas, bands and boxes in Vega-Lite, with their errors and what is stacked below them."""
 
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Iterable
 
-from ci_integrations.charts.export.vega_lite_channels import NotExpressible, are_numbers, axes_of, channel, data_of
+from ci_integrations.charts.export.vega_lite_channels import (
+    NotExpressible,
+    Spec,
+    Values,
+    are_numbers,
+    axes_of,
+    channel,
+    data_of,
+    directions,
+    layer,
+    listed,
+    span,
+)
 from ci_integrations.charts.model import Panel, Series
 
+_BAR = {"type": "bar", "tooltip": True}
 
-def errors(series: Series, panel: Panel) -> list[dict[str, Any]]:
-    low, high = series.values("err_low"), series.values("err_high")
-    if not isinstance(low, list) or not isinstance(high, list):
+
+def errors(series: Series, panel: Panel) -> list[Spec]:
+    """Returns the error bars of a series as a layer of rules; no layer when it has none."""
+    low, high = listed(series, "err_low"), listed(series, "err_high")
+    if low is None or high is None:
         return []
-    at, value = ("y", "x") if series.orientation == "h" else ("x", "y")
-    ax, ay = axes_of(series, panel)
-    axis = {"x": ax, "y": ay}
-    places = series.values(at)
-    encoding = {
-        at: channel(at, axis[at], places),
-        value: channel("low", axis[value], low),
-        f"{value}2": {"field": "high"},
-    }
+    at, value = directions(series)
+    axis, places = axes_of(series, panel), listed(series, at)
+    encoding = {at: channel(at, axis[at], places), **span(value, axis[value], low, "low", "high")}
     if series.kind == "bar":
         encoding |= _beside(series, panel, at, encoding) | {"color": {"value": "black"}}
-    return [{"data": data_of(**{at: places, "low": low, "high": high}), "mark": "rule", "encoding": encoding}]
+    return [layer(data_of(**{at: places, "low": low, "high": high}), "rule", encoding)]
 
 
-def _beside(series: Series, panel: Panel, at: str, encoding: dict[str, Any]) -> dict[str, Any]:
-    """The place of a bar among those of its group."""
+def _beside(series: Series, panel: Panel, at: str, encoding: Spec) -> Spec:
+    """Returns the channel that places a bar beside the others of its group."""
     if panel.barmode != "group" or not series.name or encoding[at]["type"] != "nominal":
         return {}
+    return _offset(series, at)
+
+
+def _offset(series: Series, at: str) -> Spec:
     return {f"{at}Offset": {"datum": series.name, "type": "nominal"}}
 
 
-def beneath(series: Series, panel: Panel, at: str, value: str) -> list[Any]:
-    """What stands beneath each mark: told by its base, else, in a stack, by the series before it."""
-    values, base = series.values(value) or [], series.values("base")
+def _base(series: Series, panel: Panel, at: str, value: str) -> Values:
+    """Returns where each mark begins: at its own base, in a stack on the series before it, otherwise at zero."""
+    values, base = listed(series, value) or [], series.values("base")
     if base is not None:
         return base if isinstance(base, list) else [base] * len(values)
     peers = [other for other in panel.series if other.kind == series.kind and other.axis == series.axis]
     if panel.barmode != "stack" or any("base" in other.extra for other in peers):
         return [0] * len(values)
-    total: dict[Any, float] = {}
-    for other in itertools.takewhile(lambda one: one is not series, peers):
-        for place, amount in zip(other.values(at) or (), other.values(value) or (), strict=False):
-            if isinstance(amount, (int, float)):
-                total[place, amount < 0] = total.get((place, amount < 0), 0) + amount
-    places = series.values(at) or ()
+    total = _heights(itertools.takewhile(lambda one: one is not series, peers), at, value)
+    places = listed(series, at) or ()
     return [total.get((place, (amount or 0) < 0), 0) for place, amount in zip(places, values, strict=False)]
 
 
-def bars(series: Series, panel: Panel) -> list[dict[str, Any]]:
-    horizontal = series.orientation == "h"
-    at, value = ("y", "x") if horizontal else ("x", "y")
-    ax, ay = axes_of(series, panel)
-    axis = {"x": ax, "y": ay}
-    places, values = series.values(at), series.values(value)
-    if not isinstance(places, list) or not isinstance(values, list):
+def _heights(below: Iterable[Series], at: str, value: str) -> dict[tuple[object, bool], float]:
+    """Returns how high the stacks of the series in `below` are by place; downward stacks are apart (True)."""
+    total: dict[tuple[object, bool], float] = {}
+    for other in below:
+        for place, amount in zip(listed(other, at) or (), listed(other, value) or (), strict=False):
+            if isinstance(amount, (int, float)):
+                total[place, amount < 0] = total.get((place, amount < 0), 0) + amount
+    return total
+
+
+def _upon(values: Values | None, bases: Values) -> Values:
+    """Returns where marks of these lengths end that begin at `bases`; a missing length ends nowhere."""
+    return [None if v is None else v + (base or 0) for v, base in zip(values or (), bases, strict=False)]
+
+
+def bars(series: Series, panel: Panel) -> list[Spec]:
+    """Returns bars from their base to their end, and their error bars.
+
+    Raises `NotExpressible` for values that Vega-Lite would have to count, and for times without an end.
+    """
+    at, value = directions(series)
+    axis, places, values = axes_of(series, panel), listed(series, at), listed(series, value)
+    if places is None or values is None:
         raise NotExpressible("raw values in bins")
-    bases = beneath(series, panel, at, value)
-    ends = (
-        [None if v is None else v + (b or 0) for v, b in zip(values, bases, strict=False)]
-        if are_numbers(bases)
-        else series.values("end")
-    )
-    if not isinstance(ends, list):
+    bases = _base(series, panel, at, value)
+    ends = _upon(values, bases) if are_numbers(bases) else listed(series, "end")
+    if ends is None:
         raise NotExpressible("lengths of time without their ends")
-    encoding = {
-        at: channel(at, axis[at], places), value: channel("end", axis[value], ends), f"{value}2": {"field": "base"},
-    }  # fmt: skip
-    mark: dict[str, Any] = {"type": "bar", "tooltip": True}
-    if encoding[at]["type"] != "nominal":
-        _thick(mark, encoding[at], at, len(places))
+    encoding = {at: channel(at, axis[at], places), **span(value, axis[value], ends, "end", "base")}
+    mark = _BAR | _thickness(encoding[at], at, len(places))
     encoding |= _beside(series, panel, at, encoding)
-    layer = {"data": data_of(**{at: places, "base": bases, "end": ends}), "mark": mark, "encoding": encoding}
-    return [layer, *errors(series, panel)]
+    return [layer(data_of(**{at: places, "base": bases, "end": ends}), mark, encoding), *errors(series, panel)]
 
 
-def _thick(mark: dict[str, Any], place: dict[str, Any], at: str, count: int) -> None:
-    """A bar at a number or a time has no band: a width of its own, and room for it at both ends of the axis."""
-    mark["width" if at == "x" else "height"] = max(2, round((250 if at == "x" else 160) / max(1, count)))
+def _thickness(place: Spec, at: str, count: int) -> Spec:
+    """Returns the bars' width in pixels, and makes room for it at both ends of the scale of `place`.
+
+    Only a category has a band whose width a bar can take: a bar at a number or a time needs a width of its own.
+    """
+    if place["type"] == "nominal":
+        return {}
     place["scale"] = {**place.get("scale", {}), "padding": max(2, round(150 / max(1, count)))}
+    return {"width" if at == "x" else "height": max(2, round((250 if at == "x" else 160) / max(1, count)))}
 
 
-def histogram(series: Series, panel: Panel) -> list[dict[str, Any]]:
-    """Bins from edge to edge. They stand in x even of one that lies."""
+def histogram(series: Series, panel: Panel) -> list[Spec]:
+    """Returns bins from edge to edge, or raw values that Vega-Lite counts. Bins are in x, also of a horizontal one."""
     if series.y is not None and series.x is not None:
         return _bins(series, panel)
-    which = "x" if series.x is not None else "y"
-    values = series.values(which)
-    ax, ay = axes_of(series, panel)
-    binned = channel("v", ax if which == "x" else ay, values) | {"bin": {"maxbins": 30}}
+    which, other = ("x", "y") if series.x is not None else ("y", "x")
+    values = listed(series, which)
+    binned = channel("v", axes_of(series, panel)[which], values) | {"bin": {"maxbins": 30}}
     binned.pop("scale", None)
-    other = {"aggregate": "count", "type": "quantitative"}
-    encoding = {which: binned, ("y" if which == "x" else "x"): other}
-    return [{"data": data_of(v=values), "mark": "bar", "encoding": encoding}]
+    encoding = {which: binned, other: {"aggregate": "count", "type": "quantitative"}}
+    return [layer(data_of(v=values), "bar", encoding)]
 
 
-def _bins(series: Series, panel: Panel) -> list[dict[str, Any]]:
-    at, value = ("y", "x") if series.orientation == "h" else ("x", "y")
-    axis = dict(zip("xy", axes_of(series, panel), strict=True))
-    places, counts, edges = series.values("x"), series.values("y"), series.values("edges")
-    if not isinstance(places, list) or not isinstance(counts, list):
+def _bins(series: Series, panel: Panel) -> list[Spec]:
+    """Returns bins whose counts are known: from edge to edge when there are edges, as bars otherwise."""
+    at, value = directions(series)
+    axis, places, edges = axes_of(series, panel), listed(series, "x"), listed(series, "edges")
+    if places is None or series.values("y") is None:
         raise NotExpressible("raw values in bins")
-    bases = beneath(series, panel, "x", "y")
-    ends = [None if count is None else count + base for count, base in zip(counts, bases, strict=False)]
-    encoding = {value: channel("end", axis[value], ends), f"{value}2": {"field": "base"}}
-    mark: dict[str, Any] = {"type": "bar", "tooltip": True}
-    if not isinstance(edges, list) or len(edges) != len(places) + 1:
+    bases = _base(series, panel, "x", "y")
+    ends = _upon(listed(series, "y"), bases)
+    encoding = span(value, axis[value], ends, "end", "base")
+    if edges is None or len(edges) != len(places) + 1:
         encoding[at] = channel("at", axis[at], places)
-        if encoding[at]["type"] != "nominal":
-            _thick(mark, encoding[at], at, len(places))
-        return [{"data": data_of(at=places, end=ends, base=bases), "mark": mark, "encoding": encoding}]
-    encoding |= {at: channel("left", axis[at], edges), f"{at}2": {"field": "right"}}
-    mark |= {"stroke": "white", "strokeWidth": 0.5}
+        mark = _BAR | _thickness(encoding[at], at, len(places))
+        return [layer(data_of(at=places, end=ends, base=bases), mark, encoding)]
+    encoding |= span(at, axis[at], edges, "left", "right")
+    mark = _BAR | {"stroke": "white", "strokeWidth": 0.5}
     if panel.barmode != "stack" and sum(other.kind == "histogram" for other in panel.series) > 1:
-        mark["opacity"] = 0.6
-    data = data_of(left=edges[:-1], right=edges[1:], end=ends, base=bases)
-    return [{"data": data, "mark": mark, "encoding": encoding}]
+        mark["opacity"] = 0.6  # bins of several series lie over one another
+    return [layer(data_of(left=edges[:-1], right=edges[1:], end=ends, base=bases), mark, encoding)]
 
 
-def band(series: Series, panel: Panel) -> list[dict[str, Any]]:
-    value = "x" if series.orientation == "h" else "y"
-    at = "y" if value == "x" else "x"
-    ax, ay = axes_of(series, panel)
-    axis = {"x": ax, "y": ay}
-    places, ends = series.values(at), series.values(value)
-    low = series.values(f"{value}0")
-    if not isinstance(low, list):
-        low = beneath(series, panel, at, value)
-        ends = [None if end is None else end + base for end, base in zip(ends or (), low, strict=False)]
-    encoding = {
-        at: channel(at, axis[at], places),
-        value: channel("high", axis[value], ends),
-        f"{value}2": {"field": "low"},
-    }
+def band(series: Series, panel: Panel) -> list[Spec]:
+    """Returns an area from its lower to its upper edge; without a lower one it begins where `_base` says."""
+    at, value = directions(series)
+    axis, places, ends = axes_of(series, panel), listed(series, at), listed(series, value)
+    low = listed(series, f"{value}0")
+    if low is None:
+        low = _base(series, panel, at, value)
+        ends = _upon(ends, low)
+    encoding = {at: channel(at, axis[at], places), **span(value, axis[value], ends, "high", "low")}
     mark = {"type": "area", "opacity": 0.5, "orient": "horizontal" if value == "x" else "vertical"}
-    return [{"data": data_of(**{at: places, "high": ends, "low": low}), "mark": mark, "encoding": encoding}]
+    return [layer(data_of(**{at: places, "high": ends, "low": low}), mark, encoding)]
 
 
-def _offset(series: Series, panel: Panel, at: str) -> dict[str, Any]:
-    """The place of a box beside those of the other series at the same places."""
+def boxes(series: Series, panel: Panel) -> list[Spec]:
+    """Returns boxes with whiskers and outliers: from statistics when they are known, otherwise from raw values."""
+    at, value = directions(series)
+    axis = axes_of(series, panel)[value]
+    q1, median, q3 = (listed(series, key) for key in ("q1", "median", "q3"))
+    if q1 is None or median is None or q3 is None:
+        return _raw_boxes(series, panel)
+    low, high = (series.values(name) or series.values(end) for name, end in (("whislo", "min"), ("whishi", "max")))
+    data = data_of(g=listed(series, "x"), low=low or q1, high=high or q3, q1=q1, median=median, q3=q3)
+    offset = _beside_boxes(series, panel, at)
+    group = {at: _group(series, panel, at), **offset}
+    middle = group | {value: channel("median", axis, q1), "color": {"value": "white"}}
+    tick = {"type": "tick", "color": "white", "orient": "horizontal" if value == "y" else "vertical"}
+    return [
+        layer(data, "rule", group | span(value, axis, q1, "low", "high")),
+        layer(data, {"type": "bar", "size": 12 if offset else 20}, group | span(value, axis, q1, "q1", "q3")),
+        layer(data, tick, middle),
+        *_outliers(series, panel, group),
+    ]
+
+
+def _group(series: Series, panel: Panel, at: str) -> Spec:
+    """Returns the channel of the boxes' groups, which are categories also where they are numbers."""
+    group = channel("g", axes_of(series, panel)[at], listed(series, "x")) | {"type": "nominal"}
+    group.pop("scale", None)
+    return group
+
+
+def _beside_boxes(series: Series, panel: Panel, at: str) -> Spec:
+    """Returns the channel that places a box beside those that other series have at the same places."""
     peers = [other for other in panel.series if other.kind == series.kind and other is not series]
     places = series.values("x") or ()
-    if not series.name or not any(set(other.values("x") or ()) & set(places) for other in peers):
-        return {}
-    return {f"{at}Offset": {"datum": series.name, "type": "nominal"}}
+    shared = any(set(other.values("x") or ()) & set(places) for other in peers)
+    return _offset(series, at) if series.name and shared else {}
 
 
-def boxes(series: Series, panel: Panel) -> list[dict[str, Any]]:
-    """From statistics when they are known, from raw values otherwise."""
-    horizontal = series.orientation == "h"
-    at, value = ("y", "x") if horizontal else ("x", "y")
-    ax, ay = axes_of(series, panel)
-    axis = {"x": ax, "y": ay}
-    stats = {key: series.values(key) for key in ("q1", "median", "q3")}
-    if not all(isinstance(v, list) for v in stats.values()):
-        places, values = series.values(at), series.values(value)
-        if not isinstance(values, list):
-            raise NotExpressible("no box")
-        places = places if isinstance(places, list) else [series.name or ""] * len(values)
-        encoding = {at: channel(at, axis[at], places), value: channel("v", axis[value], values)}
-        if encoding[at]["type"] == "nominal":
-            encoding |= _offset(series, panel, at)
-        return [{"data": data_of(**{at: places, "v": values}), "mark": "boxplot", "encoding": encoding}]
-    places = series.values("x")
-    low, high = (
-        series.values("whislo") or series.values("min") or stats["q1"],
-        series.values("whishi") or series.values("max") or stats["q3"],
-    )
-    data = data_of(g=places, low=low, high=high, **stats)
-    group = channel("g", axis[at], places)
-    group["type"] = "nominal"
-    group.pop("scale", None)
-    offset = _offset(series, panel, at)
+def _outliers(series: Series, panel: Panel, group: Spec) -> list[Spec]:
+    """Returns the points outside the whiskers as a layer; no layer when there are none."""
+    _, value = directions(series)
+    rows = zip(series.values("x") or (), series.values("fliers") or (), strict=False)
+    loose = [(place, v) for place, row in rows for v in row or ()]
+    if not loose:
+        return []
+    values = [v for _, v in loose]
+    encoding = group | {value: channel("v", axes_of(series, panel)[value], values)}
+    return [layer(data_of(g=[place for place, _ in loose], v=values), "point", encoding)]
 
-    def layer(mark: Any, first: str, second: str | None = None) -> dict[str, Any]:
-        encoding = {at: group, **offset, value: channel(first, axis[value], stats["q1"])}
-        if second:
-            encoding[f"{value}2"] = {"field": second}
-        return {"data": data, "mark": mark, "encoding": encoding}
 
-    tick = {"type": "tick", "color": "white", "orient": "horizontal" if value == "y" else "vertical"}
-    median = layer(tick, "median")
-    median["encoding"]["color"] = {"value": "white"}
-    boxes = [layer("rule", "low", "high"), layer({"type": "bar", "size": 12 if offset else 20}, "q1", "q3"), median]
-    loose = [(place, v) for place, row in zip(places, series.values("fliers") or [], strict=False) for v in row or ()]
-    if loose:
-        data = data_of(g=[place for place, _ in loose], v=[v for _, v in loose])
-        encoding = {at: group, **offset, value: channel("v", axis[value], [v for _, v in loose])}
-        boxes.append({"data": data, "mark": "point", "encoding": encoding})
-    return boxes
+def _raw_boxes(series: Series, panel: Panel) -> list[Spec]:
+    """Returns boxes whose statistics Vega-Lite computes. Raises `NotExpressible` when there are no values."""
+    at, value = directions(series)
+    axis, values = axes_of(series, panel), listed(series, value)
+    if values is None:
+        raise NotExpressible("no box")
+    places = listed(series, at)
+    places = places if places is not None else [series.name or ""] * len(values)
+    encoding = {at: channel(at, axis[at], places), value: channel("v", axis[value], values)}
+    if encoding[at]["type"] == "nominal":
+        encoding |= _beside_boxes(series, panel, at)
+    return [layer(data_of(**{at: places, "v": values}), "boxplot", encoding)]

@@ -1,7 +1,7 @@
-"""Charts and tables in words: the sentence a model reads, Markdown tables, and the long data frame.
+"""Writes a figure as the sentences that a model reads, and holds the rules by which numbers and text are shown.
 
-Text out of the sandbox is escaped for Markdown and HTML. Whole numbers are shown in full, others with ten significant
-digits in tables and six in sentences, large ones with ten there too.
+Text from the sandbox is escaped for Markdown and HTML. Whole numbers are shown in full. Other numbers have ten
+significant digits in tables and six in sentences; from 100 000 upwards they have ten in sentences too.
 """
 
 from __future__ import annotations
@@ -13,16 +13,23 @@ from ci_integrations.charts import columns
 from ci_integrations.charts.model import Axis, Figure, Panel, Series
 
 MAX_PANELS = 12
+"""Panels that are described or written as tables; the sentence says how many more there are."""
 MAX_SERIES = 12
+"""Series of one panel, likewise."""
 MAX_NAME = 80
+"""Characters of one name or label."""
 _LARGE = 1e5
+"""Numbers from here on are shown with ten significant digits: with six, 123456.7 and 123457.4 would look alike."""
 _EXACT = 2**53
+"""Floats below this are whole numbers exactly; larger ones are not, so their last digits would be invented."""
 _SPECIAL = re.compile(r"([\\`\[|])")
 """What ends a table cell or begins code or a link; numbers, dates and units stay as they are."""
+_POINT_CLOUDS = ("scatter", "scatter3d", "hexbin", "quiver")
+"""Kinds whose points have no order along an axis, so that the place of the highest one says little."""
 
 
-def short(value: Any, digits: int = 6) -> str:
-    """A number with so many digits, anything else as its text, cut to a readable length."""
+def short(value: object, digits: int = 6) -> str:
+    """Returns a number with at most `digits` significant digits, anything else as one line of readable length."""
     if value is None:
         return "?"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -35,29 +42,29 @@ def short(value: Any, digits: int = 6) -> str:
     return f"{value:.{digits if abs(value) < _LARGE else 10}g}"
 
 
-def escape(value: Any) -> str:
-    """Text that is no table border, code, link or HTML, on one line; else as a reader would write it."""
+def escape(value: object) -> str:
+    """Returns the value's text on one line, with everything escaped that is table border, code, link or HTML."""
     return _SPECIAL.sub(r"\\\1", short(value, digits=10)).replace("<", "&lt;")
 
 
 def describe(figure: Figure) -> str:
-    """One or two sentences for each panel."""
+    """Returns one or two sentences for each panel: kind, title, axes, ranges, extremes, counts and what is missing."""
     how = {"saved": " (saved to a file)", "closed": " (closed without being shown)"}.get(figure.source.how, "")
     head = f"Figure “{short(figure.title)}”" if figure.title else "Figure"
     parts = [_panel_words(panel) for panel in figure.panels[:MAX_PANELS]]
-    more = len(figure.panels) - len(parts)
-    many = f" with {len(figure.panels)} panels" if len(figure.panels) > 1 else ""
-    tail = f" … and {more} more panels." if more > 0 else ""
     if len(parts) == 1:
         return f"{head}{how}: {parts[0]}"
+    many = f" with {len(figure.panels)} panels" if len(figure.panels) > 1 else ""
+    more = len(figure.panels) - len(parts)
+    tail = f" … and {more} more panels." if more > 0 else ""
     return f"{head}{how}{many}: " + " ".join(f"[{n + 1}] {part}" for n, part in enumerate(parts)) + tail
 
 
 def _panel_words(panel: Panel) -> str:
+    """Describes one panel; a panel that is not complete says why."""
     title = f" “{short(panel.title)}”" if panel.title else ""
-    axes = [
-        _axis_words(name, axis) for name in ("x", "y", "y2", "x2", "z") if (axis := getattr(panel, name)) is not None
-    ]
+    known = ((name, getattr(panel, name)) for name in ("x", "y", "y2", "x2", "z"))
+    axes = [_axis_words(name, axis) for name, axis in known if axis is not None]
     axes += [f"colour: {short(panel.color_label)}"] if panel.color_label else []
     shown = [_series_words(series) for series in panel.series[:MAX_SERIES]]
     more = len(panel.series) - len(shown)
@@ -69,12 +76,14 @@ def _panel_words(panel: Panel) -> str:
 
 
 def _axis_words(name: str, axis: Axis) -> str:
+    """Names an axis with its label, and with its scale when that is not linear."""
     label = f" {short(axis.label)}" if axis.label else ""
     scale = f" ({axis.scale})" if axis.scale and axis.scale != "linear" else ""
     return f"{name}:{label}{scale}" if label or scale else name
 
 
 def _series_words(series: Series) -> str:
+    """Describes one series: its name, how many values it has, and the range of them."""
     name = f"“{short(series.name)}”" if series.name else series.kind
     value, at = ("x", "y") if series.orientation == "h" and series.kind != "histogram" else ("y", "x")
     column = getattr(series, value)
@@ -87,10 +96,10 @@ def _series_words(series: Series) -> str:
 
 
 def _extremes(series: Series, value: str, at: str, count: int) -> str:
-    """Where the highest and the lowest value stand, for series that are read point by point."""
+    """Says where the highest and the lowest value are, for series that are read point by point."""
     if columns.is_elsewhere(getattr(series, value)) or columns.is_elsewhere(getattr(series, at)):
         return " (numbers in a file in the sandbox)"
-    if series.kind in ("scatter", "scatter3d", "hexbin", "quiver") or count < 2:
+    if series.kind in _POINT_CLOUDS or count < 2:
         return ""
     values, places = series.values(value), series.values(at) or []
     known = [(v, n) for n, v in enumerate(values) if isinstance(v, (int, float)) and n < len(places)]
@@ -101,17 +110,19 @@ def _extremes(series: Series, value: str, at: str, count: int) -> str:
 
 
 def _other_words(series: Series) -> str:
-    """Series told by their extra columns: medians, z ranges, rules."""
+    """Describes a series that has no numbers in x and y by one of its extra columns: medians, z values, rules."""
     if series.kind == "rule":
         return _rule_words(series)
     for key in ("median", "z", "value", "close", "end"):
-        numbers = columns.numbers_of(series.extra.get(key)) if isinstance(series.extra.get(key), (list, dict)) else []
+        column = series.extra.get(key)
+        numbers = columns.numbers_of(column) if isinstance(column, (list, dict)) else []
         if numbers:
             return f", n={series.n}, {key} from {short(min(numbers))} to {short(max(numbers))}"
     return f", n={series.n}"
 
 
 def _rule_words(series: Series) -> str:
+    """Describes a line across the panel by its value, or a band across it by its two ends."""
     value, start, end = (_first(series.extra.get(key)) for key in ("value", "start", "end"))
     axis = series.extra.get("axis", "")
     if start is not None and end is not None:
@@ -119,5 +130,6 @@ def _rule_words(series: Series) -> str:
     return f" line at {axis}={short(value)}"
 
 
-def _first(value: Any) -> Any:
+def _first(value: Any) -> object:
+    """Returns the first item of a list, any other value as it is."""
     return next(iter(value), None) if isinstance(value, list) else value
