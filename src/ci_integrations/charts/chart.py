@@ -21,13 +21,16 @@ class Chart(Figure):
     """
 
     def describe(self) -> str:
-        """Returns what a reader who cannot see the picture needs: kind, title, axes, ranges, extremes and counts, panel by panel."""
+        """Returns what a reader who cannot see the picture needs.
+
+        For each panel that is its kind, title, axes, ranges, extremes and counts.
+        """
         from ci_integrations.charts.export.words import describe
 
         return describe(self)
 
     def to_markdown(self, max_rows: int = 20) -> str:
-        """Returns each panel as a table with at most `max_rows` rows; long series keep their extremes. Text is escaped."""
+        """Returns each panel as a table of at most `max_rows` rows; long series keep their extremes. Text is escaped."""
         from ci_integrations.charts.export.tables import to_markdown
 
         return to_markdown(self, max_rows)
@@ -42,7 +45,7 @@ class Chart(Figure):
         return to_dataframe(self)
 
     def to_vega_lite(self) -> dict[str, Any] | None:
-        """Returns a Vega-Lite specification, or None when that grammar has no form for it (surfaces, Sankey, polar ...).
+        """Returns a Vega-Lite specification, or None when that grammar has no form for it (surfaces, polar ...).
 
         Raises `ArtifactError` as long as `files` were not loaded.
         """
