@@ -30,7 +30,7 @@ class Chart(Figure):
         return describe(self)
 
     def to_markdown(self, max_rows: int = 20) -> str:
-        """Returns a table of at most `max_rows` rows for each panel. Long series keep their extremes; text is escaped."""
+        """Returns a table of at most `max_rows` rows for each panel. Long series keep their extremes; text is safe."""
         from ci_integrations.charts.export.tables import to_markdown
 
         return to_markdown(self, max_rows)
