@@ -47,9 +47,14 @@ class FakeInterpreter:
         self.sandbox_id: str | None = None
         self.pauses = 0
 
-    @property
-    def sandbox(self) -> Any:
+    def open(self) -> Any:
         return self
+
+    def as_sync(self) -> FakeInterpreter:
+        return self
+
+    def as_async(self) -> FakeAsyncInterpreter:
+        return FakeAsyncInterpreter(self)
 
     @property
     def state(self) -> Any:

@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from ci_integrations._adapters.redaction import revealed
-from ci_integrations._core.flow import Flow
+from ci_integrations._core.flow import Flow, MaybeAwaitable
+from ci_integrations._core.handle import AnyInterpreter
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter
 from ci_integrations.sessions import SessionRegistry
 
-AnyInterpreter = CodeInterpreter | AsyncCodeInterpreter
-"""An interpreter of either face. A flow that works on it is run by `drive` or by `adrive`."""
-Given = SessionRegistry | AnyInterpreter | None
+__all__ = ["AdapterSessions", "AnyInterpreter", "Given"]
+
+Given = SessionRegistry | CodeInterpreter | AsyncCodeInterpreter | None
 """What a user hands to a tool: many sessions, one session, or nothing (the tool makes its own)."""
 
 _REGISTRY_OPTIONS = frozenset({"max_sessions", "max_created", "idle", "idle_ttl"})
@@ -84,15 +85,13 @@ class AdapterSessions:
         """Returns the blocking interpreter of `key`, made on first use."""
         if self._interpreter is None:
             return self._registry.session(key)
-        shared = self._interpreter
-        return shared.as_sync() if hasattr(shared, "as_sync") else cast("CodeInterpreter", shared)
+        return self._interpreter.as_sync()
 
     def asession(self, key: str) -> AsyncCodeInterpreter:
         """Returns the interpreter of `key` for `await`: the same sandbox, the same kernel."""
         if self._interpreter is None:
             return self._registry.asession(key)
-        shared = self._interpreter
-        return shared.as_async() if hasattr(shared, "as_async") else cast("AsyncCodeInterpreter", shared)
+        return self._interpreter.as_async()
 
     def knows(self, key: str) -> bool:
         """True when `key` has a session in this process."""
@@ -117,13 +116,15 @@ class AdapterSessions:
     def pause(self, session: AnyInterpreter) -> Flow[None]:
         """Pauses the session's sandbox, if it has one: the next call resumes it, with its variables."""
         if session.sandbox_id is not None:
-            sandbox = yield opened(session)
+            sandbox = yield session.open
             yield sandbox.pause
 
-    def end(self, session: AnyInterpreter, key: str) -> Any:
+    def end(self, session: AnyInterpreter, key: str) -> MaybeAwaitable[None]:
         """Closes one session. The answer is awaitable when `session` is an asynchronous one."""
-        is_async = inspect.iscoroutinefunction(session.run)
-        return self._registry.aclose_session(key) if is_async else self._registry.close_session(key)
+        close: Callable[[str], MaybeAwaitable[None]] = self._registry.close_session
+        if inspect.iscoroutinefunction(session.run):
+            close = self._registry.aclose_session
+        return close(key)
 
     def close(self) -> None:
         """Closes the sessions that were made here. What was handed in stays open: its owner closes it."""
@@ -141,8 +142,3 @@ class AdapterSessions:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._start()
-
-
-def opened(session: AnyInterpreter) -> Callable[[], Any]:
-    """Returns a step that gives the SDK's own sandbox object, and opens the sandbox where it is not open yet."""
-    return session.open if hasattr(session, "open") else lambda: session.sandbox

@@ -7,7 +7,7 @@ import sys
 from functools import partial
 
 from ci_integrations._adapters.outcome import is_run_time_failure
-from ci_integrations._adapters.sessions import AnyInterpreter, opened
+from ci_integrations._adapters.sessions import AnyInterpreter
 from ci_integrations._core.flow import Flow
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import LEAST_CHARS, render_text
@@ -27,7 +27,7 @@ def spilled(session: AnyInterpreter, result: ExecutionResult, max_chars: int) ->
     data = text.encode("utf-8", "replace")
     path = f"{FOLDER}/output-{hashlib.sha256(data).hexdigest()[:8]}.txt"
     try:
-        sandbox = yield opened(session)
+        sandbox = yield session.open
         yield partial(sandbox.files.write, path, data)
     except Exception as error:
         if not is_run_time_failure(error, session):

@@ -11,18 +11,14 @@ import re
 import shlex
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from ci_integrations._adapters.sessions import AnyInterpreter, opened
+from ci_integrations._adapters.sessions import AnyInterpreter
 from ci_integrations._adapters.spill import FOLDER
 from ci_integrations._core.flow import Flow
+from ci_integrations.interpreter import CommandOutput, OutputHandler
 from ci_integrations.results.model import Artifact, ExecutionError, FileArtifact
 from ci_integrations.results.result import ExecutionResult
-
-if TYPE_CHECKING:
-    from e2b_code_interpreter import CommandHandle, EntryInfo
-
-    from ci_integrations.interpreter import CommandOutput, OutputHandler
 
 HOME = "/home/user"
 MAX_READ = 200_000
@@ -39,6 +35,16 @@ NO_FILE = 66
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-\[\],<>=!~+:/@ ]{0,200}")
 
 
+class Entry(Protocol):
+    """One entry of a directory: the SDK's `EntryInfo`."""
+
+    name: str
+    path: str
+    size: int
+    type: object
+    """An enum of the SDK; its value is `"dir"` or `"file"`."""
+
+
 def run_command(
     session: AnyInterpreter, command: str, *, timeout: float | None, on_output: OutputHandler | None = None
 ) -> Flow[ExecutionResult]:
@@ -51,7 +57,7 @@ def start_command(session: AnyInterpreter, command: str) -> Flow[ExecutionResult
     """Starts a shell command and does not wait. The answer names its process id and the file that has its output."""
     script = f'mkdir -p {FOLDER}; exec >{FOLDER}/$$.log 2>&1; eval "$1"'
     wrapped = f"exec bash -c {shlex.quote(script)} bash {shlex.quote(command)}"
-    handle: CommandHandle = yield partial(session.run_command, wrapped, background=True, timeout=None)
+    handle = yield partial(session.run_command, wrapped, background=True, timeout=None)
     pid = int(handle.pid)
     yield handle.disconnect
     told = f"started as process {pid}; its output: {FOLDER}/{pid}.log"
@@ -67,7 +73,7 @@ def stop_command(session: AnyInterpreter, pid: int) -> Flow[ExecutionResult]:
 
 def list_directory(session: AnyInterpreter, path: str = HOME) -> Flow[ExecutionResult]:
     """Lists the first `MAX_ENTRIES` entries of a directory by name; files are artifacts too."""
-    entries: list[EntryInfo] = yield partial(session.list_files, path)
+    entries: list[Entry] = yield partial(session.list_files, path)
     shown = sorted(entries, key=lambda entry: str(entry.name))[:MAX_ENTRIES]
     lines = [_entry(entry) for entry in shown] or ["(empty directory)"]
     if len(entries) > len(shown):
@@ -130,7 +136,7 @@ def download_link(session: AnyInterpreter, path: str) -> Flow[ExecutionResult]:
     output: CommandOutput = yield partial(session.run_command, f"test -f {file} && wc -c < {file}")
     if not output.ok:
         return problem(title, "FileNotFoundError", f"there is no file {path}")
-    sandbox = yield opened(session)
+    sandbox = yield session.open
     url: str = yield partial(sandbox.download_url, path, use_signature_expiration=LINK_SECONDS)
     linked = file_artifact(0, path, int(output.stdout.strip() or 0)).model_copy(update={"url": url})
     return answer(title, url, artifacts=(linked,))
@@ -173,9 +179,9 @@ def file_artifact(number: int, path: str, size: int) -> FileArtifact:
     return FileArtifact(id=f"a{number}", path=path, name=posixpath.basename(path), size=size, mime=mime)
 
 
-def _is_directory(entry: EntryInfo) -> bool:
+def _is_directory(entry: Entry) -> bool:
     return bool(getattr(entry.type, "value", entry.type) == "dir")
 
 
-def _entry(entry: EntryInfo) -> str:
+def _entry(entry: Entry) -> str:
     return f"{entry.name}/" if _is_directory(entry) else f"{entry.name} ({entry.size:,} bytes)"

@@ -1,4 +1,4 @@
-"""A person says yes before code runs: what LangChain's `HumanInTheLoopMiddleware` needs from us.
+"""Lets a person say yes before code runs: what LangChain's `HumanInTheLoopMiddleware` needs from us.
 
     HumanInTheLoopMiddleware(interrupt_on={"code_interpreter": code_approval(when=is_risky)})
 
@@ -11,7 +11,9 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
+
+from langchain_core.messages import ToolCall
 
 _MAX_SHOWN = 20_000
 """Characters of code in a description."""
@@ -29,11 +31,17 @@ _WRITING = re.compile(r"[wax+]")
 _ESCAPES = re.compile(r"^\s*(?:!|%{1,2}(?:pip|conda|sh|bash|script|system|sx|run|load_ext)\b)", re.MULTILINE)
 
 
+class HasToolCall(Protocol):
+    """What LangChain gives a `when` predicate: its `ToolCallRequest`."""
+
+    tool_call: ToolCall
+
+
 def code_approval(
     when: Callable[[str], bool] | None = None,
     allowed_decisions: Sequence[str] = ("approve", "edit", "reject"),
 ) -> dict[str, Any]:
-    """An `InterruptOnConfig` for a tool that takes `code`: the code is shown readably.
+    """Returns an `InterruptOnConfig` for a tool that takes `code`: the code is shown readably.
 
     `when` is given the code and says whether it needs a yes (`is_risky`, or your own); without it all code does.
     """
@@ -45,10 +53,11 @@ def code_approval(
     return config
 
 
-def describe_code(tool_call: Any, *_: Any) -> str:
-    """The code of a tool call as a fenced Markdown block, with what is risky about it; of a tool that takes neither
-    code nor command, its arguments. Takes what LangChain gives a `description` factory: the call, the state and the
-    runtime.
+def describe_code(tool_call: ToolCall, *_: object) -> str:
+    """Returns the code of a tool call as a fenced Markdown block, with what is risky about it.
+
+    A tool that takes neither code nor command is described by its arguments. Takes what LangChain gives a
+    `description` factory: the call, the state and the runtime.
     """
     language = _language(tool_call)
     code = code_of(tool_call) if language != "json" else json.dumps(tool_call["args"], indent=2, ensure_ascii=False)
@@ -59,33 +68,33 @@ def describe_code(tool_call: Any, *_: Any) -> str:
     return "\n".join([*lines, "", f"Note: {'; '.join(found)}."] if found else lines)
 
 
-def _language(tool_call: Any) -> str:
+def _language(tool_call: ToolCall) -> str:
     args = tool_call["args"]
     if "code" in args:
         return str(args.get("language") or "python")
     return "bash" if "command" in args else "json"
 
 
-def code_of(tool_call: Any) -> str:
-    """What a tool call would run: its `code`, else its `command`."""
+def code_of(tool_call: ToolCall) -> str:
+    """Returns what a tool call would run: its `code`, or its `command`."""
     args = tool_call["args"]
     return str(args.get("code") or args.get("command") or "")
 
 
-def is_risky(code: Any) -> bool:
-    """True when `risks` finds something. A help for people, not a wall: the wall is the sandbox.
+def is_risky(code: str | ToolCall | HasToolCall) -> bool:
+    """Returns True when `risks` finds something. A help for people, not a wall: the wall is the sandbox.
 
     `code` is Python, or the request that LangChain gives a `when` predicate; a call that runs anything but Python
     (a shell command, another language, a file to write) is always risky.
     """
     if isinstance(code, str):
         return bool(risks(code))
-    tool_call = getattr(code, "tool_call", code)
+    tool_call = code if isinstance(code, dict) else code.tool_call
     return _language(tool_call) != "python" or bool(risks(code_of(tool_call)))
 
 
 def risks(code: str) -> list[str]:
-    """What in Python `code` reaches out of plain computing, in words: network, processes, files, dynamic code."""
+    """Returns what in Python `code` reaches out of plain computing: network, processes, files, dynamic code."""
     found = ["it runs shell or magic commands"] if _ESCAPES.search(code) else []
     try:
         tree = ast.parse(_ESCAPES.sub("#", code))
@@ -107,7 +116,7 @@ def _found_in(tree: ast.AST) -> Iterator[str]:
 
 
 def _word(node: ast.Name | ast.Attribute | ast.Constant) -> Iterator[str]:
-    """A module that an earlier cell may have imported, a name that leads out, an address."""
+    """Yields what a single name or text gives away: a module of an earlier cell, a name that leads out, an address."""
     if isinstance(node, ast.Constant):
         if isinstance(node.value, str) and _ADDRESS.search(node.value):
             yield "it names an address on the network"
@@ -136,6 +145,6 @@ def _call(node: ast.Call) -> Iterator[str]:
 
 
 def _opens_for_writing(node: ast.Call) -> bool:
-    """A mode that is computed counts as writing."""
+    # A mode that is computed counts as writing: it cannot be read off the code.
     modes = [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "mode")]
     return any(not isinstance(mode, ast.Constant) or bool(_WRITING.search(str(mode.value))) for mode in modes)

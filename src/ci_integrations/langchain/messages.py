@@ -20,8 +20,6 @@ from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import MAX_CHARS, render_text
 
 if TYPE_CHECKING:
-    from e2b_code_interpreter import Execution
-
     from ci_integrations.results.store import ArtifactStore
 
 Json = dict[str, object]
@@ -52,7 +50,7 @@ class Presentation:
 
 
 def to_tool_message(
-    execution: ExecutionResult | Execution,
+    execution: Any,
     *,
     tool_call_id: str,
     name: str = "code_interpreter",

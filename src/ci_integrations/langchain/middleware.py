@@ -1,24 +1,26 @@
-"""`CodeInterpreterMiddleware`: the code interpreter as part of an agent, with its life's cares taken care of.
+"""`CodeInterpreterMiddleware` adds the code interpreter to an agent and manages the sandbox's lifetime.
 
     agent = create_agent(model, middleware=[CodeInterpreterMiddleware()], checkpointer=...)
 
 It brings the tools and a short system prompt, opens the sandbox beside the first model call, puts attached files into
 it, shows the model the last pictures, keeps the session's identity in the graph's state so that another process goes
-on in the same kernel, and cleans up at the end of a run as it is told.
+on in the same kernel, and keeps, pauses or kills the sandbox at the end of a run.
 
 (langchain_quickjs has a middleware of the same name, for JavaScript without a sandbox; this is another one.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal, NotRequired, cast
+from typing import Annotated, Any, Literal, NotRequired
 
 from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
 
+from ci_integrations._adapters.attachments import staged
 from ci_integrations._adapters.outcome import is_run_time_failure
 from ci_integrations._adapters.redaction import Rule
+from ci_integrations._adapters.sessions import AnyInterpreter, Given
 from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations._errors import ConfigurationError, MissingDependencyError
 from ci_integrations.langchain._attachments import attachments, named_instead
@@ -26,6 +28,7 @@ from ci_integrations.langchain._base import SandboxTool
 from ci_integrations.langchain._images import place_for, with_images
 from ci_integrations.langchain.tool import CodeInterpreterTool
 from ci_integrations.langchain.toolkit import CodeInterpreterToolkit
+from ci_integrations.sessions import SessionRegistry
 
 try:
     from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse, ToolCallRequest
@@ -46,19 +49,30 @@ PRESENT = "true"
 """A command that does nothing but meet the sandbox: one that is gone is replaced by it."""
 
 
-def merged(held: dict[str, Any] | None, update: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Reducer: parallel calls write the same identity; None forgets the session."""
+Update = dict[str, object] | None
+"""What a hook changes of the graph's state."""
+
+
+def merged(held: Update, update: Update) -> Update:
+    """Joins updates of the state: parallel calls write the same identity; None forgets the session."""
     return None if update is None else {**(held or {}), **update}
 
 
 class CodeInterpreterState(AgentState[Any]):
     """The session's identity and the attachments already staged: plain JSON, unseen by callers and the model."""
 
-    code_interpreter: NotRequired[Annotated[dict[str, Any] | None, PrivateStateAttr, merged]]
+    code_interpreter: NotRequired[Annotated[Update, PrivateStateAttr, merged]]
+
+
+GraphRuntime = Runtime[Any]
+Request = ModelRequest[Any]
+Response = ModelResponse[Any]
+Answer = ToolMessage | Command[Any]
+Tool = CodeInterpreterTool | CodeInterpreterToolkit | Given
 
 
 class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any]):
-    """See the module.
+    """Gives an agent the code interpreter: see the module.
 
     `tool`: a `CodeInterpreterTool` or a `CodeInterpreterToolkit`, or what `CodeInterpreterTool` takes first. None: a
     `CodeInterpreterTool` made from `options`.
@@ -78,7 +92,7 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
 
     def __init__(
         self,
-        tool: CodeInterpreterTool | CodeInterpreterToolkit | Any = None,
+        tool: Tool = None,
         *,
         prewarm: bool = True,
         stage_attachments: bool = True,
@@ -86,7 +100,7 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         persist_session: bool = True,
         end_of_run: EndOfRun = "keep",
         system_prompt: str | None = PROMPT,
-        redact: Sequence[Rule | Any] = (),
+        redact: Sequence[Rule] = (),
         **options: Any,
     ) -> None:
         super().__init__()
@@ -98,73 +112,70 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
             )
         if tool is not None and options:
             raise ConfigurationError(f"{sorted(options)} belong to the tool that is handed in: set them there")
-        self.tools = [tool.for_agent(redact) for tool in _tools(tool, options)]
-        self._first = cast("SandboxTool", self.tools[0])
+        tools = [one.for_agent(redact) for one in _tools(tool, options)]
+        self.tools = tools
+        self._names = {one.name for one in tools}
+        self._first = tools[0]
         self._sessions = self._first.sessions
         self._prewarm, self._stage_attachments = prewarm, stage_attachments
         self._last_images = last_images
-        self._system_prompt = _prompt(self.tools) if system_prompt is PROMPT else system_prompt
+        self._system_prompt = _prompt(tools) if system_prompt is PROMPT else system_prompt
         self._taken_over: set[str] = set()
         self._persist, self._end = persist_session, end_of_run
 
     @property
-    def sessions(self) -> Any:
+    def sessions(self) -> SessionRegistry:
         """The `SessionRegistry` behind the tools."""
         return self._sessions.registry
 
     def close(self) -> None:
-        """Close every session made here."""
+        """Closes every session that was made here."""
         self._sessions.close()
 
     async def aclose(self) -> None:
+        """Closes every session that was made here, awaited."""
         await self._sessions.aclose()
 
-    def before_agent(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+    def before_agent(self, state: CodeInterpreterState, runtime: GraphRuntime) -> Update:
         """Takes over a session that another process left in the state; opens the sandbox in the background."""
         key = self._key()
         identity = _held(state).get("identity")
         if identity and not self._sessions.knows(key):
-            self._sessions.registry.adopt(key, identity)
+            self._sessions.adopt(key, identity)
             self._taken_over.add(key)
         if self._prewarm:
             self._sessions.prewarm(key)
         return None
 
-    async def abefore_agent(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+    async def abefore_agent(self, state: CodeInterpreterState, runtime: GraphRuntime) -> Update:
         return self.before_agent(state, runtime)
 
-    def wrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
-    ) -> ModelResponse[Any]:
+    def wrap_model_call(self, request: Request, handler: Callable[[Request], Response]) -> Response:
         return handler(self._prepared(request))
 
-    async def awrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
-    ) -> ModelResponse[Any]:
+    async def awrap_model_call(self, request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
         return await handler(self._prepared(request))
 
-    def after_model(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+    def after_model(self, state: CodeInterpreterState, runtime: GraphRuntime) -> Update:
         return drive(self._stage(self._sessions.session, state))
 
-    async def aafter_model(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+    async def aafter_model(self, state: CodeInterpreterState, runtime: GraphRuntime) -> Update:
         return await adrive(self._stage(self._sessions.asession, state))
 
-    def wrap_tool_call(
-        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
-    ) -> ToolMessage | Command[Any]:
+    def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Answer]) -> Answer:
         return self._recorded(request, handler(request))
 
     async def awrap_tool_call(
-        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
-    ) -> ToolMessage | Command[Any]:
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Answer]]
+    ) -> Answer:
         return self._recorded(request, await handler(request))
 
-    def after_agent(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+    def after_agent(self, state: CodeInterpreterState, runtime: GraphRuntime) -> Update:
         if self._end == "keep":
             return None
         return drive(self._leave(self._sessions.session))
 
-    async def aafter_agent(self, state: CodeInterpreterState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+    async def aafter_agent(self, state: CodeInterpreterState, runtime: GraphRuntime) -> Update:
         if self._end == "keep":
             return None
         return await adrive(self._leave(self._sessions.asession))
@@ -172,8 +183,8 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
     def _key(self) -> str:
         return self._sessions.key(get_config())
 
-    def _prepared(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        """The request as the model should see it; the state stays as it is."""
+    def _prepared(self, request: Request) -> Request:
+        """Returns the request as the model should see it; the state stays as it is."""
         messages = request.messages
         if self._stage_attachments:
             messages = named_instead(messages, attachments(messages), _held(request.state).get("failed") or {})
@@ -192,12 +203,12 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
 
     def _is_about_to_run(self, state: CodeInterpreterState) -> bool:
         last = state["messages"][-1] if state["messages"] else None
-        names = {tool.name for tool in self.tools}
-        return isinstance(last, AIMessage) and any(call["name"] in names for call in last.tool_calls)
+        return isinstance(last, AIMessage) and any(call["name"] in self._names for call in last.tool_calls)
 
-    def _stage(self, session_of: Callable[[str], Any], state: CodeInterpreterState) -> Flow[dict[str, Any] | None]:
-        """Upload what this sandbox has not got, when the model is about to use it. What could not be uploaded is told
-        to the model in its next request, and tried again.
+    def _stage(self, session_of: Callable[[str], AnyInterpreter], state: CodeInterpreterState) -> Flow[Update]:
+        """Uploads what this sandbox has not got, when the model is about to use it.
+
+        What could not be uploaded is told to the model in its next request, and tried again.
         """
         if not self._stage_attachments or not self._is_about_to_run(state):
             return None
@@ -210,41 +221,31 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
             self._taken_over.discard(key)
             yield from self._met(session)
         here = _staged(state, session)
-        staged, failed = list(here), {}
-        for file in files:
-            if file.digest in here:
-                continue
-            try:
-                yield partial(session.upload, file.data, file.path)
-                staged.append(file.digest)
-            except Exception as error:
-                if not is_run_time_failure(error, session):
-                    raise
-                failed[file.path] = str(error)[:300]
-        if staged == here and not failed:
+        there, failed = yield from staged(session, files, here)
+        if there == here and not failed:
             return None
-        return {"code_interpreter": {"staged": {"in": session.sandbox_id, "files": staged}, "failed": failed}}
+        return {"code_interpreter": {"staged": {"in": session.sandbox_id, "files": there}, "failed": failed}}
 
-    def _met(self, session: Any) -> Flow[None]:
-        """Find out whether another process's sandbox is still there; what goes wrong shows itself at the upload."""
+    def _met(self, session: AnyInterpreter) -> Flow[None]:
+        """Finds out whether another process's sandbox is still there; what goes wrong shows itself at the upload."""
         try:
             yield partial(session.run_command, PRESENT)
         except Exception as error:
             if not is_run_time_failure(error, session):
                 raise
 
-    def _recorded(self, request: ToolCallRequest, answer: ToolMessage | Command[Any]) -> ToolMessage | Command[Any]:
-        """The answer, with the session's identity for the state when it is news."""
+    def _recorded(self, request: ToolCallRequest, answer: Answer) -> Answer:
+        """Returns the answer, with the session's identity for the state where that has changed."""
         if not self._persist or not isinstance(answer, ToolMessage):
             return answer
-        if request.tool_call["name"] not in {tool.name for tool in self.tools}:
+        if request.tool_call["name"] not in self._names:
             return answer
         identity = self._sessions.identity(self._sessions.key(request.runtime.config))
         if not identity or identity == _held(request.state).get("identity"):
             return answer
         return Command(update={"messages": [answer], "code_interpreter": {"identity": identity}})
 
-    def _leave(self, session_of: Callable[[str], Any]) -> Flow[dict[str, Any] | None]:
+    def _leave(self, session_of: Callable[[str], AnyInterpreter]) -> Flow[Update]:
         key = self._key()
         if not self._sessions.knows(key):
             return None
@@ -256,26 +257,26 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         return None
 
 
-def _held(state: Any) -> dict[str, Any]:
+def _held(state: Mapping[str, Any]) -> dict[str, Any]:
     return state.get("code_interpreter") or {}
 
 
-def _staged(state: Any, session: Any) -> list[str]:
-    """The files that were put into this very sandbox; one that took a lost one's place may not have them."""
-    staged = _held(state).get("staged") or {}
-    return list(staged.get("files") or ()) if staged.get("in") == session.sandbox_id else []
+def _staged(state: Mapping[str, Any], session: AnyInterpreter) -> list[str]:
+    """Returns the files that are in this very sandbox; one that took a lost one's place may not have them."""
+    there = _held(state).get("staged") or {}
+    return list(there.get("files") or ()) if there.get("in") == session.sandbox_id else []
 
 
-def _tools(tool: Any, options: dict[str, Any]) -> list[Any]:
+def _tools(tool: Tool, options: dict[str, Any]) -> list[SandboxTool]:
     if isinstance(tool, CodeInterpreterToolkit):
-        tools = tool.get_tools()
+        tools = tool.sandbox_tools
         if not tools:
             raise ConfigurationError("the toolkit that is handed in has no tools")
-        return list(tools)
+        return tools
     return [tool if isinstance(tool, SandboxTool) else CodeInterpreterTool(tool, **options)]
 
 
-def _prompt(tools: list[Any]) -> str | None:
-    """Ours, where there is a tool that it speaks of."""
+def _prompt(tools: Sequence[SandboxTool]) -> str | None:
+    """Returns our prompt, where there is a tool that it speaks of."""
     code = next((tool.name for tool in tools if isinstance(tool, CodeInterpreterTool)), None)
     return PROMPT.replace("code_interpreter", code) if code else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import ArgsSchema
@@ -27,9 +27,6 @@ from ci_integrations.langchain._call import RUNTIME, Call, Injected
 from ci_integrations.langchain._sessions import Scope, Sessions
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.store import ArtifactStore
-
-if TYPE_CHECKING:
-    from e2b_code_interpreter import Context
 
 DESCRIPTION = """\
 Runs Python code in a sandboxed Jupyter kernel and returns what it printed, the value of the last expression, \
@@ -164,7 +161,7 @@ def _restarted(session: AnyInterpreter, language: str) -> Flow[None]:
     if language == "python":
         yield session.restart_context
         return
-    contexts: list[Context] = yield session.list_contexts
+    contexts = yield session.list_contexts
     for context in contexts:
         if context.language == language:
             yield partial(session.restart_context, context)

@@ -15,6 +15,7 @@ from pydantic import PrivateAttr
 from ci_integrations._adapters.sessions import Given
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.interpreter import CodeInterpreter
+from ci_integrations.langchain._base import SandboxTool
 from ci_integrations.langchain.tool import CodeInterpreterTool
 from ci_integrations.langchain.toolkit_tools import ALL, make
 
@@ -31,7 +32,7 @@ class CodeInterpreterToolkit(BaseToolkit):
     `interpreter`, `options`: as for `CodeInterpreterTool`.
     """
 
-    _tools: list[BaseTool] = PrivateAttr(default_factory=list)
+    _tools: list[SandboxTool] = PrivateAttr(default_factory=list)
     _main: CodeInterpreterTool = PrivateAttr()
 
     def __init__(
@@ -50,9 +51,14 @@ class CodeInterpreterToolkit(BaseToolkit):
             tool.join(self._main)
         self._tools = [*([self._main] if "code_interpreter" in names else []), *others]
 
+    @property
+    def sandbox_tools(self) -> list[SandboxTool]:
+        """The tools, by their own type."""
+        return list(self._tools)
+
     def get_tools(self) -> list[BaseTool]:
         """Returns the tools, the same objects each time."""
-        return list(self._tools)
+        return [*self._tools]
 
     def session(self, config: RunnableConfig | None = None) -> CodeInterpreter:
         """Returns the `CodeInterpreter` that serves the conversation of `config`."""
