@@ -113,6 +113,26 @@ async def test_connect_tunnels_and_closes_with_the_far_end() -> None:
 
 
 @pytest.mark.parametrize(
+    "head",
+    [
+        "GET http://localhost:{port}/ HTTP/1.1\r\n\r\n",
+        "GET http://localhost:{port}/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET http://localhost:{port}/ HTTP/1.1\nHost: a\n\nGET http://localhost:{port}/b HTTP/1.1\r\n\r\n",
+        "GET http://localhost:{port}/ HTTP/1.1\r\nHost: a\r\nbroken line\r\n\r\n",
+        "GET http://localhost:{port}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "GET http://localhost:{port}/a b HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+async def test_a_head_that_two_parsers_may_read_differently_is_not_passed_on(head: str) -> None:
+    server, port = await web_server()
+    rules = NetworkRules(trusted=frozenset({("localhost", port)}))
+    answer = await through_proxy(rules, head.format(port=port).encode())
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request")
+    assert answer.endswith(b"\r\n\r\nnot a proxy request that could be served\n")
+    server.close()
+
+
+@pytest.mark.parametrize(
     "request_bytes",
     [
         b"\xff\xfe\r\n\r\n", b"GET\r\n\r\n", b"CONNECT :0 HTTP/1.1\r\n\r\n", b"CONNECT a:b HTTP/1.1\r\n\r\n",

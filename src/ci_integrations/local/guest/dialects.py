@@ -1,6 +1,6 @@
-"""What a language needs from its driver: how variables are set for one call, and how its kernel's gaps are filled.
+"""What a language needs from the Jupyter driver: how variables are set for one cell, how its kernel's gaps are filled.
 
-Used by `kernel_jupyter` only. Everything is code in that language, run by its kernel.
+All of it is code in that language, which the language's kernel runs. Only `guest/jupyter.py` uses this module.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
+from ci_integrations.local.protocol.frames import Frame
+
+# Deno cells are ES modules: `require`, `module` and `global` are Node's, and npm packages look for them.
 _NODE_SETUP = """;{
   const { createRequire } = await import("node:module");
   globalThis.require = createRequire(Deno.cwd() + "/cell.js");
@@ -25,35 +27,38 @@ _NODE_SETUP = """;{
 
 
 class Dialect:
-    """A language of which nothing special is known: its code runs as it is; variables of one call are not supported."""
+    """A language with nothing special known: its code runs as it is, and variables of one cell are not supported."""
 
     setup = ""
+    """Code that runs once, when the kernel has started."""
     late = False
     """Whether results may come after the kernel said that it is idle."""
 
     def prepare(self, code: str) -> str:
+        """The cell as the kernel gets it."""
         return code
 
     def set_envs(self, envs: Mapping[str, str]) -> str:
+        """Code that sets variables of the environment, at least one, and remembers what they were."""
         return ""
 
     def reset_envs(self, envs: Mapping[str, str]) -> str:
+        """Code that undoes `set_envs`."""
         return ""
 
-    def why(self, error: Mapping[str, Any], code: str) -> str:
+    def why(self, error: Frame, code: str) -> str:
         """Code that fails with the reason why `code` could not even start; empty when `error` says it already."""
         return ""
 
-    def explain(self, answer: dict[str, Any]) -> dict[str, Any]:
+    def explain(self, answer: Frame) -> Frame:
+        """The error for the user, made from the one that the code of `why` ended with."""
         return answer
 
 
 class Node(Dialect):
-    """JavaScript by a kernel of Node's own."""
+    """JavaScript by a kernel that runs Node itself."""
 
     def set_envs(self, envs: Mapping[str, str]) -> str:
-        if not envs:
-            return ""
         values = json.dumps(dict(envs))
         return (
             f"globalThis.__ci_old = Object.fromEntries(Object.keys({values}).map((k) => [k, process.env[k]])); "
@@ -61,8 +66,6 @@ class Node(Dialect):
         )
 
     def reset_envs(self, envs: Mapping[str, str]) -> str:
-        if not envs:
-            return ""
         return (
             "for (const [k, v] of Object.entries(globalThis.__ci_old)) "
             "{ if (v === undefined) delete process.env[k]; else process.env[k] = v; } delete globalThis.__ci_old"
@@ -70,9 +73,9 @@ class Node(Dialect):
 
 
 class Deno(Node):
-    """JavaScript and TypeScript by `deno jupyter`: with `require` and Node's globals; late errors do not wedge it.
+    """JavaScript and TypeScript by `deno jupyter`, with `require` and Node's globals; late errors do not block it.
 
-    What stays different from the cloud's ijavascript: an interrupt ends the kernel and its state; `const` and `let`
+    These differences from the cloud's ijavascript stay: an interrupt ends the kernel and its state; `const` and `let`
     may be declared again; packages come by `npm:` and `jsr:` imports, over the network only; a value shows as Deno
     prints it.
     """
@@ -81,33 +84,35 @@ class Deno(Node):
     late = True
 
     def prepare(self, code: str) -> str:
-        """A leading semicolon: a cell that is only a string would be taken for a directive and have no value."""
+        """Adds a leading semicolon: a cell that is only a string would be taken for a directive and have no value."""
         return ";" + code
 
-    def why(self, error: Mapping[str, Any], code: str) -> str:
-        """Deno answers "Execution failed" to what it cannot parse; a module made of it says where, and runs nothing."""
+    def why(self, error: Frame, code: str) -> str:
+        """A module made of the code, which says where it cannot be parsed and runs nothing of it.
+
+        Deno itself answers only "Execution failed" to such code.
+        """
         if error["value"] != "Execution failed" or error["traceback"]:
             return ""
         source = json.dumps("throw 0;\n" + code)
         return f';await import("data:application/typescript," + encodeURIComponent({source}))'
 
-    def explain(self, answer: dict[str, Any]) -> dict[str, Any]:
+    def explain(self, answer: Frame) -> Frame:
         words = str(answer["value"]).removeprefix("SyntaxError: ").split("\n    at data:")[0]
+        # `why` put one line before the code, so that every line number is one too high.
         text = re.sub(r"(?m)^(\d+)(?= \|)", lambda line: str(int(line[1]) - 1), words)
         return {"name": "SyntaxError", "value": text, "traceback": f"SyntaxError: {text}"}
 
 
 class R(Dialect):
+    """R by IRkernel."""
+
     def set_envs(self, envs: Mapping[str, str]) -> str:
-        if not envs:
-            return ""
         names = ", ".join(json.dumps(name) for name in envs)
         values = ", ".join(f"`{name}` = {json.dumps(value)}" for name, value in envs.items())
         return f".ci_old <- Sys.getenv(c({names}), unset = NA, names = TRUE); Sys.setenv({values}); invisible()"
 
     def reset_envs(self, envs: Mapping[str, str]) -> str:
-        if not envs:
-            return ""
         return (
             "for (n in names(.ci_old)) if (is.na(.ci_old[[n]])) Sys.unsetenv(n) else "
             "do.call(Sys.setenv, as.list(.ci_old[n])); rm(.ci_old)"
@@ -115,5 +120,5 @@ class R(Dialect):
 
 
 def dialect(name: str) -> Dialect:
-    """By the name `languages` gives it."""
+    """The dialect of a name that the host's `languages` gives; one without specials for an unknown name."""
     return {"deno": Deno, "node": Node, "r": R}.get(name, Dialect)()

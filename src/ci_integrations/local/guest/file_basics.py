@@ -1,59 +1,50 @@
-"""What the file worker and the watcher share: frames, file entries, refusals."""
+"""What the file worker and the watcher share: frames, file entries and refusals."""
 
 # Paths are strings here: what the wire says, as it says it.
 # ruff: noqa: PTH116, PTH119
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import stat
-import struct
-from typing import Any
 
-Request = dict[str, Any]
+from ci_integrations.local.protocol import frames
+from ci_integrations.local.protocol.frames import Frame
+
 METADATA_PREFIX = "user.e2b."
+"""Extended attributes with this prefix hold a file's metadata, as envd keeps it."""
 
 
 class Refusal(Exception):  # noqa: N818 - an answer
-    """An answer that says no: `kind` is for the program, the message for people."""
+    """An answer that says no: `kind` is for the program, the message is for people."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 
 
-def send_frame(channel: socket.socket, value: object) -> None:
-    payload = json.dumps(value).encode()
-    channel.sendall(struct.pack("!I", len(payload)) + payload)
+def send_frame(channel: socket.socket, value: Frame) -> None:
+    """Sends one frame to the server. Raises OSError when the server has given the request up."""
+    channel.sendall(frames.encode(value))
 
 
-def receive_frame(channel: socket.socket) -> Request:
-    (size,) = struct.unpack("!I", _receive_exactly(channel, 4))
-    request: Request = json.loads(_receive_exactly(channel, size))
+def receive_frame(channel: socket.socket) -> Frame:
+    """The server's next frame. Raises ConnectionError when the server has given the request up."""
+    request = frames.receive(channel)
+    if request is None:
+        raise ConnectionError("closed")
     return request
 
 
-def _receive_exactly(channel: socket.socket, size: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < size:
-        data = channel.recv(size - len(parts))
-        if not data:
-            raise ConnectionError("closed")
-        parts += data
-    return bytes(parts)
-
-
-def entry_of(path: str, shown: str | None = None) -> dict[str, Any]:
-    """What the wire calls EntryInfo."""
-    shown = shown if shown is not None else path
+def entry_of(path: str) -> Frame:
+    """One file as the protocol's EntryInfo. A link shows what it leads to, and where. Raises OSError."""
     link = os.lstat(path)
     is_link = stat.S_ISLNK(link.st_mode)
     info = _follow(path, link) if is_link else link
-    entry = {
-        "name": printable(os.path.basename(shown)),
-        "path": printable(shown),
+    entry: Frame = {
+        "name": printable(os.path.basename(path)),
+        "path": printable(path),
         "type": _kind(info.st_mode),
         "size": info.st_size,
         "mode": stat.S_IMODE(info.st_mode),
@@ -76,7 +67,7 @@ def _follow(path: str, link: os.stat_result) -> os.stat_result:
 
 
 def printable(name: str) -> str:
-    """File names are bytes; the wire carries only valid UTF-8."""
+    """A file name as valid UTF-8: names are bytes, and Python's surrogates for the odd ones fit into no message."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
@@ -93,8 +84,9 @@ def _owner(number: int) -> str:
 
 
 def _metadata(path: str) -> dict[str, str]:
+    """The extended attributes of a file that hold its metadata, without their prefix."""
     try:
         names = [n for n in os.listxattr(path) if n.startswith(METADATA_PREFIX)]
         return {n.removeprefix(METADATA_PREFIX): os.getxattr(path, n).decode("utf-8", "replace") for n in names}
     except OSError:
-        return {}  # no extended attributes here, or the file just went
+        return {}  # no extended attributes here (tmpfs has user.* since Linux 6.6), or the file just went

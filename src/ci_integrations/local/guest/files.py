@@ -1,9 +1,9 @@
-"""The file worker: every touch of a sandbox's files happens in this process, inside the sandbox, as its user.
+"""The file worker does all work on a sandbox's files: in this process, inside the sandbox, as the sandbox's user.
 
-An `Entry` of the engine (`worker:main`); `worker_client.py` is its other end, in the server. Each request is a socket
-of its own, passed over the control socket: a slow download holds up nobody, closing the socket gives the request up.
-On it: one JSON frame asks, one answers, then raw bytes or further frames, as the operation says.
-Standard library only. Code in the sandbox can kill or trace this process; the server trusts nothing it says.
+The engine starts it as an `Entry`; `host/files.py` is its other end. Each request is a socket of its own, passed over
+the control socket: a slow download delays no other request, and closing the socket gives the request up. On that
+socket one JSON frame asks and one answers; raw bytes or further frames follow, as the operation says.
+Only the standard library is used. Code in the sandbox can kill this process; the server trusts nothing that it says.
 """
 
 # Paths are strings here: what the wire says, as it says it.
@@ -18,33 +18,35 @@ import shutil
 import signal
 import socket
 import stat
-import struct
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 from ci_integrations.local.guest.file_basics import (
     METADATA_PREFIX,
     Refusal,
-    Request,
     entry_of,
     printable,
     receive_frame,
     send_frame,
 )
+from ci_integrations.local.protocol import frames
+from ci_integrations.local.protocol.contract import HOME, real_path
+from ci_integrations.local.protocol.frames import Frame
 
-HOME = "/home/user"
-"""As the wire knows it."""
 CHUNK = 256 * 1024
+"""Bytes in one read or write of a file's content."""
 MAX_ENTRIES = 100_000
+"""Entries of one listing."""
 MAX_DEPTH = 64
+"""Levels of directories in one listing."""
 
 
-def main(control: socket.socket, _config: dict[str, Any]) -> None:
-    """Serve until the server closes the control socket."""
+def main(control: socket.socket, _config: Mapping[str, object]) -> None:
+    """Serves requests until the server closes the control socket."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a request that is given up must not end us
     control.settimeout(None)
     while True:
+        # One byte and one descriptor at a time: the kernel drops descriptors that do not fit, without an error.
         _, fds, _, _ = socket.recv_fds(control, 1, 1, socket.MSG_CMSG_CLOEXEC)
         if not fds:
             return
@@ -54,6 +56,7 @@ def main(control: socket.socket, _config: dict[str, Any]) -> None:
 
 
 def _serve(channel: socket.socket) -> None:
+    """Reads one request from its socket, does it and answers; whatever goes wrong becomes an answer too."""
     with channel:
         try:
             request = receive_frame(channel)
@@ -67,12 +70,13 @@ def _serve(channel: socket.socket) -> None:
             _answer(channel, {"error": refused.kind, "message": str(refused)})
 
 
-def _answer(channel: socket.socket, value: object) -> None:
+def _answer(channel: socket.socket, value: Frame) -> None:
     with contextlib.suppress(OSError):  # nobody listens any more
         send_frame(channel, value)
 
 
 def as_refusal(error: OSError | ValueError, path: str) -> Refusal:
+    """The refusal that tells the server about an error of the file system."""
     if not isinstance(error, OSError):
         return Refusal("invalid", f"path {path!r}: {error}")
     kinds = {
@@ -95,18 +99,20 @@ def as_refusal(error: OSError | ValueError, path: str) -> Refusal:
 
 
 def resolve(path: str) -> str:
-    """`~`, relative (to the home directory) and empty paths, as the wire allows them; absolute and normalised."""
+    """An absolute, normalised path from one that may begin with `~`, be empty or be relative to the home directory.
+
+    Raises Refusal for a path with a NUL.
+    """
     home = os.environ.get("HOME", HOME)
     if "\0" in path:
         raise Refusal("invalid", "a path cannot hold a NUL")
     if path == "~" or path.startswith("~/"):
         path = home + path[1:]
-    if path == HOME or path.startswith(HOME + "/"):
-        path = home + path[len(HOME) :]  # where nothing can be mounted, home lies elsewhere
-    return os.path.normpath(os.path.join(home, path))
+    return os.path.normpath(os.path.join(home, real_path(path, home)))
 
 
 def _set_metadata(fd: int, wanted: dict[str, str]) -> None:
+    """Makes `wanted` the file's metadata. Raises Refusal when the file system keeps none."""
     try:
         for name in os.listxattr(fd):
             if name.startswith(METADATA_PREFIX):
@@ -121,16 +127,17 @@ def _set_metadata(fd: int, wanted: dict[str, str]) -> None:
 # -- operations
 
 
-def _stat(channel: socket.socket, request: Request) -> None:
+def _stat(channel: socket.socket, request: Frame) -> None:
     send_frame(channel, {"entry": entry_of(resolve(request["path"]))})
 
 
-def _list(channel: socket.socket, request: Request) -> None:
+def _list(channel: socket.socket, request: Frame) -> None:
+    """Answers {entries}, in the order of names, down to the requested depth. Links are not followed."""
     path, depth = resolve(request["path"]), request["depth"]
     if not os.path.isdir(path):
         os.stat(path)
         raise Refusal("invalid", f"path is not a directory: {path}")
-    entries: list[Any] = []
+    entries: list[Frame] = []
     for child in _walk(path, min(depth, MAX_DEPTH)):
         if len(entries) >= MAX_ENTRIES:
             raise Refusal("too_many", f"more than {MAX_ENTRIES} entries below {path}: list a smaller directory")
@@ -142,6 +149,7 @@ def _list(channel: socket.socket, request: Request) -> None:
 
 
 def _walk(directory: str, depth: int) -> Iterator[str]:
+    """Paths below `directory`, parents before their children."""
     for name in sorted(os.listdir(directory)):
         child = os.path.join(directory, name)
         yield child
@@ -152,7 +160,8 @@ def _walk(directory: str, depth: int) -> Iterator[str]:
                 continue  # unreadable, or gone
 
 
-def _make_dir(channel: socket.socket, request: Request) -> None:
+def _make_dir(channel: socket.socket, request: Frame) -> None:
+    """Makes a directory and its parents; answers {entry}."""
     path = resolve(request["path"])
     if os.path.isdir(path):
         raise Refusal("exists", f"directory already exists: {path}")
@@ -162,7 +171,8 @@ def _make_dir(channel: socket.socket, request: Request) -> None:
     send_frame(channel, {"entry": entry_of(path)})
 
 
-def _move(channel: socket.socket, request: Request) -> None:
+def _move(channel: socket.socket, request: Frame) -> None:
+    """Renames a file or directory, also across file systems; answers {entry}."""
     source, destination = resolve(request["path"]), resolve(request["destination"])
     os.lstat(source)
     os.makedirs(os.path.dirname(destination), exist_ok=True)
@@ -175,7 +185,8 @@ def _move(channel: socket.socket, request: Request) -> None:
     send_frame(channel, {"entry": entry_of(destination)})
 
 
-def _remove(channel: socket.socket, request: Request) -> None:
+def _remove(channel: socket.socket, request: Frame) -> None:
+    """Removes a file or a whole directory; a path that is not there is no error. Answers {}."""
     path = resolve(request["path"])
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
@@ -184,9 +195,10 @@ def _remove(channel: socket.socket, request: Request) -> None:
     send_frame(channel, {})
 
 
-def _read(channel: socket.socket, request: Request) -> None:
-    """Answer {size, name, modified}, then wait for {start, length} or nothing, then the bytes, then the end."""
+def _read(channel: socket.socket, request: Frame) -> None:
+    """Answers {size, path, modified}, waits for {start, length}, then sends the bytes and closes."""
     path = resolve(request["path"])
+    # O_NONBLOCK: opening a FIFO would wait for a writer that never comes. Regular files do not notice the flag.
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
         info = _require_regular(file.fileno(), path)
         send_frame(channel, {"size": info.st_size, "path": printable(path), "modified": info.st_mtime_ns})
@@ -205,10 +217,11 @@ def _copy_out(fd: int, channel: socket.socket, length: int | None) -> None:
         left = None if left is None else left - len(data)
 
 
-def _write(channel: socket.socket, request: Request) -> None:
-    """Answer {} when the file is open, then take bytes until the other end stops sending, answer {entry}."""
+def _write(channel: socket.socket, request: Frame) -> None:
+    """Answers {} when the file is open, takes bytes until the server stops sending, then answers {entry}."""
     path = resolve(request["path"])
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    # No O_TRUNC: what was opened is looked at first, and truncating is refused for what is no regular file.
     flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
     with open(os.open(path, flags, 0o666), "wb", buffering=0) as file:
         _require_regular(file.fileno(), path)
@@ -222,12 +235,11 @@ def _write(channel: socket.socket, request: Request) -> None:
 def _copy_in(channel: socket.socket, fd: int) -> None:
     buffer = memoryview(bytearray(CHUNK))
     while size := channel.recv_into(buffer):
-        view = buffer[:size]
-        while view:
-            view = view[os.write(fd, view) :]
+        frames.write_all(fd, buffer[:size])
 
 
 def _require_regular(fd: int, path: str) -> os.stat_result:
+    """What fstat(2) tells about an open file. Raises Refusal for directories, FIFOs and devices."""
     info = os.fstat(fd)
     if stat.S_ISDIR(info.st_mode):
         raise Refusal("invalid", f"path '{path}' is a directory")
@@ -236,27 +248,26 @@ def _require_regular(fd: int, path: str) -> os.stat_result:
     return info
 
 
-def _connect(channel: socket.socket, request: Request) -> None:
-    """A connection to a port on this sandbox's loopback; its socket travels with the answer."""
+def _connect(channel: socket.socket, request: Frame) -> None:
+    """Connects to a port on this sandbox's loopback; the socket travels with the answer."""
     for host in ("127.0.0.1", "::1"):
         try:
             with socket.create_connection((host, request["port"]), timeout=5) as found:
                 found.settimeout(None)
-                payload = b"{}"
-                socket.send_fds(channel, [struct.pack("!I", len(payload)) + payload], [found.fileno()])
+                socket.send_fds(channel, [frames.encode({})], [found.fileno()])
                 return
         except OSError:
             continue
     raise Refusal("closed", f"nothing listens on port {request['port']}")
 
 
-def _watch(channel: socket.socket, request: Request) -> None:
-    from ci_integrations.local.guest.watch import watch
+def _watch(channel: socket.socket, request: Frame) -> None:
+    from ci_integrations.local.guest.watch import watch  # ctypes costs a megabyte, and few watch
 
     watch(channel, resolve(request["path"]), recursive=request["recursive"], entries=request["entries"])
 
 
-OPERATIONS: dict[str, Callable[[socket.socket, Request], None]] = {
+OPERATIONS: dict[str, Callable[[socket.socket, Frame], None]] = {
     "stat": _stat,
     "list": _list,
     "make_dir": _make_dir,

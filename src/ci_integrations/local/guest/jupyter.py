@@ -1,7 +1,7 @@
-"""The driver for other languages: a real Jupyter kernel, run and spoken to inside the sandbox.
+"""The driver for other languages runs a real Jupyter kernel and speaks with it, both inside the sandbox.
 
-Runs inside the sandbox (an engine `Entry`); zmq and the kernel's connection never leave it. What the kernel prints goes
-to our own stdout and stderr, everything else becomes the same frames that the Python kernel sends.
+The driver is an `Entry` of the engine; ZeroMQ and the kernel's connection never leave the sandbox. What the kernel
+prints goes to the driver's own stdout and stderr; the rest becomes the frames that the Python kernel sends.
 """
 
 from __future__ import annotations
@@ -15,24 +15,21 @@ import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ci_integrations.local.guest.dialects import Dialect, dialect
-from ci_integrations.local.protocol.frames import Channel
+from ci_integrations.local.protocol.contract import ContextConfig
+from ci_integrations.local.protocol.frames import Channel, Frame, write_all
 
 _START_TIMEOUT = 60.0
 _POLL = 0.2
 """Seconds between looks whether the kernel still lives."""
 
 
-def main(control: socket.socket, config: dict[str, Any]) -> None:
-    """Serve until the host hangs up or the kernel ends.
-
-    `config`: "argv" with "{connection_file}" in it, "env", "interrupt" ("signal" or "message"), "language" (its
-    dialect), "envs", "cwd".
-    """
+def main(control: socket.socket, config: ContextConfig) -> None:
+    """Serves cells until the host hangs up or the kernel ends. Raises TimeoutError when the kernel never answers."""
     os.environ.update({**(config.get("env") or {}), **(config.get("envs") or {})})
     with contextlib.suppress(OSError):
         os.chdir(str(config.get("cwd", "")))
@@ -46,13 +43,15 @@ class KernelEndedError(Exception):
 
 
 class Driver:
+    """One kernel, and the channel over which the host asks for cells."""
+
     def __init__(self, channel: Channel, dialect: Dialect) -> None:
         self._channel = channel
         self._dialect = dialect
         self._count = 0
 
     def run(self, argv: list[str], *, by_message: bool) -> None:
-        """The kernel's end is ours: the host is told by our exit."""
+        """Starts the kernel and serves. When the kernel ends, this process ends in the same way, as the host's sign."""
         try:
             self._start(argv, by_message=by_message)
             while (request := self._channel.receive()) is not None:
@@ -63,12 +62,13 @@ class Driver:
             self._kernel.kill()
 
     def _start(self, argv: list[str], *, by_message: bool) -> None:
-        """Run the kernel and wait until it answers."""
+        """Runs the kernel and waits until it answers."""
         from jupyter_client.blocking.client import BlockingKernelClient
         from jupyter_client.connect import write_connection_file
 
         folder = tempfile.mkdtemp(prefix="kernel-")
         file, _ = write_connection_file(str(Path(folder) / "connection.json"))
+        # The engine signals our whole process group, the kernel included: one that wants messages must not notice it.
         signal.signal(signal.SIGINT, self._on_sigint if by_message else lambda *_: None)
         self._kernel = subprocess.Popen(
             [part.replace("{connection_file}", file) for part in argv],
@@ -80,28 +80,31 @@ class Driver:
         self._wait_for_the_kernel()
         self._silently(self._dialect.setup)
 
-    def _run(self, request: Mapping[str, Any]) -> None:
+    def _run(self, request: Frame) -> None:
+        """Runs one cell and sends its frames, from `started` to `done`."""
         self._count += 1
         code, envs = str(request.get("code", "")), request.get("envs") or {}
 
-        def send(message: dict[str, Any]) -> None:
+        def send(message: Frame) -> None:
             self._channel.send({**message, "id": request.get("id")})
 
         send({"type": "started", "execution_count": self._count})
-        self._silently(self._dialect.set_envs(envs))
+        self._silently(self._dialect.set_envs(envs) if envs else "")
         error = self._execute(self._dialect.prepare(code), send)
         if error is not None:
             send({"type": "error", **self._explained(error, code)})
-        self._silently(self._dialect.reset_envs(envs))
+        self._silently(self._dialect.reset_envs(envs) if envs else "")
         send({"type": "done"})
 
-    def _execute(self, code: str, send: Callable[[dict[str, Any]], None]) -> dict[str, Any] | None:
-        """Run `code`; displays go to `send`. The error it ended with, if any."""
+    def _execute(self, code: str, send: Callable[[Frame], None]) -> Frame | None:
+        """Runs `code`; displays go to `send`. Returns the error that it ended with, if any."""
+        # Without stop_on_error=False a kernel drops the requests that wait behind one that failed, our resets too.
         asked = self._client.execute(code, allow_stdin=False, stop_on_error=False)
         error = None
         for kind, content in self._messages(asked):
             if kind == "stream":
-                _write(1 if content.get("name") == "stdout" else 2, str(content.get("text", "")))
+                text = str(content.get("text", "")).encode("utf-8", "backslashreplace")
+                write_all(1 if content.get("name") == "stdout" else 2, text)
             elif kind in ("execute_result", "display_data") and content.get("data"):
                 send({"type": "display", "data": content["data"], "is_main_result": kind == "execute_result"})
             elif kind == "error":
@@ -109,8 +112,8 @@ class Driver:
         reply = self._reply(asked)
         return error or (_error(reply) if reply.get("status") == "error" else None)
 
-    def _messages(self, asked: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What the kernel publishes on behalf of `asked`, until it is idle."""
+    def _messages(self, asked: str) -> Iterator[tuple[str, Frame]]:
+        """(kind, content) of what the kernel publishes on behalf of the request `asked`, until it is idle."""
         awaited = asked
         while True:
             message = self._get(self._client.get_iopub_msg)
@@ -122,14 +125,15 @@ class Driver:
             elif parent == asked:
                 yield kind, content
 
-    def _reply(self, asked: str) -> dict[str, Any]:
+    def _reply(self, asked: str) -> Frame:
         while True:
             message = self._get(self._client.get_shell_msg)
             if message["parent_header"].get("msg_id") == asked:
-                content: dict[str, Any] = message["content"]
+                content: Frame = message["content"]
                 return content
 
-    def _get(self, get: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    def _get(self, get: Callable[..., Frame]) -> Frame:
+        """The next message. A kernel that died sends none, so the process is looked at between short waits."""
         while True:
             try:
                 return get(timeout=_POLL)
@@ -137,12 +141,12 @@ class Driver:
                 if self._kernel.poll() is not None:
                     raise KernelEndedError from None
 
-    def _silently(self, code: str) -> dict[str, Any] | None:
-        """Run our own code; its displays are nobody's."""
+    def _silently(self, code: str) -> Frame | None:
+        """Runs code of the dialect, if there is some; its displays are dropped."""
         return self._execute(code, lambda _: None) if code else None
 
-    def _explained(self, error: dict[str, Any], code: str) -> dict[str, Any]:
-        """Some kernels only say that it failed; then ask again why, without running it."""
+    def _explained(self, error: Frame, code: str) -> Frame:
+        """The error with its reason: some kernels only say that code failed, and are asked why without running it."""
         question = self._dialect.why(error, code)
         answer = self._silently(question) if question else None
         return error if answer is None else self._dialect.explain(answer)
@@ -152,19 +156,21 @@ class Driver:
         while time.monotonic() < deadline:
             self._client.kernel_info()
             with contextlib.suppress(queue.Empty):
-                self._client.get_iopub_msg(timeout=_POLL)  # so that we know: what it publishes reaches us
+                # ZeroMQ drops what is published before a subscription has arrived: one message shows that it has.
+                self._client.get_iopub_msg(timeout=_POLL)
                 return
             if self._kernel.poll() is not None:
                 raise KernelEndedError
         raise TimeoutError(f"the kernel did not answer within {_START_TIMEOUT:g} s")
 
     def _on_sigint(self, signum: int, frame: object) -> None:
+        """Asks the kernel by message to interrupt its cell, as its kernelspec wants it."""
         message = self._client.session.msg("interrupt_request", {})
         self._client.control_channel.send(message)
 
 
 def _end_as(code: int) -> NoReturn:
-    """End as the kernel ended, so that the host tells the true reason."""
+    """Ends this process as the kernel ended, so that the host tells the true reason."""
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
@@ -175,13 +181,8 @@ def _ignore_sigint() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _write(fd: int, text: str) -> None:
-    data = memoryview(text.encode("utf-8", "backslashreplace"))
-    while data:
-        data = data[os.write(fd, data) :]
-
-
-def _error(content: Mapping[str, Any]) -> dict[str, Any]:
+def _error(content: Frame) -> Frame:
+    """An error of the Jupyter protocol as one of ours."""
     lines = content.get("traceback") or []
     return {
         "name": str(content.get("ename", "")),

@@ -1,4 +1,8 @@
-"""Decides which addresses a sandbox may reach."""
+"""Decides which names and addresses a sandbox with a network may reach.
+
+Loopback, link-local, private, shared and reserved ranges and cloud metadata stay closed, also when a public name
+resolves to them or an IPv6 address carries them.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 METADATA = frozenset({"168.63.129.16"})
-"""Cloud metadata at a public address: Azure's."""
+"""Addresses of cloud metadata that are public by their range: Azure's. The usual 169.254.169.254 is link-local."""
 
 
 class Refused(Exception):  # noqa: N818 - a verdict, not a fault
-    """Not let through; the message is sent to the client."""
+    """A connection that the rules refuse. The message is sent to the client under the HTTP `status`."""
 
     def __init__(self, status: str, message: str) -> None:
         super().__init__(message)
@@ -28,11 +32,12 @@ class NetworkRules:
     allow: tuple[str, ...] = ()
     """Host names, `*.suffix` patterns, addresses or networks; empty: everything public."""
     deny: tuple[str, ...] = ()
+    """Likewise; what is denied is refused although it is allowed."""
     trusted: frozenset[tuple[str, int]] = frozenset()
     """(host, port) pairs the operator configured, such as the package index; allowed at private addresses too."""
 
     def check_name(self, host: str, port: int) -> None:
-        """`Refused` when the rules on names alone say no."""
+        """Raises Refused when the rules on names alone refuse `host`."""
         if (host, port) in self.trusted:
             return
         if _matches(host, self.deny):
@@ -41,7 +46,7 @@ class NetworkRules:
             raise Refused("403 Forbidden", f"{host} is not among the hosts that this sandbox may reach")
 
     def check_address(self, host: str, port: int, address: str) -> None:
-        """`Refused` when `host` has resolved to an address that stays closed."""
+        """Raises Refused when `host` has resolved to an address that stays closed."""
         if (host, port) in self.trusted:
             return
         if not is_public(address) or is_ours(address) or is_ours(_plain(address)):
@@ -51,14 +56,14 @@ class NetworkRules:
 
 
 def is_public(address: str) -> bool:
-    """True for a unicast address of the public internet, looked at through IPv4-in-IPv6 disguises too."""
+    """Whether this is a unicast address of the public internet, also when IPv6 carries it inside."""
     ip = ipaddress.ip_address(_plain(address))
     return ip.is_global and not ip.is_multicast and str(ip) not in METADATA and not _site_local(ip)
 
 
 def _plain(address: str) -> str:
-    """The address that packets to `address` arrive at: an IPv4 one out of its IPv6 disguise."""
-    ip = ipaddress.ip_address(address.split("%", 1)[0])
+    """The address that packets to `address` arrive at: the IPv4 one that an IPv6 address carries, or itself."""
+    ip = ipaddress.ip_address(address.split("%", 1)[0])  # without the zone of a link-local address, fe80::1%eth0
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None) or _nat64(ip)
         if inner is not None:
@@ -67,13 +72,14 @@ def _plain(address: str) -> str:
 
 
 def _site_local(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """fec0::/10 and the local NAT64 range, which older Pythons take for public."""
+    """Whether this is in fec0::/10 or the local NAT64 range, which older Pythons take for public."""
     local = (ipaddress.ip_network("fec0::/10"), ipaddress.ip_network("64:ff9b:1::/48"))
     return isinstance(ip, ipaddress.IPv6Address) and any(ip in network for network in local)
 
 
 def is_ours(address: str) -> bool:
-    """Whether it is this host's own, public or not: its services trust who comes from here. Asked by binding to it."""
+    """Whether this is an address of this host, public or not: services of the host trust connections from it."""
+    # Asked by binding: the kernel knows, whatever interface an address is at; all of 127.0.0.0/8 is among them.
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((address, 0))
@@ -83,6 +89,7 @@ def is_ours(address: str) -> bool:
 
 
 def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address in one of NAT64 (RFC 6052), or in the old "compatible" form ::a.b.c.d."""
     inside = ip in ipaddress.ip_network("64:ff9b::/96") or ip in ipaddress.ip_network("::/96")
     return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if inside else None
 

@@ -1,41 +1,43 @@
-"""The way out of a sandbox, when it was asked for: an allow-listing CONNECT proxy on the host.
+"""The network of a sandbox that was given one: an allow-listing CONNECT proxy on the host.
 
-A sandbox has a network namespace of its own with nothing but loopback. `open_network` has a listening socket made
+A sandbox has a network namespace of its own with loopback alone. `open_network` lets a listening socket be made
 *inside* that namespace and passed out; the host accepts on it and connects on the code's behalf. So there is no route
-to the host: every connection is a name that this module resolves and an address that it judges. Loopback, link-local,
-private, shared and reserved ranges and cloud metadata stay closed, also when a public name resolves to them. Only TCP;
-names are resolved here, so no DNS is needed inside. Used by `local/server` only.
+to the host: every connection is a name that this module resolves and an address that `NetworkRules` judges. Only TCP
+passes; names are resolved here, so no DNS is needed inside. Only `local/server` uses this module.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from urllib.parse import urlsplit
 
+import h11
+
 from ci_integrations.local.host.addresses import NetworkRules, Refused
+from ci_integrations.local.host.packet_socket import readable
 from ci_integrations.local.protocol.contract import PORT, Entry, Sandbox
 
 MAX_CONNECTIONS = 64
+"""Connections of one sandbox at one time; the next one is cut."""
 MAX_HEAD = 16 * 1024
+"""Bytes of a request's head."""
 HEAD_SECONDS = 20.0
 CONNECT_SECONDS = 20.0
 IDLE_SECONDS = 300.0
 CHUNK = 64 * 1024
 _LOOKUPS = 4
-"""Names resolved at one time, in threads of the sandbox's own: slow name servers hold up nobody else."""
+"""Names resolved at one time, in threads of the sandbox's own: slow name servers delay no other sandbox."""
 LISTENER = Entry("ci_integrations.local.guest.listener:listen", {"guarded": True})
 """Makes the listening socket inside. Guarded, so that no other process of the sandbox can swap the descriptor."""
 
-log = logging.getLogger(__name__)
-
 
 def proxy_envs() -> dict[str, str]:
-    """What every process of a sandbox with a network needs in its environment."""
+    """The variables that let a process of a sandbox find the proxy."""
+    # Both cases: curl reads http_proxy in lower case only, as HTTP_PROXY could come from a CGI request's header.
     url = f"http://127.0.0.1:{PORT}"
     both = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), url)
     return both | {"PIP_PROXY": url} | dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1,::1")
@@ -51,15 +53,17 @@ class Network:
         self._open: set[asyncio.StreamWriter] = set()
 
     async def start(self, sandbox: Sandbox) -> None:
+        """Begins to accept connections of the sandbox. Raises OSError when it gives no listening socket."""
         listener = await _listener(sandbox)
         self._server = await asyncio.start_server(self._serve, sock=listener, limit=MAX_HEAD)
 
     def update(self, rules: NetworkRules) -> None:
-        """From now on; connections that the new rules would refuse are cut with all others."""
+        """Puts other rules in force. All connections are cut, also those that the new rules would let through."""
         self._rules = rules
         self._cut()
 
     def close(self) -> None:
+        """Stops accepting, and cuts every connection."""
         if self._server is not None:
             self._server.close()
         self._cut()
@@ -78,7 +82,7 @@ class Network:
             await self._handle(reader, writer)
         except Refused as refusal:
             _answer(writer, refusal.status, str(refusal))
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, ValueError):
+        except (OSError, EOFError, asyncio.LimitOverrunError, h11.ProtocolError, ValueError):
             _answer(writer, "400 Bad Request", "not a proxy request that could be served")
         finally:
             self._open.discard(writer)
@@ -86,8 +90,9 @@ class Network:
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_SECONDS)
-        method, target, version = _request_line(head)
-        if method == "CONNECT":
+        request = _parsed(head)
+        target = request.target.decode("ascii")
+        if request.method == b"CONNECT":
             upstream = await self._connect(*_authority(target, None))
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         else:
@@ -96,12 +101,13 @@ class Network:
                 raise Refused("400 Bad Request", "only CONNECT and http:// requests are served")
             upstream = await self._connect(*_authority(parts.netloc.rpartition("@")[2], 80))
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            upstream[1].write(_origin_form(head, f"{method} {path} {version}"))
+            upstream[1].write(_origin_form(request, path.encode("ascii")))
         await _both_ways((reader, writer), upstream)
 
     async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to an address that was resolved once and judged: what is checked is what is used."""
+        """A connection to an address that was resolved once and judged. Raises Refused."""
         self._rules.check_name(host, port)
+        # Resolved here and connected by address: a second lookup of the name could give another address (rebinding).
         look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
         lookup = asyncio.get_running_loop().run_in_executor(self._resolvers, look_up)
         try:
@@ -119,7 +125,7 @@ class Network:
 
 
 async def open_network(sandbox: Sandbox, rules: NetworkRules) -> Network:
-    """Give `sandbox` a way out under `rules`. The caller sets `proxy_envs()` and closes the result."""
+    """Gives `sandbox` a network under `rules`. The caller sets `proxy_envs()` and closes the result. Raises OSError."""
     network = Network(rules)
     await network.start(sandbox)
     return network
@@ -139,24 +145,28 @@ async def _listener(sandbox: Sandbox) -> socket.socket:
 
 
 async def _received_fd(control: socket.socket) -> int:
-    loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(control.fileno(), ready.set)
-    try:
-        await ready.wait()
-        _, fds, _, _ = socket.recv_fds(control, 1, 1, socket.MSG_CMSG_CLOEXEC)
-    finally:
-        loop.remove_reader(control.fileno())
+    await readable(control.fileno())
+    _, fds, _, _ = socket.recv_fds(control, 1, 1, socket.MSG_CMSG_CLOEXEC)
     if not fds:
         raise OSError("the sandbox passed no listening socket")
     return fds[0]
 
 
-def _request_line(head: bytes) -> tuple[str, str, str]:
-    method, target, version = head.split(b"\r\n", 1)[0].decode("ascii").split(" ")
-    return method, target, version
+def _parsed(head: bytes) -> h11.Request:
+    """The request of a head that ends with an empty line. Raises h11.ProtocolError or ValueError."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+    # h11 wants a Host header of HTTP/1.1, which some clients leave out of a CONNECT, where it only repeats the target.
+    is_connect = head.startswith(b"CONNECT ")
+    connection.receive_data(head.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1) if is_connect else head)
+    request = connection.next_event()
+    # h11 also ends a head at a bare line feed: what follows would be dropped here, and taken for a body elsewhere.
+    if not isinstance(request, h11.Request) or connection.trailing_data[0]:
+        raise ValueError("not a request")
+    return request
 
 
 def _authority(authority: str, default_port: int | None) -> tuple[str, int]:
+    """Host and port. Raises Refused without one of them, and ValueError for a port that is no number."""
     parts = urlsplit(f"//{authority}")
     port = parts.port or default_port
     if not parts.hostname or port is None:
@@ -164,17 +174,21 @@ def _authority(authority: str, default_port: int | None) -> tuple[str, int]:
     return parts.hostname, port
 
 
-def _origin_form(head: bytes, request_line: str) -> bytes:
-    """The request as the origin server expects it; one request for each connection."""
-    lines = head.split(b"\r\n")[1:]
-    kept = [line for line in lines if not line.lower().startswith((b"proxy-", b"connection:"))]
-    return b"\r\n".join([request_line.encode(), b"Connection: close", *kept])
+def _origin_form(request: h11.Request, path: bytes) -> bytes:
+    """The request's head as the origin server expects it; one request for each connection."""
+    # Written by hand: h11's writer wants to check the body, which is passed on here as it comes.
+    lines = [b"%s %s HTTP/%s" % (request.method, path, request.http_version), b"Connection: close"]
+    for name, value in request.headers.raw_items():
+        if name.lower() != b"connection" and not name.lower().startswith(b"proxy-"):
+            lines.append(b"%s: %s" % (name, value))
+    return b"\r\n".join([*lines, b"", b""])
 
 
 _Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def _both_ways(left: _Stream, right: _Stream) -> None:
+    """Copies between two connections until both have ended, or one is silent for `IDLE_SECONDS`."""
     try:
         await asyncio.gather(_pump(left[0], right[1]), _pump(right[0], left[1]))
     finally:
@@ -185,6 +199,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     while data := await asyncio.wait_for(reader.read(CHUNK), IDLE_SECONDS):
         writer.write(data)
         await writer.drain()
+    # Half closed, not closed: a client may end its request and still wait for the answer.
     if writer.can_write_eof():
         writer.write_eof()
 

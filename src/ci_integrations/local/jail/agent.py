@@ -1,7 +1,8 @@
-"""The first process of a sandbox: starts, watches and reaps all else in it. Trusted, and out of its code's reach.
+"""The first process of a sandbox, the agent, starts, watches and reaps all the others. It is trusted.
 
-It is PID 1 of the sandbox's own pid namespace (a subreaper where there is none), is not dumpable, and speaks with the
-host over one packet socket (`wire.py`), which none of its children keeps. When that socket closes, it ends.
+It is PID 1 of the sandbox's own pid namespace (a subreaper where there is none) and not dumpable, so that code in the
+sandbox cannot reach it. It speaks with the host over one packet socket (`protocol/packets.py`), which none of its
+children keeps. When that socket closes, the agent ends.
 
     host → agent   configure {limits, envs, hostname}
                    spawn {id, target, cwd, envs, pty, fds, address_space_limit} + the descriptors named in fds
@@ -27,34 +28,47 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from ci_integrations.local.jail import lockdown, proc, syscalls
 from ci_integrations.local.jail.limits import Watchdog, cpu_reason
-from ci_integrations.local.jail.syscalls import resize_terminal
 from ci_integrations.local.protocol import packets
 from ci_integrations.local.protocol.contract import HOME, Limits, real_path
+from ci_integrations.local.protocol.packets import Message
 
 CONTROL_FD: Final = 3
 _CANNOT_START: Final = 127
+"""The exit code that shells give a program which is not there."""
 _AFTER_A_KILL: Final = 0.05
+"""Seconds until the next look after processes were killed: there may be more of them."""
+
+
+def keep_sizes(message: Message, limits: Limits) -> None:
+    """Changes nothing: for levels where a sandbox's host name and quota cannot be set after its start."""
 
 
 @dataclass
 class _Child:
+    """A process that the host has asked for, under the id that the host gave it."""
+
     id: int
     pid: int
     reason: str | None = None
+    """Why the watchdog has killed it."""
 
 
 @dataclass
 class Agent:
-    """`confinement` holds each child; `home` is where HOME really is; `reconfigure` applies the sandbox's own sizes."""
+    """The state of the first process.
+
+    Each child is held by `confinement`. `reconfigure` applies host name and quota when the sandbox gets its owner.
+    """
 
     channel: socket.socket
     confinement: lockdown.Confinement
-    reconfigure: Callable[[dict[str, Any], Limits], None]
+    reconfigure: Callable[[Message, Limits], None] = keep_sizes
     home: str = HOME
+    """Where HOME really is, on this level."""
     limits: Limits = field(default_factory=Limits)
     envs: dict[str, str] = field(default_factory=dict)
     children: dict[int, _Child] = field(default_factory=dict)
@@ -63,12 +77,8 @@ class Agent:
     next_look: float = 0.0
 
     def run(self) -> NoReturn:
-        """Serve until the host lets go."""
-        wakeup, waker = socket.socketpair()
-        for end in (wakeup, waker):
-            end.setblocking(False)  # noqa: FBT003
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        """Serves until the host closes the channel."""
+        wakeup = proc.wakes_when_a_child_ends()
         poll = select.poll()
         poll.register(self.channel, select.POLLIN)
         poll.register(wakeup, select.POLLIN)
@@ -89,9 +99,11 @@ class Agent:
         return max(0.0, self.next_look - time.monotonic()) * 1000
 
     def _has_processes(self) -> bool:
+        """Whether a process runs that the watchdog has to look at."""
         return bool(self.children) or bool(proc.all_pids())
 
     def _watch(self) -> None:
+        """Looks at the limits, if it is time for that, and kills what has exceeded one."""
         if self.frozen or time.monotonic() < self.next_look:
             return
         verdict = self.watchdog.look()
@@ -104,6 +116,7 @@ class Agent:
             proc.send(pid, signal.SIGKILL)
 
     def _obey(self) -> None:
+        """Does what one message asks for. An OSError becomes an answer; the descriptors are closed."""
         received = packets.receive(self.channel)
         if received is None:
             self._end()
@@ -113,51 +126,51 @@ class Agent:
             handler(message, fds)
         except OSError as error:
             kind = "cwd" if isinstance(error, NotADirectoryError) else "system"
-            packets.send(self.channel, {"op": "failed", "id": message.get("id"), "kind": kind, "error": _words(error)})
+            said = {"kind": kind, "error": error.strerror or str(error)}
+            packets.send(self.channel, {"op": "failed", "id": message.get("id"), **said})
         finally:
             for fd in fds:
                 os.close(fd)
 
     def _end(self) -> NoReturn:
-        if os.getpid() != 1:  # else the kernel ends all processes of the namespace with us
+        if os.getpid() != 1:  # as PID 1 we would take all processes of the namespace with us, without doing anything
             proc.kill_all()
         os._exit(0)
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        """Reaps all that has ended, orphans of user code too; the host is told of its own children."""
+        for pid, status in proc.reaped():
             child = self.children.pop(pid, None)
             if child is not None:
                 self._report_exit(child, status)
 
     def _report_exit(self, child: _Child, status: int) -> None:
+        """Tells the host how a child ended, and why when the watchdog or the kernel ended it for a limit."""
         code = os.waitstatus_to_exitcode(status)
         outcome = {"signal": -code} if code < 0 else {"code": code}
         reason = child.reason or (cpu_reason(self.limits) if outcome.get("signal") == signal.SIGXCPU else None)
         packets.send(self.channel, {"op": "exited", "id": child.id, "reason": reason, **outcome})
 
-    def _do_configure(self, message: dict[str, Any], fds: list[int]) -> None:
+    def _do_configure(self, message: Message, fds: list[int]) -> None:
+        """Takes limits and variables of the sandbox's owner; what starts from now on has them."""
         self.limits = Limits(**message["limits"])
         self.envs = message["envs"]
         self.watchdog = Watchdog(self.limits)
         self.reconfigure(message, self.limits)
 
-    def _do_freeze(self, message: dict[str, Any], fds: list[int]) -> None:
+    def _do_freeze(self, message: Message, fds: list[int]) -> None:
+        """Stops all processes. The watchdog rests meanwhile, as nothing grows."""
         self.frozen = True
         proc.stop_all()
         packets.send(self.channel, {"op": "frozen", "id": message["id"]})
 
-    def _do_thaw(self, message: dict[str, Any], fds: list[int]) -> None:
+    def _do_thaw(self, message: Message, fds: list[int]) -> None:
         proc.signal_all(signal.SIGCONT)
         self.frozen = False
         packets.send(self.channel, {"op": "thawed", "id": message["id"]})
 
-    def _do_usage(self, message: dict[str, Any], fds: list[int]) -> None:
+    def _do_usage(self, message: Message, fds: list[int]) -> None:
+        """Measures the sandbox now. Disk is the file system of home: the host's own at levels without a quota."""
         known = proc.stats(proc.all_pids())
         disk = os.statvfs(self.home)
         answer = {
@@ -169,16 +182,17 @@ class Agent:
         }
         packets.send(self.channel, {"op": "usage", "id": message["id"], "usage": answer})
 
-    def _do_signal(self, message: dict[str, Any], fds: list[int]) -> None:
+    def _do_signal(self, message: Message, fds: list[int]) -> None:
         for child in self.children.values():
             if child.id == message["child"]:
-                leads = os.getpgid(child.pid) == child.pid  # not yet, right after the fork
+                leads = os.getpgid(child.pid) == child.pid  # not yet, right after the fork: setsid is still to come
                 proc.send(-child.pid if message["group"] and leads else child.pid, message["number"])
 
-    def _do_spawn(self, message: dict[str, Any], fds: list[int]) -> None:
+    def _do_spawn(self, message: Message, fds: list[int]) -> None:
+        """Forks a child for the host. Raises OSError when there is no such directory or no more processes."""
         order = _Order(message, fds, self.home)
         master = order.open_terminal()
-        # A signal for the child waits until it stands on its own feet.
+        # A signal for the child waits until the child has handlers of its own, and is not taken by the agent's.
         before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
         pid = os.fork()
         if pid == 0:
@@ -190,9 +204,9 @@ class Agent:
             os.close(fd)
 
     def _become(self, order: _Order) -> NoReturn:
-        """In the child: never returns into the agent's loop."""
+        """Turns the forked child into what was asked for. It never returns into the agent's loop."""
         try:
-            signal.set_wakeup_fd(-1)
+            signal.set_wakeup_fd(-1)  # otherwise the child's signals would wake the agent
             order.take_descriptors()
             _default_signals(keep_pythons=order.is_entry)
             envs = {**base_environment(self.home), **self.envs, **order.envs}
@@ -213,10 +227,10 @@ class Agent:
 
 
 class _Order:
-    """A request to spawn, checked."""
+    """A request to spawn, checked. Raises NotADirectoryError when its working directory is none."""
 
-    def __init__(self, message: dict[str, Any], fds: list[int], home: str) -> None:
-        self.target: dict[str, Any] = message["target"]
+    def __init__(self, message: Message, fds: list[int], home: str) -> None:
+        self.target: Message = message["target"]
         self.is_entry = "entry" in self.target
         self.guarded = self.is_entry and self.target["config"].get("guarded") is True
         self.envs: dict[str, str] = message["envs"]
@@ -229,16 +243,16 @@ class _Order:
             raise NotADirectoryError(20, f"not a directory: {message['cwd']}")
 
     def open_terminal(self) -> list[int]:
-        """The master, for the host; the other side is kept in `terminal` for the child."""
+        """Returns the master side of a new terminal, for the host; `terminal` keeps the other side for the child."""
         if self.pty is None:
             return []
         master, slave = pty.openpty()
-        resize_terminal(master, *self.pty)
+        syscalls.resize_terminal(master, *self.pty)
         self.terminal = [slave]
         return [master]
 
     def take_descriptors(self) -> None:
-        """A session of its own; 0, 1, 2 and the control socket as 3; nothing else stays open."""
+        """Gives the process a session of its own, 0, 1, 2, and its control socket as 3. All other descriptors close."""
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
         standard = [self.fds.get(name, null) for name in ("stdin", "stdout", "stderr")]
@@ -246,6 +260,7 @@ class _Order:
             standard = self.terminal * 3
             fcntl.ioctl(self.terminal[0], termios.TIOCSCTTY, 0)
         wanted = [*standard, self.fds.get("control", null)]
+        # Out of the way first: dup2 to 0..3 would close descriptors that are still to be placed.
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in wanted]
         for place, fd in enumerate(high):
             os.dup2(fd, place, inheritable=place < CONTROL_FD)
@@ -253,14 +268,17 @@ class _Order:
         os.chdir(self.cwd)
 
     def go(self) -> NoReturn:
+        """Executes the program, or imports and calls the function, of the order."""
         argv = self.target.get("argv")
         if argv is not None:
             self._exec(argv)
         module, _, function = self.target["entry"].partition(":")
-        getattr(importlib.import_module(module), function)(_adopt_control(), self.target["config"])
+        control = socket.socket(fileno=CONTROL_FD)
+        getattr(importlib.import_module(module), function)(control, self.target["config"])
         _leave(0)
 
     def _exec(self, argv: list[str]) -> NoReturn:
+        """Executes a program found on the sandbox's PATH, with the sandbox's environment."""
         program = shutil.which(argv[0])
         if program is None:
             os.write(2, f"{argv[0]}: command not found\n".encode())
@@ -268,11 +286,8 @@ class _Order:
         os.execv(program, argv)  # noqa: S606
 
 
-def _adopt_control() -> socket.socket:
-    return socket.socket(fileno=CONTROL_FD)
-
-
 def _leave(code: int) -> NoReturn:
+    """Flushes and ends. Not by `sys.exit`: handlers that the zygote's modules registered are not this process's."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -282,7 +297,11 @@ def _leave(code: int) -> NoReturn:
 
 
 def _default_signals(*, keep_pythons: bool) -> None:
-    """An entry is a Python like any other: SIGINT raises, SIGPIPE and SIGXFSZ are errors of the call."""
+    """Undoes the agent's signal handlers and mask, which exec would hand on.
+
+    An entry gets those of any Python: SIGINT raises, SIGPIPE and SIGXFSZ are errors of the call. A program gets the
+    kernel's defaults, as bash would give it.
+    """
     for number in (signal.SIGCHLD, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler if keep_pythons else signal.SIG_DFL)
@@ -292,7 +311,7 @@ def _default_signals(*, keep_pythons: bool) -> None:
 
 
 def base_environment(home: str) -> dict[str, str]:
-    """Of every process in a sandbox; nothing of it comes from the host's environment."""
+    """The variables that every process in a sandbox has. None of them comes from the host's environment."""
     path = [f"{home}/.local/bin", str(Path(sys.executable).parent), "/usr/local/sbin", "/usr/local/bin"]
     path += ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
     elsewhere = {} if home == HOME else {"TMPDIR": str(Path(home).parent / "tmp")}
@@ -305,7 +324,3 @@ def base_environment(home: str) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PATH": ":".join(path),
     }
-
-
-def _words(error: OSError) -> str:
-    return error.strerror or str(error)

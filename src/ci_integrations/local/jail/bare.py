@@ -1,6 +1,6 @@
-"""Levels `landlock` and `none`: no namespaces. Zygote and agent side.
+"""The levels `landlock` and `none`, which have no namespaces, in the zygote and in the agent.
 
-A sandbox's processes are the descendants of its agent, which is their subreaper; the zygote is the agents' subreaper
+A sandbox's processes are the descendants of its agent, which is their subreaper. The zygote is the agents' subreaper
 and ends what a killed agent leaves behind. HOME is a folder of the host's temporary directory.
 """
 
@@ -13,12 +13,13 @@ import socket
 import sys
 import sysconfig
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NoReturn
 
 from ci_integrations.local.jail import agent, landlock, lockdown, proc, rootfs, seccomp, syscalls
 from ci_integrations.local.jail.folders import remove_tree
-from ci_integrations.local.jail.ids import FIRST_HOST_UID, HOST_UIDS, may_use_spare_uids
-from ci_integrations.local.protocol.contract import EngineError, Limits
+from ci_integrations.local.jail.ids import FIRST_HOST_UID, HOST_UIDS, become, may_use_spare_uids
+from ci_integrations.local.protocol.contract import EngineError
+from ci_integrations.local.protocol.packets import Message
 
 _ETC: Final = tuple(
     f"/etc/{name}" for name in (*rootfs.ETC, "passwd", "group", "nsswitch.conf", "hosts", "resolv.conf")
@@ -29,9 +30,9 @@ _DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/u
 
 
 class Bare:
-    """The zygote's side."""
+    """See `zygote.Level`. Raises EngineError when the kernel's Landlock does not suffice for the level `landlock`."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: Message) -> None:
         self._locked = config["level"] == "landlock"
         self._folder = Path(config["folder"])
         self._uids = may_use_spare_uids() and (self._locked or _readable_by(FIRST_HOST_UID))
@@ -44,6 +45,7 @@ class Bare:
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
 
     def _check_landlock(self) -> None:
+        """Raises EngineError, with the reason for people, when this kernel's Landlock does not suffice."""
         abi = syscalls.landlock_abi()
         if abi == 0:
             raise EngineError("this kernel has no Landlock, or has it switched off")
@@ -54,8 +56,8 @@ class Bare:
         if not self._uids and abi < landlock.SCOPED_ABI:
             raise EngineError(f"Landlock ABI {abi} cannot hold back signals; 6 (Linux 6.12) is needed without root")
 
-    def fork(self, message: dict[str, Any]) -> tuple[int, int, str]:
-        """(0, -1, home) in the child, which must call `enter`; (pid, pidfd, home) in the zygote."""
+    def fork(self, message: Message) -> tuple[int, int, str]:
+        """Makes the sandbox's folders, then forks. See `zygote.Level`."""
         self._number = (self._number + 1) % HOST_UIDS
         place = self._folder / str(message["id"])
         for folder in (place, place / "home", place / "tmp"):
@@ -72,27 +74,27 @@ class Bare:
     def _uid(self) -> int:
         return FIRST_HOST_UID + self._number
 
-    def enter(self) -> Inside:
-        """In the child."""
+    def serve(self, channel: socket.socket) -> NoReturn:
+        # SIGTERM and not SIGKILL: without a pid namespace nobody else would end the sandbox's processes.
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGTERM)
         signal.signal(signal.SIGTERM, _end)
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # or /proc/self belongs to root
         lockdown.go_first_when_memory_ends()
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        agent.Agent(channel, self._confinement(), home=self._home).run()
+
+    def _confinement(self) -> lockdown.Confinement:
+        uid = self._uid if self._uids else None
         if not self._locked:
-            return Inside(lockdown.Confinement(uid=self._uid if self._uids else None, count_others=True), self._home)
-        tmp = str(Path(self._home).parent / "tmp")
-        confinement = lockdown.Confinement(
-            seccomp=seccomp.filter_program(sockets=False, attributes=self._uids, others=self._uids),
-            files=landlock.FileRules(self._readable, (self._home, tmp), _DEVICES),
-            uid=self._uid if self._uids else None,
-            count_others=True,
-        )
-        return Inside(confinement, self._home)
+            return lockdown.Confinement(uid=uid, count_others=True)
+        # Landlock sees neither other processes' limits nor files' attributes: with the host user's uid the filter must.
+        filtered = seccomp.filter_program(sockets=False, attributes=self._uids, others=self._uids)
+        files = landlock.FileRules(self._readable, (self._home, str(Path(self._home).parent / "tmp")), _DEVICES)
+        return lockdown.Confinement(seccomp=filtered, files=files, uid=uid, count_others=True)
 
     def reap(self) -> list[int]:
-        """The agents that are gone, with everything below them."""
+        """Also kills what the agents that are gone have left: their orphans have become our children."""
         gone = self._buried()
         while gone and (orphans := set(proc.children_of(os.getpid())) - self._agents):
             for orphan in orphans:
@@ -102,59 +104,33 @@ class Bare:
         return gone
 
     def end(self) -> None:
-        """The host is gone: end all sandboxes, and remove what they left on its disk."""
+        """Ends all sandboxes, as the host is gone, and removes what they left on its disk."""
         for pid in self._agents:
             proc.send(pid, signal.SIGKILL)
         while proc.children_of(os.getpid()):
             for pid in proc.descendants(os.getpid()):
                 proc.send(pid, signal.SIGKILL)
-            _reaped()
+            list(proc.reaped())
         remove_tree(self._folder)
 
     def _buried(self) -> list[int]:
-        gone = [pid for pid in _reaped() if pid in self._agents]
+        """Reaps all children; returns the agents among them."""
+        gone = [pid for pid, _ in proc.reaped() if pid in self._agents]
         self._agents.difference_update(gone)
         return gone
 
 
-class Inside:
-    """The agent's side."""
-
-    def __init__(self, confinement: lockdown.Confinement, home: str) -> None:
-        self._confinement = confinement
-        self._home = home
-
-    def serve(self, channel: socket.socket) -> None:
-        agent.Agent(channel, self._confinement, self.reconfigure, self._home).run()
-
-    def reconfigure(self, message: dict[str, Any], limits: Limits) -> None:
-        """There is no host name and no quota of our own to set at these levels."""
-
-
 def _end(*_: object) -> None:
+    """Ends the sandbox, as the agent's handler of SIGTERM."""
     proc.kill_all()
     os._exit(0)
 
 
-def _reaped() -> list[int]:
-    gone: list[int] = []
-    while True:
-        try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return gone
-        if pid == 0:
-            return gone
-        gone.append(pid)
-
-
 def _readable_by(uid: int) -> bool:
-    """Whether that user could run this interpreter: asked by becoming him, because permissions are many things."""
+    """Whether that user could run this interpreter: a child becomes the user and tries to."""
     pid = os.fork()
     if pid == 0:
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
+        become(uid)
         wanted = [sys.executable, __file__, sysconfig.get_path("stdlib"), *sys.path]
         os._exit(0 if all(os.access(path, os.R_OK) for path in wanted if not path.endswith(".zip")) else 1)
     return os.waitpid(pid, 0)[1] == 0

@@ -1,6 +1,7 @@
-"""Landlock: which files a process may still open. Used where there is no mount namespace; runs in the agent's forks.
+"""Landlock restricts which files a process may open, where there is no mount namespace. It runs in the agent's forks.
 
-What it does not do: hide names and sizes (stat), or limit disk space. Scopes (signals, abstract sockets) need ABI 6.
+Landlock does not hide names and sizes (stat), and does not limit disk space. Its scopes, which hold back signals and
+abstract sockets, need ABI 6 (Linux 6.12).
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Final
 from ci_integrations.local.jail import syscalls
 
 SCOPED_ABI: Final = 6
+"""The first ABI with scopes (Linux 6.12)."""
 
+# Bits of <linux/landlock.h>. ABI 2 (Linux 5.19) added REFER, 3 (6.2) TRUNCATE, 4 (6.7) TCP, 5 (6.10) IOCTL_DEV.
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _TRUNCATE, _IOCTL_DEV = 1 << 14, 1 << 15
 _ALL_BY_ABI: Final = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
@@ -24,16 +27,18 @@ _TCP: Final = 3
 
 @dataclass(frozen=True)
 class FileRules:
-    """Paths, with everything below them."""
+    """Paths that stay open to a process, each with everything below it. All others are closed."""
 
     readable: tuple[str, ...]
     writable: tuple[str, ...]
     devices: tuple[str, ...] = ()
+    """Files that may be read, written and controlled by ioctl(2)."""
 
 
 def restrict(rules: FileRules) -> None:
-    """Hold this process and its children to the rules, for good. Needs no_new_privs."""
+    """Holds this process and its children to the rules, for good. It needs no_new_privs. Raises OSError."""
     abi = syscalls.landlock_abi()
+    # A bit that the kernel does not know is EINVAL; what is not "handled" stays open, whatever the rules say.
     handled = _ALL_BY_ABI[min(abi, 5)]
     ruleset = syscalls.landlock_ruleset(handled, _TCP if abi >= 4 else 0, _SCOPES if abi >= SCOPED_ABI else 0)
     try:
@@ -49,11 +54,13 @@ def restrict(rules: FileRules) -> None:
 
 
 def _allow(ruleset: int, path: str, access: int) -> None:
+    """Adds `access` to `path` and what is below it. A path that is not there, or not for us, needs no rule."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except (FileNotFoundError, PermissionError):
-        return  # what is not there, or not for us, needs no rule
+        return
     try:
+        # Rights of directories are refused for a file (EINVAL). Asked of the descriptor: a path may change meanwhile.
         only_file = not os.path.isdir(f"/proc/self/fd/{fd}")  # noqa: PTH112
         syscalls.landlock_allow_path(ruleset, fd, access & _OF_FILES if only_file else access)
     finally:

@@ -1,4 +1,7 @@
-"""The limits of a sandbox: those the kernel keeps for each process, and the watchdog that sums up. Runs inside."""
+"""The limits of a sandbox: those that the kernel keeps for each process, and the watchdog that adds processes up.
+
+Both run inside the sandbox, the watchdog in its agent. There need not be a cgroup for them.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,26 @@ from ci_integrations.local.jail import proc
 from ci_integrations.local.protocol.contract import Limits, MiB
 
 _SOON, _LATER = 0.25, 1.0
-"""Seconds between two looks: with memory above half the limit, and else."""
+"""Seconds between two looks: while memory is above half of its limit, and otherwise."""
 _US: Final = 2
-"""This process and the agent: counted among the others where the host's user is, and in the limit where he is not."""
+"""Two processes are ours (this one and the agent). They count against RLIMIT_NPROC only when sandboxes share the host
+user's uid."""
 _SHARED_MAPPINGS: Final = 512 * MiB
+"""Address space for libraries and shared memory, which RLIMIT_AS counts although it is no memory of the process."""
 _SOCKET_BUFFER: Final = 2 * 208 * 1024
-"""What one socket can hold of the kernel's memory, where no process is charged for it."""
+"""Bytes of the kernel's memory that one socket can hold; no process is charged for them."""
 _DESCRIPTOR: Final = 32 * 1024
-"""Of the memory limit for each descriptor, when those of all processes are counted together: a pipe holds at least
-two pages, for which nobody is charged either."""
+"""Bytes of the memory limit for each descriptor, when those of all processes are counted together: a pipe holds at
+least two pages, and no process is charged for them."""
 _SIGNALS: Final = 4096
-"""Signals and timers that may wait: the kernel counts them for the host's user as well."""
+"""Signals and timers that may wait: the kernel counts them for the host's user as a whole."""
 
 
 def set_resource_limits(limits: Limits, *, address_space_limit: bool, count_others: bool) -> None:
-    """Of this process and its children. `count_others` where the kernel counts all processes of our host user."""
+    """Sets the limits of this process and its children. Raises OSError.
+
+    `count_others`: whether the kernel counts all processes of our host user, and not those of a user namespace.
+    """
     size, data = _own_sizes()
     others = _processes_of_user(os.getuid()) - _US if count_others else 0
     wanted = {
@@ -49,19 +57,20 @@ def set_resource_limits(limits: Limits, *, address_space_limit: bool, count_othe
         wanted[resource.RLIMIT_CPU] = (limits.cpu_seconds, limits.cpu_seconds + 1)
     for name, pair in wanted.items():
         _, ceiling = resource.getrlimit(name)
+        # Never above what the host itself has: raising a hard limit takes CAP_SYS_RESOURCE.
         soft, hard = (v if ceiling == resource.RLIM_INFINITY else min(v, ceiling) for v in pair)
         resource.setrlimit(name, (soft, hard))
 
 
 def _own_sizes() -> tuple[int, int]:
-    """Address space and private data now, in bytes: what the fork brought along is not held against the process."""
+    """Bytes of address space and of private data now: what the fork brought along does not count against the limit."""
     fields = Path("/proc/self/statm").read_text().split()
     page = resource.getpagesize()
     return int(fields[0]) * page, int(fields[5]) * page
 
 
 def _processes_of_user(uid: int) -> int:
-    """Threads, as RLIMIT_NPROC counts them where it counts the whole host."""
+    """How many threads a host user has, which is what RLIMIT_NPROC counts outside of a user namespace."""
     count = 0
     with os.scandir("/proc") as entries:
         for entry in entries:
@@ -76,12 +85,13 @@ def _processes_of_user(uid: int) -> int:
 
 
 def cpu_reason(limits: Limits) -> str:
+    """The reason for people when the processor time is used up."""
     return f"CPU time used up (limit {limits.cpu_seconds} s)"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """These processes must go. `leader` is the agent's own child that they descend from, if it is still there."""
+    """Processes that must be killed, and why. `leader` is the agent's child that they descend from, if it is there."""
 
     leader: int
     pids: tuple[int, ...]
@@ -89,7 +99,10 @@ class Verdict:
 
 
 class Watchdog:
-    """Looks at the whole sandbox now and then; says who must go."""
+    """Looks at the whole sandbox from time to time and names processes to kill. `pause` is the time to the next look.
+
+    Limits that a process can exceed between two looks only for a moment belong here; the kernel keeps the others.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -98,6 +111,7 @@ class Watchdog:
         self.pause = _SOON
 
     def look(self) -> Verdict | None:
+        """The processes to kill now, for the first limit that is exceeded; None when all is well."""
         known = proc.stats(proc.all_pids())
         spent = self._limits.cpu_seconds
         if spent is not None and proc.cpu_seconds(known) > spent:
@@ -109,6 +123,7 @@ class Watchdog:
         if proc.sockets() > self._most_sockets:
             open_files = {stat.pid: proc.open_files(stat.pid) for stat in known}
             return _blame(known, open_files, f"too many sockets (limit {self._most_sockets})")
+        # The size of a table is one line of /proc; counting its entries takes a call for each process, and a listing.
         if sum(proc.room_for_files(stat.pid) for stat in known) > self._most_files:
             open_files = {stat.pid: proc.open_files(stat.pid) for stat in known}
             if sum(open_files.values()) > self._most_files:
@@ -116,6 +131,7 @@ class Watchdog:
         return self._look_at_memory(known)
 
     def _look_at_memory(self, known: list[proc.Stat]) -> Verdict | None:
+        """As `look`, for memory: a cheap upper bound first, and the exact sum only when that exceeds the limit."""
         limit = self._limits.memory
         upper_bound = sum(proc.quick_memory(stat.pid) for stat in known)
         self.pause = _SOON if upper_bound > limit // 2 else _LATER
@@ -128,7 +144,7 @@ class Watchdog:
 
 
 def _blame(known: Iterable[proc.Stat], cost: dict[int, int], reason: str) -> Verdict | None:
-    """The costliest tree: an agent's child with all its descendants, or an orphan with his."""
+    """The costliest tree of processes: a child of the agent, or an orphan, with all of its descendants."""
     parents = {stat.pid: stat.parent for stat in known}
     trees: dict[int, list[int]] = defaultdict(list)
     for pid in parents:
@@ -140,6 +156,7 @@ def _blame(known: Iterable[proc.Stat], cost: dict[int, int], reason: str) -> Ver
 
 
 def _leader(pid: int, parents: dict[int, int]) -> int:
+    """The topmost ancestor of `pid` that is one of the sandbox's processes, or `pid` itself."""
     while parents.get(parents[pid]) is not None:
         pid = parents[pid]
     return pid

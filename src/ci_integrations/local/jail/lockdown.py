@@ -1,4 +1,7 @@
-"""What a process does to itself before it runs a user's code. It cannot be undone. Runs in the agent's forks."""
+"""The restrictions that a process puts on itself before it runs a user's code, in a fork of the agent.
+
+None of them can be taken back.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ci_integrations.local.jail import landlock, syscalls
+from ci_integrations.local.jail.ids import become
 from ci_integrations.local.jail.limits import set_resource_limits
 from ci_integrations.local.protocol.contract import Limits
 
 _NICE = 5
+"""Behind the host's own programs, when the processor is short."""
 _OOM_SCORE = "900"
+"""Of 1 000: when the host's memory ends, the kernel kills sandboxes before anything else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,26 +27,29 @@ class Confinement:
     """How every process of a sandbox is held, beside the namespaces it lives in."""
 
     seccomp: bytes | None = None
+    """The system call filter, see `seccomp.filter_program`."""
     files: landlock.FileRules | None = None
     uid: int | None = None
-    """Become this user and group first; the agent stays who it is."""
+    """The user and group that processes become first; the agent keeps its own."""
     count_others: bool = False
-    """RLIMIT_NPROC counts all processes of the host's user here, not those of a user namespace."""
+    """Whether RLIMIT_NPROC counts all processes of the host's user here, and not those of a user namespace."""
 
 
 def restrict(confinement: Confinement, limits: Limits, *, address_space_limit: bool, guarded: bool = False) -> None:
-    """Resource limits, user, capabilities, no_new_privs, Landlock, system call filter; in this order.
+    """Takes user, resource limits, capabilities, new privileges, files and system calls from this process.
 
-    Until the filter is in, this process is not dumpable, as the agent that it was forked from: another one of its user
-    could open its /proc/PID/mem and put code into it that no filter holds. `guarded`: it stays so.
+    It is not dumpable until the filter is in, as the agent that it was forked from: another process of its user could
+    open its /proc/PID/mem and put code into it that no filter holds. With `guarded` it stays so. Raises OSError.
     """
+    # Each step needs what the next ones take away: root for the user, capabilities for higher hard limits, and
+    # no_new_privs is asked for by Landlock and by seccomp. The filter is last, as it refuses calls of the others.
     with contextlib.suppress(PermissionError):  # already as nice as the host allows
         os.nice(_NICE)
     if confinement.uid is not None:
-        _become(confinement.uid)
+        become(confinement.uid)
     set_resource_limits(limits, address_space_limit=address_space_limit, count_others=confinement.count_others)
     syscalls.drop_capabilities()
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # after setresuid, which clears it (prctl(2))
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     if confinement.files is not None:
         landlock.restrict(confinement.files)
@@ -51,11 +60,8 @@ def restrict(confinement: Confinement, limits: Limits, *, address_space_limit: b
 
 
 def go_first_when_memory_ends() -> None:
-    """The host's memory; children inherit it. Before the caller stops being dumpable."""
+    """Makes the kernel end this process and its children first when the host's memory runs out. Raises OSError.
+
+    The caller must still be dumpable: otherwise /proc/self belongs to root.
+    """
     Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
-
-
-def _become(uid: int) -> None:
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)

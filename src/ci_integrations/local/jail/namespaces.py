@@ -1,4 +1,8 @@
-"""Level `namespaces`: user, mount, pid, net, ipc, uts and cgroup namespaces. Zygote and agent side."""
+"""The level `namespaces`: user, mount, pid, net, ipc, uts and cgroup namespaces, in the zygote and in the agent.
+
+The zygote builds one read-only root (`rootfs`) and forks into new namespaces. The child waits until the zygote has
+mapped its user id, mounts what is its own (home, /tmp, /dev/shm, /proc, terminals) and becomes the agent.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,15 @@ import signal
 import socket
 import struct
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NoReturn
 
-from ci_integrations.local.jail import agent, lockdown, rootfs, seccomp, syscalls
-from ci_integrations.local.jail.ids import (
-    CAP_SYS_ADMIN,
-    FIRST_HOST_UID,
-    HOST_UIDS,
-    has_capability,
-    may_use_spare_uids,
-)
+from ci_integrations.local.jail import agent, lockdown, proc, rootfs, seccomp, syscalls
+from ci_integrations.local.jail.ids import CAP_SYS_ADMIN, FIRST_HOST_UID, HOST_UIDS, has_capability, may_use_spare_uids
 from ci_integrations.local.protocol.contract import HOME, EngineError, Limits
+from ci_integrations.local.protocol.packets import Message
 
 _UID: Final = 1000
+"""The user inside: not 0, so that programs do not take themselves for root."""
 _ALL: Final = (
     syscalls.CLONE_NEWUSER
     | syscalls.CLONE_NEWNS
@@ -45,12 +45,13 @@ _SHARES: Final = {"max_user_namespaces": 0, "max_inotify_instances": 48, "max_in
 _TERMINALS: Final = 64
 # What a TCP socket holds either way, in bytes: no process is charged for it, and the host's sockets share the total.
 _TCP_BUFFERS: Final = "4096 65536 212992"
+_QUIET: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV
 
 
 class Namespaces:
-    """The zygote's side: `fork` a sandbox, then `enter` it in the child."""
+    """See `zygote.Level`. Raises OSError or EngineError when this process may not make the namespaces."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: Message) -> None:
         self._own_uid = os.getuid()
         self._own_gid = os.getgid()
         if has_capability(CAP_SYS_ADMIN):
@@ -66,16 +67,17 @@ class Namespaces:
         self._mapped = -1
 
     def _unshare_with_one_id(self) -> None:
-        """An ordinary user: we become uid 1000 of a user namespace, with its capabilities."""
+        """Makes us, an ordinary user, uid 1000 of a new user namespace, with its capabilities."""
         syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # or /proc/self belongs to root
+        # Before gid_map, since Linux 3.19: without a group one may read files that it is denied (CVE-2014-8989).
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{_UID} {self._own_uid} 1")
         Path("/proc/self/gid_map").write_text(f"{_UID} {self._own_gid} 1")
         self._own_uid = self._own_gid = _UID
 
-    def fork(self, message: dict[str, Any]) -> tuple[int, int, str]:
-        """(0, -1, HOME) in the child, which must call `enter`; (pid, pidfd, HOME) in the zygote."""
+    def fork(self, message: Message) -> tuple[int, int, str]:
+        """Forks into new namespaces and maps the child's user id. See `zygote.Level`."""
         mapped, may_go_on = os.pipe()
         pid, pidfd = syscalls.clone(_ALL)
         if pid == 0:
@@ -95,6 +97,9 @@ class Namespaces:
         return pid, pidfd, HOME
 
     def _map_ids(self, pid: int) -> None:
+        """Maps uid 1000 of the child to a host user of its own, or to ours. Raises OSError."""
+        # From outside: only the parent namespace knows ids other than the child's own. And only one id is mapped, as a
+        # map with uid 0 in it needs CAP_SETFCAP since Linux 5.12.
         uid, gid = self._own_uid, self._own_gid
         if self._uids:
             self._next = (self._next + 1) % HOST_UIDS
@@ -103,22 +108,13 @@ class Namespaces:
         Path(f"/proc/{pid}/gid_map").write_text(f"{_UID} {gid} 1")
 
     def reap(self) -> list[int]:
-        """The agents that are gone; the kernel has ended all else in their pid namespaces before."""
-        gone: list[int] = []
-        while True:
-            try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return gone
-            if pid == 0:
-                return gone
-            gone.append(pid)
+        """The agents that are gone; the kernel has ended the other processes of their pid namespaces before."""
+        return [pid for pid, _ in proc.reaped()]
 
     def end(self) -> None:
-        """The agents die with us, the rest with the agents, and the kernel frees what they kept."""
+        """Does nothing: the agents die with us, the rest with the agents, and the kernel frees what they kept."""
 
-    def enter(self) -> Inside:
-        """In the child: become the user, then furnish the sandbox."""
+    def serve(self, channel: socket.socket) -> NoReturn:
         if os.read(self._mapped, 1) != b"1":
             raise OSError("the zygote could not map the user id")
         os.close(self._mapped)
@@ -131,13 +127,13 @@ class Namespaces:
         _furnish(self._hidden)
         lockdown.go_first_when_memory_ends()
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-        return Inside(self._confinement)
+        agent.Agent(channel, self._confinement, _reconfigure).run()
 
 
 def _unshare_with_all_ids() -> None:
-    """Root without CAP_SYS_ADMIN: a user namespace that holds all our ids, so that sandboxes get users of their own.
+    """Moves root without CAP_SYS_ADMIN to a user namespace with all our ids, so that sandboxes get users of their own.
 
-    The maps must be written from outside: a helper stays there for it.
+    The maps must be written from outside, so a helper process stays there. Raises OSError and EngineError.
     """
     unshared, go = os.pipe()
     zygote = os.getpid()
@@ -163,23 +159,11 @@ def _unshare_with_all_ids() -> None:
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
 
 
-class Inside:
-    """The agent's side."""
-
-    def __init__(self, confinement: lockdown.Confinement) -> None:
-        self._confinement = confinement
-
-    def serve(self, channel: socket.socket) -> None:
-        agent.Agent(channel, self._confinement, self.reconfigure).run()
-
-    def reconfigure(self, message: dict[str, Any], limits: Limits) -> None:
-        """The sandbox's own name and quota, for one that was made before its owner was known."""
-        _sethostname(message["hostname"])
-        if (limits.disk, limits.inodes) != (Limits.disk, Limits.inodes):
-            syscalls.mount(None, HOME, None, syscalls.MS_REMOUNT | _QUIET, _quota(limits))
-
-
-_QUIET: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV
+def _reconfigure(message: Message, limits: Limits) -> None:
+    """Gives a sandbox the name and quota of its owner, who was not known when the sandbox was made."""
+    socket.sethostname(message["hostname"])
+    if (limits.disk, limits.inodes) != (Limits.disk, Limits.inodes):
+        syscalls.mount(None, HOME, None, syscalls.MS_REMOUNT | _QUIET, _quota(limits))
 
 
 def _quota(limits: Limits) -> str:
@@ -187,6 +171,8 @@ def _quota(limits: Limits) -> str:
 
 
 def _furnish(hidden: list[str]) -> None:
+    """Mounts what is the sandbox's own. `hidden`: paths of the root that a tmpfs would cover; bound again."""
+    # Opened before anything is mounted on top of them.
     kept = [(path, os.open(path, os.O_PATH)) for path in hidden]
     staging = "/mnt"
     syscalls.mount("tmpfs", staging, "tmpfs", _QUIET, f"mode=755,{_quota(Limits())}")
@@ -197,7 +183,7 @@ def _furnish(hidden: list[str]) -> None:
         syscalls.bind(source, place)
     for path, fd in kept:
         _show_again(path, fd)
-    syscalls.unmount(staging)
+    syscalls.unmount(staging)  # the binds keep the file system alive; by itself it would show all four in one place
     syscalls.mount(
         "devpts",
         "/dev/pts",
@@ -205,6 +191,7 @@ def _furnish(hidden: list[str]) -> None:
         syscalls.MS_NOSUID | syscalls.MS_NOEXEC,
         f"newinstance,ptmxmode=0666,mode=620,max={_TERMINALS}",
     )
+    # A new /proc shows the new pid namespace alone. It may be mounted only where an unmasked one is visible already.
     syscalls.mount("proc", "/proc", "proc", _QUIET | syscalls.MS_NOEXEC)
     for name, count in _SHARES.items():
         Path("/proc/sys/user", name).write_text(str(count))
@@ -215,6 +202,7 @@ def _furnish(hidden: list[str]) -> None:
 
 
 def _protect_proc() -> None:
+    """Makes the parts of /proc read-only that the host's uid 0 could write."""
     for name in rootfs.KERNELS_OWN:
         place = f"/proc/{name}"
         if Path(place).exists():
@@ -223,23 +211,15 @@ def _protect_proc() -> None:
 
 
 def _show_again(path: str, fd: int) -> None:
-    """Bind what a tmpfs now covers on top of it, read-only as it was."""
-    place = Path(path)
-    if Path(f"/proc/self/fd/{fd}").is_dir():
-        place.mkdir(parents=True, exist_ok=True)
-    else:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.touch()
+    """Binds what a tmpfs now covers on top of the tmpfs, read-only as it was."""
+    rootfs.make_mount_point(Path(path), Path(f"/proc/self/fd/{fd}"))
     syscalls.bind(f"/proc/self/fd/{fd}", path)
     os.close(fd)
 
 
 def _bring_loopback_up() -> None:
+    """Sets the flag IFF_UP of `lo`: a new network namespace has loopback, but switched off (netdevice(7))."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         request = struct.pack("16sH14x", b"lo", 0)
         flags = struct.unpack("16sH14x", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request))[1]
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))
-
-
-def _sethostname(name: str) -> None:
-    socket.sethostname(name)

@@ -1,4 +1,8 @@
-"""What the agent knows about the processes of its sandbox: who they are and what they use. Read from /proc."""
+"""Which processes a sandbox has and what they use, read from /proc; and how they are signalled and reaped.
+
+A process may end or fork between two reads, and another may get its id. So one that is gone is no error here, and
+whoever must catch all of them looks again until there is nothing left.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,18 @@ import contextlib
 import os
 import resource
 import signal
+import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _STOPPED: Final = frozenset("TtZX")
+"""States of a process that runs no code: stopped, traced, zombie, dead."""
 _FREEZE_SECONDS: Final = 1.0
+_AGAIN_SECONDS: Final = 0.0005
 
 
 @dataclass(frozen=True)
@@ -29,14 +36,14 @@ class Stat:
 
 
 def all_pids() -> list[int]:
-    """Everything in this sandbox but the agent: what /proc shows in a pid namespace, elsewhere our descendants."""
+    """All processes of this sandbox but the agent: what /proc shows in a pid namespace, otherwise our descendants."""
     if os.getpid() == 1:
         return [int(name) for name in os.listdir("/proc") if name.isdecimal() and name != "1"]  # noqa: PTH208
     return descendants(os.getpid())
 
 
 def descendants(pid: int) -> list[int]:
-    """All below `pid`: orphans come back to us, because we are their subreaper."""
+    """All processes below `pid`. Orphans are among them when `pid` is their subreaper (PR_SET_CHILD_SUBREAPER)."""
     found: list[int] = []
     todo = [pid]
     while todo:
@@ -47,7 +54,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def children_of(pid: int) -> list[int]:
-    """Of all its threads: each has a list of its own."""
+    """Ids of the children of all threads of `pid`: each thread has a list of its own."""
     found: list[int] = []
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
@@ -65,17 +72,21 @@ def _stat(pid: int) -> Stat | None:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
+    # The name in parentheses is chosen by the process and may hold spaces and parentheses: fields count from its end.
     fields = text.rpartition(")")[2].split()
     return Stat(pid, int(fields[1]), fields[0], (int(fields[11]) + int(fields[12])) / _TICKS, int(fields[17]))
 
 
 def quick_memory(pid: int) -> int:
-    """Bytes of anonymous and shared memory; pages that forks still share are counted for each of them."""
+    """Bytes of anonymous and shared memory; pages that forks still share are counted for each fork."""
     return _sum_of_lines(f"/proc/{pid}/status", ("RssAnon:", "RssShmem:"))
 
 
 def exact_memory(pid: int) -> int:
-    """The same with shared pages divided among those who share them; costs up to a millisecond."""
+    """Bytes of anonymous and shared memory, with shared pages divided among those who share them.
+
+    It costs up to a millisecond: the kernel walks the page tables for smaps_rollup (Linux 4.14).
+    """
     try:
         return _sum_of_lines(f"/proc/{pid}/smaps_rollup", ("Pss_Anon:", "Pss_Shmem:"))
     except PermissionError:
@@ -91,7 +102,7 @@ def _sum_of_lines(path: str, names: tuple[str, ...]) -> int:
 
 
 def sockets() -> int:
-    """In our network namespace; 0 where we have none of our own, and processes may open no sockets anyway."""
+    """How many sockets our network namespace has; 0 where we have none of our own, as processes may open none there."""
     if os.getpid() != 1:
         return 0
     line = Path("/proc/net/sockstat").read_text().partition("\n")[0]  # sockets: used 12
@@ -99,11 +110,12 @@ def sockets() -> int:
 
 
 def room_for_files(pid: int) -> int:
-    """In its table of descriptors: never less than `open_files`, and quick."""
+    """How many descriptors fit into the table of `pid`: never less than `open_files`, and quick to read."""
     return _sum_of_lines(f"/proc/{pid}/status", ("FDSize:",)) // 1024
 
 
 def open_files(pid: int) -> int:
+    """How many descriptors `pid` has open."""
     try:
         return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
     except FileNotFoundError:
@@ -113,25 +125,25 @@ def open_files(pid: int) -> int:
 
 
 def cpu_seconds(known: Iterable[Stat]) -> float:
-    """Of the living and of those already reaped."""
+    """Processor seconds of `known` processes and of those that this process has reaped."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return ended.ru_utime + ended.ru_stime + sum(stat.cpu_seconds for stat in known)
 
 
 def signal_all(number: int) -> None:
+    """Sends a signal to every process of the sandbox."""
     for pid in all_pids():
         send(pid, number)
 
 
 def send(pid: int, number: int) -> None:
-    try:
+    """Sends a signal. Nothing happens when the process is gone."""
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        return
 
 
 def stop_all() -> None:
-    """SIGSTOP everything; repeated, because a process may fork while we look. TimeoutError if it never ends."""
+    """Stops every process; repeated, because a process may fork meanwhile. Raises TimeoutError if it never ends."""
     deadline = time.monotonic() + _FREEZE_SECONDS
     while time.monotonic() < deadline:
         moving = [stat.pid for stat in stats(all_pids()) if stat.state not in _STOPPED]
@@ -139,22 +151,35 @@ def stop_all() -> None:
             return
         for pid in moving:
             send(pid, signal.SIGSTOP)
-        time.sleep(0.0005)
+        time.sleep(_AGAIN_SECONDS)
     raise TimeoutError(110, "the sandbox's processes could not be stopped")
 
 
 def kill_all() -> None:
-    """SIGKILL everything below us, orphans included, until nothing is left. For levels without a pid namespace."""
+    """Kills every process below us, orphans included, until none is left: for levels without a pid namespace."""
     while pids := all_pids():
         for pid in pids:
             send(pid, signal.SIGKILL)
-        _reap_all()
-        time.sleep(0.0005)
+        list(reaped())
+        time.sleep(_AGAIN_SECONDS)
 
 
-def _reap_all() -> None:
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return
+def reaped() -> Iterator[tuple[int, int]]:
+    """(pid, wait status) of each child that has ended. It does not wait for the others."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            yield ended
+
+
+def wakes_when_a_child_ends() -> socket.socket:
+    """A socket for `poll`: it becomes readable when a child of this process has ended.
+
+    One SIGCHLD may stand for many children, as the kernel merges signals that wait: call `reaped` until it is empty.
+    """
+    wakeup, waker = socket.socketpair()
+    for end in (wakeup, waker):
+        end.setblocking(False)  # noqa: FBT003
+    # A handler of Python's is needed: with SIG_DFL the kernel discards SIGCHLD, and nothing is written to the socket.
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(waker.detach(), warn_on_full_buffer=False)
+    return wakeup

@@ -1,7 +1,7 @@
-"""The read-only root that all sandboxes of level `namespaces` share: built once, in the zygote's mount namespace.
+"""The read-only root file system that all sandboxes of level `namespaces` share.
 
-It shows the system's programs and libraries, this interpreter with its packages, and a handful of files in /etc.
-Nothing of the host's homes, /etc/shadow, /var, /opt or /run is in it.
+The zygote builds it once, in its own mount namespace. It shows the system's programs and libraries, this interpreter
+with its packages, and a handful of files in /etc. The host's homes, /etc/shadow, /var, /opt and /run are not in it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ci_integrations.local.jail import syscalls
 
 LIBRARY: Final = Path(__file__).resolve().parents[2]
 """The folder of this library, wherever a link to it was imported from."""
+# /lib32 and /libx32 are Debian's; what a distribution lacks is left out when the root is built.
 SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 ETC: Final = (
     "alternatives", "ca-certificates", "debian_version", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
@@ -33,6 +34,7 @@ _LINKS: Final = {
     "var/run": "/run",
     "etc/mtab": "/proc/self/mounts",
 }
+# Our own, not the host's: its passwd and hosts would tell names of users and machines.
 TEXTS: Final = {
     "etc/passwd": "root:x:0:0:root:/root:/usr/sbin/nologin\nuser:x:1000:1000:user:/home/user:/bin/bash\n"
     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
@@ -43,24 +45,25 @@ TEXTS: Final = {
     "etc/hostname": "sandbox\n",
 }
 KERNELS_OWN: Final = ("sys", "sysrq-trigger", "irq", "bus", "fs")
-"""Of /proc: the host's uid 0 may write there without a capability, and `unshare -r` may have made us that."""
+"""Parts of /proc that uid 0 can write even without capabilities. They are read-only: `unshare -r` makes us uid 0."""
 _READ_ONLY: Final = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID
 # Where the root is put together; covered only in the zygote's own mount namespace.
 _WORKPLACES: Final = ("/sys", "/mnt", "/media", "/srv")
 
 
 def interpreter_paths() -> list[str]:
-    """What a process needs to see to run this interpreter with its packages and this library."""
+    """The paths that a process must see to run this interpreter with its packages and this library."""
     paths = {str(LIBRARY), sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, sys.executable}
     paths.update(path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"})
     return sorted(path for path in paths if path and Path(path).exists())
 
 
 def enter(extra: Sequence[str] = ()) -> list[str]:
-    """Build the root and move into it. Returns the paths that a tmpfs on /tmp or /home/user would hide.
+    """Builds the root and moves into it. Returns the paths that a tmpfs on /tmp or /home/user would hide.
 
-    Needs CAP_SYS_ADMIN over the mount namespace, which must be ours alone.
+    It needs CAP_SYS_ADMIN over the mount namespace, which must be ours alone. Raises OSError.
     """
+    # systemd makes / shared: without this, all our mounts would appear on the host as well.
     syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     wanted = [*interpreter_paths(), *extra]
     root = _Root(_workplace(wanted))
@@ -81,7 +84,17 @@ def is_hidden(path: str) -> bool:
     return path.startswith(("/tmp/", "/home/user/", "/var/tmp/"))  # noqa: S108
 
 
+def make_mount_point(place: Path, like: Path) -> None:
+    """Makes an empty directory or file at `place`, whichever `like` is: nothing else can be bound there."""
+    if like.is_dir():
+        place.mkdir(parents=True, exist_ok=True)
+    else:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+
+
 def _workplace(wanted: Sequence[str]) -> str:
+    """A directory on which the root can be built, as none of the wanted paths is in it. Raises OSError."""
     for place in _WORKPLACES:
         if Path(place).is_dir() and not any(path.startswith(place) for path in wanted):
             return place
@@ -89,13 +102,15 @@ def _workplace(wanted: Sequence[str]) -> str:
 
 
 class _Root:
+    """A root file system while it is put together at `top`."""
+
     def __init__(self, top: str) -> None:
         self.top = top
         self.shown: list[str] = []
         syscalls.mount("tmpfs", top, "tmpfs", syscalls.MS_NOSUID, "mode=755,size=4m")
 
     def show(self, path: str) -> None:
-        """Bind `path` read-only at its own place, with every symbolic link on the way to it."""
+        """Binds `path` read-only at its own place, and copies every symbolic link on the way to it."""
         if not os.path.lexists(path):
             return
         parts = path.strip("/").split("/")
@@ -109,9 +124,11 @@ class _Root:
         self._bind(path)
 
     def _covered(self, path: str) -> bool:
+        """Whether something that is shown already contains `path`."""
         return any(path == seen or path.startswith(seen + "/") for seen in self.shown)
 
     def _link(self, path: str) -> None:
+        """Copies a symbolic link into the root, unless what contains it is shown anyway."""
         place = Path(self.top + path)
         if self._covered(path) or place.is_symlink():
             return
@@ -119,19 +136,18 @@ class _Root:
         place.symlink_to(os.readlink(path))  # noqa: PTH115
 
     def _bind(self, path: str) -> None:
+        """Binds `path` read-only, without devices and set-user-ID programs."""
         if self._covered(path):
             return
         place = Path(self.top + path)
-        if Path(path).is_dir():
-            place.mkdir(parents=True, exist_ok=True)
-        else:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.touch()
+        make_mount_point(place, Path(path))
         syscalls.bind(path, str(place))
+        # A bind has the flags of what it binds, whatever mount(2) is told: they are set in a second step.
         syscalls.restrict_mount(str(place), _READ_ONLY | syscalls.MOUNT_ATTR_NODEV)
         self.shown.append(path)
 
     def furnish(self) -> None:
+        """Adds empty directories, our own texts, devices and links, and the zygote's /proc."""
         for name in _EMPTY:
             Path(self.top, name).mkdir(parents=True, exist_ok=True)
         for name, text in TEXTS.items():

@@ -1,8 +1,8 @@
 """The system call filter of every process that runs a user's code: an allow list, as a BPF program.
 
-Allowed calls pass; known ones that are not on the list fail with EPERM; ones newer than the list with ENOSYS, and so do
-clone3 and memfd_create (the filter cannot look into clone3's struct; no limit sees a memfd's pages). vmsplice is not on
-the list: pages that a pipe holds belong to no process. A call by a foreign ABI ends the process.
+Calls on the list pass. Known calls that are not on it fail with EPERM. Calls newer than the list fail with ENOSYS, and
+so do clone3 and memfd_create: the filter cannot look into clone3's struct, and no limit sees a memfd's pages. vmsplice
+is not on the list, because pages that a pipe holds belong to no process. A call by a foreign ABI ends the process.
 """
 
 from __future__ import annotations
@@ -20,25 +20,27 @@ _KILL_PROCESS: Final = 0x80000000
 _ERRNO: Final = 0x00050000
 
 _ARCH: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+# x32 calls come with the architecture of x86-64 and this bit: without a check, 32-bit variants would pass by number.
 _X32_BIT: Final = 0x40000000
 
 _OFFSET_NUMBER, _OFFSET_ARCH = 0, 4
 _LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 
 _NEW_NAMESPACES: Final = 0x7E020080
-"""CLONE_NEW* of clone(2), time namespaces included."""
+"""All CLONE_NEW* flags of clone(2), time namespaces included."""
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 _AF_NETLINK = 16
-"""ZeroMQ, and with it most Jupyter kernels, asks for the network's interfaces and aborts on any other error."""
+"""It is refused with EOPNOTSUPP: ZeroMQ, and so most Jupyter kernels, asks for the network's interfaces and aborts on
+any other error."""
 _TIOCSTI, _TIOCLINUX, _TIOCSETD = 0x5412, 0x541C, 0x5423
 _SETFLAGS, _FSSETXATTR, _ENABLE_VERITY = 0x40086602, 0x401C5820, 0x40806685
-"""Change a file of our user that is only open for reading."""
+"""These ioctls change a file of our user that is only open for reading."""
 _SOL_SOCKET, _SO_LINGER = 1, 13
-"""Whoever closes such a socket last waits, and the last may be the server: a socket can be passed to it. So it is
-ignored; an error would end programs that only want to close without delay."""
+"""The process that closes such a socket last waits, and that may be the server: a socket can be passed to it. So the
+option is ignored; an error would end programs that only want to close without delay."""
 _IGNORED = 0
 _F_SETLEASE = 1024
-"""Lets the host's own programs wait 45 s for each file of our user that they open."""
+"""A lease makes the host's own programs wait 45 s (/proc/sys/fs/lease-break-time) for each such file they open."""
 _PERSONALITIES: Final = (0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
 _SOCKET_KINDS: Final = (1, 2, 5)
 """stream, datagram, seqpacket: no raw sockets."""
@@ -51,20 +53,22 @@ _ATTRIBUTES: Final = {
     *("utime", "utimes", "futimesat"),
     *("setxattr", "fsetxattr", "lsetxattr", "removexattr", "fremovexattr", "lremovexattr"),
 }
-"""Change a file's mode, owner, times or attributes, also of one that is only open for reading or not at all."""
+"""These calls change a file's mode, owner, times or attributes, also when it is only open for reading or not at all."""
 _OF_A_PROCESS: Final = ("prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler")
-"""Change limits or scheduling of the process in the first argument; 0 is the caller."""
+"""These calls change limits or scheduling of the process in the first argument; 0 is the caller."""
 
 
 def filter_program(*, sockets: bool, attributes: bool = True, others: bool = True, machine: str | None = None) -> bytes:
-    """The program for this machine. `sockets=False` also refuses every socket but a socketpair.
+    """The filter program for this machine, or for `machine`.
 
-    `attributes=False` refuses to change those of files: where nothing but Landlock guards the user's own. It does not
-    see such changes. `others=False` refuses to change limits and priorities of other processes: where some of our
-    user that are not the code's can be named, and no capability guards them.
+    `sockets=False` also refuses every socket but a socketpair. `attributes=False` refuses to change those of files, for
+    levels where Landlock alone guards the user's own files: it does not see such changes. `others=False` refuses to
+    change limits and priorities of other processes, for levels where code can name processes of the same user that are
+    not its own, and no capability guards these.
     """
     machine = machine or platform.machine()
     code = _Assembler()
+    # The architecture first: a number means another call on another one.
     code.load(_OFFSET_ARCH)
     code.unless_equal(_ARCH[machine], _KILL_PROCESS)
     code.load(_OFFSET_NUMBER)
@@ -84,7 +88,10 @@ def filter_program(*, sockets: bool, attributes: bool = True, others: bool = Tru
 
 
 def _refuse_attributes(code: _Assembler, allowed: dict[str, int]) -> None:
-    """Utimensat without a path is about an open file: that one passes, new files get their times by it."""
+    """Refuses the calls of `_ATTRIBUTES`, and utimensat with a path.
+
+    Without a path utimensat is about an open file, and programs that unpack archives set times of new files with it.
+    """
     for name in sorted(_ATTRIBUTES & allowed.keys()):
         code.rule(allowed.pop(name), [_Refuse.always(errno.EPERM)])
     no_path = [_Refuse.other_than(1, (0,), errno.EPERM), _Refuse.other_than(1, (0,), errno.EPERM, upper=True)]
@@ -92,6 +99,7 @@ def _refuse_attributes(code: _Assembler, allowed: dict[str, int]) -> None:
 
 
 def _refuse_others(code: _Assembler, allowed: dict[str, int]) -> None:
+    """Refuses calls of `_OF_A_PROCESS`, and priorities, for all processes but the caller."""
     for name in _OF_A_PROCESS:
         code.rule(allowed.pop(name), [_Refuse.other_than(0, (0,), errno.EPERM)])
     for name, of_process_or_group in {"setpriority": (0, 1), "ioprio_set": (1, 2)}.items():
@@ -100,6 +108,7 @@ def _refuse_others(code: _Assembler, allowed: dict[str, int]) -> None:
 
 
 def _judge_by_arguments(code: _Assembler, number: dict[str, int], *, sockets: bool) -> None:
+    """Adds the rules for calls that depend on their arguments, or that answer ENOSYS so that libraries fall back."""
     with_domain = (_AF_UNIX, _AF_INET, _AF_INET6) if sockets else ()
     code.rule(number["clone"], [_Refuse.bits(0, _NEW_NAMESPACES, errno.EPERM)])
     code.rule(number["clone3"], [_Refuse.always(errno.ENOSYS)])
@@ -123,7 +132,10 @@ def _judge_by_arguments(code: _Assembler, number: dict[str, int], *, sockets: bo
 
 @dataclass(frozen=True)
 class _Refuse:
-    """Answer `error` when the low half of argument `index` matches; of a pointer the upper half counts as well."""
+    """Answers `error` when the low half of argument `index` matches; with `upper`, when the upper half does.
+
+    The kernel reads int arguments from the low half alone, so a program may leave anything in the upper one.
+    """
 
     kind: str
     index: int
@@ -132,7 +144,7 @@ class _Refuse:
     mask: int | None = None
     upper: bool = False
     first: tuple[int, int] | None = None
-    """Another argument and its value, without which nothing is refused."""
+    """Another argument and the value that it must have; otherwise the call is not refused."""
 
     @classmethod
     def always(cls, error: int) -> _Refuse:
@@ -157,6 +169,7 @@ class _Refuse:
         return cls("other", index, values, error, mask, upper)
 
     def instructions(self) -> list[bytes]:
+        """The BPF instructions of this refusal; they fall through when it does not apply."""
         code = self._condition()
         if self.first is None:
             return code
@@ -184,7 +197,7 @@ class _Refuse:
 
 @dataclass
 class _Assembler:
-    """Straight-line code: every jump is a short one forward, over what the condition guards."""
+    """Straight-line code: every jump is a short one forward, over what its condition guards."""
 
     code: list[bytes] = field(default_factory=list)
 
@@ -208,6 +221,7 @@ class _Assembler:
         self.answer(action)
 
     def rule(self, number: int, refusals: list[_Refuse]) -> None:
+        """Adds a call that passes unless one of the refusals answers."""
         body = [instruction for refusal in refusals for instruction in refusal.instructions()]
         body.append(_instruction(_RETURN, 0, 0, _ALLOW))
         self.code.append(_instruction(_JUMP_EQUAL, 0, len(body), number))
@@ -222,6 +236,7 @@ def _instruction(code: int, if_true: int, if_false: int, value: int) -> bytes:
 
 
 def _ranges(values: list[int]) -> list[tuple[int, int]]:
+    """(first, last) of each run of neighbours in sorted values: one comparison serves a whole run."""
     ranges: list[tuple[int, int]] = []
     for value in values:
         if ranges and ranges[-1][1] == value - 1:

@@ -1,6 +1,6 @@
-"""The kernel calls that the standard library lacks, by ctypes. For the trusted side of a sandbox only.
+"""The kernel calls that the standard library lacks, made through ctypes, for the trusted side of a sandbox.
 
-Every function raises OSError with the kernel's errno. Numbers above 423 are the same on every architecture.
+Every function raises OSError with the kernel's errno. System call numbers above 423 are the same on every architecture.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import platform
 import signal
 import struct
 import termios
-from typing import Any, Final
+from typing import Final
 
 CLONE_NEWNS: Final = 0x00020000
 CLONE_NEWCGROUP: Final = 0x02000000
@@ -23,7 +23,7 @@ CLONE_NEWPID: Final = 0x20000000
 CLONE_NEWNET: Final = 0x40000000
 CLONE_PIDFD: Final = 0x00001000
 
-MS_RDONLY: Final = 1
+
 MS_NOSUID: Final = 2
 MS_NODEV: Final = 4
 MS_NOEXEC: Final = 8
@@ -59,26 +59,29 @@ _SYS_LANDLOCK_ADD_RULE: Final = 445
 _SYS_LANDLOCK_RESTRICT_SELF: Final = 446
 
 _libc = ctypes.CDLL(None, use_errno=True)
+# For fork: a call that lets go of the GIL would come back in the child with a GIL that it has not taken.
 _holding_the_gil = ctypes.PyDLL(None, use_errno=True)
 
 
 def _checked(result: int, what: str) -> int:
+    """The result of a call; raises OSError when it is negative."""
     if result >= 0:
         return result
     number = ctypes.get_errno()
     raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def _syscall(number: int, what: str, *args: Any) -> int:
+def _syscall(number: int, what: str, *args: object) -> int:
     return _checked(int(_libc.syscall(ctypes.c_long(number), *args)), what)
 
 
 def clone(flags: int) -> tuple[int, int]:
-    """Fork with new namespaces in one step; (0, -1) in the child, (pid, pidfd) in the parent.
+    """Forks into new namespaces in one step; (0, -1) in the child, (pid, pidfd) in the parent.
 
-    One fork of a preloaded interpreter costs milliseconds, so we avoid the usual fork-unshare-fork. Safe because the
-    caller has one thread; CPython's own before and after hooks are run as os.fork() would.
+    One fork of a preloaded interpreter costs milliseconds, so the usual fork-unshare-fork is avoided. It is safe only
+    because the caller has one thread. CPython's hooks before and after a fork run as in os.fork().
     """
+    # clone(2), not clone3(2): container runtimes answer ENOSYS to the latter. CLONE_PIDFD is of Linux 5.2.
     pidfd = ctypes.c_int(-1)
     null = ctypes.c_void_p(None)
     all_flags = ctypes.c_ulong(flags | CLONE_PIDFD | signal.SIGCHLD)
@@ -95,6 +98,7 @@ def clone(flags: int) -> tuple[int, int]:
 
 
 def unshare(flags: int) -> None:
+    """Moves this process to new namespaces; a new pid namespace begins with its next child."""
     _checked(_libc.unshare(ctypes.c_int(flags)), f"unshare({flags:#x})")
 
 
@@ -106,11 +110,12 @@ def mount(source: str | None, target: str, kind: str | None, flags: int = 0, opt
 
 
 def bind(source: str, target: str) -> None:
+    """Shows `source`, with the mounts below it, at `target` too."""
     mount(source, target, None, MS_BIND | MS_REC)
 
 
 def restrict_mount(path: str, attributes: int, *, recursive: bool = True) -> None:
-    """Add attributes (read-only, nosuid, nodev) to the mount at `path` and those below it. Linux 5.12."""
+    """Adds attributes (read-only, nosuid, nodev) to the mount at `path` and those below it. It needs Linux 5.12."""
     words = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
     how = AT_RECURSIVE if recursive else 0
     size = ctypes.c_size_t(ctypes.sizeof(words))
@@ -118,11 +123,13 @@ def restrict_mount(path: str, attributes: int, *, recursive: bool = True) -> Non
 
 
 def unmount(path: str) -> None:
+    """Takes a mount away at once, also one in use: its files stay until they are closed."""
     _checked(_libc.umount2(_text(path), MNT_DETACH), f"umount({path})")
 
 
 def pivot_root(new_root: str) -> None:
-    """Make `new_root` the root and let go of the old one."""
+    """Makes `new_root` the root file system and takes the old one away."""
+    # "." twice puts the old root on top of the new one, so that it needs no directory of its own (pivot_root(2)).
     os.chdir(new_root)
     _syscall(_SYS_PIVOT_ROOT, "pivot_root", b".", b".")
     unmount(".")
@@ -130,28 +137,33 @@ def pivot_root(new_root: str) -> None:
 
 
 def prctl(option: int, *args: int) -> int:
+    """Sets an attribute of this process, by prctl. Missing arguments are 0, which some options insist on."""
     words = [ctypes.c_ulong(arg) for arg in (*args, 0, 0, 0, 0)[:4]]
     return _checked(_libc.prctl(ctypes.c_int(option), *words), f"prctl({option})")
 
 
 def drop_capabilities() -> None:
-    """All sets, for good. Where the bounding set may not be touched (no CAP_SETPCAP), there was nothing to regain."""
+    """Drops the capabilities of all sets, for good.
+
+    Where the bounding set may not be touched (no CAP_SETPCAP), there is no capability that could be regained.
+    """
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     for capability in range(64):
         try:
             prctl(PR_CAPBSET_DROP, capability)
         except OSError:
             break  # EINVAL after the last one that this kernel knows; EPERM without CAP_SETPCAP
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, of this process
     _syscall(_SYS_CAPSET, "capset", header, (ctypes.c_uint32 * 6)())
 
 
 def close_from(first: int) -> None:
+    """Closes every descriptor from `first` on, in one call. It needs Linux 5.9."""
     _syscall(_SYS_CLOSE_RANGE, "close_range", ctypes.c_uint(first), ctypes.c_uint(0xFFFFFFFF), 0)
 
 
 def install_seccomp(program: bytes) -> None:
-    """`program` is an array of struct sock_filter. Needs no_new_privs."""
+    """Installs a system call filter: an array of struct sock_filter. It needs no_new_privs."""
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
@@ -162,7 +174,7 @@ def install_seccomp(program: bytes) -> None:
 
 
 def landlock_abi() -> int:
-    """0 where the kernel has no Landlock, or has it switched off."""
+    """The version of the kernel's Landlock; 0 where the kernel has none, or has it switched off."""
     try:
         return _syscall(_SYS_LANDLOCK_CREATE_RULESET, "landlock", None, ctypes.c_size_t(0), 1)
     except OSError:
@@ -170,14 +182,17 @@ def landlock_abi() -> int:
 
 
 def landlock_ruleset(files: int, network: int, scopes: int) -> int:
-    """A new ruleset handling these accesses; its file descriptor."""
+    """Returns the descriptor of a new ruleset that handles these accesses."""
     words = (ctypes.c_uint64 * 3)(files, network, scopes)
     abi = landlock_abi()
+    # The structure has grown with the ABI; an older kernel refuses a longer one (E2BIG) if the new part is not zero.
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
     return _syscall(_SYS_LANDLOCK_CREATE_RULESET, "landlock_create_ruleset", words, ctypes.c_size_t(size), 0)
 
 
 def landlock_allow_path(ruleset: int, path_fd: int, access: int) -> None:
+    """Adds a rule: `access` to what the descriptor stands for, and to everything below it."""
+
     class Rule(ctypes.Structure):
         _pack_ = 1
         _fields_ = (("access", ctypes.c_uint64), ("fd", ctypes.c_int32))
@@ -186,6 +201,7 @@ def landlock_allow_path(ruleset: int, path_fd: int, access: int) -> None:
 
 
 def landlock_restrict_self(ruleset: int) -> None:
+    """Holds this process and its children to a ruleset, for good. It needs no_new_privs."""
     _syscall(_SYS_LANDLOCK_RESTRICT_SELF, "landlock_restrict_self", ruleset, 0)
 
 
@@ -194,4 +210,5 @@ def _text(value: str | None) -> bytes | None:
 
 
 def resize_terminal(master: int, cols: int, rows: int) -> None:
+    """Gives a terminal another size; the kernel tells its processes by SIGWINCH."""
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))

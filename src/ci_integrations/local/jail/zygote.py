@@ -1,8 +1,8 @@
-"""The fork server: a bare, single-threaded interpreter with the data stack loaded, forked once per sandbox.
+"""The fork server, or zygote: a single-threaded interpreter with the data stack loaded, forked once for each sandbox.
 
-Started by `engine.py` as `python -I -m ci_integrations.local.jail.zygote` with an environment made from nothing and
-one packet socket as its standard input: whatever is in its memory can be read in every sandbox. It ends when that
-socket closes, and every agent ends with it.
+`host/sources.py` starts it with an environment made from nothing and one packet socket as its standard input. Whatever
+is in its memory can be read in every sandbox, so it is told no secret. It ends when that socket closes, and every agent
+ends with it.
 
     host → zygote   {level, preload, folder}, once; then create {id} + the agent's end of its channel
     zygote → host   ready or broken {error, interpreter, module}; created {id, pid} + pidfd, or failed {id, error}
@@ -19,20 +19,22 @@ import select
 import signal
 import socket
 import threading
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
+from ci_integrations.local.jail import proc
 from ci_integrations.local.protocol import packets
 from ci_integrations.local.protocol.contract import EngineError, PreloadError
+from ci_integrations.local.protocol.packets import Message
 
 _KERNEL: Final = "ci_integrations.local.guest.python.kernel"
+"""The one module of the guest that is loaded before the fork, by name: its code runs here, before any user's does."""
 _NEEDED_SOON: Final = {"matplotlib.pyplot": ("matplotlib.backends.backend_agg", "IPython.core.pylabtools")}
 """What the first use of a module would import, without side effects."""
 
 
 def main() -> None:
-    host = socket.socket(fileno=os.dup(0))
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
+    """Loads, isolates and serves, in this order: an interpreter that does not work is no fault of the level."""
+    host = packets.taken_from_stdin()
     received = packets.receive(host)
     if received is None:
         return
@@ -52,22 +54,27 @@ def main() -> None:
     _serve(host, level)
 
 
-class Inside(Protocol):
-    """The agent's side of a level."""
-
-    def serve(self, channel: socket.socket) -> None: ...
-
-
 class Level(Protocol):
-    """The zygote's side of a level."""
+    """A level of isolation, in the zygote and in the child that becomes an agent."""
 
-    def fork(self, message: dict[str, Any]) -> tuple[int, int, str]: ...
-    def enter(self) -> Inside: ...
-    def reap(self) -> list[int]: ...
-    def end(self) -> None: ...
+    def fork(self, message: Message) -> tuple[int, int, str]:
+        """(0, -1, home) in the child, which must call `serve`; (pid, pidfd, home) in the zygote. Raises OSError."""
+        ...
+
+    def serve(self, channel: socket.socket) -> NoReturn:
+        """Isolates the child that was forked and becomes its agent."""
+        ...
+
+    def reap(self) -> list[int]:
+        """Ids of the agents that are gone, with everything below them."""
+        ...
+
+    def end(self) -> None:
+        """Ends what would outlive the zygote, and removes what would stay on the disk."""
 
 
-def _level(config: dict[str, Any]) -> Level:
+def _level(config: Message) -> Level:
+    # Imported here: only one of them is needed, and both are copied into every sandbox.
     if config["level"] == "namespaces":
         from ci_integrations.local.jail.namespaces import Namespaces
 
@@ -78,7 +85,10 @@ def _level(config: dict[str, Any]) -> Level:
 
 
 def preload(modules: list[str]) -> None:
-    """Import what sandboxes are likely to need. First the kernel: its shell must exist before pyplot is loaded."""
+    """Imports what sandboxes are likely to need. Raises PreloadError for a module that starts a thread.
+
+    The kernel comes first, because its shell must exist before pyplot is loaded.
+    """
     kernel: Any = importlib.import_module(_KERNEL)
     kernel.prepare()
     for name in modules:
@@ -88,16 +98,20 @@ def preload(modules: list[str]) -> None:
         _check_threads(name)
     kernel.warm_up()
     _check_threads("")
+    # Without freeze() the first collection in a fork would write to every object's header, and copy all those pages.
     gc.collect()
     gc.freeze()
 
 
 def _check_threads(module: str) -> None:
+    """Raises PreloadError when a thread runs: a fork copies its locks as they are, but not the thread to open them."""
+    # Both are asked: C libraries (BLAS, Arrow's allocator) start threads that Python does not know.
     if threading.active_count() != 1 or len(os.listdir("/proc/self/task")) != 1:  # noqa: PTH208
         raise PreloadError(module)
 
 
 def _culprit(error: BaseException) -> str | None:
+    """The module that must not be preloaded, when that is the error."""
     return error.module or None if isinstance(error, PreloadError) else None
 
 
@@ -109,12 +123,9 @@ def _installed(name: str) -> bool:
 
 
 def _serve(host: socket.socket, level: Level) -> None:
+    """Makes sandboxes and reports agents that are gone, until the host closes its socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    wakeup, waker = socket.socketpair()
-    for end in (wakeup, waker):
-        end.setblocking(False)  # noqa: FBT003
-    signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+    wakeup = proc.wakes_when_a_child_ends()
     poll = select.poll()
     poll.register(host, select.POLLIN)
     poll.register(wakeup, select.POLLIN)
@@ -133,7 +144,8 @@ def _serve(host: socket.socket, level: Level) -> None:
         _create(host, level, *received)
 
 
-def _create(host: socket.socket, level: Level, message: dict[str, Any], fds: list[int]) -> None:
+def _create(host: socket.socket, level: Level, message: Message, fds: list[int]) -> None:
+    """Forks a sandbox. In the child it becomes the agent and never returns."""
     channel = socket.socket(fileno=fds[0])
     try:
         pid, pidfd, home = level.fork(message)
@@ -149,10 +161,11 @@ def _create(host: socket.socket, level: Level, message: dict[str, Any], fds: lis
 
 
 def _be_an_agent(host: socket.socket, level: Level, channel: socket.socket) -> None:
+    """Serves as agent. An error is told to the host, and the process ends in any case."""
     try:
-        host.close()
+        host.close()  # first: an agent that could write to it would be taken for the zygote
         random.seed()
-        level.enter().serve(channel)
+        level.serve(channel)
     except BaseException as error:  # noqa: BLE001 - never back into the zygote's loop
         packets.send(channel, {"op": "broken", "error": f"{type(error).__name__}: {error}"})
     finally:

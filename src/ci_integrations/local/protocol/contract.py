@@ -1,7 +1,7 @@
-"""The seam between the local server and the engine: what an engine, a sandbox and a child process promise.
+"""What an engine, a sandbox and a child process promise to the local server.
 
-`local/server/` and `local/host/context.py` are written against these names only. Everything here runs in the
-server's event loop, on the trusted side; whatever arrives through a `Child` is hostile input.
+`local/server/` and `local/host/context.py` use these names only. Engine, sandbox and child live in the server's event
+loop, on the trusted side. What arrives through a `Child` is hostile input.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol, TypedDict
 
 MiB = 1 << 20
 Level = Literal["namespaces", "bubblewrap", "landlock", "none"]
@@ -19,7 +19,10 @@ _IN_BYTES = ("memory", "disk", "output", "results")
 
 
 def real_path(path: str, home: str) -> str:
-    """Where `path` is: the same, except at the levels without a mount namespace. The host may have a HOME too."""
+    """`path` as it is found on this level: below `home` instead of HOME where nothing can be mounted at HOME.
+
+    That is at the levels `landlock` and `none`: the host may have a /home/user of its own there.
+    """
     if path == HOME or path.startswith(HOME + "/"):
         return home + path[len(HOME) :]
     return path
@@ -27,56 +30,58 @@ def real_path(path: str, home: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Of one sandbox. Bytes unless said otherwise."""
+    """The limits of one sandbox, in bytes unless said otherwise."""
 
     memory: int = 1024 * MiB
-    """Of all processes together, watched; and of the address space of each."""
+    """Bytes: total of all processes, watched; and the address space of each."""
     processes: int = 256
     """Processes and threads at one time."""
     open_files: int = 1024
     """Descriptors of each process."""
     disk: int = 1024 * MiB
-    """Of home, /tmp and /dev/shm together. At bubblewrap of each of them; at landlock and none of one file."""
+    """Bytes. `namespaces`: total of home, /tmp and /dev/shm. `bubblewrap`: each of them separately. `landlock`, `none`:
+    largest single file."""
     inodes: int = 100_000
-    """Files and folders in these places together. At the level namespaces only."""
+    """Files and folders in home, /tmp and /dev/shm together. Only the level `namespaces` has this limit."""
     cpu_seconds: int | None = None
     """Processor seconds of all processes together. None: no limit."""
     output: int = 16 * MiB
-    """Of stdout and stderr of one cell; what comes after is counted and dropped."""
+    """Bytes of stdout and stderr of one cell; what comes after is counted and dropped."""
     results: int = 64 * MiB
-    """Of all results of one cell."""
+    """Bytes of all results of one cell."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
+            # True and False are ints in Python, and JSON's true would become a limit of one byte.
             whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
             if not whole and not (name == "cpu_seconds" and value is None):
                 raise ValueError(f"the limit {name} must be a whole number above 0, not {value!r}")
 
 
-def limits_in_mib(given: Mapping[str, Any]) -> dict[str, int]:
-    """Arguments of Limits, with bytes for the MiB that people write. Raises ValueError."""
+def limits_in_mib(given: Mapping[str, object]) -> dict[str, int]:
+    """Arguments of `Limits` in bytes, made from the MiB that people write. Raises ValueError."""
     limits = {name: value * MiB if name in _IN_BYTES and type(value) is int else value for name, value in given.items()}
-    check_limits(limits)
-    return limits
+    checked = vars(check_limits(limits))
+    return {name: checked[name] for name in limits}
 
 
-def check_limits(given: Mapping[str, Any]) -> Limits:
-    """Limits of these names and values, in bytes. Raises ValueError."""
+def check_limits(given: Mapping[str, object]) -> Limits:
+    """`Limits` of these names and values, in bytes. Raises ValueError."""
     known = [limit.name for limit in fields(Limits)]
     for name in given:
         if name not in known:
             raise ValueError(f"there is no limit {name!r}; there are {', '.join(known)}")
-    return Limits(**given)
+    return Limits(**given)  # type: ignore[arg-type]  # each value is checked by `__post_init__`
 
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxSpec:
-    """What `Engine.create` needs to know."""
+    """What `Engine.create` needs to know about a sandbox."""
 
     sandbox_id: str
     limits: Limits = Limits()
     envs: Mapping[str, str] = field(default_factory=dict)
-    """For every process in it: E2B_SANDBOX, E2B_SANDBOX_ID, E2B_TEMPLATE_ID and the caller's envVars."""
+    """Variables of every process in it: E2B_SANDBOX, E2B_SANDBOX_ID, E2B_TEMPLATE_ID and the caller's envVars."""
     allow_internet: bool = False
     allow_hosts: Sequence[str] = ()
     template: str = "code-interpreter-v1"
@@ -84,55 +89,82 @@ class SandboxSpec:
 
 @dataclass(frozen=True)
 class Entry:
-    """Run `module:function` in a fork of the preloaded interpreter: `function(control: socket, config: dict)`."""
+    """A Python function to run in a fork of the preloaded interpreter: `function(control: socket, config: dict)`.
+
+    `target` is "module:function". A string, because the host must never import what runs inside.
+    """
 
     target: str
     config: Mapping[str, object] = field(default_factory=dict)
 
 
+class ContextConfig(TypedDict, total=False):
+    """The `config` of an `Entry` that drives one language in a sandbox."""
+
+    envs: dict[str, str]
+    cwd: str
+    results: int
+    """Bytes that one result may have."""
+    argv: list[str]
+    """For Jupyter kernels: the command, with "{connection_file}" in it."""
+    env: dict[str, str]
+    """For Jupyter kernels: the variables of the kernelspec."""
+    interrupt: str
+    """For Jupyter kernels: "signal" or "message"."""
+    language: str
+    """For Jupyter kernels: the dialect, see `guest/dialects.py`."""
+
+
 @dataclass(frozen=True)
 class Argv:
-    """Exec a program found on the sandbox's PATH."""
+    """A program to execute, found on the sandbox's PATH."""
 
     argv: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Pty:
+    """A terminal of this size."""
+
     cols: int
     rows: int
 
 
 @dataclass(frozen=True)
 class Exit:
-    """How a child ended: exactly one of `code` and `signal` is set. `reason` when the engine killed it."""
+    """How a child ended: exactly one of `code` and `signal` is set. `reason` is set when the engine killed it."""
 
     code: int | None = None
     signal: int | None = None
     reason: str | None = None
-    """For people: "out of memory (limit 512 MiB)"."""
+    """Words for people: "out of memory (limit 512 MiB)"."""
 
 
 class Child(Protocol):
     """A process inside a sandbox, in a session and process group of its own."""
 
     pid: int
-    """As seen inside the sandbox."""
+    """Its id as seen inside the sandbox."""
     control: socket.socket | None
     """Host end of a socketpair (an Entry's first argument is the other end). Non-blocking. None for Argv."""
     stdin: int | None
-    """Host fd, non-blocking; None when stdin is /dev/null. With a pty: the master, also in `stdout`."""
+    """Host descriptor, non-blocking; None when stdin is /dev/null. With a pty: the master, also in `stdout`."""
     stdout: int
     stderr: int | None
     exited: asyncio.Future[Exit]
+    """Done when the process has ended and was reaped."""
 
-    async def signal(self, number: int, *, group: bool = True) -> None: ...
-    async def resize(self, pty: Pty) -> None: ...
+    async def signal(self, number: int, *, group: bool = True) -> None:
+        """Sends a signal to the process, or to its whole group. Nothing happens when it has ended."""
+
+    async def resize(self, pty: Pty) -> None:
+        """Gives the terminal another size. Raises OSError when there is none."""
+
     def close_stdin(self) -> None:
-        """The process reads the end of its input. Not for a pty."""
+        """Closes its input, so that the process reads the end of it. Not for a pty."""
 
     def close(self) -> None:
-        """Close the host's file descriptors. Does not kill."""
+        """Closes the host's descriptors. The process goes on."""
 
 
 class Sandbox(Protocol):
@@ -155,21 +187,26 @@ class Sandbox(Protocol):
         pty: Pty | None = None,
         address_space_limit: bool = True,
     ) -> Child:
-        """Raises NotADirectoryError when there is no `cwd`. A program that is not there exits with 127.
+        """Starts a process. Raises NotADirectoryError when there is no `cwd`; a missing program exits with 127.
 
         `address_space_limit=False` is for V8 and the JVM, which reserve tens of GiB; the watchdog still counts them.
         """
         ...
 
-    async def freeze(self) -> None: ...
-    async def thaw(self) -> None: ...
+    async def freeze(self) -> None:
+        """Stops every process, until `thaw`."""
+
+    async def thaw(self) -> None:
+        """Lets the processes go on."""
+
     async def usage(self) -> Usage: ...
-    async def kill(self) -> None: ...
+    async def kill(self) -> None:
+        """Ends every process. Returns when they have ended; a second call does nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Measured now, of the whole sandbox."""
+    """What the whole sandbox uses at the moment of the call; memory and disk in bytes."""
 
     memory: int
     cpu_seconds: float
@@ -179,11 +216,18 @@ class Usage:
 
 
 class Engine(Protocol):
+    """Makes sandboxes at one level of isolation."""
+
     level: Level
     why_not_stronger: str | None
+    """Why each stronger level does not work on this machine; None when this is the strongest."""
 
-    async def create(self, spec: SandboxSpec) -> Sandbox: ...
-    async def close(self) -> None: ...
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        """A new sandbox. Raises EngineError."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the engine and all of its sandboxes."""
 
 
 class SandboxDead(Exception):  # noqa: N818 - states a condition
@@ -191,7 +235,7 @@ class SandboxDead(Exception):  # noqa: N818 - states a condition
 
 
 class EngineError(Exception):
-    """The engine could not do it; the message is for people and names the remedy."""
+    """The engine could not do what it was asked; the message is for people and names the remedy."""
 
 
 class InterpreterError(EngineError):
@@ -199,7 +243,7 @@ class InterpreterError(EngineError):
 
 
 class PreloadError(InterpreterError):
-    """A module starts a thread when it is imported: a process with threads cannot be forked safely."""
+    """A preloaded module started a thread when it was imported: a process with threads cannot be forked safely."""
 
     def __init__(self, module: str) -> None:
         super().__init__(f"a preloaded module started a thread: {module}")
@@ -207,4 +251,4 @@ class PreloadError(InterpreterError):
 
 
 PORT = 3128
-"""Of the proxy, on the sandbox's own loopback."""
+"""Port of the network proxy, on the sandbox's own loopback."""

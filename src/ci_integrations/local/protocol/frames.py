@@ -1,7 +1,7 @@
-"""How the host and a driver inside the sandbox talk: 4 bytes of length, big-endian, then one JSON object in ASCII.
+"""Frames between the host and a driver in a sandbox: 4 bytes of length, big-endian, then one JSON object in ASCII.
 
-Both ends use this file. What the host reads here was written by hostile code, so length, depth and kind are checked
-before anybody looks at a field; what does not hold raises `FrameError` and the context is killed.
+Both ends use this file. What the host reads was written by hostile code, so length, depth and kind are checked before
+a field is looked at. A frame that fails a check raises `FrameError`, and the host kills the context.
 """
 
 from __future__ import annotations
@@ -14,14 +14,19 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+Frame = dict[str, Any]
+
 MAX_DEPTH = 200
-"""Of nested lists and objects in a frame. The kernel leaves out JSON results deeper than `MAX_JSON_DEPTH`."""
+"""Levels of lists and objects in a frame."""
 MAX_JSON_DEPTH = 128
+"""Levels of a JSON result: the kernel leaves out deeper ones, so that a frame with it stays below `MAX_DEPTH`."""
 MAX_VALUES = 1_000_000
-"""In a frame's lists and objects: each takes up to a hundred times more memory than bytes on the wire."""
+"""Values in a frame's lists and objects: each takes up to a hundred times more memory than bytes on the wire."""
 _HEADER = 4
+# Possessive (Python 3.11): without it a string that never ends makes the engine try every place to backtrack to.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
+# Python's json reads NaN and Infinity, which are no JSON; browsers and pydantic's parser would refuse them later.
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 
 
@@ -29,13 +34,16 @@ class FrameError(Exception):
     """The other side broke the protocol; the message says how."""
 
 
-def encode(message: dict[str, Any]) -> bytes:
-    """Raises TypeError, ValueError or RecursionError when `message` is not JSON. NaN may pass; `decode` reads null."""
+def encode(message: Frame) -> bytes:
+    """`message` as a frame. Raises TypeError, ValueError or RecursionError when it is not JSON.
+
+    NaN and infinities pass here; `decode` reads them as null.
+    """
     body = _ENCODER.encode(message).encode("ascii")
     return len(body).to_bytes(_HEADER, "big") + body
 
 
-def decode(body: bytes | bytearray) -> dict[str, Any]:
+def decode(body: bytes | bytearray) -> Frame:
     """One frame's object; NaN and infinities become null. Raises FrameError."""
     if has_many_values(body):
         raise FrameError(f"a frame holds more than {MAX_VALUES} values")
@@ -52,6 +60,7 @@ def decode(body: bytes | bytearray) -> dict[str, Any]:
 
 def has_many_values(body: bytes | bytearray) -> bool:
     """Whether JSON text holds more than `MAX_VALUES` values; found out without making them."""
+    # An upper bound first, at the speed of memchr; commas inside strings are taken out only when it is exceeded.
     if _most_values(body) <= MAX_VALUES:
         return False
     return _most_values(_STRING.sub(b"", body)) > MAX_VALUES
@@ -61,10 +70,11 @@ def _most_values(body: bytes | bytearray) -> int:
     return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
-def shallow(value: Any, depth: int, *, brackets: int | None = None) -> bool:
+def shallow(value: object, depth: int, *, brackets: int | None = None) -> bool:
     """Whether `value` has at most `depth` levels of lists and objects. `brackets`: how many it can have at most."""
     if brackets is not None and brackets <= depth:
         return True
+    # Level by level: a recursive walk would end at Python's recursion limit, which is what hostile depth aims at.
     level = [value]
     for _ in range(depth):
         level = [child for item in level for child in _children(item)]
@@ -73,28 +83,25 @@ def shallow(value: Any, depth: int, *, brackets: int | None = None) -> bool:
     return False
 
 
-def _children(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return [child for child in value.values() if isinstance(child, (dict, list, tuple))]
-    if isinstance(value, (list, tuple)):
-        return [child for child in value if isinstance(child, (dict, list, tuple))]
-    return []
+def _children(value: object) -> list[object]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [child for child in inner if isinstance(child, (dict, list, tuple))]
 
 
 class FrameReader:
-    """Cuts a byte stream into frames. Holds at most one unfinished frame of `max_bytes`."""
+    """Cuts a byte stream into frames. It holds at most one unfinished frame of `max_bytes`."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[dict[str, Any], int]]:
+    def feed(self, data: bytes) -> Iterator[tuple[Frame, int]]:
         """Every frame that `data` completes, with its size in bytes. Raises FrameError."""
         self._buffer += data
         start = 0
         while len(self._buffer) - start >= _HEADER:
             length = int.from_bytes(self._buffer[start : start + _HEADER], "big")
-            if length > self._max:
+            if length > self._max:  # by its header, before a byte of it is kept
                 raise FrameError(f"a frame of {length} bytes is longer than the limit of {self._max}")
             end = start + _HEADER + length
             if len(self._buffer) < end:
@@ -106,9 +113,9 @@ class FrameReader:
 
 
 class Channel:
-    """A driver's end of the control socket. Blocking; only the process that made it may send.
+    """A driver's end of the control socket. It blocks, and only the process that made it may send.
 
-    A child forked by user code inherits the socket: it must not answer for the kernel, so its sends do nothing.
+    A child that user code forks inherits the socket. It must not answer for the kernel, so its sends do nothing.
     """
 
     def __init__(self, control: socket.socket) -> None:
@@ -116,16 +123,19 @@ class Channel:
         self.socket = control
         self._pid = os.getpid()
         self.sending = False
-        """A signal handler must not raise while this is true: half a frame would be left behind."""
+        """True while a frame is being sent: a signal handler must not raise then, or half a frame stays behind."""
 
     @property
     def mine(self) -> bool:
+        """Whether this process made the channel."""
         return os.getpid() == self._pid
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: Frame) -> None:
+        """Sends one frame. Raises what `encode` raises, and OSError when the host has gone."""
         self.send_bytes(encode(message))
 
     def send_bytes(self, frame: bytes) -> None:
+        """Sends a frame that is encoded already."""
         if not self.mine:
             return
         self.sending = True
@@ -134,23 +144,34 @@ class Channel:
         finally:
             self.sending = False
 
-    def receive(self) -> dict[str, Any] | None:
+    def receive(self) -> Frame | None:
         """Waits for the next frame; None when the host has gone."""
-        header = self._exactly(_HEADER)
-        if header is None:
-            return None
-        body = self._exactly(int.from_bytes(header, "big"))
-        return None if body is None else decode(body)
+        return receive(self.socket)
 
     def waiting(self) -> bool:
         """Whether something can be read without waiting."""
         return bool(select.select([self.socket], [], [], 0)[0])
 
-    def _exactly(self, count: int) -> bytes | None:
-        data = bytearray()
-        while len(data) < count:
-            chunk = self.socket.recv(min(count - len(data), 1 << 20))
-            if not chunk:
-                return None
-            data += chunk
-        return bytes(data)
+
+def receive(end: socket.socket) -> Frame | None:
+    """The next frame from a blocking socket whose other end is trusted; None when the other end has gone."""
+    header = _exactly(end, _HEADER)
+    body = None if header is None else _exactly(end, int.from_bytes(header, "big"))
+    return None if body is None else decode(body)
+
+
+def _exactly(end: socket.socket, count: int) -> bytes | None:
+    data = bytearray()
+    while len(data) < count:
+        chunk = end.recv(min(count - len(data), 1 << 20))
+        if not chunk:
+            return None
+        data += chunk
+    return bytes(data)
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Writes all of `data` to a blocking descriptor: write(2) may take a part of it when a signal comes in between."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]

@@ -1,7 +1,7 @@
-"""Where `pip` inside a sandbox finds packages and puts them: the host's index, a directory below home.
+"""Where `pip` inside a sandbox finds packages and puts them: the host's index, and a directory below home.
 
-The interpreter's own site-packages are read-only in there. An index address with a user name or password in it is not
-passed on, because whatever is in a sandbox can be read by the code in it.
+The interpreter's own site-packages are read-only in a sandbox. An index address with a user name or password in it is
+not passed on, because code in the sandbox can read whatever is there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 TARGET = "/home/user/.packages"
-"""On `sys.path` of every Python kernel; kept as long as the sandbox's files are."""
+"""This directory is on `sys.path` of every Python kernel; it is kept as long as the sandbox's files are."""
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def pip_envs() -> dict[str, str]:
         "PIP_TARGET": TARGET,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_CACHE_DIR": "1",
-        "PIP_ROOT_USER_ACTION": "ignore",
+        "PIP_ROOT_USER_ACTION": "ignore",  # at level `none` the sandbox may be root, and pip would warn each time
         "PYTHONPATH": TARGET,
     }
     index = host_index()
@@ -34,9 +34,9 @@ def pip_envs() -> dict[str, str]:
 
 
 def own_pip() -> list[str]:
-    """How this interpreter calls pip: its own, or the one that comes with Python for making virtual environments.
+    """The command that calls pip for this interpreter: its own, or the one in Python's `ensurepip`; empty without both.
 
-    Empty where there is neither; uv's environments have only the latter, which runs from its wheel.
+    uv's environments have no pip of their own; the one of `ensurepip` runs from its wheel without being installed.
     """
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
@@ -48,6 +48,7 @@ def own_pip() -> list[str]:
 
 def host_index() -> str | None:
     """The package index this host is configured for, or None for pip's own default."""
+    # pip's own order: an empty variable counts as one that is not set.
     url = os.environ.get("PIP_INDEX_URL") or _configured()
     if url is None:
         return None
@@ -58,7 +59,7 @@ def host_index() -> str | None:
 
 
 def trusted_index() -> frozenset[tuple[str, int]]:
-    """(host, port) of that index, which may be at a private address."""
+    """(host, port) of the host's index: sandboxes may reach it at a private address too."""
     url = host_index()
     if url is None:
         return frozenset()

@@ -1,7 +1,7 @@
-"""What a value looks like: its MIME bundle, made JSON-safe. Used by the kernel only.
+"""A value as its MIME bundle, made JSON-safe, for the Python kernel.
 
-On top of IPython's own formatters: lists and dicts as `application/json`, and pictures that Pillow saves or shows.
-Figures and tables as data, neutral and in the reference's `e2b/chart` and `e2b/data`, come from `charts.extractor`.
+It adds to IPython's own formatters: lists and dicts as `application/json`, and pictures that Pillow saves or shows.
+Figures and tables as data, neutral and in E2B's `e2b/chart` and `e2b/data`, come from `charts.extractor`.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ import json
 import math
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from IPython.core.formatters import JSONFormatter
+from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
 from ci_integrations.charts import extractor
 from ci_integrations.local.protocol import frames
 
-Bundle = dict[str, Any]
+Bundle = frames.Frame
 
 
 class ListsAndDicts(JSONFormatter):
-    """`application/json` also for lists and dicts that are JSON; the others have their text only."""
+    """`application/json` also for lists and dicts that are JSON; other lists and dicts have their text only."""
 
-    def __call__(self, obj: Any) -> Any:
+    def __call__(self, obj: object) -> object:
         if not isinstance(obj, (list, dict)):
             return super().__call__(obj)
         try:
@@ -42,19 +43,23 @@ class ListsAndDicts(JSONFormatter):
 
 
 def add_formatters(shell: Any) -> None:
-    """Give `shell` our formatters: lists and dicts, charts and tables."""
+    """Gives `shell` our formatters: lists and dicts, charts and tables."""
     formatter = shell.display_formatter
     formatter.formatters["application/json"] = ListsAndDicts(parent=formatter)
     extractor.install(shell, full=False)
 
 
-def install_full_extractor(shell: Any) -> None:
-    """Everything the code draws, saves and writes is reported, as an interpreter injects it into a cloud kernel."""
+def install_full_extractor(shell: InteractiveShell) -> None:
+    """Reports everything that the code draws, saves and writes, as the extractor does in a cloud kernel."""
     extractor.install(shell, full=True)
 
 
-def json_value(value: Any, depth: int = frames.MAX_JSON_DEPTH, *, strict: bool = False) -> Any:
-    """`value` as plain JSON; NaN becomes null. What JSON has no word for is its string, or TypeError when `strict`."""
+def json_value(value: object, depth: int = frames.MAX_JSON_DEPTH, *, strict: bool = False) -> object:
+    """`value` as plain JSON; NaN becomes null. A value that JSON has no form for becomes its string.
+
+    With `strict`, such a value raises TypeError, and a lone surrogate UnicodeEncodeError. Raises ValueError for nesting
+    deeper than `depth`.
+    """
     if isinstance(value, str):
         return _text(value, strict=strict)
     if value is None or isinstance(value, bool):
@@ -67,32 +72,29 @@ def json_value(value: Any, depth: int = frames.MAX_JSON_DEPTH, *, strict: bool =
         raise ValueError("nested too deeply")
     if isinstance(value, Mapping):
         return {_key(key, strict=strict): json_value(item, depth - 1, strict=strict) for key, item in value.items()}
-    if isinstance(value, (list, tuple)) and not (strict and _is_record(value)):
+    # A named tuple is an array to some encoders and an object to others: when strict, it is neither.
+    if isinstance(value, (list, tuple)) and not (strict and isinstance(value, tuple) and type(value) is not tuple):
         return [json_value(item, depth - 1, strict=strict) for item in value]
     return _other(value, depth, strict=strict)
 
 
 def _text(value: str, *, strict: bool) -> str:
-    """UnicodeEncodeError for a lone surrogate when `strict`."""
     if strict and not value.isascii():
-        value.encode()
+        value.encode()  # raises for a lone surrogate
     return value
 
 
-def _is_record(value: Any) -> bool:
-    """A named tuple or its like: what its JSON is, people differ about."""
-    return isinstance(value, tuple) and type(value) is not tuple
-
-
 def _integer(value: int, *, strict: bool) -> int | str:
-    if -(1 << 63) <= value < 1 << 64:
+    """`value` itself, or its digits as text when it needs more than 64 bits."""
+    if -(1 << 63) <= value < 1 << 64:  # what orjson, the reference's encoder, takes
         return int(value)
     if strict:
         raise TypeError("an integer beyond 64 bits")
     return str(value)
 
 
-def _key(key: Any, *, strict: bool) -> str:
+def _key(key: object, *, strict: bool) -> str:
+    """The text that stands for a dict's key in JSON. Raises TypeError when `strict` and there is none."""
     if isinstance(key, str):
         return _text(key, strict=strict)
     if key is None or isinstance(key, (bool, int, float)):
@@ -106,21 +108,22 @@ def _key(key: Any, *, strict: bool) -> str:
     return str(key)
 
 
-def _written(value: Any) -> str | None:
-    """Dates and the like as everybody writes them."""
+def _written(value: object) -> str | None:
+    """Dates, times and UUIDs in their usual written form; None for other values."""
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     return str(value) if isinstance(value, uuid.UUID) else None
 
 
-def _other(value: Any, depth: int, *, strict: bool) -> Any:
+def _other(value: object, depth: int, *, strict: bool) -> object:
+    """JSON of dates, enums, bytes, numpy's values and dataclasses; text, or TypeError when `strict`, for the rest."""
     if (text := _written(value)) is not None:
         return text
     if isinstance(value, enum.Enum):
         return json_value(value.value, depth - 1, strict=strict)
     if isinstance(value, bytes) and not strict:
         return base64.b64encode(value).decode("ascii")
-    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):  # by name: numpy need not be installed
         return json_value(_numbers(value, strict=strict), depth - 1, strict=strict)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value) if not field.name.startswith("_")]
@@ -130,8 +133,8 @@ def _other(value: Any, depth: int, *, strict: bool) -> Any:
     return str(value)
 
 
-def _numbers(value: Any, *, strict: bool) -> Any:
-    """NumPy's as Python's. When `strict`, as the reference's encoder has it: plain numbers and dates, in one piece."""
+def _numbers(value: Any, *, strict: bool) -> object:
+    """NumPy's values as Python's. When `strict`, only what the reference's encoder takes: contiguous plain numbers."""
     if value.dtype.kind == "M":
         return value.astype("datetime64[us]").tolist()
     if strict and (value.dtype.kind not in "biuf" or not value.flags.c_contiguous):
@@ -139,7 +142,7 @@ def _numbers(value: Any, *, strict: bool) -> Any:
     return value.tolist()
 
 
-def wire_bundle(data: Mapping[str, Any]) -> Bundle:
+def wire_bundle(data: Mapping[str, object]) -> Bundle:
     """A MIME bundle that can be sent: pictures as base64 text, data as plain JSON."""
     bundle: Bundle = {}
     for mime, payload in data.items():
@@ -152,7 +155,8 @@ def wire_bundle(data: Mapping[str, Any]) -> Bundle:
     return bundle
 
 
-def _add_json(bundle: Bundle, mime: str, payload: Any) -> None:
+def _add_json(bundle: Bundle, mime: str, payload: object) -> None:
+    """Puts JSON into a bundle, unless it is deeper or has more values than the host accepts."""
     with contextlib.suppress(ValueError, RecursionError):  # nested beyond what the host accepts: its text remains
         value = json_value(payload)
         if not frames.has_many_values(frames.encode({"": value})):
@@ -160,25 +164,25 @@ def _add_json(bundle: Bundle, mime: str, payload: Any) -> None:
 
 
 def hook_pillow() -> None:
-    """A picture that user code saves under a name or shows is displayed too, as in the reference.
+    """Displays a picture that user code saves under a name or shows, as the reference does.
 
-    Not the one that matplotlib saves for `savefig`, where the extractor reports the figure itself.
+    The picture that matplotlib saves for `savefig` is left out where the extractor reports the figure itself.
     """
     if importlib.util.find_spec("PIL") is None:
         return
     from PIL import Image, ImageShow
 
-    show_it: Any = display  # IPython's display() is untyped
+    show_it: Callable[[object], object] = display
     save = Image.Image.save
 
-    def save_and_display(self: Any, fp: Any, format: Any = None, **params: Any) -> None:
+    def save_and_display(self: Image.Image, fp: Any, format: str | None = None, **params: Any) -> None:
         caller = str(sys._getframe(1).f_globals.get("__name__"))  # noqa: SLF001 - the only way to know
         if isinstance(fp, str) and not (extractor.STATE.full and caller.startswith("matplotlib.")):
             show_it(self)
         save(self, fp, format, **params)
 
     class DisplayViewer(ImageShow.Viewer):
-        def show(self, image: Any, **options: Any) -> int:
+        def show(self, image: Image.Image, **options: object) -> int:
             show_it(image)
             return 1
 

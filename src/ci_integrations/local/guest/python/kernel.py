@@ -1,7 +1,7 @@
 """The Python kernel of a sandbox: IPython in a forked child, driven by frames over one socket.
 
-The engine runs `prepare()` in the zygote, before it imports matplotlib.pyplot, and `main()` in every fork of it that
-is to be a Python context. Nothing here is trusted by the host: user code shares this process.
+The zygote runs `prepare()`, before it imports matplotlib.pyplot, and `warm_up()`; every fork that is a Python context
+runs `main()`. The host trusts nothing that comes from here, because user code shares this process.
 """
 
 from __future__ import annotations
@@ -17,19 +17,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from IPython.core.interactiveshell import ExecutionResult
+
 from ci_integrations.local.guest.python import formats, pip, streams
 from ci_integrations.local.guest.python.shell import KernelShell, forget_cells, make_shell
-from ci_integrations.local.protocol.frames import Channel, encode
+from ci_integrations.local.protocol.contract import ContextConfig
+from ci_integrations.local.protocol.frames import Channel, Frame, encode
 
 INLINE = "module://matplotlib_inline.backend_inline"
 _WARM_UP = ("[1]", "1/0", "1+1")
 _OFTEN = 8
-"""CPython rewrites a function's code when it was called that often: better once here than in each fork."""
+"""Rounds of the rehearsal: CPython (3.11 and later) specialises a function's code after that many calls, which writes
+to its page. Done here it happens once, and not in each fork."""
 _WARM_UP_WITH = {"pandas": "__import__('pandas').DataFrame({'a': [1, 2] * 50, 'b': range(100)}).groupby('a').mean()"}
 
 
 def prepare() -> KernelShell:
-    """Make this process's shell, once. Safe before a fork: no thread, no loop, no file."""
+    """Makes this process's shell, once. It is safe before a fork: no thread, no loop, no open file."""
     os.environ.setdefault("MPLBACKEND", INLINE)
     if KernelShell.initialized():
         return KernelShell.instance()
@@ -39,9 +43,9 @@ def prepare() -> KernelShell:
 
 
 def warm_up() -> None:
-    """Run cells here as a fork will, when all is loaded: what they import, compile and look up is then shared by all.
+    """Runs cells in the zygote as a fork will, so that all forks share what the cells import, compile and look up.
 
-    It saves each fork 2.5 MiB of its own and the first cells half of their time. Leaves no trace in the shell.
+    It saves each fork 2.5 MiB of its own and the first cells half of their time. It leaves no trace in the shell.
     """
     shell = prepare()
     interrupt = signal.getsignal(signal.SIGINT)
@@ -58,11 +62,10 @@ def warm_up() -> None:
     forget_cells(shell)
 
 
-def main(control: socket.socket, config: dict[str, Any]) -> None:
-    """Serve until the host hangs up or user code calls `exit()`.
+def main(control: socket.socket, config: ContextConfig) -> None:
+    """Serves cells until the host hangs up or user code calls `exit()`.
 
-    `config`: "envs" to set, "cwd", "results" (bytes that one of them may have). With CI_INTEGRATIONS_EXTRACT=1 among
-    the variables, charts come as full data.
+    With CI_INTEGRATIONS_EXTRACT=1 among the variables, charts come as full data.
     """
     kernel = Kernel(Channel(control), prepare(), int(config.get("results", 64 << 20)))
     kernel.start(config)
@@ -70,19 +73,20 @@ def main(control: socket.socket, config: dict[str, Any]) -> None:
 
 
 class Kernel:
-    """One context's loop: receive a cell, run it, say that it is done."""
+    """The loop of one context: it receives a cell, runs it and says that it is done."""
 
     def __init__(self, channel: Channel, shell: KernelShell, max_results: int) -> None:
         self._channel = channel
         self._shell = shell
         self._max = max_results
+        # Made after the fork: a loop holds an epoll descriptor, and processes that share one wake each other.
         self._loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
         self._cell: asyncio.Task[None] | None = None
         self._request: object = None
         self._deferred = False
 
-    def start(self, config: Mapping[str, Any]) -> None:
-        """What belongs to this process and not to the zygote."""
+    def start(self, config: ContextConfig) -> None:
+        """Sets up what belongs to this process and not to the zygote."""
         os.environ.update(config.get("envs") or {})
         os.environ.setdefault("MPLBACKEND", INLINE)
         streams.install()
@@ -101,29 +105,31 @@ class Kernel:
         signal.signal(signal.SIGINT, self._on_sigint)
 
     def rehearse(self, code: str) -> None:
-        """Run a cell before there is a host."""
+        """Runs a cell before there is a host."""
         self._shell.send = self._send  # type: ignore[method-assign]
         self._run({"id": 0, "code": code})
 
     def close(self) -> None:
-        """After rehearsals: nothing of this kernel stays."""
+        """Takes this kernel off the shell again, after rehearsals."""
         self._loop.close()
         del self._shell.send
 
     def serve(self) -> None:
+        """Runs cells until the host hangs up, the code exits, or this is a process that user code has forked."""
         while (request := self._next_request()) is not None:
             self._run(request)
             if self._shell.exiting or not self._channel.mine:
                 return
 
-    def _next_request(self) -> dict[str, Any] | None:
-        """Wait for a cell; meanwhile the user's asyncio tasks go on."""
+    def _next_request(self) -> Frame | None:
+        """Waits for a cell; meanwhile the user's asyncio tasks go on."""
         while not self._channel.waiting():
             with contextlib.suppress(KeyboardInterrupt):  # a background task was interrupted: it alone ends
                 self._drive(self._loop.create_task(self._readable()))
         return self._channel.receive()
 
     async def _readable(self) -> None:
+        """Waits until the host has sent something."""
         ready = self._loop.create_future()
         self._loop.add_reader(self._channel.socket, _resolve, ready)
         try:
@@ -131,7 +137,8 @@ class Kernel:
         finally:
             self._loop.remove_reader(self._channel.socket)
 
-    def _run(self, request: dict[str, Any]) -> None:
+    def _run(self, request: Frame) -> None:
+        """Runs one request and sends its frames, from `started` to `done`."""
         self._request = request.get("id")
         self._shell.interrupted = self._shell.showed_error = self._deferred = False
         self._send({"type": "started", "execution_count": self._shell.execution_count})
@@ -141,6 +148,7 @@ class Kernel:
         self._request = None
 
     def _run_cell(self, code: str) -> None:
+        """Runs code as a task of the loop, so that `await` works in it and SIGINT can cancel it."""
         signal.signal(signal.SIGINT, self._on_sigint)  # the last cell may have set its own
         self._cell = self._loop.create_task(self._cell_body(code))
         try:
@@ -151,6 +159,7 @@ class Kernel:
             self._cell = None
 
     async def _cell_body(self, code: str) -> None:
+        """Runs code as ipykernel does: transform, decide about async, run, then the events after a cell."""
         shell: Any = self._shell  # most of IPython is untyped
         broken = None
         try:
@@ -172,14 +181,14 @@ class Kernel:
         shell.events.trigger("post_execute")
         shell.events.trigger("post_run_cell", result)
 
-    def _report(self, result: Any) -> None:
-        """Errors that IPython only prints (exception groups) are errors too."""
+    def _report(self, result: ExecutionResult | None) -> None:
+        """Sends an error that IPython only prints, as it does with exception groups."""
         error = result and (result.error_before_exec or result.error_in_exec)
         if error and not self._shell.showed_error:
             self._shell.send({"type": "error", "name": type(error).__name__, "value": str(error), "traceback": ""})
 
     def _drive(self, task: asyncio.Task[None]) -> None:
-        """Run the loop until `task` is done. Raises what it raised."""
+        """Runs the loop until `task` is done. Raises what the task raised."""
         while not task.done():
             try:
                 self._loop.run_until_complete(task)
@@ -194,7 +203,7 @@ class Kernel:
         task.result()
 
     def _on_sigint(self, signum: int, frame: object) -> None:
-        """Raise in whatever user code runs; cancel a cell that only waits."""
+        """Raises KeyboardInterrupt in the user code that runs; a cell that only waits is cancelled."""
         if self._channel.sending or (self._cell is None and self._request is not None):
             self._deferred = True
         elif asyncio.current_task(self._loop) is not None:
@@ -207,7 +216,8 @@ class Kernel:
             self._shell.interrupted = True
             self._cell.cancel()
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: Frame) -> None:
+        """Sends a frame of the running cell; one larger than its limit becomes an announcement of its size."""
         if self._request is None:
             return  # shown by a background task between cells: there is nobody to show it to
         if message["type"] == "display":
@@ -219,6 +229,7 @@ class Kernel:
         self._raise_deferred()
 
     def _raise_deferred(self) -> None:
+        """Raises the KeyboardInterrupt that came while a frame was sent or a cell was starting."""
         if self._deferred and self._cell is not None:
             self._deferred = False
             raise KeyboardInterrupt
@@ -231,7 +242,7 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 @contextlib.contextmanager
 def _environment(envs: Mapping[str, str]) -> Iterator[None]:
-    """`envs` set, and afterwards as it was, whatever the cell did to them."""
+    """Sets `envs` for the block, and then brings these variables back, whatever the cell did to them."""
     before = {name: os.environ.get(name) for name in envs}
     os.environ.update(envs)
     try:
@@ -242,7 +253,7 @@ def _environment(envs: Mapping[str, str]) -> Iterator[None]:
 
 
 def _change_directory(path: str) -> None:
-    """A directory that is not there is no error: the context starts at home, as in the reference."""
+    """Goes to `path`, or home when there is no such directory: that is no error in the reference either."""
     for each in (path, os.environ.get("HOME", "/")):
         with contextlib.suppress(OSError):
             os.chdir(each)
@@ -250,7 +261,10 @@ def _change_directory(path: str) -> None:
 
 
 def _order_import_path() -> None:
-    """The standard library, then modules beside the user's files, which cannot hide it, then packages."""
+    """Puts the standard library first, so that a user's `json.py` cannot hide it; then the user's files, then packages.
+
+    Jupyter has the user's directory first. Here IPython itself imports lazily, and would find the user's module.
+    """
     library = f"{sys.base_prefix}/"
     own = [
         path for path in sys.path if path.startswith(library) and not path.endswith(("site-packages", "dist-packages"))
@@ -259,7 +273,7 @@ def _order_import_path() -> None:
 
 
 def _reseed() -> None:
-    """All forks of the zygote would draw the same numbers."""
+    """Seeds the generators anew: otherwise all forks of the zygote would draw the same numbers."""
     random.seed()
     if "numpy" in sys.modules:  # from an integer: seeding from nothing would cost each fork 250 KiB of its own
         sys.modules["numpy"].random.seed(random.getrandbits(32))

@@ -1,6 +1,6 @@
-"""`%pip` in a local kernel: installs below home when there is a way out, one clear line when there is none.
+"""`%pip` in a local kernel installs below home, or says in one line that the sandbox has no network.
 
-Runs inside the sandbox. Whether there is a way out is said by `PIP_TARGET`, which the server sets together with it.
+The variable `PIP_TARGET` tells which of them: the server sets it together with the network.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ NO_INSTALLER = "%pip cannot install: neither pip nor uv is there for this interp
 
 
 def install_magic(shell: Any) -> None:
-    """Put our `%pip` in the place of IPython's, which would install into a read-only environment."""
+    """Puts our `%pip` in the place of IPython's, which would install into a read-only environment."""
     shell.register_magic_function(pip, "line", "pip")
 
 
 def use_packages() -> None:
-    """What was installed below home can be imported."""
+    """Puts what was installed below home on the import path."""
     target = os.environ.get("PIP_TARGET")
     if target and target not in sys.path:
         sys.path.append(target)
 
 
 def pip(line: str) -> None:
-    """`%pip install NAME`: pip, or uv where there is no pip."""
+    """Runs `%pip install NAME` with pip, or with uv where there is no pip. Raises UsageError without a network."""
     words = shlex.split(line)
     if words[:1] in (["install"], ["download"]) and "PIP_TARGET" not in os.environ:
         raise UsageError(NO_NETWORK)
+    # pip sends local addresses around the proxy when no_proxy names them; the host's own index may be at one.
     proxied = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
     subprocess.run([*_installer(words), *words[1:]], check=False, stderr=subprocess.STDOUT, env=proxied)
     use_packages()  # of a sandbox whose way out was opened after this kernel
@@ -49,6 +50,7 @@ def pip(line: str) -> None:
 
 
 def _installer(words: list[str]) -> list[str]:
+    """The command that installs: pip, or uv where there is no pip. Raises UsageError without both."""
     own = own_pip()
     if own:
         return [*own, *words[:1]]

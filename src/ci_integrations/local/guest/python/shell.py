@@ -1,15 +1,16 @@
-"""IPython without a terminal, files, threads or zmq: what it shows goes to a `send` function.
+"""IPython's shell without a terminal, files, threads or ZeroMQ, for the Python kernel.
 
-Used by the kernel only.
+What it shows goes to its method `send`, which the kernel sets.
 """
 
 from __future__ import annotations
 
+import ast
 import builtins
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from types import TracebackType
 from typing import Any, cast
 
 import traitlets
@@ -24,18 +25,21 @@ from traitlets.config import Config
 
 from ci_integrations.local.guest.python.formats import Bundle, add_formatters
 from ci_integrations.local.guest.python.pip import install_magic
+from ci_integrations.local.protocol.frames import Frame
 
-Send = Callable[[dict[str, Any]], None]
 _SIMPLE = frozenset({int, str, bool, float, complex, bytes})
 _HASH_SEED = 0xC70F6907
+"""The seed of ipykernel's `compiler.py`: the same seed gives a cell the same file name."""
 
 
 class Publisher(DisplayPublisher):
     """`display()`. Updates of an earlier display and `clear_output()` are dropped, as in the reference."""
 
-    shell: Any
+    shell: KernelShell
 
-    def publish(self, data: Bundle, metadata: Any = None, *args: Any, update: bool = False, **kwargs: Any) -> None:
+    def publish(
+        self, data: Bundle, metadata: object = None, *args: object, update: bool = False, **kwargs: object
+    ) -> None:
         if not update:
             self.shell.send({"type": "display", "data": data, "is_main_result": False})
 
@@ -44,27 +48,27 @@ class Publisher(DisplayPublisher):
 
 
 class Hook(DisplayHook):
-    """The value of a cell's last expression."""
+    """Sends the value of a cell's last expression."""
 
-    shell: Any
+    shell: KernelShell
 
     def write_output_prompt(self) -> None:
         pass
 
-    def write_format_data(self, format_dict: Bundle, md_dict: Any = None) -> None:
+    def write_format_data(self, format_dict: Bundle, md_dict: object = None) -> None:
         self.shell.send({"type": "display", "data": format_dict, "is_main_result": True})
 
     def log_output(self, format_dict: Bundle) -> None:
-        """Nothing is kept: the host has it."""
+        """Keeps nothing in IPython's log: the host has the value."""
 
     def finish_displayhook(self) -> None:
         self._is_active = False
 
 
 class Formatter(DisplayFormatter):
-    """Plain numbers and texts go straight to their text form: asking all the formatters costs half of a small cell."""
+    """Gives plain numbers and texts their text form at once: asking all the formatters costs half of a small cell."""
 
-    def format(self, obj: Any, include: Any = None, exclude: Any = None) -> tuple[Bundle, Bundle]:
+    def format(self, obj: object, include: object = None, exclude: object = None) -> tuple[Bundle, Bundle]:
         if type(obj) not in _SIMPLE or include or exclude or self._has_other_forms(type(obj)):
             found: tuple[Bundle, Bundle] = super().format(obj, include, exclude)  # type: ignore[no-untyped-call]
             return found
@@ -77,13 +81,13 @@ class Formatter(DisplayFormatter):
 
 
 class _IncompleteInputError(SyntaxError):
-    """A cell that ends too early, by CPython 3.13's name; older ones have the words but not the class."""
+    """A cell that ends too early, under CPython 3.13's name; older versions have the message but not the class."""
 
 
 class Compiler(CachingCompiler):
-    """Names a cell's file as Jupyter does, so that messages which show it read the same."""
+    """Names a cell's file as Jupyter does, so that messages which show the name read the same."""
 
-    def ast_parse(self, source: str, filename: str = "<unknown>", symbol: str = "exec") -> Any:
+    def ast_parse(self, source: str, filename: str = "<unknown>", symbol: str = "exec") -> ast.AST:
         try:
             return super().ast_parse(source, filename, symbol)
         except SyntaxError as error:
@@ -96,7 +100,7 @@ class Compiler(CachingCompiler):
 
 
 def murmur2(data: bytes) -> int:
-    """MurmurHash2 of 32 bits: the number in the file name that Jupyter gives a cell."""
+    """MurmurHash2 of 32 bits, which is the number in the file name that Jupyter gives a cell."""
     mask, m = 0xFFFFFFFF, 0x5BD1E995
     h = _HASH_SEED ^ len(data)
     whole = len(data) & ~3
@@ -110,25 +114,28 @@ def murmur2(data: bytes) -> int:
 
 
 class KernelShell(InteractiveShell):
-    """One per process, made before the fork; `send` is set after it."""
+    """The shell of a process. It is made before the fork, and its `send` is set after the fork."""
 
     compiler_class = Compiler
     kernel = traitlets.Any()
     exiting = False
+    """Whether the code has called `exit()`."""
     showed_error = False
+    """Whether this cell has sent an error."""
     interrupted = False
-    """Set when a SIGINT was turned into a cancellation, so that the error still reads KeyboardInterrupt."""
+    """Whether a SIGINT was turned into a cancellation, so that the error still reads KeyboardInterrupt."""
 
-    def init_ipython_dir(self, ipython_dir: Any) -> None:
-        """No directory is made: before the fork there is no home to make it in."""
+    def init_ipython_dir(self, ipython_dir: object) -> None:
+        """Makes no directory: before the fork there is no home to make it in."""
 
-    def init_profile_dir(self, profile_dir: Any) -> None:
+    def init_profile_dir(self, profile_dir: object) -> None:
         self.profile_dir = ProfileDir()
 
     def init_virtualenv(self) -> None:
-        """The interpreter is the sandbox's own already."""
+        """Does nothing: the interpreter is the sandbox's own already."""
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: Frame) -> None:
+        """Sends a frame to the host. The kernel puts its own in the place of this one, which raises RuntimeError."""
         raise RuntimeError("the kernel is not connected")
 
     def init_display_formatter(self) -> None:
@@ -136,32 +143,36 @@ class KernelShell(InteractiveShell):
         self.configurables.append(self.display_formatter)  # type: ignore[arg-type]  # as IPython does itself
 
     def init_hooks(self) -> None:
-        """What IPython shows in a pager (`len?`, `%quickref`) is dropped, as in the reference."""
+        """Drops what IPython shows in a pager (`len?`, `%quickref`), as the reference does."""
         super().init_hooks()  # type: ignore[no-untyped-call]
         self.set_hook("show_in_pager", lambda *_, **__: None)  # type: ignore[no-untyped-call]
 
-    def enable_gui(self, gui: Any = None) -> None:
-        """`%matplotlib inline` needs no event loop of a toolkit, and there is no screen for the others."""
+    def enable_gui(self, gui: object = None) -> None:
+        """Does nothing: `%matplotlib inline` needs no event loop of a toolkit, and the others need a screen."""
 
     def ask_exit(self) -> None:
         self.exiting = True
 
-    def _get_exc_info(self, exc_tuple: Any = None) -> Any:
+    def _get_exc_info(
+        self, exc_tuple: object = None
+    ) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+        """As IPython's, but a cell that an interrupt has cancelled ends with KeyboardInterrupt."""
         kind, value, trace = super()._get_exc_info(exc_tuple)  # type: ignore[no-untyped-call]
         if self.interrupted and kind.__name__ == "CancelledError":
             return KeyboardInterrupt, KeyboardInterrupt(), trace
         return kind, value, trace
 
     def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
+        """Sends the error in place of printing it."""
         self.showed_error = True
         self.send({"type": "error", "name": etype.__name__, "value": str(evalue), "traceback": "".join(stb)})
 
-    def _format_exception_for_storage(self, exception: BaseException, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """IPython formats every traceback once more for a history that nobody reads."""
+    def _format_exception_for_storage(self, exception: BaseException, *args: object, **kwargs: object) -> Frame:
+        """Saves time: IPython formats every traceback once more for a history that nobody reads."""
         return {"ename": type(exception).__name__, "evalue": "", "traceback": []}
 
     def system(self, cmd: str) -> None:
-        """`!cmd`: both its streams come out as stdout, as under the reference's terminal."""
+        """Runs `!cmd`. Both its streams come out as stdout, as under the reference's terminal."""
         try:
             code = subprocess.call(self._bash(cmd), stderr=subprocess.STDOUT)
         except KeyboardInterrupt:
@@ -171,7 +182,7 @@ class KernelShell(InteractiveShell):
     system_raw = system_piped = system
 
     def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> SList | LSString:  # noqa: FBT001, FBT002
-        """`x = !cmd`."""
+        """Runs `x = !cmd`; the value is a list of lines, or one text when not `split`."""
         command = self._bash(cmd, depth=depth + 1)
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         text = done.stdout.decode("utf-8", "replace")
@@ -189,7 +200,8 @@ KernelShell.__module__ = "ipykernel.zmqshell"
 
 
 def make_shell() -> KernelShell:
-    """The process's shell. Make it before matplotlib.pyplot is imported, or figures have no picture."""
+    """Makes the process's shell. It must exist before matplotlib.pyplot is imported, or figures have no picture."""
+    # The history is an SQLite database with a thread that writes it, made with the shell; and we are to fork.
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
@@ -205,7 +217,7 @@ def make_shell() -> KernelShell:
 
 
 def forget_cells(shell: Any) -> None:
-    """As if no cell had run yet."""
+    """Brings the shell back to where no cell had run yet. Modules that the cells imported stay loaded."""
     shell.configurables.remove(shell.history_manager)
     shell.init_history()  # `reset` alone would keep `In`
     own = {name: value for name, value in shell.user_ns.items() if name.strip("_") and name.startswith("__")}
@@ -219,4 +231,5 @@ def forget_cells(shell: Any) -> None:
 
 
 def _give_names(shell: Any) -> None:
+    """Gives the user `os` and `sys`, as the reference's kernel does."""
     shell.push({"os": os, "sys": sys}, interactive=False)

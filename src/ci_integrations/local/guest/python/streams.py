@@ -1,7 +1,7 @@
-"""stdout, stderr and stdin of user code. Used by the kernel only.
+"""stdout, stderr and stdin of user code, for the Python kernel.
 
-Every write goes to its file descriptor at once: nothing is lost when the process dies or forks, output keeps its
-order with what subprocesses and C code write, and no thread is needed to flush. It costs 1 µs a write.
+Every write goes to its file descriptor at once: no output is lost when the process dies or forks, output keeps its
+order with what subprocesses and C code write, and no thread is needed to flush. A write costs 1 µs.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from typing import NoReturn
 
 from IPython.core.error import StdinNotImplementedError
 
+from ci_integrations.local.protocol.frames import write_all
+
 
 class OutStream(io.TextIOBase):
-    """Text to a file descriptor, unbuffered. Named and shaped as the reference's: no `buffer`, not a terminal."""
+    """Text to a file descriptor, unbuffered. Its shape is that of ipykernel's stream: no `buffer`, not a terminal."""
 
     def __init__(self, fd: int, name: str) -> None:
         super().__init__()
@@ -43,12 +45,8 @@ class OutStream(io.TextIOBase):
         data = text.encode("utf-8", "backslashreplace")
         written = os.write(self._fd, data) if data else 0
         if written < len(data):
-            self._write_rest(memoryview(data)[written:])
+            write_all(self._fd, memoryview(data)[written:])
         return len(text)
-
-    def _write_rest(self, data: memoryview) -> None:
-        while data:
-            data = data[os.write(self._fd, data) :]
 
     def close(self) -> None:
         """Does nothing: the descriptor belongs to the kernel."""
@@ -63,7 +61,8 @@ def _refuse_password(*_: object, **__: object) -> NoReturn:
 
 
 def install() -> None:
-    """Give this process our streams; `input()` and `getpass()` raise at once instead of waiting for nobody."""
+    """Gives this process our streams. `input()` and `getpass()` raise at once: nobody could ever answer them."""
+    # sys.__stdout__ too: libraries restore from it, and the zygote's own stream is buffered and goes to /dev/null.
     for name, fd in (("stdout", 1), ("stderr", 2)):
         stream = OutStream(fd, name)
         setattr(sys, name, stream)
