@@ -33,11 +33,11 @@ class _Session(InterpreterBase):
 
     def as_sync(self) -> CodeInterpreter:
         """Return this session's interpreter for blocking callers."""
-        return self if isinstance(self, CodeInterpreter) else CodeInterpreter._of(self._session)  # noqa: SLF001 - its other face
+        return self if isinstance(self, CodeInterpreter) else CodeInterpreter._of(self._state)  # noqa: SLF001 - its other face
 
     def as_async(self) -> AsyncCodeInterpreter:
         """Return this session's interpreter for `await`."""
-        return self if isinstance(self, AsyncCodeInterpreter) else AsyncCodeInterpreter._of(self._session)  # noqa: SLF001 - its other face
+        return self if isinstance(self, AsyncCodeInterpreter) else AsyncCodeInterpreter._of(self._state)  # noqa: SLF001 - its other face
 
 
 class CodeInterpreter(_Session):
@@ -83,14 +83,14 @@ class CodeInterpreter(_Session):
             code, timeout, language=language, context=context, envs=envs, on_output=on_output,
             tool_call_id=tool_call_id, replayable=replayable,
         )  # fmt: skip
-        return drive(self._flow.run(request))
+        return drive(self._engine.cells.run(request))
 
     def open(self) -> Sandbox:
         """Return the SDK's own sandbox object, the way to everything that this class has no method for.
 
         Opens the sandbox if need be.
         """
-        return drive(self._flow.open())
+        return drive(self._engine.lifecycle.open())
 
     @property
     def sandbox(self) -> Sandbox:
@@ -102,15 +102,15 @@ class CodeInterpreter(_Session):
 
         Restored after a loss: a file from where it came, bytes from memory (up to 64 MiB per session).
         """
-        return drive(self._flow.upload(source, path))
+        return drive(self._engine.workspace.upload(source, path))
 
     def download(self, path: str) -> bytes:
         """A file's content. Raises the SDK's `FileNotFoundException` when there is none."""
-        return drive(self._flow.download(path))
+        return drive(self._engine.workspace.download(path))
 
     def list_files(self, path: str = "/home/user") -> list[EntryInfo]:
         """The SDK's `EntryInfo` of each entry of a directory."""
-        return drive(self._flow.list_files(path))
+        return drive(self._engine.workspace.list_files(path))
 
     def run_command(
         self,
@@ -130,7 +130,7 @@ class CodeInterpreter(_Session):
         stays open for that, unless `stdin=False`; otherwise it is empty, unless `stdin=True`.
         """
         options = command_options(cwd, envs, user, stdin=background if stdin is None else stdin)
-        begin = self._flow.start_command if background else self._flow.run_command
+        begin = self._engine.workspace.start_command if background else self._engine.workspace.run_command
         return drive(begin(command, timeout, on_output, **options))
 
     def get_host(self, port: int) -> str:
@@ -139,27 +139,27 @@ class CodeInterpreter(_Session):
 
     def create_context(self, language: str | None = None, cwd: str | None = None) -> Context:
         """A further kernel, with its own variables: the SDK's `Context`, for `run(context=...)`."""
-        return drive(self._flow.create_context(language, cwd))
+        return drive(self._engine.workspace.create_context(language, cwd))
 
     def restart_context(self, context: Context | None = None) -> None:
         """A fresh kernel in a context (None: the default Python one). Its variables are gone."""
-        drive(self._flow.restart_context(context))
+        drive(self._engine.workspace.restart_context(context))
 
     def remove_context(self, context: Context) -> None:
         """End a context's kernel."""
-        drive(self._flow.remove_context(context))
+        drive(self._engine.workspace.remove_context(context))
 
     def list_contexts(self) -> list[Context]:
         """All contexts of the sandbox."""
-        return drive(self._flow.list_contexts())
+        return drive(self._engine.workspace.list_contexts())
 
     def interrupt(self) -> bool:
         """Stop the cells that run now, from another thread. True when there was one and it was stopped."""
-        return drive(self._flow.interrupt())
+        return drive(self._engine.workspace.interrupt())
 
     def close(self) -> None:
         """Kill the sandbox if it is ours. Safe to call twice."""
-        drive(self._flow.close())
+        drive(self._engine.lifecycle.close())
 
     def __enter__(self) -> Self:
         return self
@@ -190,34 +190,34 @@ class AsyncCodeInterpreter(_Session):
             code, timeout, language=language, context=context, envs=envs, on_output=on_output,
             tool_call_id=tool_call_id, replayable=replayable,
         )  # fmt: skip
-        return await adrive(self._flow.run(request))
+        return await adrive(self._engine.cells.run(request))
 
     async def open(self) -> AsyncSandbox:
         """Return the SDK's own sandbox object, the way to everything that this class has no method for.
 
         Opens the sandbox if need be.
         """
-        return await adrive(self._flow.open())
+        return await adrive(self._engine.lifecycle.open())
 
     @property
     def sandbox(self) -> AsyncSandbox | None:
         """The SDK's own `AsyncSandbox`, or None before the first use (then `await open()`)."""
-        return self._session.handles.get("async")
+        return self._state.handles.get("async")
 
     async def upload(self, source: str | Path | bytes, path: str) -> str:
         """Write a local file (a path) or bytes into the sandbox; gives the full path there.
 
         Restored after a loss: a file from where it came, bytes from memory (up to 64 MiB per session).
         """
-        return await adrive(self._flow.upload(source, path))
+        return await adrive(self._engine.workspace.upload(source, path))
 
     async def download(self, path: str) -> bytes:
         """A file's content. Raises the SDK's `FileNotFoundException` when there is none."""
-        return await adrive(self._flow.download(path))
+        return await adrive(self._engine.workspace.download(path))
 
     async def list_files(self, path: str = "/home/user") -> list[EntryInfo]:
         """The SDK's `EntryInfo` of each entry of a directory."""
-        return await adrive(self._flow.list_files(path))
+        return await adrive(self._engine.workspace.list_files(path))
 
     async def run_command(
         self,
@@ -237,7 +237,7 @@ class AsyncCodeInterpreter(_Session):
         stays open for that, unless `stdin=False`; otherwise it is empty, unless `stdin=True`.
         """
         options = command_options(cwd, envs, user, stdin=background if stdin is None else stdin)
-        begin = self._flow.start_command if background else self._flow.run_command
+        begin = self._engine.workspace.start_command if background else self._engine.workspace.run_command
         return await adrive(begin(command, timeout, on_output, **options))
 
     async def get_host(self, port: int) -> str:
@@ -246,27 +246,27 @@ class AsyncCodeInterpreter(_Session):
 
     async def create_context(self, language: str | None = None, cwd: str | None = None) -> Context:
         """A further kernel, with its own variables: the SDK's `Context`, for `run(context=...)`."""
-        return await adrive(self._flow.create_context(language, cwd))
+        return await adrive(self._engine.workspace.create_context(language, cwd))
 
     async def restart_context(self, context: Context | None = None) -> None:
         """A fresh kernel in a context (None: the default Python one). Its variables are gone."""
-        await adrive(self._flow.restart_context(context))
+        await adrive(self._engine.workspace.restart_context(context))
 
     async def remove_context(self, context: Context) -> None:
         """End a context's kernel."""
-        await adrive(self._flow.remove_context(context))
+        await adrive(self._engine.workspace.remove_context(context))
 
     async def list_contexts(self) -> list[Context]:
         """All contexts of the sandbox."""
-        return await adrive(self._flow.list_contexts())
+        return await adrive(self._engine.workspace.list_contexts())
 
     async def interrupt(self) -> bool:
         """Stop the cells that run now, from another task. True when there was one and it was stopped."""
-        return await adrive(self._flow.interrupt())
+        return await adrive(self._engine.workspace.interrupt())
 
     async def aclose(self) -> None:
         """Kill the sandbox if it is ours. Safe to call twice."""
-        await adrive(self._flow.close())
+        await adrive(self._engine.lifecycle.close())
 
     close = aclose
 

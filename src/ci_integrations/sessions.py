@@ -13,12 +13,11 @@ from functools import partial
 from threading import Lock
 from typing import Any, Literal, Self
 
+from ci_integrations._core.engine import Engine
 from ci_integrations._core.faces import SyncFace
 from ci_integrations._core.flow import drive
-from ci_integrations._core.lifecycle import Life
 from ci_integrations._core.state import SessionState
 from ci_integrations._core.threads import in_worker
-from ci_integrations._core.workspace import Using
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.errors import SandboxBusyError
 from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter, InterpreterOptions
@@ -92,8 +91,7 @@ class SessionRegistry:
     def prewarm(self, key: str) -> None:
         """Make `key`'s sandbox in the background. A failure shows itself at the first cell, which tries again."""
         session = self.session(key)
-        life = Using(session.state, SyncFace())
-        in_worker(lambda: _quietly(lambda: drive(life.open())))
+        in_worker(lambda: _quietly(session.open))
 
     def sandbox_seconds(self) -> float:
         """How long sandboxes of this registry have lived, all together."""
@@ -184,8 +182,8 @@ class SessionRegistry:
 
     def _park(self, session: CodeInterpreter) -> None:
         """In the background: asking for a session must not wait for another's end."""
-        life = Life(session.state, SyncFace())
-        in_worker(lambda: _quietly(lambda: drive(life.park(self._idle))))
+        lifecycle = Engine(session.state, SyncFace()).lifecycle
+        in_worker(lambda: _quietly(lambda: drive(lifecycle.park(self._idle))))
 
     def _pop(self, key: str) -> CodeInterpreter | None:
         with self._mutex:

@@ -1,4 +1,4 @@
-"""The SDK's calls for one session, under the recovery policy and its deadline."""
+"""Makes the SDK's calls for one session, through one face, under the recovery policy and its deadline."""
 
 from __future__ import annotations
 
@@ -6,34 +6,252 @@ import contextlib
 import logging
 import os
 import socket
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+
+from ci_integrations._core import service
+from ci_integrations._core.faces import Face, SdkSandbox
+from ci_integrations._core.failures import Failure, classify, explained
+from ci_integrations._core.flow import AnyCall, Flow, MaybeAwaitable, Step, T
+from ci_integrations._core.output import OutputHandler, status
+from ci_integrations._core.state import SessionState
+from ci_integrations._telemetry import span
 
 logger = logging.getLogger("ci_integrations")
-
 
 TAG = "ci_integrations"
 """Metadata key that every sandbox of ours carries; `list_leftovers` looks for it."""
 
-
 _SHORTEST = 0.1
 """Seconds that a call has at least, also when the deadline is near."""
 
-
 _WHERE = {"e2b": "on E2B", "local": 'in the local sandbox (no E2B_API_KEY; backend="e2b" or a key changes that)'}
-
 
 _CONNECT_OPTIONS = frozenset(
     {"request_timeout", "retries", "headers", "api_headers", "api_key", "domain"}
     | {"api_url", "debug", "proxy", "sandbox_url", "http_version"}
 )
+"""Options of `Sandbox.create` that say how to reach the service: calls about an existing sandbox take them too."""
 
 
 def tags(session_id: str, at_exit: str = "kill") -> dict[str, str]:
-    """Metadata by which a sandbox of ours is found again: whose session, which machine, which process.
+    """Return the metadata by which a sandbox of ours is found again: its session, its machine, its process.
 
-    And `"keep"` or `"pause"` when it is to outlive that process.
+    A sandbox that is to outlive that process also says how: `"keep"` or `"pause"`.
     """
     host = "unknown"
     with contextlib.suppress(OSError):
         host = socket.gethostname()
     kept = {} if at_exit == "kill" else {f"{TAG}_idle": at_exit}
     return {TAG: "1", f"{TAG}_session": session_id, f"{TAG}_host": host, f"{TAG}_pid": str(os.getpid()), **kept}
+
+
+class SandboxClient:
+    """The SDK as one session sees it through one face. Every step of every flow is made here or by the face."""
+
+    def __init__(self, state: SessionState, face: Face) -> None:
+        self.state, self.face = state, face
+
+    @property
+    def sandbox(self) -> SdkSandbox:
+        """The SDK's sandbox object of this face. Raises KeyError before the sandbox is open."""
+        return self.state.handles[self.face.kind]
+
+    @property
+    def is_open(self) -> bool:
+        """True when this face has its object for the current sandbox."""
+        return self.face.kind in self.state.handles
+
+    def call(
+        self, function: Callable[..., MaybeAwaitable[T]], /, *args: object, within: float | None = None, **known: object
+    ) -> Flow[T]:
+        """Make one call of the SDK. Raises TimeoutError after `within` seconds."""
+        value: T = yield partial(self.face.call, partial(function, *args, **known), within=within)
+        return value
+
+    def control(self, function: Callable[..., MaybeAwaitable[T]], /, *args: object, **known: object) -> Flow[T]:
+        """Make a call that does no harm when it is made twice: retried under the policy, within its deadline."""
+        value: T = yield from self.retrying(self._in_time(partial(self.face.call, partial(function, *args, **known))))
+        return value
+
+    def retrying(self, step: Step) -> Flow[T]:
+        """Do `step` as often as the policy says, and return its value or raise its last error.
+
+        tenacity decides and never sleeps: it hands over the seconds, which this flow yields as a step of its own.
+        """
+        from tenacity import Retrying
+
+        naps: list[float] = []
+        for attempt in Retrying(**{**self.state.options.recovery.arguments(), "sleep": naps.append}):
+            if naps:
+                yield from self.sleep(naps.pop())
+            # The context manager swallows every exception, GeneratorExit too; the loop raises what is not retried.
+            with attempt:
+                value: T = yield step
+                return value
+        raise AssertionError("tenacity ends with a value or an error")
+
+    def _in_time(self, step: AnyCall) -> Step:
+        """`step(within=...)` with what is left of the policy's deadline, however often it is tried."""
+        give_up = time.monotonic() + self.state.options.recovery.deadline
+        return lambda: step(within=max(_SHORTEST, give_up - time.monotonic()))
+
+    def sleep(self, seconds: float) -> Flow[None]:
+        """Wait."""
+        yield partial(self.face.sleep, seconds)
+
+    def tell(self, handler: OutputHandler | None, text: str) -> Flow[None]:
+        """Tell the caller of a cell what it is waiting for."""
+        yield partial(self.face.tell, handler, status(text))
+
+    def quietly(self, flow: Flow[object]) -> Flow[bool]:
+        """Return whether `flow` succeeded, for steps that have a next best thing."""
+        try:
+            yield from flow
+        except Exception as error:  # noqa: BLE001 - that is what this is for
+            logger.debug("session %s: %s", self.state.id, error)
+            return False
+        return True
+
+    def shielded(self, flow: Callable[[], Flow[T]]) -> Flow[T]:
+        """Do `flow` to its end, also when the caller is cancelled again meanwhile."""
+        ended: T = yield partial(self.face.shielded, lambda: self.face.drive(flow()))
+        return ended
+
+    def connection(self) -> Flow[service.Connection]:
+        """Return the SDK options that say where the sandbox runs. Starts the local server if it runs there."""
+        state, options = self.state, self.state.options
+        if state.connection is None:
+            backend = service.choose(options.backend, options.api_key, options.create_options)
+            if backend == "local":
+                state.connection = yield partial(self.face.blocking, service.local_connection)
+            else:
+                state.connection = {"api_key": options.api_key} if options.api_key else {}
+            state.backend = backend
+            logger.info("session %s: code runs %s", state.id, _WHERE[backend])
+        return state.connection
+
+    def local_server_is_another(self) -> Flow[bool]:
+        """True when the local server had died, and its sandboxes with it. A new one is then running."""
+        if self.state.backend != "local":
+            return False
+        connection = yield partial(self.face.blocking, service.local_connection)
+        before, self.state.connection = self.state.connection, connection
+        return before is not None and before != connection
+
+    def access(self) -> Flow[service.Connection]:
+        """Return the options for calls about a sandbox that exists."""
+        given = self.state.options.create_options
+        passed = {name: value for name, value in given.items() if name in _CONNECT_OPTIONS}
+        return {**passed, **(yield from self.connection())}
+
+    def create(self) -> Flow[None]:
+        """Make a sandbox for the session, within the policy's deadline.
+
+        All attempts share one idempotency key, so that an answer that got lost makes no second sandbox.
+        """
+        state = self.state
+        kwargs = self.create_arguments((yield from self.connection()))
+        kwargs.setdefault("idempotency_key", f"ci-{uuid.uuid4()}")
+        keep = partial(state.attach, kind=self.face.kind)
+        create = self._in_time(partial(self.face.finish, self.face.sandbox_class().create, keep, kwargs))
+        state.check_usable()
+        state.check_quota()
+        state.creating = True
+        try:
+            with span("create", session=state.id, backend=state.backend, template=kwargs.get("template")):
+                yield from self.retrying(create)
+        except Exception as error:
+            rule = classify(error)
+            raise (error if rule is None else explained(rule.failure, str(error) or "no answer in time")) from error
+        finally:
+            state.creating = False
+        if state.closed:  # while the sandbox was being made
+            yield from self.dispose("kill")
+            state.detach()
+            state.check_usable()
+        state.template_id = state.template_id or str(kwargs.get("template") or self._default_template())
+        logger.info("session %s: sandbox %s started", state.id, state.sandbox_id)
+
+    def _default_template(self) -> str:
+        """What the SDK's `Sandbox.create` takes when it is given no template."""
+        sdk = self.face.sandbox_class()
+        return sdk.default_mcp_template if self.state.options.create_options.get("mcp") else sdk.default_template
+
+    def create_arguments(self, connection: service.Connection) -> dict[str, object]:
+        """Return what `Sandbox.create` is called with."""
+        state, options = self.state, self.state.options
+        envs = dict(options.envs or {})
+        if state.backend == "local" and options.inject_extractor:
+            envs.setdefault("CI_INTEGRATIONS_EXTRACT", "1")
+        return {
+            **options.create_options,
+            **connection,
+            "template": state.template_id or options.template,
+            "timeout": options.sandbox_timeout,
+            "envs": envs,
+            "metadata": {**tags(state.id, state.at_exit), **(options.metadata or {})},
+        }
+
+    def connect(self, **options: object) -> Flow[None]:
+        """Get this face's object for the session's sandbox. Resumes a paused one; never shortens its lifetime."""
+        state = self.state
+        access = yield from self.access()
+        lifetime = state.options.sandbox_timeout
+        connect = self.face.sandbox_class().connect
+        state.handles[self.face.kind] = yield from self.control(
+            connect, state.sandbox_id, lifetime, **access, **options
+        )
+        state.born = state.born or time.monotonic()
+        if state.lease_until is not None:
+            state.lease_until = max(state.lease_until, time.monotonic() + lifetime)
+
+    def whereabouts(self) -> Flow[str]:
+        """Return `"running"`, `"paused"` or `"gone"`, from the control plane. Raises when it does not answer either."""
+        if self.state.sandbox_id is None or (yield from self.local_server_is_another()):
+            return "gone"
+        look = self.face.sandbox_class().get_info
+        try:
+            info = yield from self.control(look, self.state.sandbox_id, **(yield from self.access()))
+        except Exception as error:
+            rule = classify(error)
+            if rule is None:
+                raise
+            if rule.failure is Failure.GONE or (yield from self.local_server_is_another()):
+                return "gone"
+            raise explained(rule.failure, str(error)) from error
+        self.state.template_id = self.state.template_id or info.template_id
+        return str(getattr(info.state, "value", info.state))
+
+    def remaining(self) -> Flow[float]:
+        """Return the seconds that the sandbox still has."""
+        info = yield from self.control(self.sandbox.get_info)
+        self.state.template_id = self.state.template_id or info.template_id
+        # The service's clock against ours, both in UTC: the monotonic clock has nothing to do with `end_at`.
+        return float(info.end_at.timestamp() - time.time())
+
+    def set_timeout(self, seconds: int) -> Flow[None]:
+        """Let the sandbox live for `seconds` from now. Raises ConfigurationError when the tier does not allow that."""
+        try:
+            yield from self.control(self.sandbox.set_timeout, seconds)
+        except Exception as error:
+            rule = classify(error)
+            if rule is None or rule.failure is not Failure.LIMIT:
+                raise
+            raise explained(Failure.LIMIT, str(error)) from error
+
+    def dispose(self, how: str) -> Flow[None]:
+        """Do with the sandbox what `how` says: `"kill"`, `"pause"` or `"keep"`. One that is gone already is fine."""
+        if how == "keep":
+            return
+        sdk, sandbox_id = self.face.sandbox_class(), self.state.sandbox_id
+        try:
+            yield from self.control(getattr(sdk, how), sandbox_id, **(yield from self.access()))
+        except Exception as error:
+            rule = classify(error)
+            if rule is None:
+                raise
+            why = f"could not {how} sandbox {sandbox_id}, which ends with its lifetime: {error}"
+            raise explained(rule.failure, why) from error

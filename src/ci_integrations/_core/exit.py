@@ -1,6 +1,7 @@
-"""No sandbox outlives its process by accident: at exit and on SIGTERM every session lets go of its sandbox.
+"""Lets no sandbox outlive its process by accident: at exit and on SIGTERM every open session is closed.
 
-Sandboxes that SIGKILL leaves behind end with their lease; `ci-integrations reap` finds them by their tags.
+This module knows no session class: `watch` is handed what to close and how. Sandboxes that SIGKILL leaves behind end
+with their lease; `ci-integrations reap` finds them by their tags.
 """
 
 from __future__ import annotations
@@ -12,43 +13,57 @@ import signal
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import Any, Protocol, TypeVar
 
 from ci_integrations._core.threads import forget_workers
 from ci_integrations.errors import ForkedSessionError
-
-if TYPE_CHECKING:
-    from ci_integrations._core.state import SessionState
 
 logger = logging.getLogger("ci_integrations")
 
 CREATING_SECONDS = 5.0
 """How long the exit waits for a sandbox that is just being made."""
 
-_live: weakref.WeakSet[SessionState] = weakref.WeakSet()
+
+class Watched(Protocol):
+    """What the exit has to know of a session."""
+
+    id: str
+    sandbox_id: str | None
+    creating: bool
+    process: int | None
+
+
+W = TypeVar("W", bound=Watched)
+
+# Weak keys: a session that nobody holds any more must be free to go. So a closer may not hold on to it either.
+_live: weakref.WeakKeyDictionary[Watched, Callable[[Any], None]] = weakref.WeakKeyDictionary()
 _armed = threading.Event()
 _forked_after_use = False
 
 
-def watch(session: SessionState) -> None:
-    """From now on `session` is let go of at exit. Call before the SDK is used for the first time."""
+def watch(state: W, close: Callable[[W], None]) -> None:
+    """Call `close(state)` at exit. To be called before the SDK is used for the first time.
+
+    Raises ForkedSessionError in a process that was forked from one that had used the SDK.
+    """
     if _forked_after_use:
         raise ForkedSessionError(
             "this process was forked from one that had used the E2B SDK, whose transport does not survive fork: open "
             "the first session after the fork, or start workers with the spawn method"
         )
-    session.process = session.process or os.getpid()
-    _live.add(session)
+    state.process = state.process or os.getpid()
+    _live[state] = close
     if not _armed.is_set():
         _armed.set()
         atexit.register(close_all)
 
 
 def handle_sigterm() -> None:
-    """Only when nobody else handles SIGTERM; Python would else end without its exit functions.
+    """Close all sessions on SIGTERM, if the program does not handle it itself: Python skips its exit functions then.
 
-    Called where an interpreter is made, because its first cell may run in a thread, which cannot do it.
+    Called where an interpreter is made, because its first cell may run in a thread, where Python sets no handler.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -63,25 +78,22 @@ def _terminated(signum: int, _: FrameType | None) -> None:
 
 
 def close_all() -> None:
-    """Let go of every open session's sandbox. Takes no lock: it may run in a signal handler."""
-    from ci_integrations._core.faces import SyncFace
-    from ci_integrations._core.flow import drive
-    from ci_integrations._core.lifecycle import Life
-
+    """Close every open session. Takes no lock, because it may run in a signal handler."""
     deadline = time.monotonic() + CREATING_SECONDS
-    for session in list(_live):
-        while session.creating and time.monotonic() < deadline:
+    for state, close in list(_live.items()):
+        # A create that is on its way makes a sandbox whose id nobody knows yet: wait until it is known.
+        while state.creating and time.monotonic() < deadline:
             time.sleep(0.01)
         try:
-            drive(Life(session, SyncFace()).close())
-        except Exception as error:  # noqa: BLE001 - the others want to be closed too
-            logger.warning("session %s: sandbox %s was not closed: %s", session.id, session.sandbox_id, error)
+            close(state)
+        except Exception as error:  # noqa: BLE001 - the others are to be closed too
+            logger.warning("session %s: sandbox %s was not closed: %s", state.id, state.sandbox_id, error)
 
 
 def _in_forked_child() -> None:
     global _forked_after_use  # noqa: PLW0603 - a fact about this process
     _forked_after_use = _forked_after_use or _armed.is_set()
-    _live.clear()
+    _live.clear()  # the sandboxes are the parent's to close
     forget_workers()
 
 

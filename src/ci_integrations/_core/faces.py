@@ -1,7 +1,7 @@
-"""The two faces of doing: `SyncFace` blocks, `AsyncFace` returns awaitables. Same names, so that one flow serves both.
+"""The two ways of doing a step: `SyncFace` blocks, `AsyncFace` returns awaitables. One flow serves both.
 
-Nothing here decides anything. The sync face runs the SDK's blocking calls in a worker thread while the caller waits
-in Python: the SDK's Rust transport looks at no signal, so Ctrl-C, SIGTERM and deadlines would else wait for the cell.
+No decision is made here. The sync face runs the SDK's blocking calls in a worker thread while the caller waits in
+Python: the SDK's Rust transport looks at no signal, so Ctrl-C, SIGTERM and deadlines would otherwise wait for the cell.
 """
 
 from __future__ import annotations
@@ -13,14 +13,106 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from queue import Empty, SimpleQueue
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
-from ci_integrations._core.live_cell import AsyncCell, SyncCell
+from ci_integrations._core.flow import AnyCall, Flow, MaybeAwaitable, T, adrive, drive
+from ci_integrations._core.live_cell import AsyncCell, LiveCell, SyncCell
 from ci_integrations._core.locks import FairLock
-from ci_integrations._core.output import CellOutput, OutputEvent, OutputHandler
-from ci_integrations._core.threads import _awaited, _Done, _from_worker, _outcome, in_worker
+from ci_integrations._core.output import CellOutput, OutputHandler
+from ci_integrations._core.threads import Outcome, awaited, from_worker, in_worker, outcome_of
+
+if TYPE_CHECKING:
+    from e2b import EntryInfo, SandboxInfo
+    from e2b_code_interpreter import Context, Execution
 
 _NO_SANDBOX = "no answer in time to the call that makes a sandbox"
+
+
+class SdkCommands(Protocol):
+    """What is used of the SDK's `sandbox.commands`."""
+
+    def run(self, cmd: str, **options: object) -> MaybeAwaitable[object]: ...
+
+
+class SdkFiles(Protocol):
+    """What is used of the SDK's `sandbox.files`."""
+
+    def read(self, path: str, *, format: Literal["bytes"]) -> MaybeAwaitable[bytearray]: ...
+    def write(self, path: str, data: object) -> MaybeAwaitable[object]: ...
+    def write_files(self, files: list[dict[str, str]]) -> MaybeAwaitable[object]: ...
+    def list(self, path: str) -> MaybeAwaitable[list[EntryInfo]]: ...
+
+
+class SdkSandbox(Protocol):
+    """What is used of the SDK's `Sandbox` and `AsyncSandbox`, whose methods have the same names."""
+
+    @property
+    def sandbox_id(self) -> str: ...
+    @property
+    def commands(self) -> SdkCommands: ...
+    @property
+    def files(self) -> SdkFiles: ...
+    def run_code(self, code: str, **options: object) -> MaybeAwaitable[Execution]: ...
+    def create_code_context(self, cwd: str | None, language: str | None) -> MaybeAwaitable[Context]: ...
+    def restart_code_context(self, context: Context) -> MaybeAwaitable[None]: ...
+    def remove_code_context(self, context: Context) -> MaybeAwaitable[None]: ...
+    def list_code_contexts(self) -> MaybeAwaitable[list[Context]]: ...
+    def get_info(self) -> MaybeAwaitable[SandboxInfo]: ...
+    def set_timeout(self, timeout: int) -> MaybeAwaitable[None]: ...
+    def download_url(self, path: str, *, use_signature_expiration: int) -> str: ...
+
+
+class SdkSandboxClass(Protocol):
+    """What is used of the SDK's two classes themselves: calls that know a sandbox by its id."""
+
+    default_template: str
+    default_mcp_template: str
+
+    def create(self, **options: object) -> MaybeAwaitable[SdkSandbox]: ...
+    def connect(self, sandbox_id: str | None, timeout: int, **options: object) -> MaybeAwaitable[SdkSandbox]: ...
+    def get_info(self, sandbox_id: str | None, **options: object) -> MaybeAwaitable[SandboxInfo]: ...
+    def kill(self, sandbox_id: str | None, **options: object) -> MaybeAwaitable[bool]: ...
+    def pause(self, sandbox_id: str | None, **options: object) -> MaybeAwaitable[bool]: ...
+
+
+class Face(Protocol):
+    """How one step is done. Each method is a step's content: a flow yields `partial(face.method, ...)`."""
+
+    @property
+    def kind(self) -> Literal["sync", "async"]: ...
+    @property
+    def drive(self) -> AnyCall:
+        """The driver for a flow whose steps are this face's."""
+
+    def start_cell(self, run: AnyCall, received: CellOutput, on_output: OutputHandler | None) -> LiveCell:
+        """Start the SDK's call that runs a cell. What it gives goes into `received` and to `on_output`."""
+
+    def sandbox_class(self) -> SdkSandboxClass:
+        """Return the SDK's class of this face."""
+
+    def call(self, function: AnyCall, /, *args: object, within: float | None = None, **known: object) -> object:
+        """Make a call of the SDK. TimeoutError after `within` seconds."""
+
+    def finish(self, create: AnyCall, keep: AnyCall, kwargs: Mapping[str, object], within: float) -> object:
+        """`keep(create(**kwargs))`, even when the caller is interrupted meanwhile: no sandbox must be forgotten.
+
+        TimeoutError after `within` seconds; a sandbox that comes later is killed.
+        """
+
+    def blocking(self, function: AnyCall, /, *args: object) -> object:
+        """Call a blocking function of our own, such as the one that starts the local server."""
+
+    def sleep(self, seconds: float, /) -> object:
+        """Wait."""
+
+    def shielded(self, call: AnyCall) -> object:
+        """`call()` to its end, whoever cancels meanwhile."""
+
+    def acquire(self, lock: FairLock, timeout: float | None = None) -> MaybeAwaitable[bool]:
+        """Wait for a lock. False when `timeout` seconds went by."""
+
+    def tell(self, handler: Callable[[T], object] | None, event: T) -> MaybeAwaitable[None]:
+        """Call a handler of the caller's, and wait for what an async one does."""
 
 
 class SyncFace:
@@ -29,31 +121,31 @@ class SyncFace:
     kind: Literal["sync", "async"] = "sync"
 
     @staticmethod
-    def start_cell(run: Callable[..., Any], received: CellOutput, on_output: OutputHandler | None) -> SyncCell:
+    def drive(flow: Flow[T]) -> T:
+        """See `flow.drive`."""
+        return drive(flow)
+
+    @staticmethod
+    def start_cell(run: AnyCall, received: CellOutput, on_output: OutputHandler | None) -> SyncCell:
         return SyncCell(run, received, on_output, SyncFace.tell)
 
     @staticmethod
-    def sandbox_class() -> Any:
+    def sandbox_class() -> SdkSandboxClass:
         from e2b_code_interpreter import Sandbox
 
-        return Sandbox
+        return cast("SdkSandboxClass", Sandbox)
 
     @staticmethod
-    def call(function: Callable[..., Any], /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
-        """`function(...)`, bounded by `timeout` seconds (TimeoutError). In the main thread it can be interrupted."""
-        if timeout is None and threading.current_thread() is not threading.main_thread():
-            return function(*args, **kwargs)
-        return _from_worker(lambda: function(*args, **kwargs), timeout)
+    def call(function: AnyCall, /, *args: object, within: float | None = None, **known: object) -> object:
+        """See `Face.call`. In the main thread the call can be interrupted by a signal."""
+        if within is None and threading.current_thread() is not threading.main_thread():
+            return function(*args, **known)
+        return from_worker(lambda: function(*args, **known), within)
 
     @staticmethod
-    def finish(
-        create: Callable[..., Any], keep: Callable[[Any], None], kwargs: Mapping[str, Any], timeout: float
-    ) -> None:
-        """`keep(create(...))`, even when the caller is interrupted meanwhile: what was made must not be forgotten.
-
-        After `timeout` seconds: TimeoutError, and a sandbox that comes later is killed.
-        """
-        done: SimpleQueue[_Done] = SimpleQueue()
+    def finish(create: AnyCall, keep: AnyCall, kwargs: Mapping[str, object], within: float) -> None:
+        """See `Face.finish`. The lock decides between a sandbox that came and a caller who has left."""
+        done: SimpleQueue[Outcome] = SimpleQueue()
         decided = threading.Lock()
 
         def make() -> None:
@@ -63,16 +155,16 @@ class SyncFace:
             else:
                 made.kill()
 
-        in_worker(lambda: done.put(_outcome(make)))
+        in_worker(lambda: done.put(outcome_of(make)))
         try:
-            outcome = done.get(timeout=timeout)
+            outcome = done.get(timeout=within)
         except Empty:
             if decided.acquire(blocking=False):
                 raise TimeoutError(_NO_SANDBOX) from None
             outcome = done.get()
         except BaseException:
             with contextlib.suppress(Empty):
-                done.get(timeout=timeout)
+                done.get(timeout=within)
             decided.acquire(blocking=False)
             raise
         outcome.get()
@@ -81,7 +173,7 @@ class SyncFace:
     sleep = staticmethod(time.sleep)
 
     @staticmethod
-    def shielded(call: Callable[[], Any]) -> Any:
+    def shielded(call: Callable[[], T]) -> T:
         """`call()`; only the async face knows cancellation."""
         return call()
 
@@ -90,11 +182,11 @@ class SyncFace:
         return lock.acquire(timeout)
 
     @staticmethod
-    def tell(on_output: OutputHandler | None, event: OutputEvent) -> None:
-        """An async callable is awaited in a thread of its own: the caller's may have a running loop."""
-        answer: Any = on_output(event) if on_output is not None else None
+    def tell(handler: Callable[[T], object] | None, event: T) -> None:
+        """See `Face.tell`. An async handler is awaited in a thread of its own: the caller's may have a running loop."""
+        answer = handler(event) if handler is not None else None
         if inspect.isawaitable(answer):
-            _from_worker(lambda: asyncio.run(_awaited(answer)))
+            from_worker(lambda: asyncio.run(awaited(answer)))
 
 
 class AsyncFace:
@@ -103,24 +195,29 @@ class AsyncFace:
     kind: Literal["sync", "async"] = "async"
 
     @staticmethod
-    def start_cell(run: Callable[..., Any], received: CellOutput, on_output: OutputHandler | None) -> AsyncCell:
+    async def drive(flow: Flow[T]) -> T:
+        """See `flow.adrive`."""
+        return await adrive(flow)
+
+    @staticmethod
+    def start_cell(run: AnyCall, received: CellOutput, on_output: OutputHandler | None) -> AsyncCell:
         return AsyncCell(run, received, on_output, AsyncFace.tell)
 
     @staticmethod
-    def sandbox_class() -> Any:
+    def sandbox_class() -> SdkSandboxClass:
         from e2b_code_interpreter import AsyncSandbox
 
-        return AsyncSandbox
+        return cast("SdkSandboxClass", AsyncSandbox)
 
     @staticmethod
-    async def call(function: Callable[..., Any], /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
-        async with asyncio.timeout(timeout):
-            return await function(*args, **kwargs)
+    async def call(function: AnyCall, /, *args: object, within: float | None = None, **known: object) -> object:
+        """See `Face.call`."""
+        async with asyncio.timeout(within):
+            return await function(*args, **known)
 
     @staticmethod
-    async def finish(
-        create: Callable[..., Any], keep: Callable[[Any], None], kwargs: Mapping[str, Any], timeout: float
-    ) -> None:
+    async def finish(create: AnyCall, keep: AnyCall, kwargs: Mapping[str, object], within: float) -> None:
+        """See `Face.finish`. The task goes on after the caller has left, and kills what it made then."""
         late = False
 
         async def make() -> None:
@@ -133,7 +230,7 @@ class AsyncFace:
         task = asyncio.ensure_future(make())
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         try:
-            await AsyncFace.shielded(lambda: asyncio.wait({task}, timeout=timeout))
+            await AsyncFace.shielded(lambda: asyncio.wait({task}, timeout=within))
         finally:
             late = not task.done()
         if late:
@@ -141,7 +238,7 @@ class AsyncFace:
         await task
 
     @staticmethod
-    async def shielded(call: Callable[[], Awaitable[Any]]) -> Any:
+    async def shielded(call: Callable[[], Awaitable[T]]) -> T:
         """`call()` to its end, whoever cancels meanwhile; the cancellation is raised after it."""
         from anyio import CancelScope
 
@@ -158,9 +255,9 @@ class AsyncFace:
         return task.result()
 
     @staticmethod
-    async def blocking(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """A blocking function of our own (starting the local server), off the loop."""
-        return await asyncio.to_thread(function, *args, **kwargs)
+    async def blocking(function: AnyCall, /, *args: object) -> object:
+        """See `Face.blocking`: off the loop."""
+        return await asyncio.to_thread(function, *args)
 
     sleep = staticmethod(asyncio.sleep)
 
@@ -169,11 +266,8 @@ class AsyncFace:
         return lock.aacquire(timeout)
 
     @staticmethod
-    async def tell(on_output: OutputHandler | None, event: OutputEvent) -> None:
-        if on_output is not None:
-            answer: Any = on_output(event)
-            if inspect.isawaitable(answer):
-                await answer
-
-
-Face = SyncFace | AsyncFace
+    async def tell(handler: Callable[[T], object] | None, event: T) -> None:
+        """See `Face.tell`."""
+        answer = handler(event) if handler is not None else None
+        if inspect.isawaitable(answer):
+            await answer

@@ -119,6 +119,11 @@ BEFORE_THE_START = frozenset({"ContextRestarting", "ExecutionAborted"})
 """Those of them that mean, when no execution count came before them, that the kernel never took the cell."""
 
 
+THE_CALLERS = frozenset({"FileNotFoundException", "CommandExitException", "InvalidArgumentException",
+                         "NotEnoughSpaceException"})  # fmt: skip
+"""The SDK's exceptions that say that a file's or a command's call itself was wrong: they reach the caller unchanged."""
+
+
 class KernelWasDeadError(Exception):
     """The kernel had died before the cell came to it."""
 

@@ -1,6 +1,7 @@
-"""What a sandbox is furnished with, at first and again after a loss: packages, files, setup code.
+"""Puts packages, files and setup code into a sandbox, at first and again after a loss.
 
-The recipe says what there is to restore; `furnish` does it and says truthfully what is back and what is not.
+The session's options say what there is to restore. `Furnisher.furnish` does it, and reports what is back and what is
+not.
 """
 
 from __future__ import annotations
@@ -9,73 +10,19 @@ import logging
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
 
+from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.flow import Flow
-from ci_integrations._core.lifecycle import Life
+from ci_integrations._core.notices import listed
+from ci_integrations._core.state import SessionState
 from ci_integrations._core.uploads import Upload, hash_of
+from ci_integrations._core.variables import names_made
 from ci_integrations._errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from ci_integrations._core.flow import Flow
-    from ci_integrations._core.lifecycle import Life
 
 logger = logging.getLogger("ci_integrations")
 
 INSTALL_SECONDS = 300.0
-
-
-@dataclass
-class Restored:
-    """What is back, and what is not, in words for the model."""
-
-    done: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-
-
-def send(life: Life, upload: Upload) -> Flow[None]:
-    """Write one file into the sandbox."""
-    if upload.source is None:
-        yield from life.call(life.sandbox.files.write, upload.path, upload.data)
-        return
-    with upload.source.open("rb") as stream:
-        yield from life.call(life.sandbox.files.write, upload.path, stream)
-
-
-def restore_file(life: Life, upload: Upload, restored: Restored) -> Flow[None]:
-    """Upload again from where it came."""
-    if upload.source is None and upload.data is None:
-        restored.missing.append(f"file {upload.path} (too big to be kept for a second upload)")
-    elif upload.source is not None and not upload.source.is_file():
-        restored.missing.append(f"file {upload.path} (its source is no longer there)")
-    else:
-        changed = upload.source is not None and hash_of(upload.source) != upload.sha256
-        yield from send(life, upload)
-        restored.done.append(f"file {upload.path}" + (" (changed since it was first uploaded)" if changed else ""))
-
-
-def install(life: Life, packages: Sequence[str]) -> Flow[str | None]:
-    """Install packages with uv where the sandbox has it, else pip. None, or the last words of what went wrong."""
-    names = shlex.join(packages)
-    logger.info(
-        "session %s: installing %s into the sandbox; a template with them baked in starts faster",
-        life.session.id, names,
-    )  # fmt: skip
-    target = '${PIP_TARGET:+--target "$PIP_TARGET"} $([ -n "$PIP_TARGET" ] || echo --system)'
-    command = (
-        f"{{ command -v uv >/dev/null && uv pip install -q {target} -- {names}; }} || "
-        f"python3 -m pip install -q -- {names}"
-    )
-    try:
-        yield from life.call(life.sandbox.commands.run, command, timeout=INSTALL_SECONDS)
-    except Exception as error:
-        if type(error).__name__ != "CommandExitException":
-            raise
-        words = str(getattr(error, "stderr", error)).strip()
-        offline = any(sign in words for sign in ("name resolution", "dns error"))
-        return _OFFLINE if offline else words[-500:] or "no reason given"
-    return None
-
 
 _OFFLINE = (
     "the sandbox has no internet (allow_internet_access=True opens it; in the local sandbox, what is installed in the "
@@ -83,10 +30,107 @@ _OFFLINE = (
 )
 
 
-def run_setup(life: Life, code: str, timeout: float | None) -> Flow[str | None]:
-    """Run the setup code in the default kernel. None, or its error in words."""
-    execution = yield from life.call(life.sandbox.run_code, code, timeout=timeout or 0)
-    return None if execution.error is None else f"{execution.error.name}: {execution.error.value}"
+@dataclass
+class Restored:
+    """What is back after a loss and what is not, in words for the model."""
+
+    done: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+class Furnisher:
+    """Furnishes one session's sandbox as its options say."""
+
+    def __init__(self, state: SessionState, client: SandboxClient) -> None:
+        self.state, self.client = state, client
+
+    def furnish(self) -> Flow[Restored]:
+        """Install packages, send files, run the setup code.
+
+        In a session's first sandbox a failure raises ConfigurationError. In the place of a lost one it is reported.
+        """
+        state, options, restored = self.state, self.state.options, Restored()
+        again = state.lost_sandbox is not None
+        if again and options.on_sandbox_lost == "recreate":
+            restored.missing += [f"file {path}" for path in state.uploads]
+            return restored
+        if options.packages:
+            failed = yield from self.install(options.packages)
+            _note(restored, f"packages {', '.join(options.packages)}", failed, again=again)
+        for upload in list(state.uploads.values()):
+            if again:
+                yield from self.restore_file(upload, restored)
+            else:
+                yield from send(self.client, upload)
+        if options.setup_code:
+            failed = yield from self.run_setup(options.setup_code)
+            _note(restored, "setup code", failed, again=again)
+        if again and options.restore == "replay":
+            yield from self.replay(restored)
+        return restored
+
+    def install(self, packages: Sequence[str]) -> Flow[str | None]:
+        """Install packages with uv where the sandbox has it, otherwise pip. None, or why it failed."""
+        names = shlex.join(packages)
+        logger.info(
+            "session %s: installing %s into the sandbox; a template with them baked in starts faster",
+            self.state.id, names,
+        )  # fmt: skip
+        # The local sandbox says by PIP_TARGET where packages go; uv does not read pip's variables.
+        target = '${PIP_TARGET:+--target "$PIP_TARGET"} $([ -n "$PIP_TARGET" ] || echo --system)'
+        command = (
+            f"{{ command -v uv >/dev/null && uv pip install -q {target} -- {names}; }} || "
+            f"python3 -m pip install -q -- {names}"
+        )
+        try:
+            run = partial(self.client.sandbox.commands.run, command, timeout=INSTALL_SECONDS)
+            yield from self.client.call(run)
+        except Exception as error:
+            if type(error).__name__ != "CommandExitException":
+                raise
+            words = str(getattr(error, "stderr", error)).strip()
+            offline = any(sign in words for sign in ("name resolution", "dns error"))
+            return _OFFLINE if offline else words[-500:] or "no reason given"
+        return None
+
+    def restore_file(self, upload: Upload, restored: Restored) -> Flow[None]:
+        """Upload a file again from where it came."""
+        if upload.source is None and upload.data is None:
+            restored.missing.append(f"file {upload.path} (too big to be kept for a second upload)")
+        elif upload.source is not None and not upload.source.is_file():
+            restored.missing.append(f"file {upload.path} (its source is no longer there)")
+        else:
+            changed = upload.source is not None and hash_of(upload.source) != upload.sha256
+            yield from send(self.client, upload)
+            restored.done.append(f"file {upload.path}" + (" (changed since it was first uploaded)" if changed else ""))
+
+    def run_setup(self, code: str) -> Flow[str | None]:
+        """Run code in the default kernel. None, or its error in words."""
+        run = partial(self.client.sandbox.run_code, code, timeout=0)  # the SDK's "no limit": ours is `within`
+        execution = yield from self.client.call(run, within=self.state.options.execution_timeout)
+        return None if execution.error is None else f"{execution.error.name}: {execution.error.value}"
+
+    def replay(self, restored: Restored) -> Flow[None]:
+        """Run again, in order, the cells of the default kernel that were marked as safe for it."""
+        cells = self.state.kernel(None, None).replayable
+        for number, code in enumerate(cells, 1):
+            failed = yield from self.run_setup(code)
+            if failed is not None:
+                restored.missing.append(f"cells {number} to {len(cells)} of those to be run again ({failed})")
+                return
+        if cells:
+            names = names_made(cells)
+            again = f"{len(cells)} earlier cell{'s' if len(cells) > 1 else ''} run again"
+            restored.done.append(f"{listed(names)} ({again})" if names else again)
+
+
+def send(client: SandboxClient, upload: Upload) -> Flow[None]:
+    """Write one file into the sandbox."""
+    if upload.source is None:
+        yield from client.call(client.sandbox.files.write, upload.path, upload.data)
+        return
+    with upload.source.open("rb") as stream:
+        yield from client.call(client.sandbox.files.write, upload.path, stream)
 
 
 def _note(restored: Restored, what: str, failed: str | None, *, again: bool) -> None:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, Self
 
 from ci_integrations._core import service
 from ci_integrations._core.cells import Request
-from ci_integrations._core.exit import handle_sigterm, watch
-from ci_integrations._core.faces import AsyncFace, SyncFace
+from ci_integrations._core.engine import Engine
+from ci_integrations._core.exit import handle_sigterm
+from ci_integrations._core.faces import Face
 from ci_integrations._core.flow import MaybeAwaitable
-from ci_integrations._core.identity import take_identity
+from ci_integrations._core.identity import Identity, identity_of, take_identity
 from ci_integrations._core.notices import said_again
 from ci_integrations._core.options import OLD_NAMES, InterpreterOptions, are_seconds, check_options
 from ci_integrations._core.output import OutputHandler
 from ci_integrations._core.policy import RecoveryPolicy
 from ci_integrations._core.state import SessionState
-from ci_integrations._core.workspace import Using
 from ci_integrations._errors import ConfigurationError
 from ci_integrations._json import text
 from ci_integrations.results.model import SandboxEvent
@@ -52,7 +52,7 @@ class AnyInterpreter(Protocol):
     @property
     def state(self) -> SessionState: ...
     def pending_events(self) -> tuple[SandboxEvent, ...]: ...
-    def identity(self) -> dict[str, Any]: ...
+    def identity(self) -> Identity: ...
     def run(
         self,
         code: str,
@@ -95,7 +95,7 @@ class AnyInterpreter(Protocol):
 class InterpreterBase:
     """What the two shells share: how they are made, and what they know without asking the sandbox."""
 
-    _face: type[SyncFace | AsyncFace]
+    _face: Callable[[], Face]
 
     def __init__(
         self,
@@ -130,98 +130,96 @@ class InterpreterBase:
             rerun_on_loss=rerun_on_loss, recovery=recovery or RecoveryPolicy(), inject_extractor=inject_extractor,
             on_replaced=on_replaced, restore=restore, create_options=create_options,
         )  # fmt: skip
-        session = SessionState(options)
+        self._adopt(SessionState(options))
         if sandbox is not None:
-            _take_in(session, sandbox, owns=bool(owns))
-        self._adopt(session)
+            _take_in(self._state, sandbox, owns=bool(owns))
+            self._engine.lifecycle.watch()
 
-    def _adopt(self, session: SessionState) -> None:
-        self._session = session
-        self._flow = Using(session, self._face())
+    def _adopt(self, state: SessionState) -> None:
+        self._state = state
+        self._engine = Engine(state, self._face())
 
     @classmethod
-    def _of(cls, session: SessionState) -> Self:
+    def _of(cls, state: SessionState) -> Self:
         """A shell for a session that exists already."""
         made = cls.__new__(cls)
-        made._adopt(session)  # noqa: SLF001 - our own class
+        made._adopt(state)  # noqa: SLF001 - our own class
         return made
 
     @classmethod
     def connect(cls, sandbox_id: str, *, owns: bool = False, **options: Any) -> Self:
         """An interpreter for a sandbox that runs (or is paused) already. Killed by `close` only with `owns=True`."""
         made = cls(**options)
-        made._session.sandbox_id = sandbox_id
-        made._session.owned = made._session.recreatable = owns
+        made._state.sandbox_id = sandbox_id
+        made._state.owned = made._state.recreatable = owns
         return made
 
     @classmethod
     def from_identity(cls, identity: Mapping[str, Any], *, owns: bool = True, **options: Any) -> Self:
         """Go on with a session of another process: the same sandbox, the same kernels. See `identity`."""
         made = cls(**options)
-        take_identity(made._session, identity)
-        made._session.owned = owns
+        take_identity(made._state, identity)
+        made._state.owned = owns
         return made
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Identity:
         """The session as plain JSON (`{"sandbox_id": ..., ...}`), for `from_identity` in another process."""
-        return self._flow.identity()
+        return identity_of(self._state)
 
     def detach(self) -> None:
         """Leave the sandbox to its lease or to another process: `close` and process exit do not kill it any more."""
-        self._session.owned = False
+        self._state.owned = False
 
     @property
     def session_id(self) -> str:
         """The name of this session in logs and in the sandbox's metadata."""
-        return self._session.id
+        return self._state.id
 
     @property
     def sandbox_id(self) -> str | None:
         """The current sandbox's id; None before the first use. Changes when a lost sandbox is replaced."""
-        return self._session.sandbox_id
+        return self._state.sandbox_id
 
     @property
     def generation(self) -> int:
         """How often the sandbox was replaced."""
-        return self._session.generation
+        return self._state.generation
 
     def pending_events(self) -> tuple[SandboxEvent, ...]:
         """A loss of the sandbox that no cell has told yet, given once: for whoever answers without running a cell.
 
         The next cell tells of its own variables once more, but not of files: some may have been written meanwhile.
         """
-        session = self._session
-        events, session.pending_events = tuple(session.pending_events), []
+        state = self._state
+        events, state.pending_events = tuple(state.pending_events), []
         if events:
-            kernel = session.kernel(None, None)
-            kernel.pending_events = [
-                _said_again(event) if event in events else event for event in kernel.pending_events
-            ]
+            kernel = state.kernel(None, None)
+            kernel.pending_events = [said_again(event) if event in events else event for event in kernel.pending_events]
         return events
 
     @property
     def last_result(self) -> ExecutionResult | None:
         """What the last cell gave; of a cancelled one everything received before, marked incomplete."""
-        return self._session.last_result
+        return self._state.last_result
 
     @property
     def closed(self) -> bool:
         """True after `close`."""
-        return self._session.closed
+        return self._state.closed
 
     @property
     def busy(self) -> bool:
         """True while a cell runs."""
-        return any(kernel.busy for kernel in self._session.kernels.values())
+        return any(kernel.busy for kernel in self._state.kernels.values())
 
     @property
     def state(self) -> SessionState:
         """What the session knows; for `sessions.py`."""
-        return self._session
+        return self._state
 
-    def _request(self, code: Any, timeout: Any, **rest: Any) -> Request:
+    def _request(self, code: object, timeout: float | None, **rest: Any) -> Request:
         if timeout is DEFAULT:
-            timeout = self._session.options.execution_timeout
+            timeout = self._state.options.execution_timeout
         if timeout is not None and not are_seconds(timeout):
             raise ConfigurationError("timeout is the cell's limit in seconds: positive, or None for no limit")
         if not isinstance(code, str):
@@ -229,7 +227,7 @@ class InterpreterBase:
         return Request(code=text(code), timeout=timeout, **rest)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} session={self._session.id} sandbox={self._session.sandbox_id}>"
+        return f"<{type(self).__name__} session={self._state.id} sandbox={self._state.sandbox_id}>"
 
 
 class _OldName:
@@ -246,22 +244,17 @@ for _name, _today in OLD_NAMES.items():
     setattr(InterpreterBase, _name, _OldName(_name, _today))
 
 
-def _take_in(session: SessionState, sandbox: Any, *, owns: bool) -> None:
+def _take_in(state: SessionState, sandbox: Any, *, owns: bool) -> None:
     """Use a sandbox that somebody else made."""
     if not hasattr(sandbox, "run_code"):
         raise ConfigurationError(
             f"sandbox= takes a Sandbox or AsyncSandbox of e2b_code_interpreter, not {type(sandbox).__name__}"
         )
     kind = "async" if inspect.iscoroutinefunction(type(sandbox).run_code) else "sync"
-    session.attach(sandbox, kind)
-    session.created = 0
-    session.lease_until, session.owned, session.recreatable = None, owns, owns
-    params = sandbox.connection_config.get_api_params()
+    state.attach(sandbox, kind)
+    state.created = 0
+    state.lease_until, state.owned, state.recreatable = None, owns, owns
+    params: dict[str, str] = sandbox.connection_config.get_api_params()
     local = service.local_connection_at(params.get("api_url") or "")
-    session.backend = "local" if local else "e2b"
-    session.connection = local or {k: v for k, v in params.items() if k not in ("validate_api_key", "logger")}
-    watch(session)
-
-
-def _said_again(event: SandboxEvent) -> SandboxEvent:
-    return event.model_copy(update={"message": said_again(event.lost)})
+    state.backend = "local" if local else "e2b"
+    state.connection = local or {k: v for k, v in params.items() if k not in ("validate_api_key", "logger")}

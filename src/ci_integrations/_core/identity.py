@@ -4,32 +4,52 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ci_integrations._core.state import KernelState
+from ci_integrations._core.state import KernelState, SessionState
+
+if TYPE_CHECKING:
+    from e2b_code_interpreter import Context
 
 IDENTITY = "ci_integrations/session@1"
-
+"""The schema's name and version, in each identity."""
 
 MAX_NAMES = 200
-"""Variable names that an identity carries."""
+"""Variable names that an identity carries of each kernel."""
+
+Identity = dict[str, Any]
+"""A session as plain JSON: its sandbox, its kernels, and which variables they have."""
 
 
-def take_identity(session: Any, identity: Mapping[str, Any]) -> None:
-    """Make `session` the one that `identity` describes. Unknown or malformed parts are left out."""
-    session.sandbox_id = identity.get("sandbox_id") or None
-    session.id = str(identity.get("session_id") or session.id)
-    session.template_id = identity.get("template_id")
-    session.generation = int(identity.get("generation") or 0)
-    session.born = time.monotonic() if session.sandbox_id else 0.0
-    session.has_state = session.sandbox_id is not None
+def identity_of(state: SessionState) -> Identity:
+    """Return the session as plain JSON."""
+    return {
+        "schema": IDENTITY,
+        "session_id": state.id,
+        "sandbox_id": state.sandbox_id,
+        "context_id": None,
+        "backend": state.backend,
+        "template_id": state.template_id,
+        "generation": state.generation,
+        "kernels": [_kernel_identity(kernel) for kernel in state.kernels.values()],
+    }
+
+
+def take_identity(state: SessionState, identity: Mapping[str, Any]) -> None:
+    """Make `state` the session that `identity` describes. Unknown or malformed parts are left out."""
+    state.sandbox_id = identity.get("sandbox_id") or None
+    state.id = str(identity.get("session_id") or state.id)
+    state.template_id = identity.get("template_id")
+    state.generation = int(identity.get("generation") or 0)
+    state.born = time.monotonic() if state.sandbox_id else 0.0
+    state.has_state = state.sandbox_id is not None
     for known in identity.get("kernels") or ():
-        kernel = session.kernel(known.get("language"), _context(known))
+        kernel = state.kernel(known.get("language"), _context(known))
         kernel.count, kernel.last_code = known.get("count"), "" if known.get("blank") else "1"
         kernel.inherited = tuple(known.get("variables") or ())
 
 
-def _kernel_identity(kernel: KernelState) -> dict[str, Any]:
+def _kernel_identity(kernel: KernelState) -> Identity:
     return {
         "language": kernel.language,
         "context_id": getattr(kernel.context, "id", None),
@@ -40,7 +60,7 @@ def _kernel_identity(kernel: KernelState) -> dict[str, Any]:
     }
 
 
-def _context(known: Mapping[str, Any]) -> Any:
+def _context(known: Mapping[str, Any]) -> Context | None:
     if not known.get("context_id"):
         return None
     from e2b_code_interpreter import Context

@@ -1,274 +1,251 @@
-"""The rules of a session's life, written once: open, connect, keep alive, close. Generators that yield what is to be
-done; `drive` does it blocking, `adrive` awaits it. No lock is held across a yield except by name (`holding`).
+"""A session's sandbox from its first use to its end: open, lease, resume, replace, park, close.
+
+A session outlives its sandbox. What a lost or paused sandbox took with it is noted here, kernel by kernel, for the next
+result to tell.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
-import uuid
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-from ci_integrations._core import service
-from ci_integrations._core.client import _CONNECT_OPTIONS, _SHORTEST, _WHERE, tags
+from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.exit import watch
-from ci_integrations._core.faces import Face
-from ci_integrations._core.failures import Failure, classify, explained
-from ci_integrations._core.flow import Flow, Step, T, adrive, drive
-from ci_integrations._core.output import OutputHandler, status
-from ci_integrations._core.state import SessionState
-from ci_integrations._telemetry import span
-from ci_integrations.errors import SandboxBusyError
+from ci_integrations._core.faces import SdkSandbox, SyncFace
+from ci_integrations._core.failures import Failure, classify
+from ci_integrations._core.flow import Flow, T, drive
+from ci_integrations._core.furnish import Furnisher, Restored
+from ci_integrations._core.kernels import Kernels
+from ci_integrations._core.notices import sentence
+from ci_integrations._core.output import OutputHandler
+from ci_integrations._core.state import KernelState, SessionState
+from ci_integrations._core.variables import names_made
+from ci_integrations._telemetry import count_loss
+from ci_integrations.errors import SandboxBusyError, SandboxLostError
+from ci_integrations.results.model import SandboxEvent
 
 logger = logging.getLogger("ci_integrations")
-
 
 LEASE_MARGIN = 30
 """Seconds that a lease must outlive the cell's own limit."""
 
 
-class Life:
-    """Opening, leasing and closing one session's sandbox, with one of the two ways of doing (`io`)."""
+class Lifecycle:
+    """Opens, leases, replaces and closes one session's sandbox."""
 
-    def __init__(self, session: SessionState, face: Face) -> None:
-        self.session, self.face = session, face
-
-    def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Flow[Any]:
-        """One step: an SDK call, through the face's `call`."""
-        return (yield partial(self.face.call, function, *args, **kwargs))
+    def __init__(self, state: SessionState, client: SandboxClient, kernels: Kernels, furnisher: Furnisher) -> None:
+        self.state, self.client, self.kernels, self.furnisher = state, client, kernels, furnisher
 
     def holding(self, flow: Callable[[], Flow[T]]) -> Flow[T]:
-        """`flow` with the session's lifecycle lock held."""
-        lock = self.session.lock
-        if not (yield partial(self.face.acquire, lock, self.session.options.queue_timeout)):
+        """Do `flow` with the session's lifecycle lock held. Raises SandboxBusyError when it cannot be had in time."""
+        lock = self.state.lock
+        if not (yield partial(self.client.face.acquire, lock, self.state.options.queue_timeout)):
             raise SandboxBusyError("another call has been opening or replacing this sandbox for too long")
         try:
             return (yield from flow())
         finally:
             lock.release()
 
-    @property
-    def sandbox(self) -> Any:
-        """The SDK's object for this face; only after `open`."""
-        return self.session.handles[self.face.kind]
-
-    def open(self, on_output: OutputHandler | None = None) -> Flow[Any]:
-        """The SDK's sandbox object, made on first use. Calls that come together make one sandbox."""
-        session = self.session
-        session.check_usable()
-        if self.face.kind not in session.handles:
-            if session.sandbox_id is None:
-                yield partial(self.face.tell, on_output, status("starting"))
+    def open(self, on_output: OutputHandler | None = None) -> Flow[SdkSandbox]:
+        """Return the SDK's sandbox object, made on first use. Calls that come together make one sandbox."""
+        self.state.check_usable()
+        if not self.client.is_open:
+            if self.state.sandbox_id is None:
+                yield from self.client.tell(on_output, "starting")
             yield from self.holding(self._open)
-        return session.handles[self.face.kind]
+        return self.client.sandbox
 
     def _open(self) -> Flow[None]:
-        session = self.session
-        session.check_usable()
-        if session.sandbox_id is None:
+        # Asked again, now that the lock is held: another call may have opened, closed or replaced it meanwhile.
+        self.state.check_usable()
+        if self.state.sandbox_id is None:
             yield from self.settle()
-        elif self.face.kind not in session.handles:
+        elif not self.client.is_open:
             yield from self.rejoin()
 
+    def watch(self) -> None:
+        """Have the session closed when the process ends."""
+        watch(self.state, _close_at_exit)
+
     def settle(self) -> Flow[None]:
-        """Make the sandbox; `_recovering.py` adds what it is furnished with."""
-        yield from self.create()
+        """Make the session's sandbox, furnish it, and note what a lost one took with it.
+
+        A sandbox that could not be furnished is killed: nobody may take it for one that was.
+        """
+        self.watch()
+        try:
+            yield from self.client.create()
+            restored = yield from self.furnisher.furnish()
+        except GeneratorExit:  # the driver is gone: no step can be done any more
+            raise
+        except BaseException:
+            yield from self._undo()
+            raise
+        if self.state.lost_sandbox is not None:
+            yield from self._announce(self._note_loss(restored))
+
+    def _undo(self) -> Flow[None]:
+        try:
+            if self.state.sandbox_id is not None:
+                yield from self.client.shielded(lambda: self.client.quietly(self.client.dispose("kill")))
+        finally:
+            self.state.detach()
+
+    def _note_loss(self, restored: Restored) -> SandboxEvent:
+        """Leave in each kernel the event that its next result tells. Return the one that tells of no kernel's names."""
+        state = self.state
+        state.kernel(None, None)
+        for kernel in state.kernels.values():
+            earlier = [event for event in kernel.pending_events if event.type == "state_lost"]
+            # A loss that nobody has read of yet becomes part of this one: its names are still gone.
+            kernel.inherited = (*(name for event in earlier for name in event.lost), *kernel.inherited)
+            event = self._loss(kernel, restored)
+            kernel.forget()
+            kernel.stale = kernel.context is not None
+            kernel.pending_events = [other for other in kernel.pending_events if other not in earlier]
+            kernel.pending_events += [event] if state.has_state else []
+        announced = self._loss(KernelState("python"), restored)
+        pending = state.kernel(None, None).pending_events
+        state.pending_events = [event for event in pending if event.type == "state_lost"]
+        state.lost_sandbox = None
+        return announced
+
+    def _loss(self, kernel: KernelState, restored: Restored) -> SandboxEvent:
+        state = self.state
+        lost = kernel.variables()
+        if state.options.restore == "replay" and not any("run again" in words for words in restored.missing):
+            back = set(names_made(kernel.replayable))
+            lost = tuple(name for name in lost if name not in back)
+        return SandboxEvent(
+            type="state_lost",
+            message=sentence(lost, restored.done, restored.missing),
+            reason="the sandbox timed out, was killed or failed",
+            old_sandbox_id=state.lost_sandbox,
+            new_sandbox_id=state.sandbox_id,
+            lost=lost,
+            restored=tuple(restored.done),
+            not_restored=tuple(restored.missing),
+        )
+
+    def _announce(self, event: SandboxEvent) -> Flow[None]:
+        """Call the application's `on_replaced`. An error in it is logged: it is no reason not to go on here."""
+        callback = self.state.options.on_replaced
+        if callback is None:
+            return
+        try:
+            yield partial(self.client.face.tell, callback, event)
+        except Exception:
+            logger.exception("session %s: on_replaced failed", self.state.id)
 
     def rejoin(self) -> Flow[None]:
-        """A handle of this face on the session's sandbox; `_recovering.py` adds what a pause may have cost."""
-        yield from self.connect()
+        """Get this face's object for a sandbox that exists. It may have been paused meanwhile."""
+        self.watch()
+        if (yield from self.client.whereabouts()) == "paused":
+            yield from self.resume()
+        else:
+            yield from self.client.connect()
 
-    def connection(self) -> Flow[dict[str, Any]]:
-        """The SDK options that say where the sandbox runs; starts the local server if that is where."""
-        session, options = self.session, self.session.options
-        if session.connection is None:
-            backend = service.choose(options.backend, options.api_key, options.create_options)
-            if backend == "local":
-                session.connection = yield partial(self.face.blocking, service.local_connection)
-            else:
-                session.connection = {"api_key": options.api_key} if options.api_key else {}
-            session.backend = backend
-            logger.info("session %s: code runs %s", session.id, _WHERE[backend])
-        return session.connection
-
-    def access(self) -> Flow[dict[str, Any]]:
-        """Options for calls about a sandbox that exists."""
-        given = self.session.options.create_options
-        passed = {name: value for name, value in given.items() if name in _CONNECT_OPTIONS}
-        return {**passed, **(yield from self.connection())}
-
-    def create(self) -> Flow[None]:
-        """A new sandbox through the policy, within its deadline, with one idempotency key for all attempts."""
-        session = self.session
-        kwargs = self.create_arguments((yield from self.connection()))
-        kwargs.setdefault("idempotency_key", f"ci-{uuid.uuid4()}")
-        keep = partial(session.attach, kind=self.face.kind)
-        create = self._in_time(partial(self.face.finish, self.face.sandbox_class().create, keep, kwargs))
-        session.check_usable()
-        session.check_quota()
-        watch(session)
-        session.creating = True
+    def resume(self) -> Flow[None]:
+        """Wake a paused sandbox, and find out kernel by kernel whether its memory came along."""
+        rebooted = False
+        self.state.suspend()
         try:
-            with span("create", session=session.id, backend=session.backend, template=kwargs.get("template")):
-                yield from self.retrying(create)
+            yield from self.client.connect()
         except Exception as error:
             rule = classify(error)
-            raise (error if rule is None else explained(rule.failure, str(error) or "no answer in time")) from error
-        finally:
-            session.creating = False
-        if session.closed:  # while the sandbox was being made
-            yield from self.let_go("kill")
-            session.detach()
-            session.check_usable()
-        session.template_id = session.template_id or kwargs.get("template") or self._default_template()
-        logger.info("session %s: sandbox %s started", session.id, session.sandbox_id)
-
-    def _default_template(self) -> str:
-        """What the SDK's `Sandbox.create` takes when it is told no template."""
-        sdk = self.face.sandbox_class()
-        return str(sdk.default_mcp_template if self.session.options.create_options.get("mcp") else sdk.default_template)
-
-    def create_arguments(self, connection: dict[str, Any]) -> dict[str, Any]:
-        """What `Sandbox.create` is called with."""
-        session, options = self.session, self.session.options
-        envs = dict(options.envs or {})
-        if session.backend == "local" and options.inject_extractor:
-            envs.setdefault("CI_INTEGRATIONS_EXTRACT", "1")
-        return {
-            **options.create_options,
-            **connection,
-            "template": session.template_id or options.template,
-            "timeout": options.sandbox_timeout,
-            "envs": envs,
-            "metadata": {**tags(session.id, session.at_exit), **(options.metadata or {})},
-        }
-
-    def retrying(self, step: Step) -> Flow[Any]:
-        """`step` under the policy: tenacity decides, we wait."""
-        from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying
-
-        engine = Retrying(**self.session.options.recovery.arguments())
-        engine.begin()
-        state = RetryCallState(retry_object=engine, fn=None, args=(), kwargs={})
-        while True:
-            do = engine.iter(retry_state=state)
-            if isinstance(do, DoAttempt):
-                try:
-                    state.set_result((yield step))
-                except BaseException:  # noqa: BLE001 - tenacity raises it again
-                    state.set_exception(sys.exc_info())  # type: ignore[arg-type]
-            elif isinstance(do, DoSleep):
-                state.prepare_for_next_attempt()
-                yield partial(self.face.sleep, float(do))
+            if rule is None or rule.failure is not Failure.GUEST_UNRESPONSIVE:
+                raise
+            rebooted = True
+            yield from self.client.connect(on_resume="reboot")
+        for kernel in self.state.kernels.values():
+            if kernel.count is None:
+                continue
+            if not rebooted and (yield from self.kernels.is_same(kernel)):
+                logger.info("session %s: resumed, nothing lost", self.state.id)
             else:
-                return do
+                self.kernels.lost(kernel, "the sandbox was paused and came back without its memory", "state_lost")
 
-    def connect(self, **options: Any) -> Flow[None]:
-        """The SDK object of this face for the session's sandbox; resumes a paused one. Never shortens its life."""
-        session = self.session
-        watch(session)
-        access = yield from self.access()
-        connect = self.face.sandbox_class().connect
-        sandbox = yield from self.control(
-            connect, session.sandbox_id, session.options.sandbox_timeout, **access, **options
-        )
-        session.handles[self.face.kind] = sandbox
-        session.born = session.born or time.monotonic()
-        if session.lease_until is not None:
-            session.lease_until = max(session.lease_until, time.monotonic() + session.options.sandbox_timeout)
+    def replace(self, on_output: OutputHandler | None, *, still_there: bool) -> Flow[None]:
+        """Put a new sandbox in the lost one's place, furnished as far as the options say.
 
-    def control(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Flow[Any]:
-        """A call that may be made twice, under the policy and its deadline."""
-        return (yield from self.retrying(self._in_time(partial(self.face.call, function, *args, **kwargs))))
-
-    def _in_time(self, step: Callable[..., Any]) -> Step:
-        """`step(timeout=...)` with what is left of the policy's deadline, however often it is tried."""
-        give_up = time.monotonic() + self.session.options.recovery.deadline
-        return lambda: step(timeout=max(_SHORTEST, give_up - time.monotonic()))
+        `still_there`: the old one runs but gives no answer, so it is killed. Raises SandboxLostError when the options
+        forbid it, or the sandbox was handed in.
+        """
+        state = self.state
+        if state.options.on_sandbox_lost == "error" or not state.recreatable:
+            handed_in = "it was handed in, so it is not replaced: owns=True would allow that"
+            why = handed_in if not state.recreatable else 'on_sandbox_lost="error"'
+            raise SandboxLostError(f"the sandbox {state.sandbox_id} no longer exists ({why})")
+        yield from self.client.tell(on_output, "restoring")
+        logger.warning("session %s: sandbox %s is gone; replacing it", state.id, state.sandbox_id)
+        count_loss(state.backend)
+        if still_there:
+            yield from self.client.quietly(self.client.dispose("kill"))
+        state.lost_sandbox = state.sandbox_id or state.lost_sandbox
+        state.generation += 1
+        state.detach()
+        yield from self.settle()
 
     def renew_lease(self, needed: float | None) -> Flow[None]:
-        """See to it that the sandbox outlives a cell of `needed` seconds; without a limit it is asked again and again.
+        """Make sure that the sandbox outlives a cell of `needed` seconds. Without a limit it is asked again and again.
 
-        No call while the lease is long enough; and before it is set, the service says how long it really is, because
-        the user may have made it longer.
+        No call is made while the lease is long enough. Before it is set, the service says how long it really is,
+        because the user may have made it longer.
         """
-        session, now = self.session, time.monotonic()
-        lifetime = session.options.sandbox_timeout
+        state, now = self.state, time.monotonic()
+        lifetime = state.options.sandbox_timeout
         wanted = max(lifetime / 2, needed + LEASE_MARGIN if needed else 0.0)
-        if session.lease_until is not None and session.lease_until - now >= wanted:
+        if state.lease_until is not None and state.lease_until - now >= wanted:
             return
-        session.lease_until = now + (yield from self._remaining())
-        if session.lease_until - now >= wanted:
+        state.lease_until = now + (yield from self.client.remaining())
+        if state.lease_until - now >= wanted:
             return
         seconds = int(max(wanted, lifetime))
-        yield from self._set_timeout(seconds)
-        session.lease_until = now + seconds
-
-    def _remaining(self) -> Flow[float]:
-        """Seconds that the sandbox still has."""
-        info = yield from self.control(self.sandbox.get_info)
-        self.session.template_id = self.session.template_id or info.template_id
-        return float(info.end_at.timestamp() - time.time())
-
-    def _set_timeout(self, seconds: int) -> Flow[None]:
-        try:
-            yield from self.control(self.sandbox.set_timeout, seconds)
-        except Exception as error:
-            rule = classify(error)
-            if rule is None or rule.failure is not Failure.LIMIT:
-                raise
-            raise explained(Failure.LIMIT, str(error)) from error
-
-    def close(self) -> Flow[None]:
-        """Let go of the sandbox: kill it (or as `at_exit` says) when it is ours. Safe to call twice."""
-        session = self.session
-        if session.closed or session.process not in (None, os.getpid()):
-            session.closed = True
-            return
-        session.closed = True
-        try:
-            if session.sandbox_id is not None and session.owned:
-                yield from self.let_go(session.at_exit)
-        finally:
-            session.detach()
-            logger.info("session %s closed after %.0f sandbox-seconds", session.id, session.seconds_used)
-
-    def let_go(self, how: str) -> Flow[None]:
-        """`"kill"`, `"pause"` or `"keep"`. A sandbox that is gone already is fine."""
-        if how != "keep":
-            act, sandbox_id = getattr(self.face.sandbox_class(), how), self.session.sandbox_id
-            try:
-                yield from self.control(act, sandbox_id, **(yield from self.access()))
-            except Exception as error:
-                rule = classify(error)
-                if rule is None:
-                    raise
-                why = f"could not {how} sandbox {sandbox_id}, which ends with its lifetime: {error}"
-                raise explained(rule.failure, why) from error
-
-    def shielded(self, flow: Callable[[], Flow[T]]) -> Flow[T]:
-        """`flow` to its end, also when the caller is cancelled again meanwhile."""
-        run: Callable[..., Any] = drive if self.face.kind == "sync" else adrive
-        ended: T = yield partial(self.face.shielded, lambda: run(flow()))
-        return ended
+        yield from self.client.set_timeout(seconds)
+        state.lease_until = now + seconds
 
     def park(self, how: str) -> Flow[None]:
-        """Let go of an idle session's sandbox, but not of the session: its next cell tells what is lost."""
+        """Pause or kill an idle session's sandbox, as `how` says. The session stays: its next cell tells what is lost.
+
+        A sandbox that is in use, or that is not ours, is left alone.
+        """
         yield from self.holding(partial(self._park, how))
 
     def _park(self, how: str) -> Flow[None]:
-        """Without its handles, a call that comes now waits for the end of this; one that came before is left alone."""
-        session = self.session
-        handles, session.handles = session.handles, {}
-        if session.sandbox_id is None or not session.owned or session.under_way:
-            session.handles = handles
+        state = self.state
+        # Without handles, a call that comes now waits for the lock; one that came before shows in `under_way`.
+        handles, state.handles = state.handles, {}
+        if state.sandbox_id is None or not state.owned or state.under_way:
+            state.handles = handles
             return
-        yield from self.let_go(how)
-        session.suspend()
+        yield from self.client.dispose(how)
+        state.suspend()
         if how == "kill":
-            session.lost_sandbox, session.sandbox_id = session.sandbox_id, None
-            session.generation += 1
+            state.lost_sandbox, state.sandbox_id = state.sandbox_id, None
+            state.generation += 1
+
+    def close(self) -> Flow[None]:
+        """End the session. A sandbox of ours is killed, or what `at_exit` says. Safe to call twice."""
+        return close(self.client)
+
+
+def close(client: SandboxClient) -> Flow[None]:
+    """End the session that `client` serves. Takes no lock, because it may run in a signal handler."""
+    state = client.state
+    if state.closed or state.process not in (None, os.getpid()):
+        state.closed = True
+        return
+    state.closed = True
+    try:
+        if state.sandbox_id is not None and state.owned:
+            yield from client.dispose(state.at_exit)
+    finally:
+        state.detach()
+        logger.info("session %s closed after %.0f sandbox-seconds", state.id, state.seconds_used)
+
+
+def _close_at_exit(state: SessionState) -> None:
+    drive(close(SandboxClient(state, SyncFace())))

@@ -1,10 +1,26 @@
-"""Every sentence that tells a model about a loss, a restart or an interrupt."""
+"""Every sentence that tells a model about a loss, a restart or an interrupt, and the events that carry them.
+
+Models and tests read these words: they are part of the library's behaviour.
+"""
 
 from __future__ import annotations
 
+from ci_integrations.results.model import ExecutionError, SandboxEvent
+
+LEFT = {
+    "kept": "stopped; variables from before are kept",
+    "restarted": "stopped; variables are gone, files are kept",
+    "unknown": "told to stop, but its kernel gave no answer: it is not known what is left of the variables",
+}
+"""What became of a cell that ran too long, by what `Cells.stop` says is left of its kernel."""
+
+INTERRUPTED = SandboxEvent(
+    type="interrupted", message="The code was interrupted at its time limit; the variables from before are still there."
+)
+
 
 def sentence(lost: tuple[str, ...], restored: list[str], missing: list[str]) -> str:
-    """What the model reads about a replaced sandbox."""
+    """Return what the model reads about a replaced sandbox."""
     parts = ["The sandbox was lost and a new one was started."]
     parts.append(_gone(lost))
     parts.append("Files that earlier code wrote are gone too.")
@@ -15,9 +31,31 @@ def sentence(lost: tuple[str, ...], restored: list[str], missing: list[str]) -> 
     return " ".join(parts)
 
 
-def said_again(lost: tuple[str, ...]) -> str:
-    """The same for the first cell after another tool has told it. Files may have been written meanwhile."""
-    return f"The sandbox was lost earlier, as was said then. {_gone(lost)}"
+def said_again(event: SandboxEvent) -> SandboxEvent:
+    """Return a loss as the first cell tells it after another tool has told it.
+
+    Nothing about files: some may have been written meanwhile.
+    """
+    return event.model_copy(update={"message": f"The sandbox was lost earlier, as was said then. {_gone(event.lost)}"})
+
+
+def kernel_restarted(language: str, lost: tuple[str, ...], why: str, kind: str) -> SandboxEvent:
+    """Return the event that says which variables went with a kernel."""
+    names = f"Gone: {listed(lost)}. " if lost else "Variables are gone. "
+    which = "" if language == "python" else f"{language} "
+    message = f"The {which}kernel was restarted: {why}. {names}Files are kept."
+    return SandboxEvent(type=kind, message=message, reason=why, lost=lost)
+
+
+def lost_while_running(happened: str) -> ExecutionError:
+    """Return the error of a cell whose sandbox was `"paused"` or `"lost"` while it ran."""
+    words = f"the sandbox was {happened} while this code ran; it may have run in part, and was not run again"
+    return ExecutionError(name=f"Sandbox{happened.title()}", value=words)
+
+
+def too_slow(timeout: float | None, left: str) -> ExecutionError:
+    """Return the error of a cell that reached its limit; `left` is a key of `LEFT`."""
+    return ExecutionError(name="ExecutionTimeout", value=f"the code ran longer than {timeout:g} s and was {LEFT[left]}")
 
 
 def _gone(lost: tuple[str, ...]) -> str:
@@ -25,7 +63,7 @@ def _gone(lost: tuple[str, ...]) -> str:
 
 
 def listed(names: tuple[str, ...], most: int = 30) -> str:
-    """`the variables a, b and 3 more`."""
+    """Return `the variables a, b and 3 more`."""
     shown = ", ".join(names[:most])
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"the variable{'s' if len(names) > 1 else ''} {shown}{more}"

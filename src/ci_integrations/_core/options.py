@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -15,9 +14,6 @@ from ci_integrations._errors import (
 )
 from ci_integrations._json import text
 from ci_integrations.results.model import SandboxEvent
-
-logger = logging.getLogger("ci_integrations")
-
 
 RENAMED = {
     "timeout": "sandbox_timeout= is the sandbox's lifetime in seconds, execution_timeout= the limit of one cell",
@@ -54,7 +50,7 @@ OLD_NAMES = {
 """Methods and attributes that the sandbox classes of older SDK versions had."""
 
 
-def check_options(options: Mapping[str, Any]) -> None:
+def check_options(options: Mapping[str, object]) -> None:
     """Refuse what `Sandbox.create` does not know, and keys of `lifecycle` that it would silently ignore."""
     for name in options:
         if name in RENAMED:
@@ -68,7 +64,6 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 
 def _unknown_option(name: str, known: frozenset[str]) -> str:
-    from dataclasses import fields
     from difflib import get_close_matches
 
     ours = {field.name for field in fields(InterpreterOptions)}
@@ -89,7 +84,7 @@ def _create_options() -> frozenset[str]:
     return frozenset((named | set(ApiParams.__annotations__)) - {"timeout", "cls"})
 
 
-def _check_lifecycle(lifecycle: Any) -> None:
+def _check_lifecycle(lifecycle: object) -> None:
     if not isinstance(lifecycle, Mapping):
         raise ConfigurationError(f'lifecycle must be a dict like {{"on_timeout": "pause"}}, not {lifecycle!r}')
     _only_known("lifecycle", lifecycle, {"on_timeout", "auto_resume"})
@@ -98,7 +93,7 @@ def _check_lifecycle(lifecycle: Any) -> None:
         _only_known('lifecycle["on_timeout"]', on_timeout, {"action", "mode", "keep_memory"})
 
 
-def _only_known(where: str, given: Mapping[str, Any], known: set[str]) -> None:
+def _only_known(where: str, given: Mapping[str, object], known: set[str]) -> None:
     for key in given:
         if key not in known:
             raise ConfigurationError(
@@ -107,7 +102,7 @@ def _only_known(where: str, given: Mapping[str, Any], known: set[str]) -> None:
             )
 
 
-def are_seconds(value: Any) -> bool:
+def are_seconds(value: object) -> bool:
     """True for a positive, finite number."""
     return isinstance(value, Real) and 0 < float(value) < math.inf
 
@@ -143,7 +138,7 @@ class InterpreterOptions:
     """Tags of the sandbox at the service, beside our own by which `ci-integrations reap` finds it."""
     packages: Sequence[str] = ()
     """Installed with pip in each new sandbox, within 300 seconds; restored after a loss."""
-    files: Any = None
+    files: object = None
     """Uploaded to each new sandbox: `{path there: local path or bytes}`, or local paths, which land in `/home/user`."""
     setup_code: str | None = None
     """Python that is run first in each new sandbox; its variables are there for every cell."""
@@ -160,7 +155,7 @@ class InterpreterOptions:
     """Called when a lost sandbox was replaced."""
     restore: Literal["recipe", "replay"] = "recipe"
     """`"replay"`: also run again, in order, the cells that were run with `replayable=True`."""
-    create_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    create_options: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Every other keyword goes to the SDK's `Sandbox.create` as it is (`lifecycle=`, `network=`, `request_timeout=`,
     `allow_internet_access=` ...); one that the SDK does not know is refused."""
 

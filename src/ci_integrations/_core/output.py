@@ -1,5 +1,7 @@
-"""What one running cell has given so far. Filled by the SDK's callbacks, because the SDK drops its own Execution when
-it raises: here nothing that was received is lost.
+"""What one running cell has given so far.
+
+The SDK's callbacks fill it, because the SDK drops its own Execution when it raises: here everything that was received
+is kept, however the cell ends.
 """
 
 from __future__ import annotations
@@ -9,13 +11,18 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ci_integrations.results.model import Artifact
 from ci_integrations.results.result import ExecutionResult
 
+if TYPE_CHECKING:
+    from e2b_code_interpreter import ExecutionError, Result
+
 EventKind = Literal["stdout", "stderr", "result", "error", "status"]
 
+SdkItem = Any
+"""What the SDK hands to a callback: an OutputMessage, a Result or an ExecutionError, as the event's kind says."""
 
 MAX_OUTPUT = 16 * 1024 * 1024
 """Characters of each stream that are kept of one cell or command."""
@@ -42,7 +49,7 @@ async callable does."""
 
 
 class BoundedText:
-    """The beginning and the end of what a stream said: a program that never stops talking fills no message."""
+    """Keeps the first and the last part of a stream, up to `limit` characters together."""
 
     def __init__(self, limit: int = MAX_OUTPUT) -> None:
         self._head: list[str] = []
@@ -56,6 +63,7 @@ class BoundedText:
         return bool(self._head)
 
     def append(self, text: str) -> None:
+        """Take the stream's next piece."""
         head, rest = text[: self._room], text[self._room :]
         if head:
             self._head.append(head)
@@ -72,6 +80,7 @@ class BoundedText:
                 self._tail.appendleft(oldest[gone:])
 
     def text(self) -> str:
+        """Return both parts, and between them how much is missing."""
         notice = f"\n[... {self.lost:,} characters are lost ...]\n" if self.lost else ""
         return f"{''.join(self._head)}{notice}{''.join(self._tail)}"
 
@@ -80,10 +89,10 @@ class BoundedText:
 class CellOutput:
     """What came out of a cell until now."""
 
-    results: list[Any] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
     stdout: BoundedText = field(default_factory=BoundedText)
     stderr: BoundedText = field(default_factory=BoundedText)
-    error: Any = None
+    error: ExecutionError | None = None
     execution_count: int | None = None
 
     @property
@@ -96,7 +105,7 @@ class CellOutput:
         """True when the code itself gave something."""
         return bool(self.results or self.stdout or self.stderr)
 
-    def take(self, kind: EventKind, item: Any) -> None:
+    def take(self, kind: EventKind, item: SdkItem) -> None:
         """Keep what one callback brought."""
         if kind == "result":
             self.results.append(item)
@@ -105,8 +114,8 @@ class CellOutput:
         elif kind in ("stdout", "stderr"):
             getattr(self, kind).append(item.line)
 
-    def result(self, **known: Any) -> ExecutionResult:
-        """All of it as a result; `known` are the fields that the SDK does not give."""
+    def result(self, **known: object) -> ExecutionResult:
+        """Return all of it as a result; `known` are the fields that the SDK does not give."""
         from ci_integrations.results.from_e2b import result_from_parts
 
         known.setdefault("execution_count", self.execution_count)
@@ -116,9 +125,16 @@ class CellOutput:
         return result.model_copy(update={"truncated": result.truncated.model_copy(update=lost)})
 
 
-def with_addresses(result: ExecutionResult, sandbox: Any) -> ExecutionResult:
-    """Each file artifact with a signed download address, good for `ADDRESS_SECONDS`; without one from a sandbox
-    that signs nothing, because such an address would be open to everybody for ever.
+class Downloads(Protocol):
+    """A sandbox whose files have addresses."""
+
+    def download_url(self, path: str, *, use_signature_expiration: int) -> str: ...
+
+
+def with_addresses(result: ExecutionResult, sandbox: Downloads) -> ExecutionResult:
+    """Return the result with a signed download address, good for `ADDRESS_SECONDS`, in each file artifact.
+
+    A sandbox that signs nothing gives no address: it would be open to everybody for ever.
     """
     from e2b import InvalidArgumentException
 
@@ -136,8 +152,8 @@ def with_addresses(result: ExecutionResult, sandbox: Any) -> ExecutionResult:
         return result
 
 
-def output_event(kind: EventKind, item: Any) -> OutputEvent:
-    """One SDK callback's argument as an event."""
+def output_event(kind: EventKind, item: SdkItem) -> OutputEvent:
+    """Return the event for what the SDK handed to a callback."""
     if kind == "result":
         return OutputEvent(kind=kind, text=item.text or "", timestamp=time.time(), artifacts=tuple(_artifacts(item)))
     if kind == "error":
@@ -146,19 +162,19 @@ def output_event(kind: EventKind, item: Any) -> OutputEvent:
 
 
 def status(text: str) -> OutputEvent:
-    """An event of our own: what the caller is waiting for."""
+    """Return an event of our own, which says what the caller is waiting for."""
     return OutputEvent(kind="status", text=text, timestamp=time.time())
 
 
-def _artifacts(item: Any) -> Iterator[Artifact]:
+def _artifacts(item: Result) -> Iterator[Artifact]:
     from ci_integrations.results.from_e2b import artifacts_from_result
 
     yield from artifacts_from_result(item)
 
 
-def _seconds(stamp: Any) -> float:
+def _seconds(stamp: object) -> float:
     """The wire's time stamp; servers send ISO 8601 text although the SDK calls it an integer."""
     try:
-        return datetime.fromisoformat(stamp).timestamp()
+        return datetime.fromisoformat(str(stamp)).timestamp()
     except (TypeError, ValueError):
         return time.time()

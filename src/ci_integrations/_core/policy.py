@@ -9,8 +9,9 @@ no exception for a used-up quota either: `QUOTA` is a guess from status and word
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 from ci_integrations._core.failures import unanswered
@@ -36,6 +37,21 @@ class RecoveryPolicy:
     """What to do when no answer comes although the control plane says that the sandbox is running."""
     retry: Callable[[BaseException], bool] = field(default=unanswered)
     """Which failure of a call that changes nothing twice is worth another try."""
+
+    def pause(self, number: int) -> float:
+        """Return the seconds to wait after try `number` (1 is the first) before the next one."""
+        return next(islice(self._pauses(), number - 1, None))
+
+    def _pauses(self) -> Iterator[float]:
+        """The waits after the first try, the second, and so on. tenacity computes them; nobody waits here."""
+        from tenacity import Retrying, TryAgain, wait_none
+
+        naps: list[float] = []
+        for attempt in Retrying(wait=self.arguments().get("wait", wait_none()), sleep=naps.append):
+            if naps:
+                yield naps.pop()
+            with attempt:
+                raise TryAgain
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments for `tenacity.Retrying` and `tenacity.AsyncRetrying`."""

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Literal
 
 from ci_integrations._errors import (
     AuthenticationError,
@@ -23,6 +23,9 @@ from ci_integrations._errors import (
 logger = logging.getLogger("ci_integrations")
 
 BackendName = Literal["auto", "e2b", "local"]
+
+Connection = dict[str, object]
+"""Options of the SDK that say where a sandbox runs and how to reach it."""
 
 _ENDPOINT_OPTIONS = ("api_url", "domain", "sandbox_url", "debug")
 _ENDPOINT_VARIABLES = ("E2B_API_URL", "E2B_DOMAIN", "E2B_SANDBOX_URL")
@@ -37,7 +40,7 @@ _KEYLESS = (
 )
 
 
-def choose(backend: str, api_key: str | None, options: Mapping[str, Any]) -> Literal["e2b", "local"]:
+def choose(backend: str, api_key: str | None, options: Mapping[str, object]) -> Literal["e2b", "local"]:
     """`"e2b"` or `"local"`. An explicit backend wins, then `CI_INTEGRATIONS_BACKEND`, then a key or an endpoint."""
     wanted = backend if backend != "auto" else os.environ.get("CI_INTEGRATIONS_BACKEND", "auto") or "auto"
     if wanted not in ("auto", "e2b", "local"):
@@ -49,7 +52,7 @@ def choose(backend: str, api_key: str | None, options: Mapping[str, Any]) -> Lit
     return "local" if wanted == "local" else "e2b"
 
 
-def _has_key(api_key: str | None, options: Mapping[str, Any]) -> bool:
+def _has_key(api_key: str | None, options: Mapping[str, object]) -> bool:
     return bool(api_key or os.environ.get("E2B_API_KEY") or options.get("debug") or _debug())
 
 
@@ -57,7 +60,7 @@ def _debug() -> bool:
     return os.environ.get("E2B_DEBUG", "").lower() == "true"
 
 
-def _points_to_e2b(api_key: str | None, options: Mapping[str, Any]) -> bool:
+def _points_to_e2b(api_key: str | None, options: Mapping[str, object]) -> bool:
     return (
         bool(api_key or os.environ.get("E2B_API_KEY") or _debug())
         or any(options.get(name) for name in _ENDPOINT_OPTIONS)
@@ -76,19 +79,18 @@ def check_local_extra() -> None:
         raise MissingDependencyError("The local sandbox", "local")
 
 
-def local_connection() -> dict[str, Any]:
+def local_connection() -> Connection:
     """Start the local server if it is not running, and say how the SDK reaches it. Blocks; thread-safe."""
     check_local_extra()
     from ci_integrations.local.launcher import LocalServerError, local_endpoint
 
     try:
-        options: dict[str, Any] = local_endpoint().sdk_options()
+        return dict(local_endpoint().sdk_options())
     except LocalServerError as error:
         raise LocalSandboxUnavailable(str(error)) from error
-    return options
 
 
-def local_connection_at(url: str) -> dict[str, Any] | None:
+def local_connection_at(url: str) -> Connection | None:
     """As `local_connection`, when the local server that this process runs is the one at `url`. Starts nothing."""
     launcher = sys.modules.get("ci_integrations.local.launcher")
     endpoint = launcher.running_at(url) if launcher else None

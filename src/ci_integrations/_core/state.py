@@ -1,6 +1,6 @@
-"""What one session knows: its options, its sandbox, its kernels. Shared by a sync and an async interpreter.
+"""What one session knows: its options, its sandbox, its kernels. Its sync and async interpreters share it.
 
-Data only; the rules are in `_flow.py` and `_running.py`.
+Data only. The rules are in the parts that `engine.py` puts together.
 """
 
 from __future__ import annotations
@@ -12,16 +12,21 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from ci_integrations._core.faces import SdkSandbox
 from ci_integrations._core.locks import FairLock
 from ci_integrations._core.options import InterpreterOptions
+from ci_integrations._core.service import Connection
 from ci_integrations._core.uploads import Upload, uploads_from
 from ci_integrations._core.variables import is_blank, names_made
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.errors import ForkedSessionError, SessionClosedError
 from ci_integrations.results.model import SandboxEvent
 from ci_integrations.results.result import ExecutionResult
+
+if TYPE_CHECKING:
+    from e2b_code_interpreter import Context
 
 REMEMBERED_CALLS = 256
 """Results kept per session for replayed tool calls."""
@@ -31,10 +36,10 @@ JOURNAL = 500
 
 @dataclass(eq=False)
 class KernelState:
-    """One kernel of the sandbox: the default one of a language, or that of a context."""
+    """What is known of one kernel of the sandbox: the default one of a language, or that of a context."""
 
     language: str
-    context: Any = None
+    context: Context | None = None
     """The SDK's Context, or None for the default context."""
     lock: FairLock = field(default_factory=FairLock)
     prepared: int = -1
@@ -49,15 +54,15 @@ class KernelState:
     replayable: list[str] = field(default_factory=list)
     """Cells that ran well and that the user marked as safe to run again."""
     pending_events: list[SandboxEvent] = field(default_factory=list)
-    """What the next result must tell."""
+    """Losses, restarts and interrupts that the kernel's next result must tell."""
     busy: bool = False
     stale: bool = False
-    """Its context was lost with its sandbox; to be made again."""
+    """True when the context was lost with its sandbox and is to be made again."""
     inherited: tuple[str, ...] = ()
     """Variables that another process made in it."""
 
     def variables(self) -> tuple[str, ...]:
-        """Names of the variables that it had, as far as its cells tell."""
+        """Return the names of the variables that the kernel has, as far as its cells tell."""
         if self.language != "python":
             return ()
         return tuple(dict.fromkeys((*self.inherited, *names_made(self.journal))))
@@ -67,7 +72,7 @@ class KernelState:
         return is_blank(self.last_code)
 
     def forget(self) -> None:
-        """Its process is a new one."""
+        """Note that the kernel's process is a new one, which has run nothing."""
         self.prepared, self.process, self.count, self.last_code = -1, None, None, ""
         self.journal.clear()
         self.inherited = ()
@@ -77,7 +82,7 @@ _ALIASES = {"js": "javascript", "ts": "typescript"}
 
 
 class SessionState:
-    """State of one session. Its interpreters (sync, async) come and go; this stays."""
+    """The state of one session. Its interpreters (sync, async) come and go; this stays."""
 
     def __init__(self, options: InterpreterOptions) -> None:
         self.options = options
@@ -87,12 +92,12 @@ class SessionState:
         self.lock = FairLock()
         """Held while the sandbox is opened, replaced or closed."""
         self.kernels: dict[str, KernelState] = {}
-        self.handles: dict[str, Any] = {}
+        self.handles: dict[str, SdkSandbox] = {}
         """The SDK's objects for the current sandbox, by `"sync"` and `"async"`."""
         self.sandbox_id: str | None = None
         self.template_id: str | None = None
         self.backend: Literal["e2b", "local"] | None = None
-        self.connection: dict[str, Any] | None = None
+        self.connection: Connection | None = None
         self.owned = True
         self.at_exit: Literal["kill", "pause", "keep"] = "kill"
         """What `close` does with a sandbox of ours."""
@@ -134,8 +139,8 @@ class SessionState:
                 "one in the child, or start workers with the spawn method"
             )
 
-    def kernel(self, language: str | None, context: Any) -> KernelState:
-        """The kernel that a cell with these arguments runs in."""
+    def kernel(self, language: str | None, context: Context | None) -> KernelState:
+        """Return the kernel that a cell with these arguments runs in."""
         if context is not None:
             if not (hasattr(context, "id") and hasattr(context, "language")):
                 raise ConfigurationError("context= is what create_context() or list_contexts() gave")
@@ -146,7 +151,7 @@ class SessionState:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """While a call uses the sandbox: nobody puts it to rest meanwhile."""
+        """Mark the sandbox as in use by a call: nobody parks it meanwhile."""
         token = object()
         self.under_way.add(token)
         try:
@@ -155,8 +160,8 @@ class SessionState:
             self.last_used = self.clock()
             self.under_way.discard(token)
 
-    def attach(self, sandbox: Any, kind: str) -> None:
-        """A new sandbox was made: it is ours from here on."""
+    def attach(self, sandbox: SdkSandbox, kind: str) -> None:
+        """Take in a sandbox that was just made: it is the session's from here on."""
         self.handles = {kind: sandbox}
         self.sandbox_id = sandbox.sandbox_id
         self.created, self.creating = self.created + 1, False
@@ -164,23 +169,24 @@ class SessionState:
         self.lease_until = self.born + self.options.sandbox_timeout
 
     def suspend(self) -> None:
-        """The sandbox was let go of, but is there: the next use connects to it again."""
+        """Drop the handles of a sandbox that still exists: the next use connects to it again."""
         if self.born:
             self.seconds_used += time.monotonic() - self.born
         self.handles, self.lease_until, self.born = {}, None, 0.0
 
     def detach(self) -> None:
-        """The sandbox is gone or let go."""
+        """Forget the sandbox: it is gone, or somebody else's."""
         self.suspend()
         self.sandbox_id = None
 
     def cached_result(self, call_id: str | None, code: str) -> ExecutionResult | None:
-        """What that tool call gave before. Models count their calls anew: an id with other code is another call."""
+        """Return what that tool call gave before."""
+        # Some models count their calls from 1 in every turn: an id with other code is another call.
         known = self.cached_results.get(call_id or "")
         return known if known is not None and known.code == code else None
 
     def cache_result(self, call_id: str | None, result: ExecutionResult) -> None:
-        """Keep the result of a tool call, so that a replay of it does not run the code again."""
+        """Keep the result of a tool call, so that a replay of the call does not run the code again."""
         if not call_id:
             return
         self.cached_results[call_id] = result

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from queue import Empty, SimpleQueue
-from typing import Any
 
 _idle: list[SimpleQueue[Callable[[], None]]] = []
 
@@ -21,7 +20,8 @@ def _worker(jobs: SimpleQueue[Callable[[], None]]) -> None:
 def in_worker(job: Callable[[], None]) -> None:
     """Run `job` in a daemon thread, an idle one if there is one. `job` must not raise.
 
-    Here and now where no thread can be had: Python 3.12 starts none at its end, when sandboxes are let go of.
+    Runs `job` in the calling thread if no thread can be started: since 3.12 Python refuses new threads during shutdown,
+    which is when sandboxes are killed.
     """
     try:
         jobs = _idle.pop()
@@ -38,61 +38,67 @@ def in_worker(job: Callable[[], None]) -> None:
 _looking = threading.Lock()
 
 
-def _exceptions() -> dict[int, Any]:
-    """What each thread is handling. CPython holds a lock meanwhile; garbage collected then would wait for it for ever
-    (python/cpython#106883).
-    """
+def _exception_of(thread: int) -> object:
+    """What a thread is handling: an exception, or before Python 3.12 its `exc_info`."""
     with _looking:
+        # CPython holds a lock during the call. A garbage collection that starts in it and runs a finalizer would wait
+        # for that lock for ever (python/cpython#106883).
         collecting = gc.isenabled()
         gc.disable()
         try:
-            return sys._current_exceptions()  # noqa: SLF001 - documented
+            active = sys._current_exceptions().get(thread)  # noqa: SLF001 - documented
         finally:
             if collecting:
                 gc.enable()
+    return active[1] if isinstance(active, tuple) else active
 
 
 def interrupted_elsewhere() -> bool:
-    """True while Ctrl-C unwinds the main thread, in the thread of an agent's tool for which it then waits."""
+    """True in a thread other than the main one while Ctrl-C unwinds the main thread.
+
+    An agent's tools run in such threads, and the main thread waits for them to end before the program can.
+    """
     if threading.current_thread() is threading.main_thread():
         return False
-    active: Any = _exceptions().get(threading.main_thread().ident or 0)
-    return isinstance(active[1] if isinstance(active, tuple) else active, KeyboardInterrupt)
+    return isinstance(_exception_of(threading.main_thread().ident or 0), KeyboardInterrupt)
 
 
 def forget_workers() -> None:
-    """In a forked child: the threads did not come along."""
+    """Start with no idle thread: in a forked child, where the parent's threads do not exist."""
     _idle.clear()
 
 
-class _Done:
-    """How a call ended."""
+class Outcome:
+    """How a call ended: with a value, or with an exception that is raised where the caller waits."""
 
-    def __init__(self, value: Any = None, error: BaseException | None = None) -> None:
+    def __init__(self, value: object = None, error: BaseException | None = None) -> None:
         self.value, self.error = value, error
 
-    def get(self) -> Any:
+    def get(self) -> object:
+        """Return the value, or raise the exception."""
         if self.error is not None:
             raise self.error
         return self.value
 
 
-def _outcome(call: Callable[[], Any]) -> _Done:
+def outcome_of(call: Callable[[], object]) -> Outcome:
+    """Make a call. Never raises."""
     try:
-        return _Done(call())
+        return Outcome(call())
     except BaseException as error:  # noqa: BLE001 - raised again where the caller waits
-        return _Done(error=error)
+        return Outcome(error=error)
 
 
-def _from_worker(call: Callable[[], Any], timeout: float | None = None) -> Any:
-    """What `call` gives in a worker thread; TimeoutError after `timeout` seconds."""
-    done: SimpleQueue[_Done] = SimpleQueue()
-    in_worker(lambda: done.put(_outcome(call)))
+def from_worker(call: Callable[[], object], timeout: float | None = None) -> object:
+    """Return what `call` returns in a worker thread. Raises what it raises; TimeoutError after `timeout` seconds."""
+    done: SimpleQueue[Outcome] = SimpleQueue()
+    in_worker(lambda: done.put(outcome_of(call)))
     try:
         return done.get(timeout=timeout).get()
     except Empty:
         raise TimeoutError(f"no answer within {timeout:g} s") from None
 
 
-async def _awaited(answer: Awaitable[None]) -> None:
+async def awaited(answer: Awaitable[object]) -> None:
+    """Await anything: `asyncio.run` takes coroutines only."""
     await answer

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ci_integrations._errors import ConfigurationError
 
-logger = logging.getLogger("ci_integrations")
-
-
 HOME = "/home/user"
-
 
 KEPT_BYTES = 64 * 1024 * 1024
 """How much of uploads that were given as bytes a session keeps, to be able to upload them again."""
@@ -37,8 +31,8 @@ class Upload:
     data: bytes | None = field(default=None, repr=False)
 
 
-def uploads_from(files: Any) -> Iterator[Upload]:
-    """The `files=` option: a mapping from path in the sandbox to local path or bytes, or a list of local paths."""
+def uploads_from(files: object) -> Iterator[Upload]:
+    """Yield what the `files=` option names: `{path in the sandbox: local path or bytes}`, or local paths."""
     if files is None:
         return
     if isinstance(files, Mapping):
@@ -51,8 +45,11 @@ def uploads_from(files: Any) -> Iterator[Upload]:
         raise ConfigurationError("files= is a mapping {path in the sandbox: local path or bytes} or a list of paths")
 
 
-def upload_from(source: Any, remote: str) -> Upload:
-    """One file to be uploaded, with its content's hash. Relative paths are below the home directory."""
+def upload_from(source: object, remote: str) -> Upload:
+    """Return one file to be uploaded, with its content's hash. Relative paths are below the home directory.
+
+    Raises ConfigurationError for what is neither bytes nor a file that exists.
+    """
     remote = posixpath.join(HOME, remote)
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
@@ -66,6 +63,7 @@ def upload_from(source: Any, remote: str) -> Upload:
 
 
 def hash_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
@@ -74,7 +72,7 @@ def hash_of(path: Path) -> str:
 
 
 def keep_bytes(uploads: Mapping[str, Upload]) -> None:
-    """Forget the oldest bytes beyond what a session keeps; their loss is then told, not hidden."""
+    """Forget the oldest bytes beyond `KEPT_BYTES`. After a loss of the sandbox, its notice names those files."""
     total = 0
     for upload in reversed(list(uploads.values())):
         total += len(upload.data or b"")

@@ -1,29 +1,34 @@
-"""What else a session does with its sandbox: files, commands, contexts, its identity. Each is a flow over SDK calls."""
+"""What else a session does with its sandbox: files, commands, contexts, interrupts. Each is a flow over SDK calls."""
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
-from ci_integrations._core.cells import Running
-from ci_integrations._core.failures import classify
-from ci_integrations._core.flow import Flow
+from ci_integrations._core.client import SandboxClient
+from ci_integrations._core.flow import Flow, MaybeAwaitable, T
 from ci_integrations._core.furnish import send
-from ci_integrations._core.identity import IDENTITY, _kernel_identity
-from ci_integrations._core.kernels import GRACE
+from ci_integrations._core.kernels import GRACE, Kernels
+from ci_integrations._core.lifecycle import Lifecycle
 from ci_integrations._core.options import check_envs
 from ci_integrations._core.output import CellOutput, OutputEvent, OutputHandler
-from ci_integrations._core.repair import Attempt
-from ci_integrations._core.state import KernelState
+from ci_integrations._core.repair import Repair
+from ci_integrations._core.state import KernelState, SessionState
 from ci_integrations._core.uploads import keep_bytes, upload_from
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.errors import SandboxError
 from ci_integrations.results.model import ExecutionError
+
+if TYPE_CHECKING:
+    from e2b import EntryInfo
+    from e2b_code_interpreter import Context
+
+_POLLS = 10
+"""How often an interrupt looks, within `GRACE` seconds, whether the cell has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,100 +43,98 @@ class CommandOutput:
 
     @property
     def ok(self) -> bool:
+        """True for a command that ended by itself with exit code 0."""
         return self.exit_code == 0 and self.error is None
 
 
-class Using(Running):
-    """Files, commands, contexts."""
+class Workspace:
+    """Files, commands and contexts of one session's sandbox."""
+
+    def __init__(
+        self, state: SessionState, client: SandboxClient, lifecycle: Lifecycle, kernels: Kernels, repair: Repair
+    ) -> None:
+        self.state, self.client, self.lifecycle, self.kernels, self.repair = state, client, lifecycle, kernels, repair
 
     def using(
         self,
-        step: Callable[[Any], Flow[Any]],
+        step: Callable[[], Flow[T]],
         needed: float | None = None,
         *,
         received: CellOutput | None = None,
         repeatable: bool = False,
-    ) -> Flow[Any]:
-        """`step(sandbox)` with an open sandbox; a sandbox that was lost before it began is repaired first.
+    ) -> Flow[T]:
+        """Do `step` with an open sandbox that lives for `needed` seconds. One that was lost before is repaired first.
 
-        One that is `repeatable` does no harm when it is done twice, and is done again also when it had begun.
+        A `repeatable` step does no harm when it is done twice: it is done again also when it had begun.
         """
-        with self.session.in_use():
-            for attempt in self._attempts(received or CellOutput()):
+        received = received or CellOutput()
+        with self.state.in_use():
+            for attempt in self.repair.attempts(lambda: received):
                 try:
-                    yield from self.open()
-                    yield from self.renew_lease(needed)
+                    yield from self.lifecycle.open()
+                    yield from self.lifecycle.renew_lease(needed)
                     attempt.sent = not repeatable
-                    return (yield from step(self.sandbox))
-                except Exception as error:
-                    rule = classify(error)
-                    if rule is None or type(error).__name__ in _THE_CALLERS:
-                        raise
-                    yield from self.recover(rule, error, attempt)
-
-    def _attempts(self, received: CellOutput) -> Iterator[Attempt]:
-        """One after the other; `recover` raises when it was the last."""
-        give_up = time.monotonic() + self.session.options.recovery.deadline
-        for number in itertools.count(1):
-            generation = self.session.generation
-            yield Attempt(number=number, generation=generation, received=received, give_up=give_up)
+                    return (yield from step())
+                except Exception as error:  # noqa: BLE001 - what is not a sandbox's failure is raised again
+                    yield from self.repair.recover(error, attempt)
+        raise AssertionError("the last attempt ends with a value or an error")
 
     def upload(self, source: str | Path | bytes, path: str) -> Flow[str]:
+        """Write a file, and keep what is needed to write it again after a loss."""
         upload = upload_from(source, path)
-
-        def step(_: Any) -> Flow[None]:
-            yield from send(self, upload)
-
-        yield from self.using(step, repeatable=True)
-        self.session.has_state = True
-        uploads = self.session.uploads
-        uploads.pop(upload.path, None)
+        yield from self.using(lambda: send(self.client, upload), repeatable=True)
+        self.state.has_state = True
+        uploads = self.state.uploads
+        uploads.pop(upload.path, None)  # the newest is last: the oldest bytes are the first to be forgotten
         uploads[upload.path] = upload
         keep_bytes(uploads)
         return upload.path
 
     def download(self, path: str) -> Flow[bytes]:
-        def step(sandbox: Any) -> Flow[Any]:
-            return self.call(sandbox.files.read, path, format="bytes")
+        """Read a file."""
 
-        data = yield from self.using(step, repeatable=True)
-        return bytes(data)
+        def read() -> Flow[bytearray]:
+            return self.client.call(self.client.sandbox.files.read, path, format="bytes")
 
-    def list_files(self, path: str) -> Flow[list[Any]]:
-        entries = yield from self.using(lambda sandbox: self.call(sandbox.files.list, path), repeatable=True)
+        return bytes((yield from self.using(read, repeatable=True)))
+
+    def list_files(self, path: str) -> Flow[list[EntryInfo]]:
+        """List a directory."""
+        entries = yield from self.using(lambda: self.client.call(self.client.sandbox.files.list, path), repeatable=True)
         return list(entries)
 
     def start_command(
-        self, command: str, timeout: float | None, on_output: OutputHandler | None, **options: Any
-    ) -> Flow[Any]:
-        """The SDK's own handle: wait, send_stdin, kill."""
+        self, command: str, timeout: float | None, on_output: OutputHandler | None, **options: object
+    ) -> Flow[object]:
+        """Start a command in the background. Return the SDK's own handle: wait, send_stdin, kill."""
         if on_output is not None:
             raise ConfigurationError("on_output= is for a command that is waited for: leave it out, or background=True")
-        self.session.has_state = True
+        self.state.has_state = True
 
-        def step(sandbox: Any) -> Flow[Any]:
-            return self.call(partial(sandbox.commands.run, command, background=True, timeout=timeout or 0, **options))
+        def start() -> Flow[object]:
+            run = self.client.sandbox.commands.run
+            return self.client.call(partial(run, command, background=True, timeout=timeout or 0, **options))
 
-        return (yield from self.using(step, timeout))
+        return (yield from self.using(start, timeout))
 
     def run_command(
-        self, command: str, timeout: float | None, on_output: OutputHandler | None, **options: Any
+        self, command: str, timeout: float | None, on_output: OutputHandler | None, **options: object
     ) -> Flow[CommandOutput]:
         """Run a command to its end, at most `timeout` seconds."""
-        self.session.has_state = True
+        self.state.has_state = True
         received = CellOutput()
 
-        def taker(kind: Any) -> Callable[[str], Any]:
-            def take(text: str) -> Any:
+        def taker(kind: Literal["stdout", "stderr"]) -> Callable[[str], MaybeAwaitable[None]]:
+            def take(text: str) -> MaybeAwaitable[None]:
                 getattr(received, kind).append(text)
-                return self.face.tell(on_output, OutputEvent(kind=kind, text=text, timestamp=time.time()))
+                return self.client.face.tell(on_output, OutputEvent(kind=kind, text=text, timestamp=time.time()))
 
             return take
 
-        def step(sandbox: Any) -> Flow[tuple[int, str | None]]:
-            run = partial(sandbox.commands.run, command, timeout=timeout or 0, **options)
+        def step() -> Flow[tuple[int, str | None]]:
+            run = partial(self.client.sandbox.commands.run, command, timeout=timeout or 0, **options)
             try:
-                yield from self.call(run, on_stdout=taker("stdout"), on_stderr=taker("stderr"))
+                yield from self.client.call(run, on_stdout=taker("stdout"), on_stderr=taker("stderr"))
             except Exception as failure:  # noqa: BLE001 - _exit raises what it does not know
                 return _exit(failure, timeout)
             return 0, None
@@ -139,87 +142,70 @@ class Using(Running):
         try:
             code, error = yield from self.using(step, timeout, received=received)
         except SandboxError as failure:
-            failure.result = received.result(code=command, language="bash", error=_told(failure), incomplete=True)
+            what = ExecutionError(name=type(failure).__name__, value=str(failure))
+            failure.result = received.result(code=command, language="bash", error=what, incomplete=True)
             raise
         return CommandOutput(stdout=received.stdout.text(), stderr=received.stderr.text(), exit_code=code, error=error)
 
-    def create_context(self, language: str | None, cwd: str | None) -> Flow[Any]:
+    def create_context(self, language: str | None, cwd: str | None) -> Flow[Context]:
+        """Make a further kernel."""
         context = yield from self.using(
-            lambda sandbox: self.call(sandbox.create_code_context, cwd=cwd, language=language)
+            lambda: self.client.call(self.client.sandbox.create_code_context, cwd=cwd, language=language)
         )
-        self.session.kernel(None, context)
+        self.state.kernel(None, context)
         return context
 
-    def restart_context(self, context: Any) -> Flow[None]:
-        """A fresh kernel: its variables are gone, and nobody needs to be told."""
-        kernel = self.session.kernel("python", None) if context is None else self.session.kernel(None, context)
-        yield from self.using(lambda _: self.restart(kernel))
+    def restart_context(self, context: Context | None) -> Flow[None]:
+        """Start a fresh kernel in a context. Its variables are gone, and no event says so: it was asked for."""
+        kernel = self.state.kernel("python", None) if context is None else self.state.kernel(None, context)
+        yield from self.using(lambda: self.kernels.restart(kernel))
         kernel.forget()
 
-    def remove_context(self, context: Any) -> Flow[None]:
+    def remove_context(self, context: Context) -> Flow[None]:
+        """End a context's kernel."""
         if context is None:
             raise ConfigurationError("which context? Give what create_context() or list_contexts() gave")
-        kernel = self.session.kernel(None, context)
-        yield from self.using(lambda sandbox: self.call(sandbox.remove_code_context, kernel.context))
-        self.session.kernels.pop(f"context {context.id}", None)
+        kernel = self.state.kernel(None, context)
+        # A context that was made again after a loss has another id: the kernel knows it.
+        yield from self.using(lambda: self.client.call(self.client.sandbox.remove_code_context, kernel.context))
+        self.state.kernels.pop(f"context {context.id}", None)
 
-    def list_contexts(self) -> Flow[list[Any]]:
-        contexts = yield from self.using(lambda sandbox: self.call(sandbox.list_code_contexts), repeatable=True)
+    def list_contexts(self) -> Flow[list[Context]]:
+        """List the sandbox's contexts."""
+        contexts = yield from self.using(
+            lambda: self.client.call(self.client.sandbox.list_code_contexts), repeatable=True
+        )
         return list(contexts)
 
     def interrupt(self) -> Flow[bool]:
-        """Interrupt whatever cells of this session run now. True when there was one and it could be reached."""
-        session = self.session
-        busy = [kernel for kernel in session.kernels.values() if kernel.busy]
-        if not busy or session.sandbox_id is None:
+        """Interrupt the cells of this session that run now. True when there was one and all could be reached."""
+        busy = [kernel for kernel in self.state.kernels.values() if kernel.busy]
+        if not busy or self.state.sandbox_id is None:
             return False
-        yield from self.open()
+        yield from self.lifecycle.open()
         for kernel in busy:
             if not (yield from self._interrupt(kernel)):
                 return False
         return True
 
     def _interrupt(self, kernel: KernelState) -> Flow[bool]:
-        if (yield from self.signal(kernel)):
-            for _ in range(10):
+        if (yield from self.kernels.signal(kernel)):
+            for _ in range(_POLLS):
                 if not kernel.busy:
                     return True
-                yield partial(self.face.sleep, GRACE / 10)
-        if (yield from self.quietly(self.restart(kernel))):
-            self.kernel_lost(kernel, "the code did not react to an interrupt")
+                yield from self.client.sleep(GRACE / _POLLS)
+        if (yield from self.client.quietly(self.kernels.restart(kernel))):
+            self.kernels.lost(kernel, "the code did not react to an interrupt")
             return True
         return False
-
-    def identity(self) -> dict[str, Any]:
-        """The session as plain JSON: another process goes on with it by `from_identity`."""
-        session = self.session
-        return {
-            "schema": IDENTITY,
-            "session_id": session.id,
-            "sandbox_id": session.sandbox_id,
-            "context_id": None,
-            "backend": session.backend,
-            "template_id": session.template_id,
-            "generation": session.generation,
-            "kernels": [_kernel_identity(kernel) for kernel in session.kernels.values()],
-        }
 
 
 def command_options(
     cwd: str | None, envs: Mapping[str, str] | None, user: str | None, *, stdin: bool
-) -> dict[str, Any]:
-    """Keyword arguments for the SDK's `commands.run`."""
+) -> dict[str, object]:
+    """Return keyword arguments for the SDK's `commands.run`."""
     check_envs(envs)
     return {"cwd": cwd, "envs": dict(envs or {}), "user": user, "stdin": stdin or None}
-
-
-_THE_CALLERS = frozenset({"FileNotFoundException", "CommandExitException", "InvalidArgumentException",
-                          "NotEnoughSpaceException"})  # fmt: skip
-"""The SDK's exceptions that say that the call itself was wrong: they reach the caller as they are."""
-
-
-def _told(failure: SandboxError) -> ExecutionError:
-    return ExecutionError(name=type(failure).__name__, value=str(failure))
 
 
 def _exit(failure: Exception, timeout: float | None) -> tuple[int, str | None]:

@@ -1,0 +1,29 @@
+"""Puts the parts of one session together for one face. No rule stands here."""
+
+from __future__ import annotations
+
+from ci_integrations._core.cells import Cells
+from ci_integrations._core.client import SandboxClient
+from ci_integrations._core.faces import Face
+from ci_integrations._core.furnish import Furnisher
+from ci_integrations._core.kernels import Kernels
+from ci_integrations._core.lifecycle import Lifecycle
+from ci_integrations._core.repair import Repair
+from ci_integrations._core.state import SessionState
+from ci_integrations._core.workspace import Workspace
+
+
+class Engine:
+    """One session through one face. A session's state may have several engines: one for each face, and shells of each.
+
+    The parts know each other from left to right only: client, kernels, lifecycle, repair, cells and workspace. Each can
+    be made alone, with a stand-in for the parts below it.
+    """
+
+    def __init__(self, state: SessionState, face: Face) -> None:
+        client = SandboxClient(state, face)
+        kernels = Kernels(state, client)
+        self.lifecycle = Lifecycle(state, client, kernels, Furnisher(state, client))
+        repair = Repair(state, client, self.lifecycle, kernels)
+        self.cells = Cells(state, client, self.lifecycle, kernels, repair)
+        self.workspace = Workspace(state, client, self.lifecycle, kernels, repair)
