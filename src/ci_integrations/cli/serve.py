@@ -78,7 +78,7 @@ def serve(
     if while_pid:
         threading.Thread(target=_end_with, args=(while_pid,), daemon=True).start()
     try:
-        server.serve(
+        options = server.Options(
             port=port,
             pool=pool,
             log_json=log_json,
@@ -87,8 +87,8 @@ def serve(
             isolation=isolation,
             templates=str(templates) if templates else None,
             limits=check_limits(limits_in_mib(limits)),
-            on_ready=lambda address: _tell(address, as_json=as_json),
         )
+        server.serve(options, lambda address: _tell(address, as_json=as_json))
     except (server.CannotServe, EngineError) as error:
         stop(str(error))
     except OSError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 
 def main() -> int:
+    """Returns the exit code: 2 when the server cannot start. A container's entry point, and the launcher's child."""
     parser = argparse.ArgumentParser(prog="python -m ci_integrations.local.server", description="A local E2B server.")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1")
@@ -18,27 +19,21 @@ def main() -> int:
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     from ci_integrations.local.protocol.contract import EngineError
-    from ci_integrations.local.server.main import Address, CannotServe, serve, serve_child
+    from ci_integrations.local.server.main import Address, CannotServe, Options, serve, serve_child
 
     if chosen.child:
         return serve_child()
 
     def ready(address: Address) -> None:
+        # Lines that a shell can `eval`: E2B's SDKs read these variables.
         lines = {"E2B_API_URL": address.url, "E2B_SANDBOX_URL": address.url, "E2B_API_KEY": address.token}
         sys.stdout.write("".join(f"export {name}={value}\n" for name, value in lines.items()))
         sys.stdout.flush()
 
     try:
         token = Path(chosen.token_file).read_text().strip() if chosen.token_file else None
-        serve(
-            port=chosen.port,
-            pool=chosen.pool,
-            log_json=chosen.log_json,
-            token=token,
-            host=chosen.host,
-            isolation=chosen.isolation,
-            on_ready=ready,
-        )
+        names = ("port", "host", "pool", "isolation", "log_json")
+        serve(Options(token=token, **{name: getattr(chosen, name) for name in names}), ready)
     except (CannotServe, EngineError, OSError) as error:
         sys.stderr.write(f"cannot serve: {error}\n")
         return 2

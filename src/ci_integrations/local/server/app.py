@@ -1,4 +1,8 @@
-"""The ASGI application: whom a request is for, whether it may, and what it gets when its sandbox is not there."""
+"""The ASGI application behind the one port of the server.
+
+It decides which sandbox and which part of the server a request is for, checks the token that this part wants, and
+answers in the words of E2B's proxy when the sandbox is not there.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +25,25 @@ from ci_integrations.local.server.state.sandboxes import SandboxTable
 
 LOG = logging.getLogger(__name__)
 ENVD_PORT, INTERPRETER_PORT = 49983, 49999
+"""Ports that E2B's own services have in every sandbox. Here this server answers for them."""
 HOST = re.compile(r"(\d{1,5})-([a-z0-9]{8,40})\.")
-"""`PORT-ID.domain`, as get_host() prints it."""
+"""The Host header `PORT-ID.domain`, as the SDK's get_host() prints it: a browser cannot send the two E2b headers."""
 
 
 @dataclass(frozen=True)
 class Target:
+    """Where a request to a sandbox goes."""
+
     sandbox_id: str
     port: int
 
 
 def target_of(headers: Mapping[str, str]) -> Target | None:
-    """The sandbox and port that a request is for; None for the control plane. HttpError 400 for a broken port."""
+    """Returns the sandbox and port that a request is for, or None for the control plane. HttpError 400: a broken port.
+
+    The SDK sends two headers with each request to a sandbox and none with those to the control plane, so that one
+    address can serve both.
+    """
     sandbox_id, port = headers.get("e2b-sandbox-id"), headers.get("e2b-sandbox-port")
     if sandbox_id is None and (found := HOST.match(headers.get("host", ""))):
         port, sandbox_id = found.groups()
@@ -44,22 +55,26 @@ def target_of(headers: Mapping[str, str]) -> Target | None:
 
 
 def not_found(sandbox_id: str) -> HttpError:
-    """The SDK reads these very words."""
+    """Returns the answer of E2B's proxy for a sandbox that was killed, is paused or never was.
+
+    The status and the words "was not found" decide which exception the SDK raises: a 404 would be a missing file.
+    """
     return HttpError(502, "The sandbox was not found", sandboxId=sandbox_id)
 
 
 def port_closed(target: Target) -> HttpError:
+    """Returns the proxy's answer for a port that nobody listens on. The SDK looks for "port is not open"."""
     return HttpError(502, "The sandbox is running but port is not open", sandboxId=target.sandbox_id, port=target.port)
 
 
 class App:
-    """Everything behind the one port."""
+    """Serves every HTTP request. No exception leaves it: what goes wrong is logged and answered with status 500."""
 
     def __init__(self, table: SandboxTable, control: ControlPlane, metrics: Metrics, api_key: str) -> None:
         self._table = table
         self._control = control
         self._metrics = metrics
-        self._api_key = api_key.encode()
+        self._api_key = api_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,12 +90,13 @@ class App:
         except asyncio.CancelledError:
             if not exchange.was_cut:
                 raise
+            # `cut()` cancelled the task to stop the handler; the answer below must not be cancelled as well.
             asyncio.current_task().uncancel()  # type: ignore[union-attr]
         except Exception:
             if not exchange.was_cut:
                 LOG.exception("%s %s failed", exchange.method, exchange.path)
                 await exchange.reply_error(HttpError(500, "the local server failed; its log says why"))
-        if exchange.was_cut:  # also where what we host took the cancellation for its own
+        if exchange.was_cut:  # also where a hosted application caught the cancellation itself
             await exchange.reply_error(not_found(exchange.headers.get("e2b-sandbox-id", "")))
 
     async def _serve(self, exchange: Exchange) -> None:
@@ -98,8 +114,7 @@ class App:
             await self._control.serve(exchange)
 
     def _check_key(self, exchange: Exchange) -> None:
-        given = exchange.headers.get("x-api-key", "").encode()
-        if not hmac.compare_digest(given, self._api_key):
+        if not _sent(exchange.headers, "x-api-key", self._api_key):
             raise HttpError(401, "X-API-KEY is missing or is not this server's key (it prints it when it starts)")
 
     async def _serve_sandbox(self, exchange: Exchange, target: Target) -> None:
@@ -113,6 +128,7 @@ class App:
             record.exchanges.discard(exchange)
 
     async def _running(self, sandbox_id: str) -> SandboxRecord:
+        """Returns a sandbox that runs. A paused one is resumed first if its creator asked for `autoResume`."""
         record = self._table.find(sandbox_id)
         if record is None:
             raise not_found(sandbox_id)
@@ -128,6 +144,7 @@ class App:
             return
         _check_traffic(exchange.headers, record)
         if target.port == INTERPRETER_PORT:
+            # The SDK sends its token to /execute only: what guards /contexts is the sandbox id, which is random.
             if exchange.path == "/execute":
                 _check_token(exchange, record)
             await routes.serve(record, exchange)
@@ -135,7 +152,7 @@ class App:
             raise port_closed(target)
 
     async def find_port(self, headers: Mapping[str, str]) -> tuple[SandboxRecord, int]:
-        """For a connection that leaves HTTP: where it goes. HttpError when it may not."""
+        """Returns where a connection that leaves HTTP goes. Raises HttpError when it may not go there."""
         target = target_of(headers)
         if target is None or target.port in (ENVD_PORT, INTERPRETER_PORT):
             raise HttpError(404, "only ports of programs in a sandbox speak WebSocket here")
@@ -144,10 +161,9 @@ class App:
         return record, target.port
 
     async def _serve_signed(self, exchange: Exchange) -> None:
-        """A signed URL names no sandbox: it is the one whose token made the signature."""
-        operation = "write" if exchange.method == "POST" else "read"
+        """Serves a signed URL that names no sandbox: it is for the sandbox whose token made the signature."""
         for record in self._table.all():
-            if files.signature_is_valid(exchange.query, operation, record.access_token):
+            if _is_signed(exchange, record):
                 await self._running(record.sandbox_id)
                 await files.serve(record, exchange)
                 return
@@ -158,12 +174,10 @@ async def _serve_envd(exchange: Exchange, record: SandboxRecord) -> None:
     if exchange.path == "/health":
         await exchange.reply(204)
         return
-    signed = exchange.path == "/files" and "x-access-token" not in exchange.headers and "signature" in exchange.query
-    if not signed:
+    # As envd does it: a signature counts only where no token was sent.
+    if exchange.path != "/files" or "x-access-token" in exchange.headers or "signature" not in exchange.query:
         _check_token(exchange, record)
-    elif not files.signature_is_valid(
-        exchange.query, "write" if exchange.method == "POST" else "read", record.access_token
-    ):
+    elif not _is_signed(exchange, record):
         raise HttpError(401, "invalid signature")
     if exchange.path != "/files":
         await rpc.serve(record, exchange)
@@ -173,17 +187,24 @@ async def _serve_envd(exchange: Exchange, record: SandboxRecord) -> None:
         raise HttpError(405, f"{exchange.method} is not allowed on /files")
 
 
+def _is_signed(exchange: Exchange, record: SandboxRecord) -> bool:
+    operation = "write" if exchange.method == "POST" else "read"
+    return files.signature_is_valid(exchange.query, operation, record.access_token)
+
+
+def _sent(headers: Mapping[str, str], name: str, secret: str) -> bool:
+    """Returns whether a header holds the secret, in a time that does not tell how much of it was right."""
+    return hmac.compare_digest(headers.get(name, "").encode(), secret.encode())
+
+
 def _check_token(exchange: Exchange, record: SandboxRecord) -> None:
-    given = exchange.headers.get("x-access-token", "").encode()
-    if not hmac.compare_digest(given, record.access_token.encode()):
+    if not _sent(exchange.headers, "x-access-token", record.access_token):
         raise HttpError(401, "unauthorized access, please provide a valid access token")
 
 
 def _check_traffic(headers: Mapping[str, str], record: SandboxRecord) -> None:
-    if record.traffic_token is None:
-        return
-    given = headers.get("e2b-traffic-access-token", "").encode()
-    if not hmac.compare_digest(given, record.traffic_token.encode()):
+    """Raises HttpError 403 at a sandbox that was made with `allow_public_traffic=False` and gets no traffic token."""
+    if record.traffic_token is not None and not _sent(headers, "e2b-traffic-access-token", record.traffic_token):
         raise HttpError(
             403,
             "Sandbox is secured with traffic access token. Token header 'e2b-traffic-access-token' is missing or wrong",

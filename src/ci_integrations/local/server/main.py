@@ -1,6 +1,6 @@
-"""The server as a program: engine, table, application and listening socket put together, and taken apart cleanly.
+"""The server as a program: engine, table, application and listening socket are put together, and taken apart cleanly.
 
-`serve()` is for a foreground process (`ci-integrations serve`); `serve_child()` for the process that
+`serve()` runs in a foreground process (`ci-integrations serve`). `serve_child()` runs in the process that
 `local/launcher.py` starts, which lives exactly as long as its parent.
 """
 
@@ -24,16 +24,25 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from ci_integrations.local.protocol.contract import Engine, Limits, check_limits
+from ci_integrations.local.protocol.contract import Engine, Level, Limits, check_limits
+
+if TYPE_CHECKING:
+    from ci_integrations.local.definition import TemplateDefinition
+    from ci_integrations.local.server.metrics import Metrics
+    from ci_integrations.local.server.state.sandboxes import SandboxTable
 
 LOG = logging.getLogger(__name__)
 EXPIRE_SECONDS = 0.2
+"""How often the server looks for sandboxes whose time is over."""
 PARENT_SECONDS = 0.25
+"""How often a child looks whether its parent is still there."""
 SHUTDOWN_SECONDS = 0.4
+"""How long a child whose parent is gone may take to end its sandboxes before it ends itself hard."""
 KEEP_ALIVE_SECONDS = 640
-"""Longer than the SDK's pool keeps a connection, so that it never sends into one that we are closing."""
+"""How long an idle connection stays open: E2B's own value. It must be longer than the 300 s of the SDK's pool, so that
+the SDK never sends into a connection that the server is closing."""
 
 
 class CannotServe(Exception):  # noqa: N818 - says what is wrong
@@ -42,7 +51,7 @@ class CannotServe(Exception):  # noqa: N818 - says what is wrong
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Of one server."""
+    """The options of one server."""
 
     host: str = "127.0.0.1"
     """Address to listen on. One that is not loopback needs a token."""
@@ -67,42 +76,22 @@ class Options:
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server listens and how to be let in."""
+    """Where a server listens, and the key that it wants."""
 
     url: str
     token: str = field(repr=False)
     level: str
+    """The level of isolation that its sandboxes have."""
 
 
 def new_key() -> str:
-    """In the shape of an E2B key: some clients look."""
+    """Returns a random API key in the shape of E2B's, which some clients check."""
     return "e2b_" + secrets.token_hex(20)
 
 
-def serve(
-    *,
-    port: int = 0,
-    pool: int = 0,
-    log_json: bool = False,
-    token: str | None = None,
-    host: str = "127.0.0.1",
-    isolation: str = "auto",
-    templates: str | None = None,
-    limits: Limits | None = None,
-    on_ready: Callable[[Address], None] = lambda _: None,
-) -> None:
+def serve(options: Options, on_ready: Callable[[Address], None]) -> None:
     """Serves until SIGINT or SIGTERM, then ends every sandbox. Raises CannotServe and the engine's EngineError."""
-    options = Options(
-        host=host,
-        port=port,
-        token=token,
-        pool=pool,
-        isolation=isolation,
-        log_json=log_json,
-        templates=templates,
-        limits=limits or Limits(),
-    )
-    set_up_logging(log_json=log_json)
+    set_up_logging(log_json=options.log_json)
     asyncio.run(_serve(options, on_ready))
 
 
@@ -117,29 +106,38 @@ async def _serve(options: Options, on_ready: Callable[[Address], None]) -> None:
 
 
 def serve_child() -> int:
-    """The launcher's child: options come as a line on stdin, the address goes out on stdout, stdin's end ends it."""
+    """Serves for the launcher, and returns the process's exit code.
+
+    The options come as one JSON line on stdin. The address, or the error, goes out as one JSON line on stdout. The
+    server ends when stdin does.
+    """
     set_up_logging(log_json=False)
     given = json.loads(sys.stdin.buffer.readline())
     try:
         options = Options(**given | {"limits": check_limits(given.get("limits") or {})})
     except (TypeError, ValueError) as error:
-        _say({"error": f"{error}", "kind": type(error).__name__})
-        return 1
+        return _refuse(error)
     return asyncio.run(_serve_child(options))
 
 
 async def _serve_child(options: Options) -> int:
     gone = asyncio.Event()
     loop = asyncio.get_running_loop()
-    watch = threading.Thread(target=_watch_parent, args=(lambda: loop.call_soon_threadsafe(gone.set),), daemon=True)
-    watch.start()
-    return await _serve_until(options, gone)
+    threading.Thread(target=_watch_parent, args=(partial(loop.call_soon_threadsafe, gone.set),), daemon=True).start()
+    try:
+        async with running(options) as address:
+            _say({"url": address.url, "token": address.token, "level": address.level})
+            await gone.wait()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must be told
+        return _refuse(error)
+    return 0
 
 
 def _watch_parent(tell: Callable[[], object]) -> None:
-    """The end of stdin is the end of our parent; a fork of it may hold that open, so its pid is looked at as well.
+    """Calls `tell` when the parent process is gone, and ends this process a little later, whatever it is doing then.
 
-    A thread, because nobody may wait longer than a second for a loop that is busy.
+    The end of stdin is the end of the parent. A fork of the parent may hold that pipe open, so its pid is looked at as
+    well. This is a thread, because a busy event loop may not look for seconds.
     """
     parent = os.getppid()
     while os.getppid() == parent:
@@ -152,25 +150,23 @@ def _watch_parent(tell: Callable[[], object]) -> None:
     os._exit(0)
 
 
-async def _serve_until(options: Options, gone: asyncio.Event) -> int:
-    try:
-        async with running(options) as address:
-            _say({"url": address.url, "token": address.token, "level": address.level})
-            await gone.wait()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must be told
-        _say({"error": f"{error}", "kind": type(error).__name__})
-        return 1
-    return 0
+def _refuse(error: Exception) -> int:
+    _say({"error": f"{error}", "kind": type(error).__name__})
+    return 1
 
 
-def _say(value: dict[str, Any]) -> None:
+def _say(value: dict[str, str]) -> None:
     with contextlib.suppress(OSError):  # the parent is gone: nobody to tell
         os.write(1, json.dumps(value).encode() + b"\n")
 
 
 @asynccontextmanager
 async def running(options: Options, engine: Engine | None = None, **table_options: Any) -> AsyncIterator[Address]:
-    """A server that answers for the length of the block. Raises CannotServe and EngineError."""
+    """Runs a server for the length of the block. Raises CannotServe and EngineError.
+
+    The socket listens before the engine starts, so that a port that is taken is told at once. What the first requests
+    need is imported in a thread meanwhile.
+    """
     token = options.token or new_key()
     _check_host(options)
     definitions = _definitions(options.templates)
@@ -201,7 +197,7 @@ async def running(options: Options, engine: Engine | None = None, **table_option
 
 @asynccontextmanager
 async def _answering(
-    options: Options, table: Any, metrics: Any, listener: socket.socket, token: str
+    options: Options, table: SandboxTable, metrics: Metrics, listener: socket.socket, token: str
 ) -> AsyncIterator[str]:
     import uvicorn
 
@@ -230,19 +226,23 @@ async def _answering(
         yield f"http://{shown}:{port}"
     finally:
         expiring.cancel()
+        # uvicorn waits a second for open requests: those to sandboxes are ended first, so that nobody waits.
         for record in table.all():
             record.cut_exchanges()
         server.should_exit = True
         await serving
 
 
-def _note(metrics: Any, event: str, sandbox_id: str) -> None:
-    metrics.note(event, sandbox_id)
+def _note(metrics: Metrics, event: str, sandbox_id: str) -> None:
+    metrics.note(event)
     LOG.info("sandbox %s %s", sandbox_id, event)
 
 
-def _definitions(given: str | Mapping[str, Any] | None) -> dict[str, Any]:
-    """What was named must be right; a file that is only found may be somebody else's."""
+def _definitions(given: str | Mapping[str, Any] | None) -> Mapping[str, TemplateDefinition]:
+    """Reads the template definitions. Raises CannotServe when those that were asked for are wrong.
+
+    A `pyproject.toml` that was only found may be somebody else's: one that is wrong is a warning in the log.
+    """
     from ci_integrations.local.definition import DefinitionError, load_definitions, read_definitions
 
     found = Path(given if isinstance(given, str) else "pyproject.toml")
@@ -259,7 +259,7 @@ def _definitions(given: str | Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
 
 
-async def _expire(table: Any) -> None:
+async def _expire(table: SandboxTable) -> None:
     while True:
         await asyncio.sleep(EXPIRE_SECONDS)
         table.expire()
@@ -268,7 +268,7 @@ async def _expire(table: Any) -> None:
 async def _start_another(
     options: Options, *, python: Path | None, packages: Sequence[str], preload: Sequence[str] | None
 ) -> Engine:
-    """For templates, at the level of the first."""
+    """Starts an engine for a template, at the level of the first engine: `auto` must not choose another one."""
     wanted = options if preload is None else replace(options, preload=preload)
     return await _start_engine(wanted, python=python, packages=packages)
 
@@ -276,10 +276,10 @@ async def _start_another(
 async def _start_engine(options: Options, **interpreter: Any) -> Engine:
     from ci_integrations.local.host.engine import start_engine
 
-    arguments: dict[str, Any] = {"isolation": options.isolation, "pool": options.pool, **interpreter}
     if options.preload is not None:
-        arguments["preload"] = tuple(options.preload)
-    return await start_engine(**arguments)
+        interpreter["preload"] = tuple(options.preload)
+    level = cast("Level", options.isolation)  # or "auto"; start_engine refuses other names
+    return await start_engine(isolation=level, pool=options.pool, **interpreter)
 
 
 def _import_slow_parts() -> None:
@@ -295,6 +295,7 @@ def _import_slow_parts() -> None:
 
 
 def _check_host(options: Options) -> None:
+    """Raises CannotServe for a server that other machines reach and whose key nobody chose: it would be in a log."""
     try:
         loopback = options.host == "localhost" or ipaddress.ip_address(options.host).is_loopback
     except ValueError:
@@ -306,8 +307,10 @@ def _check_host(options: Options) -> None:
 
 
 def _listen(options: Options) -> socket.socket:
+    """Returns the listening socket. Raises CannotServe when the port is taken or the address is not this machine's."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    # The protocol by name: asyncio turns off Nagle only where it sees TCP, and a cell then takes 44 ms less.
+    # The protocol is named because asyncio turns off Nagle's algorithm only for sockets whose `proto` is TCP. With it,
+    # and the client's delayed acknowledgement, each cell takes 44 ms longer.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -320,13 +323,15 @@ def _listen(options: Options) -> socket.socket:
 
 
 class _Incomplete(logging.Filter):
-    """uvicorn reports every connection that we close on purpose, as a killed sandbox closes its own."""
+    """Drops uvicorn's report of a connection that we close on purpose: a killed sandbox's connections end so."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith("ASGI callable returned without")
 
 
 class _JsonLines(logging.Formatter):
+    """Writes each record as one JSON object, for programs that collect logs."""
+
     def format(self, record: logging.LogRecord) -> str:
         value = {"time": self.formatTime(record), "level": record.levelname, "message": record.getMessage()}
         if record.exc_info:
@@ -335,10 +340,11 @@ class _JsonLines(logging.Formatter):
 
 
 def set_up_logging(*, log_json: bool) -> None:
-    """To stderr: warnings of everybody, and what happens to sandboxes when lines are structured."""
+    """Sends log lines to stderr: everybody's warnings and, with `log_json`, the life of each sandbox as well."""
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonLines() if log_json else logging.Formatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("ci_integrations").setLevel(logging.INFO if log_json else logging.WARNING)
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings are about what clients send
-    logging.getLogger("uvicorn.error").addFilter(_Incomplete())
+    uvicorn_log = logging.getLogger("uvicorn.error")
+    uvicorn_log.setLevel(logging.ERROR)  # its warnings are about what clients send
+    uvicorn_log.addFilter(_Incomplete())

@@ -1,4 +1,7 @@
-"""The list of sandboxes: filter, order and pages."""
+"""The list of sandboxes: filter, order and pages.
+
+E2B's `startedAfter` is not looked at.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,14 @@ from ci_integrations.local.server.state.records import SandboxRecord
 from ci_integrations.local.server.state.sandboxes import SandboxTable
 
 DEFAULT_LIMIT = 100
-STATES = ("running", "paused")
+"""Sandboxes on one page, unless fewer are asked for."""
 
 
 async def reply(exchange: Exchange, table: SandboxTable, shape: Callable[[SandboxRecord], dict[str, Any]]) -> None:
-    """Answers with one page; `x-next-token` leads to the next."""
+    """Answers with one page of sandboxes in the form that `shape` gives them.
+
+    The header `x-next-token` leads to the next page; the last page has none. HttpError 400 for a broken query.
+    """
     query = exchange.query
     found = [record for record in table.all() if _matches(record, query)]
     found.sort(key=lambda r: (r.started_at, r.sandbox_id), reverse=query.get("order", "desc") != "asc")
@@ -31,7 +37,7 @@ async def reply(exchange: Exchange, table: SandboxTable, shape: Callable[[Sandbo
 
 
 def number(query: Mapping[str, str], name: str) -> int | None:
-    """A whole number; HttpError 400 for anything else that is there."""
+    """Returns a whole number of the query, None when it is not there. HttpError 400 for anything else."""
     value = query.get(name)
     if not value:
         return None
@@ -47,6 +53,7 @@ def _offset(found: list[SandboxRecord], token: str) -> int:
         last = base64.urlsafe_b64decode(token.encode()).decode()
     except (binascii.Error, ValueError):
         raise HttpError(400, "nextToken is not one that this server gave") from None
+    # A token is the last id of the page before. If that sandbox is gone by now, there is no next page.
     ids = [record.sandbox_id for record in found]
     return ids.index(last) + 1 if last in ids else len(ids)
 
@@ -61,6 +68,10 @@ def _matches(record: SandboxRecord, query: Mapping[str, str]) -> bool:
 
 
 def metadata_filter(value: str) -> dict[str, str]:
-    """The SDK quotes each side, then the pairs, then the whole: the last was undone when the query was read."""
+    """Returns the pairs that a sandbox's metadata must have.
+
+    The SDK encodes three times: each key and value, then the pairs as a form, then that as a value of the query. The
+    last encoding was undone when the query was read.
+    """
     pairs = (pair.partition("=") for pair in value.split("&") if pair)
     return {unquote_plus(unquote_plus(key)): unquote_plus(unquote_plus(text)) for key, _, text in pairs}

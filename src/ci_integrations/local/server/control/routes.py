@@ -1,4 +1,8 @@
-"""The control plane: sandboxes made, found, changed and ended over REST. What it does not do it says: `unsupported`."""
+"""The control plane: E2B's REST API, by which sandboxes are made, found, changed and ended.
+
+Paths with and without `/v2` are the same here: older SDKs leave it out. What this server does not do gets an
+answer that says so, from `unsupported`.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,28 @@ import asyncio
 import os
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from ci_integrations.local.protocol.contract import EngineError, MiB
 from ci_integrations.local.server.bodies import LeaseBody, check
 from ci_integrations.local.server.control import listing, unsupported
 from ci_integrations.local.server.control.create import read_network, read_request
 from ci_integrations.local.server.http import Exchange, HttpError
-from ci_integrations.local.server.state.records import ENVD_VERSION, SandboxRecord, SandboxRequest
+from ci_integrations.local.server.state.records import ENVD_VERSION, Sample, SandboxRecord, SandboxRequest
 from ci_integrations.local.server.state.sandboxes import SandboxTable
 
+Json = dict[str, object]
 CLIENT_ID = "local"
+"""The SDK wants the field, and ignores its value."""
 OUR_TAG = "ci_integrations"
-"""Metadata key of the sandboxes that the library itself makes."""
+"""The metadata key of those sandboxes that this library itself makes."""
 DEFAULT_REFRESH = 15
-"""Seconds, as at E2B."""
+"""Seconds that `refreshes` adds when it names none, as at E2B."""
 KEYS = 1000
-"""Idempotency keys that are remembered."""
+"""How many idempotency keys are remembered."""
 
 
 class ControlPlane:
-    """Answers the requests that carry no sandbox."""
+    """Answers the requests that carry no sandbox in their headers. `domain` is what get_host() puts after the id."""
 
     def __init__(self, table: SandboxTable, domain: str) -> None:
         self._table = table
@@ -34,6 +39,7 @@ class ControlPlane:
         self._domain = domain
 
     async def serve(self, exchange: Exchange) -> None:  # noqa: C901, PLR0912 - a table
+        """Answers one request. Raises HttpError: 404 for an unknown sandbox or path, 501 for what is not done here."""
         parts = exchange.raw_path.strip("/").split("/")
         if parts[0] == "v2":
             parts = parts[1:]
@@ -77,7 +83,10 @@ class ControlPlane:
         await exchange.reply_json(201, self._sandbox(record))
 
     async def _once(self, key: str | None, request: SandboxRequest) -> SandboxRecord:
-        """A create that is sent again with its key, because its answer was lost, gets the sandbox of the first."""
+        """Makes the sandbox once for each key: a create that is sent again gets the sandbox of the first one.
+
+        The SDK sends it again when the answer was lost. The task goes on when the first client leaves.
+        """
         if not key:
             return await self._table.create(request)
         made = self._made.get(key)
@@ -96,7 +105,7 @@ class ControlPlane:
             await self._table.resume(record, body.timeout)
             await exchange.reply_json(201, self._sandbox(record))
             return
-        if resume:
+        if resume:  # the old path, which older SDKs use; /connect takes a running sandbox
             raise HttpError(409, f"Sandbox {sandbox_id} is already running")
         if body.timeout is not None:
             self._table.extend(record, body.timeout)
@@ -129,22 +138,23 @@ class ControlPlane:
         record = self._table.get(sandbox_id)
         await self._table.sample(record)
         start, end = (listing.number(exchange.query, name) for name in ("start", "end"))
-        await exchange.reply_json(
-            200, [m for m in _metrics(record) if (start or 0) <= m["timestampUnix"] <= (end or 1e12)]
-        )
+        wanted = [m for m in record.samples if (start or 0) <= int(m[0].timestamp()) <= (end or 1e12)]
+        await exchange.reply_json(200, [_metric(record, sample) for sample in wanted])
 
     async def _metrics_of_many(self, exchange: Exchange) -> None:
-        found: dict[str, Any] = {}
+        found: dict[str, Json] = {}
         for sandbox_id in exchange.query.get("sandbox_ids", "").split(","):
             record = self._table.find(sandbox_id)
             if record is not None:
                 await self._table.sample(record)
-                found |= dict(zip((sandbox_id,), _metrics(record)[-1:], strict=False))
+                if record.samples:  # one that is paused and was never measured has none
+                    found[sandbox_id] = _metric(record, record.samples[-1])
         await exchange.reply_json(200, {"sandboxes": found})
 
-    # -- shapes of the wire
+    # -- shapes of the wire: the SDK's parsers need every field of the first two
 
-    def _sandbox(self, record: SandboxRecord) -> dict[str, Any]:
+    def _sandbox(self, record: SandboxRecord) -> Json:
+        """Returns the answer to create and connect. `domain` makes get_host() print a name that this server knows."""
         return {
             "templateID": record.request.template_id,
             "sandboxID": record.sandbox_id,
@@ -155,7 +165,7 @@ class ControlPlane:
             "domain": self._domain,
         }
 
-    def _listed(self, record: SandboxRecord) -> dict[str, Any]:
+    def _listed(self, record: SandboxRecord) -> Json:
         return {
             "templateID": record.request.template_id,
             "alias": record.request.template_id,
@@ -172,16 +182,21 @@ class ControlPlane:
         }
 
     def _metadata(self, given: Mapping[str, str]) -> dict[str, str]:
-        """What a caller gave comes back as it was given; without any, or with this library's tag, the level too."""
+        """Returns the metadata as the caller gave it, like E2B.
+
+        The level of isolation is added where no caller can mind: when there is no metadata, and for this library's own
+        sandboxes.
+        """
         told = {"isolation": self._table.engine.level} if not given or OUR_TAG in given else {}
         return {**told, **given}
 
     def _end_at(self, record: SandboxRecord) -> datetime:
+        """Returns when the sandbox ends, by the wall clock. A paused one has no end: the SDK is told when it paused."""
         return record.paused_at or self._table.clock.now() + self._table.left(record)
 
-    def _detail(self, record: SandboxRecord) -> dict[str, Any]:
+    def _detail(self, record: SandboxRecord) -> Json:
         request = record.request
-        network: dict[str, Any] = {"allowPublicTraffic": not request.private_traffic}
+        network: Json = {"allowPublicTraffic": not request.private_traffic}
         if request.allow_out:
             network["allowOut"] = list(request.allow_out)
         if request.deny_out:
@@ -197,28 +212,27 @@ class ControlPlane:
 
 
 def _in_vain(made: asyncio.Task[SandboxRecord], table: SandboxTable) -> bool:
-    """Whether it failed, or its sandbox is gone again."""
+    """Returns whether an earlier create failed, or its sandbox is gone again."""
     if not made.done():
         return False
     return made.cancelled() or made.exception() is not None or table.find(made.result().sandbox_id) is None
 
 
 def _rfc3339(moment: datetime) -> str:
+    """Returns a moment as E2B's API, which is written in Go, spells it: with `Z` for UTC."""
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _metrics(record: SandboxRecord) -> list[dict[str, Any]]:
-    return [
-        {
-            "timestamp": _rfc3339(moment),
-            "timestampUnix": int(moment.timestamp()),
-            "cpuCount": os.cpu_count() or 1,
-            "cpuUsedPct": round(share, 2),
-            "memUsed": usage.memory,
-            "memTotal": record.limits.memory,
-            "memCache": 0,
-            "diskUsed": usage.disk_used,
-            "diskTotal": usage.disk_total,
-        }
-        for moment, share, usage in record.samples
-    ]
+def _metric(record: SandboxRecord, sample: Sample) -> Json:
+    moment, share, usage = sample
+    return {
+        "timestamp": _rfc3339(moment),
+        "timestampUnix": int(moment.timestamp()),
+        "cpuCount": os.cpu_count() or 1,
+        "cpuUsedPct": round(share, 2),
+        "memUsed": usage.memory,
+        "memTotal": record.limits.memory,
+        "memCache": 0,
+        "diskUsed": usage.disk_used,
+        "diskTotal": usage.disk_total,
+    }

@@ -1,10 +1,11 @@
-"""One RPC call as a handler sees it."""
+"""One RPC call as the services see it. `rpc` sets it, because the RPC framework passes only headers and messages on."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ci_integrations.local.server.http import Exchange
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Call:
-    """The request that is being served, for the services."""
+    """The request that is being served, and the sandbox that it is for."""
 
     def __init__(self, record: SandboxRecord, exchange: Exchange) -> None:
         self.record = record
@@ -21,12 +22,11 @@ class Call:
         self.gone = asyncio.Event()
         """Set when the client has closed the connection."""
 
-
-def one_of(field: str, value: object) -> Any:
-    """A protobuf oneof; its generated types are too narrow for a name that is computed."""
-    from protobuf import Oneof
-
-    return Oneof(field, value)
+    async def when_gone(self, act: Callable[[], object]) -> None:
+        """Waits until the client has left, then calls `act`. To be run as a task beside a stream of answers."""
+        await self.gone.wait()
+        act()
 
 
 CALL: ContextVar[Call] = ContextVar("call")
+"""One object serves all sandboxes: which sandbox a call is for is found here."""

@@ -1,4 +1,4 @@
-"""envd's `/files` and `/health`: whole files over HTTP, streamed, never held."""
+"""envd's `/files`: whole files over HTTP. They are streamed in both directions and never held in memory."""
 
 from __future__ import annotations
 
@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from ci_integrations.local.server.state.records import SandboxRecord
 
 STATUS = {"not_found": 404, "invalid": 400, "denied": 403, "no_space": 507, "too_many": 429, "unsupported": 501}
+"""By the kind of a FileError. The SDK makes its own exception of each status: 507 is NotEnoughSpaceException."""
 
 
 async def serve(record: SandboxRecord, exchange: Exchange) -> None:
-    """Answers GET and POST /files. Access was checked before, by token or by `signature_is_valid`."""
+    """Answers GET, HEAD and POST /files. Access was checked before, by token or by `signature_is_valid`.
+
+    Raises HttpError.
+    """
     try:
         users.check(exchange.query.get("username"))
         users.user_of(exchange.headers.get("authorization"))
@@ -34,20 +38,23 @@ async def serve(record: SandboxRecord, exchange: Exchange) -> None:
         else:
             await _download(record, exchange)
     except users.WrongUser as error:
-        raise HttpError(501 if "no root" in str(error) else 401, str(error)) from None
+        raise HttpError(501 if error.is_root else 401, str(error)) from None
     except FileError as error:
         raise HttpError(STATUS.get(error.kind, 500), str(error)) from None
 
 
 def signature(path: str, operation: str, username: str, token: str, expires: str | None) -> str:
-    """What the SDK computes for a URL that needs no header."""
+    """Returns what the SDK's `download_url` and `upload_url` put into a URL, so that it needs no header.
+
+    `operation` is `read` or `write`. `expires`: seconds since 1970, as digits.
+    """
     text = ":".join([path, operation, username, token] + ([expires] if expires else []))
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
     return "v1_" + digest
 
 
 def signature_is_valid(query: Mapping[str, str], operation: str, token: str) -> bool:
-    """Also whether it has not expired."""
+    """Returns whether a URL was signed with the sandbox's token, and has not expired."""
     expires = query.get("signature_expiration")
     if expires and (not _is_number(expires) or int(expires) < time.time()):
         return False
@@ -62,6 +69,7 @@ async def _download(record: SandboxRecord, exchange: Exchange) -> None:
         size, name, modified = int(info["size"]), posixpath.basename(str(info["path"])), int(info["modified"])
         headers = [
             ("content-type", mimetypes.guess_type(name)[0] or "application/octet-stream"),
+            # RFC 6266: the form with `*` takes any character, percent-encoded.
             ("content-disposition", f"inline; filename*=utf-8''{quote(name)}"),
             ("accept-ranges", "bytes"),
             ("vary", "Accept-Encoding"),
@@ -70,6 +78,7 @@ async def _download(record: SandboxRecord, exchange: Exchange) -> None:
         wanted = _range(exchange.headers.get("range"), size)
         if wanted is not None:
             await _send_range(exchange, channel, headers, wanted, size)
+        # The SDK says "gzip, deflate" with every request, and "gzip" alone when its caller wants it packed.
         elif exchange.headers.get("accept-encoding", "").strip().lower() == "gzip":
             await _send_compressed(exchange, channel, headers)
         elif size == 0:
@@ -79,7 +88,7 @@ async def _download(record: SandboxRecord, exchange: Exchange) -> None:
 
 
 def _is_number(text: str) -> bool:
-    """In the digits of the wire, and not absurdly long."""
+    """Returns whether `text` is a few ASCII digits. Python's `int` takes other digits too, and is slow with many."""
     return text.isascii() and text.isdigit() and len(text) < 40
 
 
@@ -87,7 +96,10 @@ Headers = list[tuple[str, str]]
 
 
 def _range(header: str | None, size: int) -> tuple[int, int] | None:
-    """(first, last + 1) of the one range asked for; None to send everything. (0, 0) cannot be satisfied."""
+    """Returns (first, last + 1) of the one range of bytes that is asked for, or None to send everything.
+
+    (0, 0) stands for a range that the file does not have.
+    """
     unit, _, spec = (header or "").partition("=")
     first, dash, last = spec.strip().partition("-")
     if unit.strip() != "bytes" or not dash or not _is_number(first + last):
@@ -121,11 +133,11 @@ async def _send_bytes(
         await exchange.write(wanted)
     if sent == length:
         await exchange.finish()
-    # else the file shrank meanwhile: without an end the connection is closed, and the client knows
+    # Otherwise the file shrank meanwhile: without an end the connection is closed, and the client knows.
 
 
 async def _send_unsized(exchange: Exchange, channel: Channel, headers: Headers) -> None:
-    """Empty files, and those of /proc, which only say how long they are by ending."""
+    """Sends a file without a length: an empty one, and those of /proc, whose size is 0 although they have content."""
     await channel.send_frame({"start": 0, "length": None})
     await exchange.start(200, headers)
     async for chunk in channel.data():
@@ -136,7 +148,7 @@ async def _send_unsized(exchange: Exchange, channel: Channel, headers: Headers) 
 async def _send_compressed(exchange: Exchange, channel: Channel, headers: Headers) -> None:
     await channel.send_frame({"start": 0, "length": None})
     await exchange.start(200, [*headers, ("content-encoding", "gzip")])
-    packer = zlib.compressobj(1, wbits=31)
+    packer = zlib.compressobj(1, wbits=31)  # 31: with a gzip header
     async for chunk in channel.data():
         if packed := packer.compress(chunk):
             await exchange.write(packed)

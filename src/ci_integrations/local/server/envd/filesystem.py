@@ -1,4 +1,8 @@
-"""The RPC service filesystem.Filesystem over a sandbox's file worker and watchers."""
+"""envd's RPC service filesystem.Filesystem, over a sandbox's file worker and watchers.
+
+Method names are those of the protocol. The SDK decides by the code of an error: "already_exists" makes its `make_dir`
+return False, "not_found" is its FileNotFoundException.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,14 @@ from typing import Any
 
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
-from connectrpc.request import RequestContext
 from e2b.envd.filesystem import filesystem_pb as pb
 from protobuf.wkt import Timestamp
 
 from ci_integrations.local.host.files import FileEntry, FileError
-from ci_integrations.local.server.envd.call import CALL, one_of
-from ci_integrations.local.server.envd.users import WrongUser, user_of
+from ci_integrations.local.server.envd.call import CALL
+from ci_integrations.local.server.envd.requests import Context, check_user, keepalive, one_of
 from ci_integrations.local.server.state.watchers import Change, Watcher
 
-Context = RequestContext[Any, Any]
-DEFAULT_KEEPALIVE = 90.0
 CODES = {
     "not_found": Code.NOT_FOUND,
     "invalid": Code.INVALID_ARGUMENT,
@@ -29,11 +30,12 @@ CODES = {
     "too_many": Code.RESOURCE_EXHAUSTED,
     "unsupported": Code.UNIMPLEMENTED,
 }
+"""By the kind of a FileError. Other kinds are the server's own failures: INTERNAL."""
 TYPES = {"file": pb.FileType.FILE, "directory": pb.FileType.DIRECTORY, "symlink": pb.FileType.SYMLINK}
 
 
 class FilesystemService:
-    """One object serves every sandbox: which one is in `CALL`."""
+    """Answers the calls of every sandbox: `CALL` says which one is meant."""
 
     async def stat(self, request: pb.StatRequest, ctx: Context) -> pb.StatResponse:
         with _errors(ctx):
@@ -41,6 +43,7 @@ class FilesystemService:
 
     async def list_dir(self, request: pb.ListDirRequest, ctx: Context) -> pb.ListDirResponse:
         with _errors(ctx):
+            # protobuf leaves a depth of 0 out: it means the default, one level.
             entries = await CALL.get().record.files.list(request.path, max(request.depth, 1))
         return pb.ListDirResponse(entries=[_entry(entry) for entry in entries if entry.type in TYPES])
 
@@ -59,21 +62,23 @@ class FilesystemService:
         return pb.RemoveResponse()
 
     async def watch_dir(self, request: pb.WatchDirRequest, ctx: Context) -> AsyncIterator[pb.WatchDirResponse]:
+        """Streams changes until the client leaves. The SDK reads `start` as a sign that nothing is missed any more."""
         call = CALL.get()
         with _errors(ctx):
             watcher = await call.record.watchers.open(
                 request.path, recursive=request.recursive, include_entry=request.include_entry
             )
-        leaving = asyncio.create_task(_close_when_gone(call.gone, watcher))
+        leaving = asyncio.create_task(call.when_gone(watcher.close))
         try:
             yield pb.WatchDirResponse(event=one_of("start", pb.WatchDirResponse.StartEvent()))
-            async for change in watcher.changes(_keepalive(ctx)):
+            async for change in watcher.changes(keepalive(ctx)):
                 yield pb.WatchDirResponse(event=_event(change))
         finally:
             leaving.cancel()
             watcher.close()
 
     async def create_watcher(self, request: pb.CreateWatcherRequest, ctx: Context) -> pb.CreateWatcherResponse:
+        """Starts a watcher whose changes are kept until `get_watcher_events` asks for them: the SDK's sync face."""
         with _errors(ctx):
             watchers = CALL.get().record.watchers
             watcher = await watchers.open(
@@ -95,12 +100,10 @@ class FilesystemService:
 
 @contextmanager
 def _errors(ctx: Context) -> Iterator[None]:
+    """Checks the user, and turns a FileError of the block into the protocol's error."""
+    check_user(ctx)
     try:
-        user_of(ctx.request_headers.get("authorization"))
         yield
-    except WrongUser as error:
-        code = Code.UNIMPLEMENTED if "no root" in str(error) else Code.UNAUTHENTICATED
-        raise ConnectError(code, str(error)) from None
     except FileError as error:
         raise ConnectError(CODES.get(error.kind, Code.INTERNAL), str(error)) from None
 
@@ -142,15 +145,3 @@ def _event(change: Change | None) -> Any:
     if change is None:
         return one_of("keepalive", pb.WatchDirResponse.KeepAlive())
     return one_of("filesystem", _filesystem_event(change))
-
-
-async def _close_when_gone(gone: asyncio.Event, watcher: Watcher) -> None:
-    await gone.wait()
-    watcher.close()
-
-
-def _keepalive(ctx: Context) -> float:
-    try:
-        return max(float(ctx.request_headers.get("keepalive-ping-interval") or DEFAULT_KEEPALIVE), 1.0)
-    except ValueError:
-        return DEFAULT_KEEPALIVE

@@ -1,4 +1,7 @@
-"""multipart/form-data as a stream of files: each part's bytes are passed on as they come."""
+"""multipart/form-data as a stream of files: each part's bytes are passed on as they come.
+
+The target path of a file is the `filename` of its part, with slashes, when there are several.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,18 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from ci_integrations.local.server.http import HttpError
 
 FIELD = b"file"
+"""The name of the parts that count. E2B ignores others too."""
 MAX_HEADER = 64 * 1024
+"""Bytes of all headers of one part."""
 Event = tuple[str, bytes]
+"""What the parser met, and its bytes: `part` (the disposition), `data`, `end` of a part, end of the `form`."""
 
 
 async def parts(content_type: str, body: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
-    """(filename, data) of every part named "file". The data of one must be read before the next is asked for."""
+    """Yields (filename, data) of every part named "file". What is not read of one is skipped before the next.
+
+    Raises HttpError 400 for a form that is malformed or ends too early.
+    """
     form = _Form(content_type, body)
     while (filename := await form.next_file()) is not None:
         yield filename, form.data()
@@ -25,7 +34,10 @@ async def parts(content_type: str, body: AsyncIterator[bytes]) -> AsyncIterator[
 
 
 class _Form:
-    """Turns the parser's callbacks into a queue of events that is pulled."""
+    """Turns the parser's callbacks, which cannot wait, into a queue of events from which the reader pulls.
+
+    The queue holds what one chunk of the body makes: the next chunk is read when it is empty.
+    """
 
     def __init__(self, content_type: str, body: AsyncIterator[bytes]) -> None:
         boundary = parse_options_header(content_type)[1].get(b"boundary")
@@ -82,6 +94,7 @@ class _Form:
             raise HttpError(400, f"the form cannot be read: {error}") from None
 
     async def next_file(self) -> str | None:
+        """Goes on to the next file and returns its name, or None at the end of the form."""
         while True:
             kind, value = await self._event()
             if kind == "form":
@@ -94,6 +107,7 @@ class _Form:
                 return options.get(b"filename", b"").decode("utf-8", "replace")
 
     async def data(self) -> AsyncIterator[bytes]:
+        """Yields the bytes of the file that `next_file` has reached."""
         while self._in_file:
             kind, value = await self._event()
             if kind == "data":
@@ -102,5 +116,6 @@ class _Form:
                 self._in_file = False
 
     async def skip(self) -> None:
+        """Reads what is left of the file."""
         async for _ in self.data():
             pass

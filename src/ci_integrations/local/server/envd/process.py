@@ -1,4 +1,8 @@
-"""The RPC service process.Process over a sandbox's `ProcessTable`."""
+"""envd's RPC service process.Process, over a sandbox's `ProcessTable`.
+
+Method names are those of the protocol. A command goes on when the client that started it leaves: another one may
+`connect` to it.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +16,30 @@ from typing import Any
 
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
-from connectrpc.request import RequestContext
 from e2b.envd.process import process_pb as pb
 from protobuf import Oneof
 
 from ci_integrations.local.protocol.contract import EngineError, Pty, SandboxDead
-from ci_integrations.local.server.envd.call import CALL, one_of
-from ci_integrations.local.server.envd.users import WrongUser, user_of
+from ci_integrations.local.server.envd.call import CALL
+from ci_integrations.local.server.envd.requests import Context, check_user, keepalive, one_of
 from ci_integrations.local.server.http import HttpError, check_variables
 from ci_integrations.local.server.state.processes import Command, Ended, Event, Listener, Output, Process, events
 
-DEFAULT_KEEPALIVE = 90.0
 MAX_TERMINAL = 1000
-Context = RequestContext[Any, Any]
+"""Columns and rows."""
 
 
 class ProcessService:
-    """One object serves every sandbox: which one is in `CALL`."""
+    """Answers the calls of every sandbox: `CALL` says which one is meant."""
 
     async def list(self, request: pb.ListRequest, ctx: Context) -> pb.ListResponse:
         return pb.ListResponse(processes=[_info(p) for p in CALL.get().record.processes.running()])
 
     async def start(self, request: pb.StartRequest, ctx: Context) -> AsyncIterator[pb.StartResponse]:
+        """Starts a command and streams its output until its end. The header with a timeout bounds the command itself.
+
+        The pid must come first: the SDK fails at a stream that begins with anything else.
+        """
         command = _command(request, ctx)
         try:
             process = await CALL.get().record.processes.start(command)
@@ -48,11 +54,13 @@ class ProcessService:
             yield pb.StartResponse(event=event)
 
     async def connect(self, request: pb.ConnectRequest, ctx: Context) -> AsyncIterator[pb.ConnectResponse]:
+        """Streams the output from now on. Of a command that ended less than 30 s ago there is still the end."""
         process = _find(request.process)
         async for event in _stream(process, process.listen(), ctx):
             yield pb.ConnectResponse(event=event)
 
     async def update(self, request: pb.UpdateRequest, ctx: Context) -> pb.UpdateResponse:
+        """Changes the size of a command's terminal."""
         process = _find(request.process)
         if process.command.pty is None:
             raise ConnectError(Code.FAILED_PRECONDITION, "the process has no terminal")
@@ -66,6 +74,7 @@ class ProcessService:
         return pb.SendInputResponse()
 
     async def stream_input(self, request: AsyncIterator[pb.StreamInputRequest], ctx: Context) -> pb.StreamInputResponse:
+        """Writes a stream of pieces, of which the first names the process. The stream's end leaves stdin open."""
         process: Process | None = None
         async for message in request:
             event: Any = message.event
@@ -79,6 +88,7 @@ class ProcessService:
         return pb.StreamInputResponse()
 
     async def send_signal(self, request: pb.SendSignalRequest, ctx: Context) -> pb.SendSignalResponse:
+        """Signals the command's whole process group. The SDK's `kill` returns False for "not found"."""
         process = _find(request.process)
         if process.end is not None:
             raise _unknown(request.process)
@@ -102,13 +112,9 @@ class ProcessService:
 def _command(request: pb.StartRequest, ctx: Context) -> Command:
     if request.process is None or not request.process.cmd:
         raise ConnectError(Code.INVALID_ARGUMENT, "a command is needed")
-    try:
-        user_of(ctx.request_headers.get("authorization"))
-    except WrongUser as error:
-        code = Code.UNIMPLEMENTED if "no root" in str(error) else Code.UNAUTHENTICATED
-        raise ConnectError(code, str(error)) from None
+    check_user(ctx)
     config = request.process
-    argv = [config.cmd, *config.args]
+    argv = [config.cmd, *config.args]  # the SDK sends /bin/bash -l -c COMMAND
     if any("\0" in text for text in argv):
         raise ConnectError(Code.INVALID_ARGUMENT, "a command or argument cannot hold a NUL")
     try:
@@ -120,12 +126,14 @@ def _command(request: pb.StartRequest, ctx: Context) -> Command:
         cwd=_absolute(config.cwd),
         envs={**CALL.get().record.late_envs, **config.envs},
         tag=request.tag if request.has_field("tag") else None,
+        # Older SDKs and terminals leave it out, and write to it.
         stdin=request.stdin if request.has_field("stdin") else True,
         pty=_pty(request.pty) if request.pty is not None else None,
     )
 
 
 def _absolute(path: str) -> str:
+    """Returns where a command starts: relative paths and `~` mean the home directory, as in envd."""
     home = CALL.get().record.sandbox.home
     if path == "~" or path.startswith("~/"):
         path = home + path[1:]
@@ -134,7 +142,7 @@ def _absolute(path: str) -> str:
 
 def _pty(pty: pb.PTY) -> Pty:
     size = pty.size
-    if size is None:
+    if size is None:  # the SDKs always send one
         return Pty(80, 24)
     return Pty(min(max(size.cols, 1), MAX_TERMINAL), min(max(size.rows, 1), MAX_TERMINAL))
 
@@ -182,7 +190,7 @@ async def _write(process: Process, given: pb.ProcessInput | None) -> None:
 
 @contextmanager
 def _process_errors() -> Iterator[None]:
-    """A process that ended a moment ago is not there any more."""
+    """Turns what the engine raises for a process or a sandbox that ended a moment ago into the protocol's errors."""
     try:
         yield
     except ProcessLookupError:
@@ -195,29 +203,16 @@ def _process_errors() -> Iterator[None]:
 
 
 async def _stream(process: Process, listener: Listener, ctx: Context) -> AsyncIterator[pb.ProcessEvent]:
-    call = CALL.get()
-    leaving = asyncio.create_task(_leave_when_gone(call.gone, process, listener))
+    leaving = asyncio.create_task(CALL.get().when_gone(lambda: process.leave(listener)))
     try:
         yield pb.ProcessEvent(event=one_of("start", pb.ProcessEvent.StartEvent(pid=process.pid)))
-        async for event in events(listener, _keepalive(ctx)):
+        async for event in events(listener, keepalive(ctx)):
             if isinstance(event, Ended) and process.timed_out:
                 raise ConnectError(Code.DEADLINE_EXCEEDED, "the command ran longer than its timeout and was killed")
             yield _message(event)
     finally:
         leaving.cancel()
         process.leave(listener)
-
-
-async def _leave_when_gone(gone: asyncio.Event, process: Process, listener: Listener) -> None:
-    await gone.wait()
-    process.leave(listener)
-
-
-def _keepalive(ctx: Context) -> float:
-    try:
-        return max(float(ctx.request_headers.get("keepalive-ping-interval") or DEFAULT_KEEPALIVE), 1.0)
-    except ValueError:
-        return DEFAULT_KEEPALIVE
 
 
 def _message(event: Event | None) -> pb.ProcessEvent:
@@ -233,9 +228,6 @@ def _message(event: Event | None) -> pb.ProcessEvent:
 
 def _info(process: Process) -> pb.ProcessInfo:
     command = process.command
-    config = pb.ProcessConfig(
-        cmd=command.argv[0], args=list(command.argv[1:]), envs=dict(command.envs), cwd=command.cwd
-    )
-    if command.tag is None:
-        return pb.ProcessInfo(config=config, pid=process.pid)
+    program, *args = command.argv
+    config = pb.ProcessConfig(cmd=program, args=args, envs=dict(command.envs), cwd=command.cwd)
     return pb.ProcessInfo(config=config, pid=process.pid, tag=command.tag)

@@ -1,7 +1,7 @@
-"""The one module that knows the generated service classes inside the `e2b` wheel, and their RPC framework.
+"""Hands a Connect RPC request to the application of its service.
 
-They are private to the SDK and may move in a minor release: then this import says so, and everything else of the
-server goes on. They are imported without the SDK's clients, and in a thread while the engine starts.
+Connect is HTTP: POST to `/package.Service/Method`, a JSON or protobuf message as the body. The applications come from
+`services`.
 """
 
 from __future__ import annotations
@@ -9,24 +9,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci_integrations.local.server.envd.call import CALL, Call
-from ci_integrations.local.server.envd.services import _applications
+from ci_integrations.local.server.envd.services import applications_in_thread
 from ci_integrations.local.server.http import Exchange, HttpError, Message
 
 if TYPE_CHECKING:
     from ci_integrations.local.server.state.records import SandboxRecord
 
 KINDS = frozenset({"application/json", "application/connect+json", "application/proto", "application/connect+proto"})
-"""gRPC is not among them: it needs trailers, which HTTP/1.1 servers do not have."""
+"""The content types of Connect. gRPC needs trailers, which ASGI servers for HTTP/1.1 do not send."""
 
 
 async def serve(record: SandboxRecord, exchange: Exchange) -> None:
-    """Hands a request to the service that its path names."""
+    """Answers one request. HttpError 415 for a content type of another protocol, 404 for an unknown service."""
     kind = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in KINDS:
         raise HttpError(415, f"this is Connect RPC: send {' or '.join(sorted(KINDS))}")
-    application = (await _applications()).get(exchange.path.split("/")[1])
+    application = (await applications_in_thread()).get(exchange.path.split("/")[1])
     if application is None:
         raise HttpError(404, f"no such service: {exchange.path}")
+    # A context variable belongs to the task, and each request has a task of its own.
     call = Call(record, exchange)
     CALL.set(call)
 

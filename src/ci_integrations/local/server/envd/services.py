@@ -1,4 +1,8 @@
-"""The generated service classes of E2B's SDK as ASGI applications. The one place that depends on their names."""
+"""The generated service classes of E2B's SDK as ASGI applications.
+
+Only this module knows those classes, which are private to the `e2b` wheel and may move in a minor release. Then RPC
+calls are answered with a sentence that says so, and everything else of the server goes on.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +19,17 @@ from typing import Any, cast
 from ci_integrations.local.server.http import HttpError
 
 READ_LIMIT = 16 << 20
-"""Bytes of one RPC message; a larger stdin is sent in pieces."""
-
-
+"""Bytes of one RPC message. The SDK sends a larger stdin in pieces."""
 MAX_DEPTH = 64
-"""Of a JSON message. Real ones have five levels."""
-
-
+"""Levels of a JSON message. Real ones have five."""
 TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
-"""Strings, which may hold brackets, and brackets. In one pass, whatever the data."""
+"""Strings, which may hold brackets, and brackets. Possessive quantifiers (`*+`, new in Python 3.11) never go back, so
+that no data makes the search slow."""
 
 
 @cache
 def applications() -> dict[str, Any]:
-    """The ASGI application of each service by its path. HttpError 501 when the SDK has moved its classes."""
+    """Returns the ASGI application of each service by its name. HttpError 501 when the SDK has moved its classes."""
     with _without_clients():
         try:
             from e2b.envd.filesystem.filesystem_connect import FilesystemASGIApplication
@@ -40,6 +41,7 @@ def applications() -> dict[str, Any]:
         from ci_integrations.local.server.envd.filesystem import FilesystemService
         from ci_integrations.local.server.envd.process import ProcessService
 
+    # The SDKs send JSON without compression; a client that compresses is told that this server does not.
     # The services lack `desc`, which only the generated clients' reflection asks for.
     filesystem, process = cast("Any", FilesystemService()), cast("Any", ProcessService())
     options: dict[str, Any] = {"read_max_bytes": READ_LIMIT, "compressions": (), "codecs": _codecs()}
@@ -50,7 +52,7 @@ def applications() -> dict[str, Any]:
 
 
 def _codecs() -> list[Any]:
-    """JSON and protobuf; a message that cannot be read is its sender's fault, and no failure of ours."""
+    """Returns the codecs of JSON and protobuf. A message that cannot be read is its sender's fault, not a failure."""
     from connectrpc.code import Code
     from connectrpc.codec import proto_binary_codec, proto_json_codec
     from connectrpc.errors import ConnectError
@@ -72,7 +74,10 @@ def _codecs() -> list[Any]:
 
 
 def _is_too_deep(data: bytes) -> bool:
-    """Told before it is decoded: the native decoder recurses until the whole server's stack is gone."""
+    """Returns whether a JSON message is nested too deeply to be decoded.
+
+    The native decoder recurses without a limit, until the stack of the whole server is gone.
+    """
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return False
     depth = 0
@@ -87,7 +92,7 @@ def _is_too_deep(data: bytes) -> bool:
 def _without_clients() -> Iterator[None]:
     """Lets `e2b.envd` be imported without `e2b` itself, whose clients cost 0.6 s of processor time at every start.
 
-    Afterwards `import e2b` works as ever.
+    A bare module stands in for the package meanwhile. Afterwards `import e2b` works as ever.
     """
     spec = importlib.util.find_spec("e2b") if "e2b" not in sys.modules else None
     if spec is None or spec.submodule_search_locations is None:
@@ -102,5 +107,6 @@ def _without_clients() -> Iterator[None]:
         del sys.modules["e2b"]
 
 
-async def _applications() -> dict[str, Any]:
+async def applications_in_thread() -> dict[str, Any]:
+    """Returns `applications()`. The first call imports for tenths of a second, in a thread."""
     return applications() if applications.cache_info().currsize else await asyncio.to_thread(applications)

@@ -1,4 +1,7 @@
-"""POST /files: one body, or many files in a form, each streamed into the sandbox as it arrives."""
+"""POST /files: one body, or many files in a form, each streamed into the sandbox as it arrives.
+
+The SDK sends a form by default and a bare body for a stream or with `gzip=True`.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,16 @@ if TYPE_CHECKING:
     from ci_integrations.local.server.state.records import SandboxRecord
 
 METADATA = re.compile(r"x-metadata-(.+)")
+"""A header that becomes metadata of the file; its name is in lower case by then."""
 MAX_METADATA = 64
 MAX_FILES = 10_000
+"""In one request."""
 INFLATED = 256 * 1024
+"""Bytes that one step of unpacking may give."""
 
 
 async def receive(record: SandboxRecord, exchange: Exchange) -> None:
-    """Writes what the request carries and answers with the entries. Raises FileError and HttpError."""
+    """Writes what the request carries, and answers with the list of files. Raises FileError and HttpError."""
     kind = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         entries = await _form(record, exchange)
@@ -53,6 +59,7 @@ async def _form(record: SandboxRecord, exchange: Exchange) -> list[FileEntry]:
     async for filename, data in parts(exchange.headers["content-type"], _decoded(exchange)):
         if len(entries) >= MAX_FILES:
             raise HttpError(400, f"more than {MAX_FILES} files in one request")
+        # With one file the SDK names its path twice; with several only in the form.
         if only_path and entries:
             raise HttpError(400, "a path is given, but more than one file")
         path = only_path or filename
@@ -69,7 +76,7 @@ async def _write(record: SandboxRecord, path: str, data: AsyncIterator[bytes], m
         await channel.answer()
         async for chunk in data:
             await channel.send(chunk)
-        channel.end_of_data()
+        channel.end_of_data()  # the worker answers with the file's entry when it has read the end
         return read_entry((await channel.answer()).get("entry"))
 
 
@@ -90,8 +97,8 @@ def _decoded(exchange: Exchange) -> AsyncIterator[bytes]:
 
 
 async def _inflate(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """In bounded pieces: a bomb fills the sandbox's disk, not the server."""
-    unpacker = zlib.decompressobj(wbits=31)
+    """Unpacks in bounded pieces: a gzip bomb fills the sandbox's disk, and not the server's memory."""
+    unpacker = zlib.decompressobj(wbits=31)  # 31: with a gzip header
     try:
         async for chunk in chunks:
             packed = chunk

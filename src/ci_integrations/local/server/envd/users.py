@@ -1,4 +1,8 @@
-"""Who a request wants to be. Inside the local sandbox there is one user."""
+"""Who a request wants to be. Inside the local sandbox there is one user.
+
+The SDK names a user only when its caller passes `user=`: in a Basic header with an empty password, or as `username` in
+the URL of a file.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,16 @@ USER = "user"
 
 
 class WrongUser(Exception):  # noqa: N818 - says what is wrong
-    """The message says which user there is."""
+    """A user that the sandbox does not have. The message says which one it has."""
+
+    def __init__(self, message: str, *, is_root: bool = False) -> None:
+        super().__init__(message)
+        self.is_root = is_root
+        """E2B has a root: then the answer is "not done here" and not "no such user"."""
 
 
 def user_of(authorization: str | None) -> str:
-    """The user in a Basic header; the default without one. WrongUser for any but `user`."""
+    """Returns the user in a Basic header, or the default without one. Raises WrongUser for any but `user`."""
     if not authorization:
         return USER
     scheme, _, value = authorization.partition(" ")
@@ -27,8 +36,9 @@ def user_of(authorization: str | None) -> str:
 
 
 def check(name: str | None) -> str:
+    """Returns the sandbox's user. Raises WrongUser when `name` is another one; empty counts as left out."""
     if name == "root":
-        raise WrongUser("the local sandbox has no root: everything in it runs as 'user'; leave user= out")
+        raise WrongUser("the local sandbox has no root: everything in it runs as 'user'; leave user= out", is_root=True)
     if name and name != USER:
         raise WrongUser(f"invalid username: '{name}' (the local sandbox knows only 'user')")
     return USER

@@ -1,6 +1,7 @@
-"""Kernel events as the lines of `/execute`.
+"""Kernel events as the lines of `/execute`: one JSON object a line, and no line without one.
 
-Lines are ASCII: clients split them at every Unicode line end and decode chunk by chunk.
+Lines are ASCII. The Python SDK splits at every Unicode line end, and the JavaScript SDK decodes chunk by chunk, so that
+a character of several bytes could break.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ KEYS = {
     "e2b/data": "data",
     "e2b/chart": "chart",
 }
-"""In the order in which the reference writes them."""
+"""MIME types that have a name of their own, in the order in which E2B's server writes them."""
 BASE64 = ("png", "jpeg", "pdf")
+"""Jupyter breaks base64 into lines; E2B sends it without."""
 
 
 def line(value: Mapping[str, object]) -> bytes:
-    """One JSON line; NaN and infinities become null, for clients with a strict parser."""
+    """Returns one line. NaN and infinities become null: JavaScript's parser refuses them."""
+    # Most values have neither, so the walk over all of them is made only when it is needed.
     try:
         text = json.dumps(value, allow_nan=False)
     except ValueError:
@@ -47,14 +50,19 @@ def _finite(value: Any) -> Any:
 
 KEEPALIVE = line({"type": "keepalive"})
 END = line({"type": "end_of_execution"})
+"""The last line. To the SDK a stream without it looks like a success, so nothing else may end a stream quietly."""
 
 
 def error_line(name: str, value: str, traceback: str = "") -> bytes:
+    """Returns the line of an error. The SDK needs all three fields."""
     return line({"type": "error", "name": name, "value": value, "traceback": traceback})
 
 
 def died_line(reason: str, *, removed: bool = False) -> bytes:
-    """What a client reads when its kernel died under it. A reason is only named when the engine had one."""
+    """Returns what a client reads when the kernel died while its cell ran, in the words of E2B's server.
+
+    A reason, such as a limit, is added only when the engine had one. `removed`: the context was removed meanwhile.
+    """
     if removed:
         return error_line(
             "UnexpectedEndOfExecution", "Connection to the execution was closed before the execution was finished"
@@ -64,7 +72,7 @@ def died_line(reason: str, *, removed: bool = False) -> bytes:
 
 
 def line_of(event: Mapping[str, Any]) -> bytes:
-    """The line for a kernel event other than `died`."""
+    """Returns the line of a kernel event other than `died`."""
     match event["type"]:
         case "started":
             return line({"type": "number_of_executions", "execution_count": event["execution_count"]})
@@ -80,7 +88,7 @@ def line_of(event: Mapping[str, Any]) -> bytes:
 
 
 def result(data: Mapping[str, Any], *, main: bool) -> dict[str, Any]:
-    """A MIME bundle as the SDK's Result."""
+    """Returns a MIME bundle as the SDK's Result: `extra` holds the types without a name, and is always there."""
     found: dict[str, Any] = {"type": "result"}
     for mime, key in KEYS.items():
         if data.get(mime) is not None:
@@ -95,5 +103,6 @@ def _clean(key: str, payload: Any) -> Any:
         return payload
     if key in BASE64:
         return payload.replace("\n", "")
+    # E2B strips one pair of quotes, so that the value 'abc' is shown as abc.
     quoted = key == "text" and len(payload) > 1 and payload[0] == payload[-1] and payload[0] in "'\""
     return payload[1:-1] if quoted else payload

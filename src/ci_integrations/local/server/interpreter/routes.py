@@ -1,6 +1,6 @@
-"""Port 49999: `/execute` and `/contexts`, in the shapes of the recorded reference.
+"""Port 49999: `/execute` and `/contexts`, with the answers of E2B's own server, which were recorded.
 
-A failed open of `/execute` is a status; whatever happens later is a line.
+What is wrong before a cell starts is answered with a status. Whatever goes wrong later is a line of the stream.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 KEEPALIVE_SECONDS = 5.0
+"""Silence after which a line shows that the cell still runs, as at E2B."""
 QUEUED_LINES = 16
+"""Lines that wait for a client who reads slowly; then the kernel waits."""
 
 
 async def serve(record: SandboxRecord, exchange: Exchange) -> None:
-    """Answers one request to the code-interpreter port."""
+    """Answers one request to the code-interpreter port. Raises HttpError, in plain text as E2B's server answers."""
     parts = [part for part in exchange.path.split("/") if part]
     match exchange.method, parts:
         case "POST", ["execute"]:
@@ -43,6 +45,7 @@ async def serve(record: SandboxRecord, exchange: Exchange) -> None:
             await record.contexts.find(context_id).restart()
             await exchange.reply_json(200, None)
         case _, ["execute"] | ["health"] | ["contexts"] | ["contexts", _] | ["contexts", _, "restart"]:
+            # FastAPI's own answers, which are JSON.
             await exchange.reply_json(405, {"detail": "Method Not Allowed"})
         case _:
             await exchange.reply_json(404, {"detail": "Not Found"})
@@ -80,6 +83,7 @@ def _choose(record: SandboxRecord, context_id: str | None, language: str | None)
 
 
 async def _abandon_when_gone(exchange: Exchange, run: Run) -> None:
+    """Watches for the client to leave while a cell is silent: writing to it would be the only other sign."""
     await exchange.gone()
     run.client_gone()
 
@@ -97,7 +101,7 @@ async def _send_lines(exchange: Exchange, run: Run) -> None:
 
 
 class Run:
-    """A cell under way. It ends by itself; whoever asked may leave earlier, then it is interrupted."""
+    """A cell under way, in a task of its own. It is interrupted when its client leaves before its end, as at E2B."""
 
     def __init__(self, context: CodeContext, code: str, envs: dict[str, str]) -> None:
         self.lines: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED_LINES)
@@ -109,23 +113,24 @@ class Run:
         self._task = asyncio.create_task(self._drive())
 
     def client_gone(self) -> None:
-        """Nobody reads any more: what still comes is dropped, a waiting reader is let go."""
+        """Stops delivering lines, because nobody reads them any more, and wakes a reader that waits."""
         self._listening = False
         while not self.lines.empty():
             self.lines.get_nowait()
         self.lines.put_nowait(None)
 
     def abandon(self, record: SandboxRecord) -> None:
-        """Called when the request is over, for whatever reason; interrupts the cell if it still runs."""
+        """Interrupts the cell if it still runs. To be called when the request is over, for whatever reason."""
         if self._task.done():
             return
         self.client_gone()
-        if not self._begun:
+        if not self._begun:  # it waits for its turn: another client's cell runs, which must not be interrupted
             self._task.cancel()
             return
         record.background(self._interrupt(record))
 
     async def _interrupt(self, record: SandboxRecord) -> None:
+        # A paused kernel cannot take a signal: its sandbox is thawed first.
         await record.running.wait()
         if not self._task.done():
             await self._context.interrupt()

@@ -1,4 +1,7 @@
-"""Ports that programs opened inside a sandbox, reachable from outside: HTTP requests are passed on as they are."""
+"""HTTP requests to ports that programs opened inside a sandbox. They are passed on as they are.
+
+E2B's proxy does this at `https://PORT-ID.domain`.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,18 @@ if TYPE_CHECKING:
     from ci_integrations.local.server.state.records import SandboxRecord
 
 READ = 64 * 1024
+"""Bytes of an answer that are read at once."""
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "upgrade"}
+"""Headers about one connection, of which there are two here (RFC 9110, 7.6.1)."""
 OURS = {"e2b-sandbox-id", "e2b-sandbox-port", "e2b-traffic-access-token", "x-api-key", "x-access-token"}
-"""Never shown to what runs in a sandbox."""
+"""Headers with this server's own tokens and addresses: what runs in a sandbox must not see them."""
 
 
 async def forward(record: SandboxRecord, exchange: Exchange, port: int) -> bool:
-    """Passes the request to the port; False when nothing listens there."""
+    """Passes a request on to the port. Returns False when nothing listens there.
+
+    HttpError 502 when the program breaks off or does not speak HTTP.
+    """
     try:
         connection = await record.files.connect(port)
     except FileError:
@@ -32,6 +40,8 @@ async def forward(record: SandboxRecord, exchange: Exchange, port: int) -> bool:
 
 
 class _Relay:
+    """One request and its answer, through one connection into the sandbox."""
+
     def __init__(self, connection: socket.socket, exchange: Exchange) -> None:
         self._socket = connection
         self._exchange = exchange
@@ -39,6 +49,7 @@ class _Relay:
         self._http = h11.Connection(h11.CLIENT)
 
     async def run(self) -> None:
+        # In a task: a program may answer before it has read the whole request, and then stop reading.
         sending = asyncio.create_task(self._send_request())
         try:
             await self._pass_answer()
@@ -54,7 +65,7 @@ class _Relay:
         if scope["query_string"]:
             target += b"?" + scope["query_string"]
         headers = [(k, v) for k, v in scope["headers"] if k.decode("latin-1") not in HOP_BY_HOP | OURS]
-        headers.append((b"connection", b"close"))
+        headers.append((b"connection", b"close"))  # one request for each connection: nothing to keep in step
         await self._say(h11.Request(method=scope["method"], target=target, headers=headers))
         async for chunk in self._exchange.chunks():
             await self._say(h11.Data(data=chunk))

@@ -1,6 +1,6 @@
-"""Connections that leave HTTP (WebSocket): bytes both ways between a client and a port in a sandbox, unread.
+"""Connections that leave HTTP (WebSocket): bytes go both ways between a client and a port in a sandbox, unread.
 
-uvicorn hands the connection over, with the request that asked for it, as it would to a WebSocket library.
+uvicorn hands the connection over, with the request that asked for it, as it would hand it to a WebSocket library.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from ci_integrations.local.server.state.records import SandboxRecord
 
 READ = 64 * 1024
+"""Bytes that are read at once from the sandbox."""
 BUFFERED = 256 * 1024
+"""Bytes that wait for the sandbox before the client is no longer read."""
 Find = Callable[[dict[str, str]], Awaitable[tuple["SandboxRecord", int]]]
-"""Headers to the sandbox and port that they name; HttpError when the client may not go there."""
+"""Finds the sandbox and port that headers name. Raises HttpError when the client may not go there."""
 
 
 class Tunnel(asyncio.Protocol):
-    """One upgraded connection."""
+    """One connection that was upgraded. uvicorn makes it, with keywords that are for its own protocols."""
 
     def __init__(self, find: Find, **_: Any) -> None:
         self._find = find
@@ -40,6 +42,7 @@ class Tunnel(asyncio.Protocol):
         self._client = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        """Takes what the client sends. The first call is the request itself, which uvicorn writes out again."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(data))
             return
@@ -50,6 +53,7 @@ class Tunnel(asyncio.Protocol):
         self._hold_back()
 
     def _hold_back(self) -> None:
+        """Stops reading from the client when the sandbox takes its bytes too slowly."""
         size = len(self._waiting) if self._writer is None else self._writer.transport.get_write_buffer_size()
         if size > BUFFERED:
             self._client.pause_reading()
@@ -64,7 +68,7 @@ class Tunnel(asyncio.Protocol):
         self.cut()
 
     def cut(self) -> None:
-        """Closes both ends."""
+        """Closes both ends, at once: the sandbox was paused or killed, or one side is gone."""
         self._client.abort()
         if self._task is not None:
             self._task.cancel()
@@ -85,6 +89,7 @@ class Tunnel(asyncio.Protocol):
             await self._pump(record, reader, self._writer, "\r\n".join(kept).encode("latin-1"))
 
     def _refuse(self, status: int, message: str) -> None:
+        """Answers by hand and closes: the connection has left uvicorn's HTTP."""
         body = message.encode()
         head = f"HTTP/1.1 {status} Refused\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
         self._client.write(head.encode() + body)
@@ -109,9 +114,9 @@ class Tunnel(asyncio.Protocol):
             self._client.close()
 
     async def _keep_draining(self, writer: asyncio.StreamWriter) -> None:
-        """Lets the client go on once the sandbox has taken what was sent."""
+        """Reads from the client again once the sandbox has taken what was sent."""
         with contextlib.suppress(OSError):
             while True:
                 await writer.drain()
                 self._client.resume_reading()
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # drain() returns at once while little is waiting

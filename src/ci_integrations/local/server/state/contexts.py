@@ -1,6 +1,7 @@
-"""The contexts of one sandbox: ids that outlive the kernels behind them.
+"""The code contexts of one sandbox. The id of a context outlives the kernels behind it.
 
-A kernel that died is replaced when its context is used next; one cell runs at a time in each.
+A kernel that died is replaced when its context is used next. One cell runs at a time in each context; different
+contexts run in parallel. E2B's server does the same.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from ci_integrations.local.protocol.contract import HOME, Sandbox
+from ci_integrations.local.protocol.contract import HOME, EngineError, Sandbox, SandboxDead
 from ci_integrations.local.server.http import HttpError
 
 DEFAULT_LANGUAGE = "python"
 MAX_CONTEXTS = 64
+"""In one sandbox. Each has a process of its own."""
 INTERRUPT_GRACE = 5.0
-"""Seconds between the polite interrupt and the end of the kernel."""
+"""Seconds between the interrupt, which code may ignore, and the end of the kernel."""
 
 
 class Kernel(Protocol):
-    """What `local/host/context.py` gives: the seam, as the server uses it."""
+    """A kernel as the server uses it. `local/host/context.py` has the real one, tests have others."""
 
     exiting: bool
+    """Whether its code has called `exit()`: the kernel lives a little longer, but must not be used again."""
 
     @property
     def alive(self) -> bool: ...
@@ -38,18 +41,20 @@ OpenKernel = Callable[..., Awaitable[Kernel]]
 
 
 async def open_real_kernel(sandbox: Sandbox, **options: Any) -> Kernel:
+    """Starts a kernel in the sandbox. Raises EngineError, LookupError for an unknown language, and ValueError."""
     from ci_integrations.local.host.context import open_context
 
     return await open_context(sandbox, **options)
 
 
 def normalise_language(language: str | None) -> str:
+    """Returns E2B's name of a language. Empty counts as left out; other spellings are languages of their own there."""
     name = (language or "").strip().lower() or DEFAULT_LANGUAGE
     return {"js": "javascript", "ts": "typescript"}.get(name, name)
 
 
 class CodeContext:
-    """One context."""
+    """One context: an id, a language, a directory and, while it is in use, a kernel."""
 
     def __init__(self, table: ContextTable, language: str, cwd: str) -> None:
         self.id = str(uuid.uuid4())
@@ -57,15 +62,20 @@ class CodeContext:
         self.cwd = cwd
         self.removed = False
         self.turn = asyncio.Lock()
+        """Held by the cell that runs."""
         self._table = table
         self._opening = asyncio.Lock()
         self._kernel: Kernel | None = None
 
     async def kernel(self) -> Kernel:
-        """The kernel, started if there is none or it died. HttpError 500 when it cannot be."""
+        """Returns the kernel, and starts one if there is none or it died.
+
+        Raises SandboxDead, HttpError 404 when the context was removed, and HttpError 500 when no kernel starts.
+        """
         if self._kernel is not None and _usable(self._kernel):
             return self._kernel
         async with self._opening:
+            # Looked at again: while this task waited for the lock, another one may have started it.
             if self.removed:
                 raise HttpError(404, f"Context {self.id} not found", plain=True)
             if self._kernel is None or not _usable(self._kernel):
@@ -79,18 +89,22 @@ class CodeContext:
             await kernel.close()
 
     async def interrupt(self) -> None:
+        """Interrupts the cell that runs. A cell that goes on for `INTERRUPT_GRACE` seconds costs the kernel."""
         if self._kernel is not None and self._kernel.alive:
             await self._kernel.interrupt(INTERRUPT_GRACE)
 
     async def restart(self) -> None:
+        """Ends the kernel. The next cell starts another one under the same id."""
         async with self._opening:
             await self._drop()
 
     async def remove(self) -> None:
+        """Ends the kernel for good."""
         self.removed = True
         await self.restart()
 
     def as_json(self) -> dict[str, str]:
+        """Returns the context as `/contexts` shows it. `cwd` is what was asked for, whether it exists or not."""
         return {"id": self.id, "language": self.language, "cwd": self.cwd}
 
 
@@ -99,7 +113,10 @@ def _usable(kernel: Kernel) -> bool:
 
 
 class ContextTable:
-    """All contexts of a sandbox. The default one of each language is made when it is first asked for."""
+    """All contexts of a sandbox.
+
+    Each language has a default context, which cells use that name none. It is made when it is first asked for.
+    """
 
     def __init__(self, sandbox: Sandbox, open_kernel: OpenKernel = open_real_kernel) -> None:
         self._sandbox = sandbox
@@ -109,8 +126,7 @@ class ContextTable:
         self._warming: asyncio.Task[None] | None = None
 
     async def open(self, language: str, cwd: str) -> Kernel:
-        from ci_integrations.local.protocol.contract import EngineError, SandboxDead
-
+        """Starts a kernel. Raises SandboxDead, and HttpError 500 in the words of E2B's server."""
         try:
             return await self._open_kernel(self._sandbox, language=language, cwd=cwd)
         except SandboxDead:
@@ -119,14 +135,15 @@ class ContextTable:
             raise HttpError(500, f"Failed to create context: {error}", plain=True) from None
 
     def warm(self) -> None:
-        """Starts the default context now, so that the first cell does not wait for all of it."""
+        """Begins to start the default context, so that the first cell does not wait for all of it."""
         self._warming = asyncio.create_task(self._warm())
 
     async def _warm(self) -> None:
-        with contextlib.suppress(Exception):  # the first cell meets the same error, and can say it
+        with contextlib.suppress(Exception):  # the first cell meets the same error, and has a client to tell
             await self.default(DEFAULT_LANGUAGE).kernel()
 
     def default(self, language: str) -> CodeContext:
+        """Returns the default context of a language. HttpError 429 when there are too many contexts."""
         if language not in self._defaults:
             self._defaults[language] = self._add(language, HOME)
         return self._defaults[language]
@@ -139,33 +156,36 @@ class ContextTable:
         return context
 
     async def create(self, language: str, cwd: str) -> CodeContext:
+        """Makes a context and starts its kernel. Raises SandboxDead and HttpError 429 and 500."""
         context = self._add(language, cwd)
         try:
             await context.kernel()
         except BaseException:
-            del self._by_id[context.id]
+            del self._by_id[context.id]  # the client never learns its id
             raise
         return context
 
     def find(self, context_id: str) -> CodeContext:
+        """Returns the context of this id. HttpError 404 when there is none."""
         if context_id not in self._by_id:
             raise HttpError(404, f"Context {context_id} not found", plain=True)
         return self._by_id[context_id]
 
     async def remove(self, context_id: str) -> None:
+        """Removes a context. A default one is made anew when it is asked for again."""
         context = self.find(context_id)
         del self._by_id[context_id]
         self._defaults = {k: v for k, v in self._defaults.items() if v is not context}
         await context.remove()
 
     def all(self) -> list[CodeContext]:
-        """Default contexts first: Python's, then the others."""
+        """Returns the default contexts, Python's first, then the others. E2B lists a default that nobody used, too."""
         self.default(DEFAULT_LANGUAGE)
         first = list(self._defaults.values())
         return first + [context for context in self._by_id.values() if context not in first]
 
     async def release(self) -> None:
-        """Gives the descriptors of all kernels back. After their sandbox is dead: they died with it."""
+        """Gives the descriptors of all kernels back. To be called when their sandbox is dead, and they with it."""
         if self._warming is not None:
             await self._warming
         for context in self._by_id.values():

@@ -1,6 +1,7 @@
-"""The packages of templates: installed once by uv or pip on the host, kept below the user's cache directory, read-only.
+"""The packages of templates, for `templates.py`.
 
-For `templates.py`. One folder for each interpreter and list of packages; it is laid over that interpreter's own.
+They are installed once, on the host, by uv or pip, into a folder below the user's cache directory. There is one folder
+for each interpreter and list of packages. Sandboxes read it, beside the interpreter's own packages.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from ci_integrations.local.protocol.contract import EngineError
 from ci_integrations.local.protocol.packages import host_index, own_pip
 
 INSTALL_SECONDS = 900.0
+"""How long one installation may take."""
 KEPT = 2000
-"""Characters of an installer's complaint that the error shows."""
+"""The last characters of an installer's output that an error shows."""
 
 
 async def installed(packages: Sequence[str], python: Path | None, directory: Path) -> Path:
-    """The folder with these packages, filled if it is not there. `directory`: what relative paths start from.
+    """Returns the folder with these packages, and installs them if it is not there. Raises EngineError.
 
-    The same list is not looked up again: pin versions, or remove the folder. Raises EngineError.
+    Relative paths in `packages` start at `directory`. The same list is not looked up again: pin versions, or remove the
+    folder.
     """
     program = interpreters.executable(python) if python else Path(sys.executable)
     folder = interpreters.cache_folder() / "packages" / _key(program, packages) / "site-packages"
@@ -39,12 +42,13 @@ async def installed(packages: Sequence[str], python: Path | None, directory: Pat
 
 
 def _key(program: Path, packages: Sequence[str]) -> str:
+    # Both names of the interpreter: a virtual environment's is a link, which may lead to another Python one day.
     content = [str(program), str(program.resolve()), platform.machine(), sorted(packages)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
 
 
 async def _fill(folder: Path, program: Path, packages: Sequence[str], directory: Path) -> None:
-    """Beside its place first, so that nobody meets half of it."""
+    """Installs beside the folder's place and renames at the end, so that nobody meets half of it."""
     making = folder.parent.with_name(f"{folder.parent.name}.{secrets.token_hex(4)}")
     making.mkdir(parents=True)
     try:
@@ -57,6 +61,7 @@ async def _fill(folder: Path, program: Path, packages: Sequence[str], directory:
 
 async def _install(target: Path, program: Path, packages: Sequence[str], directory: Path) -> None:
     call = [*_installer(program), "--target", str(target), "--", *packages]
+    # pip reads its own configuration; uv does not, so the host's index is handed to it.
     index = host_index()
     environment = ({"UV_DEFAULT_INDEX": index} if index else {}) | os.environ
     process = await asyncio.create_subprocess_exec(
@@ -84,6 +89,7 @@ async def _install(target: Path, program: Path, packages: Sequence[str], directo
 
 
 def _installer(program: Path) -> list[str]:
+    """Returns the call of uv, or of pip where there is no uv, up to its target. Raises EngineError."""
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     if uv is not None:
         return [uv, "pip", "install", "--quiet", "--link-mode", "copy", "--python", str(program)]

@@ -7,7 +7,10 @@ import os
 
 
 async def read(fd: int, size: int) -> bytes:
-    """At least one byte, or none at the end. A closed terminal is an end too."""
+    """Returns up to `size` bytes as soon as there are some, and none at the end.
+
+    A terminal whose other end is closed gives EIO on Linux instead of an end; that is an end here too.
+    """
     while True:
         try:
             return os.read(fd, size)
@@ -18,7 +21,7 @@ async def read(fd: int, size: int) -> bytes:
 
 
 async def write_all(fd: int, data: bytes) -> None:
-    """Raises OSError when the other side is closed."""
+    """Writes everything, and waits while the pipe is full. Raises OSError when the other side is closed."""
     view = memoryview(data)
     while view:
         try:
@@ -28,6 +31,7 @@ async def write_all(fd: int, data: bytes) -> None:
 
 
 async def _ready(fd: int, *, writing: bool) -> None:
+    """Waits until the descriptor can be read or written. One task at a time may wait for each of the two."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
     add, remove = (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
@@ -39,5 +43,5 @@ async def _ready(fd: int, *, writing: bool) -> None:
 
 
 def _set(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
+    if not ready.done():  # the loop may call once more before the reader is removed
         ready.set_result(None)

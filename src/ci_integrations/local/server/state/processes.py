@@ -1,7 +1,7 @@
-"""The commands of one sandbox: who runs, who listens, how it ended. Knows nothing of HTTP or protobuf.
+"""The commands of one sandbox: which ones run, who listens to them, how they ended.
 
-A command outlives the request that started it; listeners come and go. A slow listener slows the command down, as a
-full pipe would: nothing is dropped for it. With no listener, output is dropped.
+This module knows nothing of HTTP or protobuf. A command outlives the request that started it; listeners come and go. A
+slow listener slows the command down, as a full pipe would, and misses nothing. With no listener, output is dropped.
 """
 
 from __future__ import annotations
@@ -18,24 +18,33 @@ from ci_integrations.local.protocol.contract import Argv, Child, Exit, Pty, Sand
 from ci_integrations.local.server.state import fds
 
 CHUNK = 32 * 1024
+"""Bytes of output in one event: envd's size."""
 RETAIN_SECONDS = 30.0
-"""How long the end of a command can still be asked for."""
+"""How long the end of a command can still be asked for, as in envd."""
 PIPES = 2 << 20
-"""The most that the pipes of a command hold."""
+"""The most bytes that the pipes of a command hold: Linux lets a process make each of them 1 MiB large."""
 DRAIN_SECONDS = 0.2
-"""After a command's end: what it wrote itself is there at once, but children may hold its pipes open for ever."""
+"""How long a silence must last, after a command's end, to count as the end of its output.
+
+What the command wrote itself is there at once, but children that it left behind may hold its pipes open for ever.
+"""
 QUEUED = 16
+"""Events that wait for one listener."""
 Stream = Literal["stdout", "stderr", "pty"]
 
 
 @dataclass(frozen=True)
 class Output:
+    """A piece of output. It may end in the middle of a character."""
+
     stream: Stream
     data: bytes
 
 
 @dataclass(frozen=True)
 class Ended:
+    """The end of a command, in envd's terms: -1 and `exited=False` for one that a signal killed."""
+
     exit_code: int
     exited: bool
     status: str
@@ -46,7 +55,7 @@ Event = Output | Ended
 
 
 def ended(exit_: Exit) -> Ended:
-    """In the words of the reference: "exit status 3", "signal: killed"."""
+    """Returns the end of a command in the words of envd, which are Go's: "exit status 3", "signal: killed"."""
     if exit_.signal is None:
         status = f"exit status {exit_.code}"
         return Ended(exit_.code or 0, exited=True, status=status, error=status if exit_.code else None)
@@ -57,7 +66,7 @@ def ended(exit_: Exit) -> Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What was asked for."""
+    """What a client asked to run."""
 
     argv: Sequence[str]
     cwd: str
@@ -69,7 +78,7 @@ class Command:
 
 
 class Listener:
-    """One reader of a command's events."""
+    """One reader of a command's events. Its queue is short, so that a reader who is slow makes the command wait."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue(QUEUED)
@@ -83,15 +92,16 @@ class Listener:
         self._queue.put_nowait(event)
 
     async def put(self, event: Event) -> None:
+        """Waits for a place in the queue. Does nothing once the listener is closed."""
         if not self.closed:
             await self._queue.put(event)
 
     async def get(self) -> Event | None:
-        """None when the listener was closed."""
+        """Returns the next event, or None when the listener was closed."""
         return await self._queue.get()
 
     def close(self) -> None:
-        """Lets both sides go."""
+        """Wakes whoever waits: the reader gets None, and a writer that waits for a place has one."""
         self.closed = True
         while not self._queue.empty():
             self._queue.get_nowait()
@@ -99,7 +109,7 @@ class Listener:
 
 
 class Process:
-    """A command that runs or has ended."""
+    """A command that runs, or that ended a short while ago."""
 
     def __init__(self, command: Command, child: Child) -> None:
         self.command = command
@@ -115,6 +125,7 @@ class Process:
         self.timed_out = False
 
     def listen(self) -> Listener:
+        """Adds a listener, which gets what comes from now on. When the command has ended, that is its end."""
         listener = Listener()
         if self.end is not None:
             listener.put_nowait(self.end)
@@ -123,11 +134,12 @@ class Process:
         return listener
 
     def leave(self, listener: Listener) -> None:
+        """Removes a listener. The command goes on."""
         self._listeners.discard(listener)
         listener.close()
 
     def kill_after(self, seconds: float) -> None:
-        """The request's deadline binds the command, also when nobody listens any more."""
+        """Kills the command after so many seconds, also when nobody listens any more, as envd does."""
         self._deadline = asyncio.get_running_loop().call_later(seconds, self._expire)
 
     def _expire(self) -> None:
@@ -139,19 +151,20 @@ class Process:
             await self.child.signal(signal.SIGKILL)
 
     async def write(self, data: bytes) -> None:
-        """To its stdin or terminal. Raises OSError when that is closed."""
+        """Writes to the command's stdin or terminal. Raises OSError when that is closed."""
         async with self._writing:
             if self.child.stdin is None:
                 raise BrokenPipeError("stdin is closed, or was not asked for")
             await fds.write_all(self.child.stdin, data)
 
     async def close_stdin(self) -> None:
+        """Ends the command's input. A terminal's input has no such end: its reader waits for Ctrl+D."""
         async with self._writing:
             if self.child.stdin is not None and self.command.pty is None:
                 self.child.close_stdin()
 
     async def run(self) -> None:
-        """Passes on what it writes until it has ended."""
+        """Passes the command's output on until it has ended, then its end."""
         pumps = [asyncio.create_task(self._pump(*source)) for source in self._sources()]
         try:
             exit_ = await self.child.exited
@@ -161,13 +174,17 @@ class Process:
             for pump in pumps:
                 pump.cancel()
             await asyncio.wait(pumps)
-            self.child.close()
+            self.child.close()  # only now: the pumps read its descriptors
             if self._deadline is not None:
                 self._deadline.cancel()
         await self._tell(self.end)
 
     async def _drain(self, pumps: list[asyncio.Task[None]]) -> None:
-        """What it wrote itself fits in its pipes; what comes after that is from children it left behind."""
+        """Waits for the rest of the output after the command's end.
+
+        It is over when the pipes are closed, when they are silent for a while, or when more came than they hold: that
+        is from children which the command left behind.
+        """
         at_end = before = self._moved
         while self._moved - at_end <= PIPES:
             _, waiting = await asyncio.wait(pumps, timeout=DRAIN_SECONDS)
@@ -176,7 +193,7 @@ class Process:
             before = self._moved
 
     def _stalled(self) -> bool:
-        """Whether a listener still has to catch up."""
+        """Returns whether a listener still has to catch up: then silence means nothing."""
         return any(listener.full for listener in self._listeners)
 
     def _sources(self) -> list[tuple[Stream, int]]:
@@ -193,10 +210,11 @@ class Process:
             self._moved += len(data)
 
     async def _tell(self, event: Event) -> None:
-        for listener in list(self._listeners):
+        for listener in list(self._listeners):  # a copy: listeners leave while this waits
             await listener.put(event)
 
     def close(self) -> None:
+        """Lets all listeners go. The process itself ends with its sandbox."""
         for listener in list(self._listeners):
             listener.close()
         if self._deadline is not None:
@@ -204,7 +222,7 @@ class Process:
 
 
 class ProcessTable:
-    """All commands of a sandbox by pid and tag."""
+    """All commands of a sandbox, by their pid inside the sandbox and by the tag that a client gave."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -212,11 +230,11 @@ class ProcessTable:
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def start(self, command: Command) -> Process:
-        """Raises EngineError when the program cannot be run."""
+        """Starts a command. Raises EngineError when it cannot be run, NotADirectoryError for a `cwd` that is none."""
         child = await self._sandbox.spawn(
             Argv(command.argv), cwd=command.cwd, envs=command.envs, stdin=command.stdin, pty=command.pty
         )
-        self._forget_old_ends()
+        self._forget_old_ends()  # pids come again
         process = Process(command, child)
         self._by_pid[process.pid] = process
         task = asyncio.create_task(self._run(process))
@@ -228,7 +246,7 @@ class ProcessTable:
         self._tasks.pop(process.pid, None)
 
     def _forget_old_ends(self) -> None:
-        """Here and not by a timer, which would hold on to a sandbox that is gone."""
+        """Forgets commands that ended too long ago. No timer does it: that would keep a dead sandbox in memory."""
         oldest = time.monotonic() - RETAIN_SECONDS
         self._by_pid = {pid: p for pid, p in self._by_pid.items() if p.end is None or p.ended_at > oldest}
 
@@ -236,13 +254,14 @@ class ProcessTable:
         return [process for process in self._by_pid.values() if process.end is None]
 
     def find(self, *, pid: int | None = None, tag: str | None = None) -> Process | None:
-        """Also one that ended a short while ago."""
+        """Returns the command of this pid or tag, also one that ended a short while ago, or None."""
         self._forget_old_ends()
         if pid is not None:
             return self._by_pid.get(pid)
         return next((p for p in self._by_pid.values() if tag is not None and p.command.tag == tag), None)
 
     def close(self) -> None:
+        """Lets go of all commands. They end with their sandbox."""
         for process in self._by_pid.values():
             process.close()
         for task in self._tasks.values():
@@ -250,7 +269,7 @@ class ProcessTable:
 
 
 async def events(listener: Listener, keepalive: float) -> AsyncIterator[Event | None]:
-    """Events until the end; None after `keepalive` seconds of silence."""
+    """Yields events until the command's end, and None after each `keepalive` seconds of silence."""
     while True:
         try:
             async with asyncio.timeout(keepalive):

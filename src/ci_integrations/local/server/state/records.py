@@ -1,4 +1,4 @@
-"""What the server knows about one sandbox, and how it ends."""
+"""What the server knows about one sandbox: what was asked for, what belongs to it, and what must end with it."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ from ci_integrations.local.server.state.processes import ProcessTable
 from ci_integrations.local.server.state.watchers import WatcherTable
 
 State = Literal["running", "paused"]
+Sample = tuple[datetime, float, Usage]
+"""When it was measured, the processor's share in percent since the sample before, and what was used."""
 EVERYTHING = frozenset({"0.0.0.0/0", "::/0", "ALL_TRAFFIC"})
-"""In a list of hosts."""
+"""Entries of a host list that mean all hosts. The SDK's ALL_TRAFFIC is the first of them."""
 ENVD_VERSION = "0.6.13"
-"""The envd whose behaviour this server has; the SDK switches features on it."""
+"""The envd whose behaviour this server has. The SDK looks at it before it uses a feature: uploads of streams need
+0.5.7, metadata of files 0.6.2, and below 0.1.0 it refuses the sandbox."""
 
 
 class Cuttable(Protocol):
-    """A connection to a sandbox."""
+    """A connection to a sandbox that can be ended from outside."""
 
     def cut(self) -> None: ...
 
 
 class Clock:
-    """Time, so that tests can pass it."""
+    """The time. Tests put a clock in its place that they move themselves."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -44,7 +47,9 @@ class Clock:
 
 
 def new_sandbox_id() -> str:
-    """Also the only secret that guards `/contexts`, where the SDK sends no token: 100 bits of chance."""
+    """Returns an id with 100 bits of chance: it is the only secret that guards `/contexts`, to which the SDK sends no
+    token.
+    """
     return "i" + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(20))
 
 
@@ -54,26 +59,35 @@ def new_token(prefix: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxRequest:
-    """What the caller of create asked for, checked."""
+    """What the caller of create asked for, after it was checked."""
 
     template_id: str
     timeout: int
+    """Seconds."""
     pause_at_end: bool = False
+    """Whether the sandbox is paused at its end, and not killed."""
     auto_resume: bool = False
+    """Whether a request to the paused sandbox resumes it."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     envs: Mapping[str, str] = field(default_factory=dict)
     allow_internet: bool | None = None
+    """None: not said. E2B then opens the network, this server does not."""
     allow_out: tuple[str, ...] = ()
     deny_out: tuple[str, ...] = ()
     private_traffic: bool = False
+    """Whether the ports of programs inside want a token."""
 
     @property
     def opened(self) -> bool:
-        """Whether anything outside may be reached. Closed is the default here."""
+        """Whether anything outside may be reached."""
         return bool(self.allow_out) or (bool(self.allow_internet) and not EVERYTHING & set(self.deny_out))
 
     def rules(self) -> NetworkRules:
-        """A list of what is allowed leaves out all else; what is denied is denied though it is on that list."""
+        """Returns what the proxy lets through.
+
+        A list of allowed hosts closes all others. A host on both lists is denied. The package index of this machine is
+        trusted, although it may have a private address.
+        """
         if not self.opened:
             return NetworkRules(deny=("*",))
         return NetworkRules(
@@ -85,7 +99,7 @@ class SandboxRequest:
 
 @dataclass(eq=False, kw_only=True)
 class SandboxRecord:
-    """A sandbox, running or paused, with everything that hangs on it."""
+    """A sandbox, running or paused, with everything on the server's side that belongs to it."""
 
     sandbox_id: str
     request: SandboxRequest
@@ -97,26 +111,28 @@ class SandboxRecord:
     watchers: WatcherTable
     started_at: datetime
     ends: float
-    """On the monotonic clock. Means nothing while paused."""
+    """When its time is over, on the monotonic clock. Means nothing while it is paused."""
     access_token: str = field(default_factory=lambda: new_token("ea_"), repr=False)
     traffic_token: str | None = field(default=None, repr=False)
     network: Network | None = None
-    """Its way out; None when it never had one."""
+    """Its proxy; None when it never had one."""
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while its network rules change: two updates at once would start two proxies."""
     late_envs: Mapping[str, str] = field(default_factory=dict)
-    """For cells and commands of a sandbox that was given its way out after its start."""
+    """The proxy's variables for later cells and commands, when the proxy was started after the sandbox."""
     state: State = "running"
     paused_at: datetime | None = None
     exchanges: set[Cuttable] = field(default_factory=set)
-    samples: list[tuple[datetime, float, Usage]] = field(default_factory=list)
+    """Requests and connections to it that are under way."""
+    samples: list[Sample] = field(default_factory=list)
     running: asyncio.Event = field(default_factory=asyncio.Event)
     """Clear while paused."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def background(self, work: Coroutine[object, object, None]) -> None:
-        """Work that outlives its request, but not the sandbox."""
+        """Starts work that may outlive its request, but not the sandbox."""
         task = asyncio.create_task(work)
-        self._tasks.add(task)
+        self._tasks.add(task)  # the event loop itself keeps only weak references to tasks
         task.add_done_callback(self._tasks.discard)
 
     def cut_exchanges(self) -> None:
@@ -125,7 +141,7 @@ class SandboxRecord:
             exchange.cut()
 
     def close(self) -> None:
-        """Lets go of everything on the server's side. The sandbox itself is killed elsewhere."""
+        """Ends everything on the server's side. `SandboxTable` kills the sandbox itself."""
         self.cut_exchanges()
         for task in self._tasks:
             task.cancel()

@@ -1,6 +1,6 @@
-"""All sandboxes of the server: made, found, paused, resumed, ended. The only room that talks to the engine.
+"""All sandboxes of the server: they are made, found, paused, resumed and ended here, through the engine.
 
-Time comes from an injected clock; `expire()` does what is due and is called by the server's loop.
+The time comes from a clock that tests replace. `expire()` ends what is due; the server's loop calls it again and again.
 """
 
 from __future__ import annotations
@@ -24,16 +24,24 @@ from ci_integrations.local.server.state.watchers import WatcherTable
 
 LOG = logging.getLogger(__name__)
 MAX_SANDBOXES = 1000
+"""Alive on one server."""
 MAX_SAMPLES = 720
+"""Measurements that are kept of one sandbox."""
 WARM_TEMPLATE = "code-interpreter-v1"
+"""The template whose sandboxes get a kernel at once: `base` is for files and commands."""
 
 
 def unknown(sandbox_id: str) -> HttpError:
+    """Returns the 404 of E2B's API, in its words, for an id that is not, or no more, known."""
     return HttpError(404, f"Sandbox \"{sandbox_id}\" doesn't exist or you don't have access to it")
 
 
 class SandboxTable:
-    """Records by id. `limits` are those of every sandbox made here."""
+    """The records of all sandboxes by id.
+
+    Each new sandbox gets `limits`, unless its template has others. `on_event` is told "created", "killed", "died",
+    "paused" and "resumed", with the sandbox's id.
+    """
 
     def __init__(
         self,
@@ -64,7 +72,7 @@ class SandboxTable:
         return self._records.get(sandbox_id)
 
     def get(self, sandbox_id: str) -> SandboxRecord:
-        """HttpError 404 for an id that is not, or no more, known."""
+        """Returns the record of this id. Raises HttpError 404 when there is none."""
         record = self.find(sandbox_id)
         if record is None:
             raise unknown(sandbox_id)
@@ -73,17 +81,18 @@ class SandboxTable:
     # -- the life of a sandbox
 
     async def create(self, request: SandboxRequest) -> SandboxRecord:
-        """Raises EngineError, and HttpError 429 when there are too many."""
+        """Makes a sandbox. Raises EngineError, HttpError 429 when there are too many, 500 when its template fails."""
         if len(self._records) + self._making >= MAX_SANDBOXES:
             error = HttpError(429, f"{MAX_SANDBOXES} sandboxes are alive on this server; kill some")
-            error.headers.append(("should-retry", "false"))
+            error.headers.append(("should-retry", "false"))  # the SDK sends a 429 again three times without it
             raise error
-        self._making += 1
+        self._making += 1  # those under way count too, or many creates at once would pass the limit
         try:
             record = await self._make(request)
         finally:
             self._making -= 1
         self._records[record.sandbox_id] = record
+        # Only now: a sandbox that dies while it is made is an error of the create, and nobody's event.
         record.sandbox.dead.add_done_callback(lambda ended: self._died(record, ended))
         if request.template_id == WARM_TEMPLATE:
             record.contexts.warm()
@@ -126,7 +135,10 @@ class SandboxTable:
         return record
 
     async def update_network(self, record: SandboxRecord, request: SandboxRequest) -> None:
-        """From now on; its connections are cut. A sandbox that had no way out gets one if the new rules ask for it."""
+        """Puts new network rules in force and cuts the connections that are open.
+
+        A sandbox without a proxy gets one if the new rules open anything. HttpError 409 for a paused sandbox.
+        """
         if record.state == "paused":
             raise HttpError(409, f"Sandbox '{record.sandbox_id}' is paused; connect to it first")
         async with record.opening:
@@ -141,13 +153,14 @@ class SandboxTable:
             network = await open_network(record.sandbox, request.rules())
         except SandboxDead:
             raise unknown(record.sandbox_id) from None
-        if self.find(record.sandbox_id) is not record:
+        if self.find(record.sandbox_id) is not record:  # it was killed meanwhile, and nobody would close the proxy
             network.close()
             raise unknown(record.sandbox_id)
         record.network = network
         record.late_envs = network_environment(record.sandbox.spec.envs.get("PYTHONPATH"))
 
     def _spec(self, sandbox_id: str, request: SandboxRequest, folders: tuple[str, ...]) -> SandboxSpec:
+        # E2B's own variables come first, so that a caller may replace them.
         own = {"E2B_SANDBOX": "true", "E2B_SANDBOX_ID": sandbox_id, "E2B_TEMPLATE_ID": request.template_id}
         path = ":".join(folders)
         network = network_environment(path) if request.opened else {"PYTHONPATH": path} if path else {}
@@ -161,11 +174,12 @@ class SandboxTable:
         )
 
     async def kill(self, record: SandboxRecord) -> None:
+        """Ends a sandbox. Returns when its processes are gone."""
         self._drop(record, "killed")
         await _finish(record)
 
     def _drop(self, record: SandboxRecord, why: str) -> None:
-        """From here on its id is unknown and its connections are closed."""
+        """Forgets the sandbox's id and closes its connections. `why` is the event that is told."""
         if self._records.pop(record.sandbox_id, None) is None:
             return
         record.close()
@@ -178,9 +192,13 @@ class SandboxTable:
             self._spawn(_finish(record))
 
     async def pause(self, record: SandboxRecord) -> None:
-        """Freezes it: memory, processes and files stay, its connections close, its time stands still."""
+        """Freezes a sandbox: memory, processes and files stay, its connections close, its time stands still.
+
+        HttpError 409 when it is paused already: the SDK's `pause` returns False for that.
+        """
         if record.state == "paused":
             raise HttpError(409, f"Sandbox '{record.sandbox_id}' is already paused")
+        # First the state, then the freezing: a request that comes in between must not reach a frozen kernel.
         record.state = "paused"
         record.paused_at = self.clock.now()
         record.running.clear()
@@ -192,7 +210,7 @@ class SandboxTable:
         self._on_event("paused", record.sandbox_id)
 
     async def resume(self, record: SandboxRecord, timeout: int | None) -> None:
-        """Thaws it for `timeout` seconds from now, or as long as it was first made for."""
+        """Thaws a sandbox for `timeout` seconds from now, or for as long as its creator asked."""
         try:
             await record.sandbox.thaw()
         except SandboxDead:
@@ -206,14 +224,15 @@ class SandboxTable:
     # -- time
 
     def lease(self, record: SandboxRecord, seconds: float) -> None:
-        """It ends that many seconds from now."""
+        """Lets the sandbox end that many seconds from now."""
         record.ends = self.clock.monotonic() + seconds
 
     def extend(self, record: SandboxRecord, seconds: float) -> None:
-        """It ends no sooner than that many seconds from now."""
+        """Lets the sandbox end no sooner than that many seconds from now: connect never shortens a life, at E2B too."""
         record.ends = max(record.ends, self.clock.monotonic() + seconds)
 
     def left(self, record: SandboxRecord) -> timedelta:
+        """Returns how long a running sandbox still has."""
         return timedelta(seconds=record.ends - self.clock.monotonic())
 
     def expire(self) -> None:
@@ -238,7 +257,7 @@ class SandboxTable:
     # -- measuring
 
     async def sample(self, record: SandboxRecord) -> None:
-        """Adds what it uses now to its samples. Nothing while it is paused."""
+        """Measures what the sandbox uses now and adds that to its samples. Does nothing while it is paused."""
         if record.state == "paused":
             return
         try:
@@ -250,7 +269,7 @@ class SandboxTable:
         record.samples = [*record.samples, (now, share, usage)][-MAX_SAMPLES:]
 
     async def close(self) -> None:
-        """Ends every sandbox."""
+        """Ends every sandbox, and the engines of templates. The first engine is its starter's to close."""
         records = self.all()
         for record in records:
             self._drop(record, "killed")
@@ -259,13 +278,13 @@ class SandboxTable:
 
 
 def network_environment(python_path: str | None) -> dict[str, str]:
-    """What a process needs that shall find the way out, and what it installs."""
+    """Returns environment variables that let a process use the proxy and the packages it has installed."""
     envs = {**proxy_envs(), **packages.pip_envs()}
     return {**envs, "PYTHONPATH": ":".join(filter(None, [python_path, envs["PYTHONPATH"]]))}
 
 
 async def _finish(record: SandboxRecord) -> None:
-    """The sandbox first: what hangs on it then ends by itself."""
+    """Kills the sandbox, then closes its kernels' descriptors: the kernels have died with it."""
     await _kill(record.sandbox)
     await record.contexts.release()
 
@@ -276,7 +295,7 @@ async def _kill(sandbox: Sandbox) -> None:
 
 
 def _cpu_share(record: SandboxRecord, now: float, usage: Usage) -> float:
-    """Percent of one processor since the last sample; since the start for the first."""
+    """Returns percent of one processor, since the sample before or, for the first one, since the start."""
     then, before = record.started_at.timestamp(), 0.0
     if record.samples:
         then, before = record.samples[-1][0].timestamp(), record.samples[-1][2].cpu_seconds

@@ -1,8 +1,8 @@
-"""Which templates this server knows: the two built-in names, and the definitions of the user's TOML file.
+"""The templates that this server knows: two built-in names, and the definitions of the user's TOML file.
 
-What a definition asks for is done when a sandbox is made: an engine for its interpreter, packages and preload list,
-shared by all that ask for the same and started by the first; its variables and limits; its files copied in, its setup
-commands run inside. Only the packages are kept.
+What a definition asks for is done when a sandbox is made. Its interpreter, packages and preload list need an engine of
+their own, which the first such sandbox starts and all that ask for the same share. Its files are copied in, and its
+setup commands run, in each sandbox. Only installed packages are kept.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ from ci_integrations.local.server.state.processes import Command, Ended, Output,
 
 LOG = logging.getLogger(__name__)
 BUILT_IN = ("code-interpreter-v1", "base")
+"""The SDKs' defaults: of e2b-code-interpreter and of e2b."""
 SETUP_SECONDS = 600.0
+"""How long one setup command may take."""
 READ = 256 * 1024
+"""Bytes of a file that are copied at once."""
 KEPT = 4000
-"""Characters of a failed setup command's output that its error shows."""
+"""The last characters of a failed setup command's output that its error shows."""
 
 
 class StartEngine(Protocol):
@@ -44,15 +47,15 @@ Kind = tuple[Path | None, tuple[str, ...], tuple[str, ...] | None]
 
 @dataclass(frozen=True)
 class Kit:
-    """What the sandboxes of one kind are made with."""
+    """The engine and the packages of all templates of one kind."""
 
     engine: Engine
     packages: tuple[str, ...] = ()
-    """Folders that its engine has on its path, and commands need on theirs."""
+    """Folders of packages. The engine has them on its path; commands get them by PYTHONPATH."""
 
 
 class Templates:
-    """By name. Engines of another kind than the server's own are started when they are first asked for."""
+    """Templates by name, and the engines that they need besides the server's first one."""
 
     def __init__(
         self,
@@ -66,14 +69,18 @@ class Templates:
         self._kits: dict[Kind, asyncio.Task[Kit]] = {}
 
     def get(self, name: str) -> TemplateDefinition | None:
-        """None for a built-in. HttpError 404 that lists the known ones."""
+        """Returns a definition, None for a built-in template. HttpError 404 lists the names that are known."""
         if name not in self._definitions:
             known = ", ".join(sorted(self._definitions))
             raise HttpError(404, f"template '{name}' not found; this server knows: {known}")
         return self._definitions[name]
 
     async def kit(self, name: str) -> Kit:
-        """The engine of this template's kind. Its start goes on when a caller leaves. Raises EngineError."""
+        """Returns the engine of a template's kind. Raises EngineError.
+
+        The start goes on when the caller leaves, because another one may wait for it. A start that failed is tried
+        again by the next caller.
+        """
         definition = self._definitions[name]
         kind = _kind(definition) if definition is not None else (None, (), None)
         if definition is None or self._start is None or not any(part is not None and part != () for part in kind):
@@ -94,6 +101,7 @@ class Templates:
         return Kit(engine, tuple(folders))
 
     def limits(self, name: str, limits: Limits) -> Limits:
+        """Returns the server's `limits` with those in their place that the template sets."""
         definition = self._definitions[name]
         if definition is None:
             return limits
@@ -101,7 +109,7 @@ class Templates:
         return replace(limits, **limits_in_mib(memory | dict(definition.limits)))
 
     async def prepare(self, name: str, files: FileWorker, processes: ProcessTable, home: str) -> None:
-        """Copies its files and runs its setup in a fresh sandbox. HttpError 500 that shows what failed."""
+        """Copies a template's files into a fresh sandbox and runs its setup there. HttpError 500 shows what failed."""
         definition = self._definitions[name]
         if definition is None:
             return
@@ -111,6 +119,7 @@ class Templates:
             await _run(processes, command, home, name)
 
     async def close(self) -> None:
+        """Ends the engines that were started here."""
         for starting in self._kits.values():
             starting.cancel()  # nothing to one that is done
         for ended in await asyncio.gather(*self._kits.values(), return_exceptions=True):
@@ -141,6 +150,7 @@ async def _chunks(path: Path) -> AsyncIterator[bytes]:
 
 
 async def _run(processes: ProcessTable, command: str, home: str, name: str) -> None:
+    """Runs a setup command in a login shell, as the SDK's `commands.run` does. HttpError 500 when it fails."""
     process = await processes.start(Command(argv=("/bin/bash", "-l", "-c", command), cwd=home, stdin=False))
     said = ""
     end: Ended | None = None

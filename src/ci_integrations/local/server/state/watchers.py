@@ -1,4 +1,4 @@
-"""The directory watchers of one sandbox. The watching itself is done by the file worker, inside."""
+"""The directory watchers of one sandbox. The file worker inside the sandbox does the watching itself."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from ci_integrations.local.host.files import FileEntry, FileError, FileWorker, r
 
 MAX_WATCHERS = 32
 MAX_WAITING = 10_000
-"""Events kept for one watcher; the oldest go first."""
+"""Events kept for one watcher that nobody reads. Then each new one drops the oldest."""
 TYPES = ("CREATE", "WRITE", "REMOVE", "RENAME", "CHMOD")
+"""E2B's kinds of change."""
 
 
 @dataclass(frozen=True)
 class Change:
+    """Something that happened below a watched directory."""
+
     name: str
     """Relative to the watched directory."""
     type: str
     entry: FileEntry | None
+    """What is there now, when the watcher was asked for it and there is something."""
 
 
 class Watcher:
@@ -38,14 +42,14 @@ class Watcher:
         self._news.set()
 
     def drain(self) -> list[Change]:
-        """Everything since the last call."""
+        """Returns the changes since the last call."""
         found = list(self._changes)
         self._changes.clear()
         self._news.clear()
         return found
 
     async def changes(self, keepalive: float) -> AsyncIterator[Change | None]:
-        """Until it is closed; None after `keepalive` seconds of silence."""
+        """Yields changes until the watcher is closed, and None after each `keepalive` seconds of silence."""
         while not self.closed:
             try:
                 async with asyncio.timeout(keepalive):
@@ -63,7 +67,7 @@ class Watcher:
 
 
 class WatcherTable:
-    """Opens watchers, and keeps those that are asked for their events later."""
+    """All watchers of a sandbox: those that a stream reads, and those that are kept for a client who asks later."""
 
     def __init__(self, files: FileWorker) -> None:
         self._files = files
@@ -71,7 +75,7 @@ class WatcherTable:
         self._open: set[Watcher] = set()
 
     async def open(self, path: str, *, recursive: bool, include_entry: bool) -> Watcher:
-        """Returns once the directory is watched. Raises FileError."""
+        """Returns a watcher once the directory is watched. Raises FileError."""
         if len(self._open) >= MAX_WATCHERS:
             raise FileError("too_many", f"this sandbox has {MAX_WATCHERS} watchers already; remove one")
         watcher = Watcher()
@@ -114,7 +118,7 @@ class WatcherTable:
 
 
 def _change(value: dict[str, object]) -> Change:
-    """From what the worker sent; FileError when it is malformed."""
+    """Returns a change as the worker sent it. Its words are hostile input: FileError when they are malformed."""
     if value.get("type") not in TYPES:
         raise FileError("other", "the sandbox's file worker sent nonsense")
     entry = value.get("entry")
