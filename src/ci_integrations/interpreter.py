@@ -1,11 +1,16 @@
-"""The public shells: `CodeInterpreter` blocks, `AsyncCodeInterpreter` awaits. One set of rules stands behind both."""
+"""The public shells: `CodeInterpreter` blocks, `AsyncCodeInterpreter` awaits. One set of rules stands behind both.
+
+Their methods are written out twice, because a signature and a docstring belong where a user looks for them. Each is one
+call of the engine; `tests/core/test_parity.py` holds the two classes together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from ci_integrations._closing import AsyncClosing, Closing
 from ci_integrations._core.faces import AsyncFace, SyncFace
 from ci_integrations._core.flow import adrive, drive
 from ci_integrations._core.handle import DEFAULT, InterpreterBase
@@ -29,7 +34,7 @@ __all__ = [
 
 
 class _Session(InterpreterBase):
-    """The way from one face of a session to the other."""
+    """Leads from one face of a session to the other."""
 
     def as_sync(self) -> CodeInterpreter:
         """Return this session's interpreter for blocking callers."""
@@ -40,22 +45,22 @@ class _Session(InterpreterBase):
         return self if isinstance(self, AsyncCodeInterpreter) else AsyncCodeInterpreter._of(self._state)  # noqa: SLF001 - its other face
 
 
-class CodeInterpreter(_Session):
-    """Runs code in a sandbox and tells what came of it. Thread-safe: cells of one kernel run one after the other.
+class CodeInterpreter(Closing, _Session):
+    """Runs code in a sandbox and says what came of it. Thread-safe: cells of one kernel run one after the other.
 
-    Where: `backend` `"e2b"`, `"local"`, or `"auto"` (E2B when a key or an E2B endpoint is given, by argument or
-    environment, else the local sandbox; `CI_INTEGRATIONS_BACKEND` overrides). `create_options` are the SDK's own for
+    `backend`: `"e2b"`, `"local"`, or `"auto"` (E2B when a key or an E2B endpoint is given, by argument or environment,
+    otherwise the local sandbox; `CI_INTEGRATIONS_BACKEND` overrides). `create_options` are the SDK's own for
     `Sandbox.create` (`lifecycle=`, `network=`, `request_timeout=` ...), passed on as they are.
     `sandbox_timeout`: the sandbox's lifetime in seconds; it is prolonged while cells run, never shortened.
-    `execution_timeout`: a cell's limit in seconds (None: no limit), kept exactly. `queue_timeout`: how long a cell
-    waits for its turn (`QueueTimeoutError`).
+    `execution_timeout`: a cell's limit in seconds (None: no limit), kept exactly. `queue_timeout`: how many seconds a
+    cell waits for its turn (`QueueTimeoutError`).
     `packages`, `files` (`{path in the sandbox: local path or bytes}`, or local paths), `setup_code`, `envs`: what a new
-    sandbox is furnished with, and furnished with again when it is lost.
-    `on_sandbox_lost`: `"restore"` (a new one, furnished), `"recreate"` (a bare one), `"error"`. What is gone is told in
-    `result.events` and to `on_replaced`. `rerun_on_loss`: run code again that may have run already. `restore="replay"`:
-    also run again the cells that were marked `replayable`. `recovery`: how long to wait and when to give up.
-    `sandbox`: one that exists; it is never killed here, nor replaced, unless `owns=True`.
-    `owns`: True: `close` kills the sandbox that was handed in, and a lost one is replaced. Means nothing without one.
+    sandbox gets, and the one that replaces it gets again.
+    `on_sandbox_lost`: `"restore"` (a new sandbox with all of that), `"recreate"` (a bare one), `"error"`. What is gone
+    is said in `result.events` and to `on_replaced`. `rerun_on_loss`: run code again that may have run already.
+    `restore="replay"`: also run again the cells that were marked `replayable`. `recovery`: how long to wait and when to
+    give up.
+    `sandbox`: one that exists. It is neither killed by `close` nor replaced when it is lost, unless `owns=True`.
     """
 
     _face = SyncFace
@@ -74,10 +79,11 @@ class CodeInterpreter(_Session):
     ) -> ExecutionResult:
         """Run `code` once and wait for its end, at most `timeout` seconds (default: `execution_timeout`).
 
-        An error in the code, and a cell that ran too long (`error.name == "ExecutionTimeout"`), are results. What
-        happens to the sandbox is mended where it can be, and told in `result.events`; where it cannot, a `SandboxError`
-        is raised that carries everything received as `.result`. `on_output` gets an `OutputEvent` for all output as it
-        comes. With a `tool_call_id` that was answered before, the old answer is given and nothing runs.
+        An error in the code, and a cell that ran too long (`error.name == "ExecutionTimeout"`), are results. A sandbox
+        that was lost is replaced where it can be, and `result.events` says what is gone; where it cannot, a
+        `SandboxError` is raised that carries everything received as `.result`. `on_output` gets an `OutputEvent` for
+        all output as it comes. A `tool_call_id` that was answered before gets its old answer, and nothing runs.
+        Ctrl-C, and cancelling the task, interrupt the kernel and leave it usable.
         """
         request = self._request(
             code, timeout, language=language, context=context, envs=envs, on_output=on_output,
@@ -98,18 +104,18 @@ class CodeInterpreter(_Session):
         return self.open()
 
     def upload(self, source: str | Path | bytes, path: str) -> str:
-        """Write a local file (a path) or bytes into the sandbox; gives the full path there.
+        """Write a local file (a path) or bytes into the sandbox, and return the full path there.
 
-        Restored after a loss: a file from where it came, bytes from memory (up to 64 MiB per session).
+        It is restored after a loss: a file from where it came, bytes from memory (up to 64 MiB per session).
         """
         return drive(self._engine.workspace.upload(source, path))
 
     def download(self, path: str) -> bytes:
-        """A file's content. Raises the SDK's `FileNotFoundException` when there is none."""
+        """Return a file's content. Raises the SDK's `FileNotFoundException` when there is none."""
         return drive(self._engine.workspace.download(path))
 
     def list_files(self, path: str = "/home/user") -> list[EntryInfo]:
-        """The SDK's `EntryInfo` of each entry of a directory."""
+        """Return the SDK's `EntryInfo` of each entry of a directory."""
         return drive(self._engine.workspace.list_files(path))
 
     def run_command(
@@ -124,9 +130,9 @@ class CodeInterpreter(_Session):
         stdin: bool | None = None,
         on_output: OutputHandler | None = None,
     ) -> Any:
-        """Run a shell command, at most `timeout` seconds. A failing one is not an exception.
+        """Run a shell command, at most `timeout` seconds, and return its `CommandOutput`, also when it failed.
 
-        `background=True` gives the SDK's `CommandHandle` at once: `wait`, `send_stdin`, `kill`. Its standard input
+        `background=True` returns the SDK's `CommandHandle` at once: `wait`, `send_stdin`, `kill`. Its standard input
         stays open for that, unless `stdin=False`; otherwise it is empty, unless `stdin=True`.
         """
         options = command_options(cwd, envs, user, stdin=background if stdin is None else stdin)
@@ -134,15 +140,15 @@ class CodeInterpreter(_Session):
         return drive(begin(command, timeout, on_output, **options))
 
     def get_host(self, port: int) -> str:
-        """The host name under which a port of the sandbox is reached from outside."""
+        """Return the host name under which a port of the sandbox is reached from outside."""
         return str(self.sandbox.get_host(port))
 
     def create_context(self, language: str | None = None, cwd: str | None = None) -> Context:
-        """A further kernel, with its own variables: the SDK's `Context`, for `run(context=...)`."""
+        """Start a further kernel, with its own variables. Return the SDK's `Context`, for `run(context=...)`."""
         return drive(self._engine.workspace.create_context(language, cwd))
 
     def restart_context(self, context: Context | None = None) -> None:
-        """A fresh kernel in a context (None: the default Python one). Its variables are gone."""
+        """Start a fresh kernel in a context (None: the default Python one). Its variables are gone."""
         drive(self._engine.workspace.restart_context(context))
 
     def remove_context(self, context: Context) -> None:
@@ -150,26 +156,23 @@ class CodeInterpreter(_Session):
         drive(self._engine.workspace.remove_context(context))
 
     def list_contexts(self) -> list[Context]:
-        """All contexts of the sandbox."""
+        """Return all contexts of the sandbox."""
         return drive(self._engine.workspace.list_contexts())
 
     def interrupt(self) -> bool:
-        """Stop the cells that run now, from another thread. True when there was one and it was stopped."""
+        """Stop the cells that run now, from another thread or task. True when there was one and it was stopped."""
         return drive(self._engine.workspace.interrupt())
 
     def close(self) -> None:
         """Kill the sandbox if it is ours. Safe to call twice."""
         drive(self._engine.lifecycle.close())
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+class AsyncCodeInterpreter(AsyncClosing, _Session):
+    """The code interpreter for `await`, with the options of `CodeInterpreter`.
 
-
-class AsyncCodeInterpreter(_Session):
-    """The same for `await`. One object may be used from several event loops, one after the other or at once."""
+    One object may be used from several event loops, one after the other or at once.
+    """
 
     _face = AsyncFace
 
@@ -185,7 +188,14 @@ class AsyncCodeInterpreter(_Session):
         tool_call_id: str | None = None,
         replayable: bool = False,
     ) -> ExecutionResult:
-        """See `CodeInterpreter.run`. Cancelling the task interrupts the kernel and leaves it usable."""
+        """Run `code` once and wait for its end, at most `timeout` seconds (default: `execution_timeout`).
+
+        An error in the code, and a cell that ran too long (`error.name == "ExecutionTimeout"`), are results. A sandbox
+        that was lost is replaced where it can be, and `result.events` says what is gone; where it cannot, a
+        `SandboxError` is raised that carries everything received as `.result`. `on_output` gets an `OutputEvent` for
+        all output as it comes. A `tool_call_id` that was answered before gets its old answer, and nothing runs.
+        Ctrl-C, and cancelling the task, interrupt the kernel and leave it usable.
+        """
         request = self._request(
             code, timeout, language=language, context=context, envs=envs, on_output=on_output,
             tool_call_id=tool_call_id, replayable=replayable,
@@ -201,22 +211,22 @@ class AsyncCodeInterpreter(_Session):
 
     @property
     def sandbox(self) -> AsyncSandbox | None:
-        """The SDK's own `AsyncSandbox`, or None before the first use (then `await open()`)."""
+        """The SDK's own `AsyncSandbox`, or None before the first use (then `await open()` returns it)."""
         return self._state.handles.get("async")
 
     async def upload(self, source: str | Path | bytes, path: str) -> str:
-        """Write a local file (a path) or bytes into the sandbox; gives the full path there.
+        """Write a local file (a path) or bytes into the sandbox, and return the full path there.
 
-        Restored after a loss: a file from where it came, bytes from memory (up to 64 MiB per session).
+        It is restored after a loss: a file from where it came, bytes from memory (up to 64 MiB per session).
         """
         return await adrive(self._engine.workspace.upload(source, path))
 
     async def download(self, path: str) -> bytes:
-        """A file's content. Raises the SDK's `FileNotFoundException` when there is none."""
+        """Return a file's content. Raises the SDK's `FileNotFoundException` when there is none."""
         return await adrive(self._engine.workspace.download(path))
 
     async def list_files(self, path: str = "/home/user") -> list[EntryInfo]:
-        """The SDK's `EntryInfo` of each entry of a directory."""
+        """Return the SDK's `EntryInfo` of each entry of a directory."""
         return await adrive(self._engine.workspace.list_files(path))
 
     async def run_command(
@@ -231,9 +241,9 @@ class AsyncCodeInterpreter(_Session):
         stdin: bool | None = None,
         on_output: OutputHandler | None = None,
     ) -> Any:
-        """Run a shell command, at most `timeout` seconds. A failing one is not an exception.
+        """Run a shell command, at most `timeout` seconds, and return its `CommandOutput`, also when it failed.
 
-        `background=True` gives the SDK's `CommandHandle` at once: `wait`, `send_stdin`, `kill`. Its standard input
+        `background=True` returns the SDK's `CommandHandle` at once: `wait`, `send_stdin`, `kill`. Its standard input
         stays open for that, unless `stdin=False`; otherwise it is empty, unless `stdin=True`.
         """
         options = command_options(cwd, envs, user, stdin=background if stdin is None else stdin)
@@ -241,15 +251,15 @@ class AsyncCodeInterpreter(_Session):
         return await adrive(begin(command, timeout, on_output, **options))
 
     async def get_host(self, port: int) -> str:
-        """The host name under which a port of the sandbox is reached from outside."""
+        """Return the host name under which a port of the sandbox is reached from outside."""
         return str((await self.open()).get_host(port))
 
     async def create_context(self, language: str | None = None, cwd: str | None = None) -> Context:
-        """A further kernel, with its own variables: the SDK's `Context`, for `run(context=...)`."""
+        """Start a further kernel, with its own variables. Return the SDK's `Context`, for `run(context=...)`."""
         return await adrive(self._engine.workspace.create_context(language, cwd))
 
     async def restart_context(self, context: Context | None = None) -> None:
-        """A fresh kernel in a context (None: the default Python one). Its variables are gone."""
+        """Start a fresh kernel in a context (None: the default Python one). Its variables are gone."""
         await adrive(self._engine.workspace.restart_context(context))
 
     async def remove_context(self, context: Context) -> None:
@@ -257,11 +267,11 @@ class AsyncCodeInterpreter(_Session):
         await adrive(self._engine.workspace.remove_context(context))
 
     async def list_contexts(self) -> list[Context]:
-        """All contexts of the sandbox."""
+        """Return all contexts of the sandbox."""
         return await adrive(self._engine.workspace.list_contexts())
 
     async def interrupt(self) -> bool:
-        """Stop the cells that run now, from another task. True when there was one and it was stopped."""
+        """Stop the cells that run now, from another thread or task. True when there was one and it was stopped."""
         return await adrive(self._engine.workspace.interrupt())
 
     async def aclose(self) -> None:
@@ -269,9 +279,3 @@ class AsyncCodeInterpreter(_Session):
         await adrive(self._engine.lifecycle.close())
 
     close = aclose
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from threading import Lock
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
+from ci_integrations._closing import AsyncClosing, Closing
 from ci_integrations._core.engine import Engine
 from ci_integrations._core.faces import SyncFace
 from ci_integrations._core.flow import drive
@@ -30,7 +31,7 @@ logger = logging.getLogger("ci_integrations")
 Idle = Literal["kill", "pause", "keep"]
 
 
-class SessionRegistry:
+class SessionRegistry(Closing, AsyncClosing):
     """Hands out one session per key.
 
     `options`: what `CodeInterpreter` takes. `max_sessions`: how many sandboxes may be open at once; the least recently
@@ -123,18 +124,6 @@ class SessionRegistry:
         """The same for `await`."""
         for key in self.keys():
             await self.aclose_session(key)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     def _new(self) -> CodeInterpreter:
         return CodeInterpreter(**self._options)

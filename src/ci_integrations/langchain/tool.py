@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import ArgsSchema
@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
 from ci_integrations._adapters.redaction import Redactor, Rule, secrets_in
 from ci_integrations._adapters.sessions import AnyInterpreter, Given
+from ci_integrations._closing import AsyncClosing, Closing
 from ci_integrations._core.flow import Flow
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter
@@ -48,7 +49,7 @@ class CodeInterpreterInput(BaseModel):
     runtime: Injected = RUNTIME
 
 
-class CodeInterpreterTool(SandboxTool):
+class CodeInterpreterTool(Closing, AsyncClosing, SandboxTool):
     """Runs code in one sandbox for each conversation (`thread_id`), created at its first call.
 
     `interpreter`: a `SessionRegistry` or a `CodeInterpreter` to share with others; they stay open when the tool is
@@ -116,18 +117,6 @@ class CodeInterpreterTool(SandboxTool):
     async def aclose(self) -> None:
         """Closes every session of this tool, awaited. See `close`."""
         await self._sessions.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.aclose()
 
     def _work(
         self,

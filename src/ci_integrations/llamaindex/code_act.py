@@ -9,8 +9,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from llama_index.core.agent.workflow import CodeActAgent
 from llama_index.core.base.llms.types import ContentBlock
@@ -19,6 +18,7 @@ from llama_index.core.tools import BaseTool, FunctionTool
 from llama_index.core.workflow import Context
 
 from ci_integrations._adapters.sessions import AnyInterpreter, Given
+from ci_integrations._closing import AsyncClosing
 from ci_integrations._core.flow import Flow
 from ci_integrations.llamaindex._run import Prepare
 from ci_integrations.llamaindex._shipping import source_of
@@ -62,7 +62,7 @@ class ExecuteTool(CodeInterpreterTool):
         return result
 
 
-class CodeInterpreterExecutor:
+class CodeInterpreterExecutor(AsyncClosing):
     """Runs CodeActAgent's programs in a sandbox: `CodeActAgent(code_execute_fn=executor.code_execute_fn, ...)`.
 
     `functions`: sent into the kernel as source, once per session; `ConfigurationError` for one that cannot be.
@@ -91,14 +91,6 @@ class CodeInterpreterExecutor:
     async def aclose(self) -> None:
         """Closes them, awaited. See `close`."""
         await self.tool.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 def create_code_act_agent(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
@@ -24,6 +23,7 @@ from llama_index.core.settings import Settings
 from llama_index.core.tools import QueryEngineTool, ToolMetadata, ToolOutput
 
 from ci_integrations._adapters.sessions import Given
+from ci_integrations._closing import AsyncClosing, Closing
 from ci_integrations._core.flow import adrive, drive
 from ci_integrations._errors import QueryFailedError
 from ci_integrations.llamaindex._run import RunOptions
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 _PROMPTS = ("code_prompt", "repair_prompt", "response_synthesis_prompt")
 
 
-class CodeInterpreterQueryEngine(BaseQueryEngine):
+class CodeInterpreterQueryEngine(Closing, AsyncClosing, BaseQueryEngine):
     """Answers questions over `files` and `dataframes` (`{name: DataFrame}`) with code that runs in a sandbox.
 
     Every table is described to the model: each sheet of a workbook is one, columns that join two tables are named.
@@ -154,20 +154,6 @@ class CodeInterpreterQueryEngine(BaseQueryEngine):
 
     async def aclose(self) -> None:
         await self._sessions.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     def _query(self, query_bundle: QueryBundle) -> Response:
         session = self._sessions.blocking()

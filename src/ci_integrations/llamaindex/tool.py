@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from llama_index.core.async_utils import asyncio_run
 from llama_index.core.base.llms.types import TextBlock
@@ -17,6 +16,7 @@ from ci_integrations._adapters.outcome import cache_key
 from ci_integrations._adapters.redaction import Rule
 from ci_integrations._adapters.sessions import Given
 from ci_integrations._adapters.spill import spilled
+from ci_integrations._closing import AsyncClosing, Closing
 from ci_integrations._core.flow import adrive, drive
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter, OutputHandler
@@ -45,7 +45,7 @@ class _Arguments(BaseModel):
     code: str = Field(description="Python code. Runs as one notebook cell; top-level await and %magics work.")
 
 
-class CodeInterpreterTool(FunctionTool):
+class CodeInterpreterTool(Closing, AsyncClosing, FunctionTool):
     """Runs the model's code in a sandbox, in one session for each workflow Context.
 
     `interpreter`: None (sessions are made on first use, from `options`), a `SessionRegistry`, or one interpreter that
@@ -159,20 +159,6 @@ class CodeInterpreterTool(FunctionTool):
     async def aclose(self) -> None:
         """Closes them, awaited. See `close`."""
         await self.sessions.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     def _ran(
         self, session: Session[CodeInterpreter], code: str, ctx: Context | None, call_id: str | None

@@ -11,12 +11,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from llama_index.core.tools import FunctionTool, ToolMetadata
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
 
+from ci_integrations._closing import Closing
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.errors import SandboxError
 from ci_integrations.llamaindex.analysis.extract import extract_code
@@ -42,7 +42,7 @@ class RemoteFileMetadata:
     file_full_path: str
 
 
-class CodeInterpreterToolSpec(BaseToolSpec):
+class CodeInterpreterToolSpec(Closing, BaseToolSpec):
     """Tools around one sandbox session, shared by all of them; make one spec for each user.
 
     The model is offered `code_interpreter` and `list_files`; `spec_functions` of `to_tool_list` opts in to
@@ -211,12 +211,6 @@ class CodeInterpreterToolSpec(BaseToolSpec):
 
     async def aclose(self) -> None:
         await self.tool.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
     def _sandbox(self) -> Any:
         return self.tool.sessions.blocking().interpreter
