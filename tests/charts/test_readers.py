@@ -148,7 +148,7 @@ def test_areas_say_whether_they_stand_upon_one_another(figure):
     area = {"type": "scatter", "x": [1, 2], "y": [3, 4], "fill": "tozeroy"}
     stacked = {**area, "stackgroup": "1"}
     assert plotly(stacked, stacked).panels[0].barmode == "stack"
-    assert plotly(area, area).panels[0].barmode is None
+    assert plotly(area, area).panels[0].barmode == "overlay"
     rows = [{"x": x, "y": 1, "s": s} for x in (1, 2) for s in "ab"]
     encoding = {name: {"field": name, "type": "quantitative"} for name in "xy"}
     encoding["color"] = {"field": "s", "type": "nominal"}

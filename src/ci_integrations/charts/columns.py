@@ -1,6 +1,6 @@
-"""Columns of chart data: plain lists, or packed numbers as the extractor sends them. Bounded.
+"""Decodes columns of chart data: plain lists, or packed numbers as the extractor sends them. Sizes are bounded.
 
-A packed column is one of, exact in every case:
+A packed column is one of these, exact in every case:
 
     {"start", "step", "n", "last"?}                     start + step * k; `last` where the last value is set apart
     {"b64", "dtype", "n", "div"?, "shape"?, "time"?}    base64 numbers, divided by `div`
@@ -21,68 +21,77 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from ci_integrations._errors import ArtifactError
 
 MAX_VALUES = 5_000_000
 """Values that one column may unpack to."""
+MAX_PATH = 4096
+"""Characters of the path of a file with a column."""
 
 _CODES = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "f4": "f", "f8": "d"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 KEYS = ("b64", "dtype", "n", "div", "shape", "time", "start", "step", "last", "file", "sha256", "range")
+"""All keys of packed columns; others are dropped."""
+
+Packed = Mapping[str, Any]
 
 
-def is_packed(value: Any) -> bool:
+def is_packed(value: object) -> TypeGuard[Packed]:
+    """True for a column that has to be decoded. `problem` says whether it can be."""
     return isinstance(value, Mapping) and any(key in value for key in ("b64", "step", "file"))
 
 
-def is_elsewhere(value: Any) -> bool:
+def is_elsewhere(value: object) -> TypeGuard[Packed]:
     """True for a column whose numbers are in a file in the sandbox."""
     return is_packed(value) and "file" in value
 
 
-def problem(value: Mapping[str, Any]) -> str | None:
-    """Why a packed column cannot be decoded, or None."""
+def is_number(value: object) -> TypeGuard[float]:
+    """True for a finite number; a boolean is none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def problem(value: Packed) -> str | None:
+    """Returns why a packed column cannot be decoded, or None when it can."""
     n = value.get("n")
     if not isinstance(n, int) or isinstance(n, bool) or not 0 <= n <= MAX_VALUES:
         return "bad length"
     if "step" in value:
         numbers = (value.get("start"), value.get("step"), value.get("last", 0.0))
-        return None if all(_is_number(v) for v in numbers) else "bad progression"
+        return None if all(is_number(v) for v in numbers) else "bad progression"
     code, divisor = _CODES.get(str(value.get("dtype"))), value.get("div", 1)
-    if code is None or not _is_number(divisor) or divisor == 0:
+    if code is None or not is_number(divisor) or divisor == 0:
         return "bad type"
     return _bad_place(value, array.array(code).itemsize) or _bad_shape(value.get("shape"), n)
 
 
-def _bad_place(value: Mapping[str, Any], width: int) -> str | None:
+def _bad_place(value: Packed, width: int) -> str | None:
+    """What is wrong with where the numbers are: the file, or the base64 text, whose length must fit `n`."""
     if "file" in value:
         path, digest, ends = value["file"], value.get("sha256"), value.get("range")
-        plain = isinstance(path, str) and len(path) <= 4096 and path.startswith("/") and "\0" not in path
+        # The path names a file in the sandbox. It comes from there, so it must not climb or hide anything.
+        plain = isinstance(path, str) and len(path) <= MAX_PATH and path.startswith("/") and "\0" not in path
         plain = plain and posixpath.normpath(path) == path
         known = isinstance(digest, str) and _SHA256.fullmatch(digest) is not None
-        bounds = ends is None or (isinstance(ends, list) and len(ends) == 2 and all(_is_number(v) for v in ends))
+        bounds = ends is None or (isinstance(ends, list) and len(ends) == 2 and all(is_number(v) for v in ends))
         return None if plain and known and bounds else "bad file"
     text = value.get("b64")
     fits = isinstance(text, str) and len(text) == 4 * math.ceil(value["n"] * width / 3)
     return None if fits else "length and data differ"
 
 
-def _bad_shape(shape: Any, n: int) -> str | None:
+def _bad_shape(shape: object, n: int) -> str | None:
     if shape is None:
         return None
     fits = isinstance(shape, list) and len(shape) == 2 and all(isinstance(v, int) and v >= 0 for v in shape)
-    return None if fits and shape[0] * shape[1] == n else "bad shape"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return None if fits and isinstance(shape, list) and shape[0] * shape[1] == n else "bad shape"
 
 
 def decode(value: Any) -> Any:
-    """The column as Python lists: numbers, words, ISO times; None for what is missing. A plain list comes as it is.
+    """Returns the column as Python lists: numbers, words, ISO times; None for what is missing. Lists come as they are.
 
     Raises `ArtifactError` when the numbers are in a file in the sandbox.
     """
@@ -93,35 +102,50 @@ def decode(value: Any) -> Any:
             f"{value.get('n')} numbers of this chart are in the sandbox, in {value['file']}: "
             "chart.load(interpreter.download) gives the chart with them"
         )
-    if problem(value) is not None:
-        return []
-    numbers = _numbers(value)
-    flat: list[Any] = [_moment(v) for v in numbers] if value.get("time") else [_finite(v) for v in numbers]
-    shape = value.get("shape")
+    return _decoded(value) if problem(value) is None else []
+
+
+def _decoded(value: Packed) -> list[object]:
+    numbers, shape = _numbers(value), value.get("shape")
+    flat: list[object] = [_moment(v) for v in numbers] if value.get("time") else [_finite(v) for v in numbers]
     if shape is None:
         return flat
     return [flat[row * shape[1] : (row + 1) * shape[1]] for row in range(shape[0])]
 
 
-def numbers_of(value: Any) -> list[float]:
-    """The finite numbers of a column, for ranges and extrema; times and words have none, a file only its two ends."""
+def unpacked(value: Packed, *, whole: bool) -> list[object]:
+    """Returns a packed column of another library's form; flat columns of `whole` numbers as integers.
+
+    Raises `ValueError` when it cannot be decoded.
+    """
+    wrong = problem(value)
+    if wrong is not None:
+        raise ValueError(wrong)
+    found = _decoded(value)
+    return [int(v) if isinstance(v, float) else v for v in found] if whole and "shape" not in value else found
+
+
+def numbers_of(value: object) -> list[float]:
+    """Returns a column's finite numbers, for ranges and extrema.
+
+    Times and words have none; a column in a file only its two ends.
+    """
     if is_elsewhere(value):
         return list(value.get("range") or ()) if not value.get("time") else []
     if is_packed(value):
-        return (
-            [v for v in _numbers(value) if math.isfinite(v)] if problem(value) is None and not value.get("time") else []
-        )
-    return [float(v) for v in _flat(value) if _is_number(v)]
+        usable = problem(value) is None and not value.get("time")
+        return [v for v in _numbers(value) if math.isfinite(v)] if usable else []
+    return [float(v) for v in _flat(value) if is_number(v)]
 
 
 def length(value: Any) -> int:
-    """How many values a column has, without unpacking it."""
+    """Returns how many values a column has, without unpacking it."""
     if value is None:
         return 0
     return int(value["n"]) if is_packed(value) and problem(value) is None else len(value)
 
 
-def _numbers(value: Mapping[str, Any]) -> Sequence[float]:
+def _numbers(value: Packed) -> Sequence[float]:
     if "step" in value:
         start, step = float(value["start"]), float(value["step"])
         steps = [start + step * n for n in range(value["n"])]
@@ -131,14 +155,17 @@ def _numbers(value: Mapping[str, Any]) -> Sequence[float]:
         found.frombytes(base64.b64decode(value["b64"], validate=True))
     except (binascii.Error, ValueError):
         return []
-    if sys.byteorder == "big":
+    if sys.byteorder == "big":  # every library that packs numbers sends them little-endian
         found.byteswap()
     divisor = value.get("div", 1)
     return [v / divisor for v in found] if divisor != 1 else found
 
 
-def fetched(value: Mapping[str, Any], data: bytes) -> dict[str, Any]:
-    """A column out of its file. Raises `ArtifactError` when `data` is not what the chart was made from."""
+def fetched(value: Packed, data: bytes) -> dict[str, object]:
+    """Returns a column with the contents of its file.
+
+    Raises `ArtifactError` when `data` is not what the chart was made from.
+    """
     if hashlib.sha256(data).hexdigest() != value["sha256"]:
         raise ArtifactError(f"{value['file']} in the sandbox is not what it was when the chart was made")
     found = {key: item for key, item in value.items() if key not in ("file", "sha256", "range")}
@@ -158,7 +185,7 @@ def _moment(seconds: float) -> str | None:
         return None
 
 
-def _flat(value: Any) -> Iterable[Any]:
+def _flat(value: Any) -> Iterable[object]:
     for item in value or ():
         if isinstance(item, (list, tuple)):
             yield from _flat(item)
@@ -167,7 +194,10 @@ def _flat(value: Any) -> Iterable[Any]:
 
 
 def thin(values: Sequence[Any], most: int) -> list[int]:
-    """Places of at most `most` values: even steps, each step's lowest and highest kept, first and last too."""
+    """Returns the places of at most `most` values.
+
+    They lie in even steps; each step keeps its lowest and its highest value, and the first and the last stay too.
+    """
     n = len(values)
     if n <= most:
         return list(range(n))

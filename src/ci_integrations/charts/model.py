@@ -2,9 +2,9 @@
 
 All of it is pydantic, frozen, JSON-safe and bounded.
 
-x and y are as drawn: a horizontal bar has numbers in x and categories in y. Histograms and boxes have their bins or
-groups in x, whichever way they lie (`orientation` "h"). `complete` is False when something is drawn that is not in the
-data; the notes say what.
+x and y are as drawn. Horizontal bars have their values in x. Histograms and box plots always have bins or groups in x;
+`orientation` says how they were drawn. `complete` is False when something is drawn that is not in the data; the notes
+say what.
 
 Numbers are never rounded. Columns of more than 1 000 values are packed without loss (`columns.py` has the forms). When
 a figure holds more than about 1.1 MB of them, the rest stays in the sandbox, in files under the temporary directory
@@ -26,18 +26,18 @@ MAX_TEXT = 2000
 """Characters of one label, name or note; longer ones are cut."""
 MAX_PLAIN = 200_000
 """Values in one column that is not packed."""
-MAX_DEPTH = 5
-"""Nesting below `extra`."""
+MAX_EXTRA = 50
+"""Columns and values in one `extra`."""
+_MAX_KEY = 100
+"""Characters of a key in `extra`."""
 
 
-def _words(value: Any) -> Any:
-    if value is None:
-        return None
-    return text(value if isinstance(value, str) else str(value))[:MAX_TEXT]
+def _words(value: object) -> str | None:
+    return None if value is None else text(str(value))[:MAX_TEXT]
 
 
-def _column(value: Any) -> Any:
-    """A list of scalars, a list of lists, or a packed column; anything else is refused."""
+def _column(value: object) -> object:
+    """A list of scalars, a list of lists, or a packed column. Raises `ValueError` for anything else."""
     if value is None:
         return None
     if columns.is_packed(value):
@@ -52,7 +52,7 @@ def _column(value: Any) -> Any:
     return [_cell(item, 2) for item in value]
 
 
-def _cell(value: Any, depth: int) -> Any:
+def _cell(value: object, depth: int) -> object:
     if isinstance(value, str):
         return text(value)[:MAX_TEXT]
     if isinstance(value, (list, tuple)):
@@ -64,40 +64,47 @@ def _cell(value: Any, depth: int) -> Any:
     return plain(value)
 
 
-def _extra(value: Any) -> Any:
+def _extra(value: object) -> dict[str, object]:
     if value is None:
         return {}
-    if not isinstance(value, dict) or len(value) > 50:
+    if not isinstance(value, dict) or len(value) > MAX_EXTRA:
         raise ValueError("extra is a small object")
-    return {_words(key)[:100]: _extra_value(item) for key, item in value.items()}
+    return {text(str(key))[:_MAX_KEY]: _extra_value(item) for key, item in value.items()}
 
 
-def _extra_value(value: Any) -> Any:
-    if isinstance(value, (list, tuple)) or columns.is_packed(value):
-        return _column(value)
-    return _cell(value, 0)
+def _extra_value(value: object) -> object:
+    is_column = isinstance(value, (list, tuple)) or columns.is_packed(value)
+    return _column(value) if is_column else _cell(value, 0)
 
 
 Words = Annotated[str, BeforeValidator(_words)]
+"""Text of at most `MAX_TEXT` characters that can be encoded."""
 Column = Annotated[Any, BeforeValidator(_column)]
+"""None, a plain list, or packed numbers, which `Series.values` decodes."""
 Extra = Annotated[dict[str, Any], BeforeValidator(_extra)]
-Limits = Annotated[list[Any] | None, BeforeValidator(_column)]
+"""Further columns and single values by name."""
+Plain = Annotated[list[Any] | None, BeforeValidator(_column)]
+"""None or a plain list."""
 
 
 class _Part(BaseModel):
+    """What all parts of a figure share: unknown fields are ignored, so that newer extractors can be read."""
+
     model_config = ConfigDict(
         frozen=True, populate_by_name=True, serialize_by_alias=True, extra="ignore", ser_json_inf_nan="null"
     )
 
 
 class Axis(_Part):
+    """One axis of a panel."""
+
     label: Words | None = None
     scale: Words | None = None
     """linear, log, symlog, logit, datetime or categorical."""
     unit: Words | None = None
-    categories: Annotated[list[Any] | None, BeforeValidator(_column)] = None
+    categories: Plain = None
     """In the order in which they stand."""
-    limits: Limits = None
+    limits: Plain = None
     inverted: bool = False
 
 
@@ -115,12 +122,12 @@ class Series(_Part):
 
     @property
     def n(self) -> int:
-        """How many marks it has."""
+        """Returns how many marks the series has."""
         first = self.x if self.x is not None else self.y
         return columns.length(first) if first is not None else columns.length(next(_lists(self.extra), None))
 
     def values(self, name: str) -> Any:
-        """Column `"x"`, `"y"` or one of `extra`, decoded; None when there is none.
+        """Returns column `"x"`, `"y"` or one of `extra`, decoded; None when there is none.
 
         Raises `ArtifactError`, which says where they are, when the numbers are in a file in the sandbox.
         """
@@ -128,7 +135,7 @@ class Series(_Part):
         return columns.decode(raw)
 
 
-def _lists(extra: dict[str, Any]) -> Any:
+def _lists(extra: Mapping[str, object]) -> Iterator[object]:
     return (value for value in extra.values() if isinstance(value, list) or columns.is_packed(value))
 
 
@@ -153,12 +160,15 @@ class Panel(_Part):
     notes: tuple[Words, ...] = Field((), max_length=100)
 
 
-def _elsewhere(panel: Panel) -> Iterator[dict[str, Any]]:
+def _elsewhere(panel: Panel) -> Iterator[columns.Packed]:
+    """The columns of a panel whose numbers are in files in the sandbox."""
     for series in panel.series:
         yield from (value for value in (series.x, series.y, *series.extra.values()) if columns.is_elsewhere(value))
 
 
 class Source(_Part):
+    """Where a figure comes from."""
+
     library: Words = "unknown"
     version: Words = ""
     cell: int | None = None

@@ -1,66 +1,64 @@
-"""Payloads out of the sandbox as typed charts, tables and files. All of it is hostile input: bounded, checked,
-never raises.
+"""Reads payloads out of the sandbox as typed charts. All of it is hostile input: bounded, checked, never raises.
 
 A payload that is not what its MIME type says gives None, and the caller keeps it as it came.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from collections.abc import Callable
 
 from ci_integrations.charts.chart import Chart
-from ci_integrations.charts.read.bounds import _TROUBLE, bounded
+from ci_integrations.charts.read.bounds import TROUBLE, bounded
+from ci_integrations.charts.read.plain import Json
 
 CHART_MIME = "application/vnd.ci-chart.v1+json"
 BOKEH_MIME = "application/vnd.ci-bokeh.v1+json"
 
+Reader = Callable[[Json], Chart | None]
 
-def chart_from_mime(mime: str, payload: Any) -> Chart | None:
-    """The chart in a MIME payload: ours, plotly's, Vega-Lite's or bokeh's. None when it is none of these or broken."""
+
+def chart_from_mime(mime: str, payload: object) -> Chart | None:
+    """Returns the chart in a payload of ours, plotly's, Vega-Lite's or bokeh's; None for others and broken ones."""
     reader = _reader(mime)
-    if reader is None or not isinstance(payload, dict):
-        return None
+    return None if reader is None else _read(reader, payload)
+
+
+def chart_from_e2b(raw: object) -> Chart | None:
+    """Returns E2B's own chart dict as a chart.
+
+    `complete` is False where that shape is known to mislead (bars, boxes, points on dates).
+    """
+    from ci_integrations.charts.read import e2b
+
+    return _read(e2b.chart, raw)
+
+
+def _read(reader: Reader, payload: object) -> Chart | None:
     try:
-        return reader(payload) if bounded(payload) else None
-    except _TROUBLE:
+        return reader(payload) if isinstance(payload, dict) and bounded(payload) else None
+    except TROUBLE:
         return None
 
 
-def _reader(mime: str) -> Any:
+def _reader(mime: str) -> Reader | None:
+    # Each library's reader is loaded when the first of its charts arrives.
     if mime == CHART_MIME:
         return _own
     if mime.startswith("application/vnd.plotly.v"):
-        from ci_integrations.charts.read.plotly import figure as readers_plotly
+        from ci_integrations.charts.read.plotly.figure import chart as plotly_chart
 
-        return readers_plotly.chart
+        return plotly_chart
     if mime.startswith(("application/vnd.vegalite.v", "application/vnd.vega-lite.v")):
-        from ci_integrations.charts.read.vega_lite import views
+        from ci_integrations.charts.read.vega_lite.views import chart as vega_lite_chart
 
-        return views.chart
+        return vega_lite_chart
     if mime == BOKEH_MIME:
-        from ci_integrations.charts.read.bokeh import figure as readers_bokeh
+        from ci_integrations.charts.read.bokeh.figure import chart as bokeh_chart
 
-        return readers_bokeh.chart
+        return bokeh_chart
     return None
 
 
-def _own(payload: dict[str, Any]) -> Chart | None:
+def _own(payload: Json) -> Chart | None:
     chart = Chart.model_validate(payload)
     return chart if chart.panels else None
-
-
-def chart_from_e2b(raw: Any) -> Chart | None:
-    """E2B's own chart dict. `complete` is False where that shape is known to mislead (bars, boxes, points on dates)."""
-    from ci_integrations.charts.read import e2b
-
-    try:
-        return e2b.chart(raw) if isinstance(raw, dict) and bounded(raw) else None
-    except _TROUBLE:
-        return None
-
-
-def finite(value: Any) -> float | None:
-    """A JSON number, or None."""
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if ok else None

@@ -1,57 +1,89 @@
-"""What stands in a bokeh document: models by id, data columns, and a glyph's properties resolved against them."""
+"""Reads a bokeh document: models by id, data columns, and a glyph's properties resolved against them."""
 
 from __future__ import annotations
 
 import base64
 import math
 import zlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from ci_integrations.charts import columns
+from ci_integrations.charts.columns import is_number
+from ci_integrations.charts.read.plain import Json, as_list, as_map, plus
 
 MAX_MODELS = 200_000
+"""Models of one document that are looked at."""
+_MAX_DEPTH = 60
+_GZIP = 31
+"""zlib's window size for a stream with a gzip header."""
+_FIGURES = ("Figure", "figure", "Plot", "GMap")
 
 
 class Document:
     """All models of a document by id; a model is `{"name", "id", "attributes"}`."""
 
-    def __init__(self, doc: dict[str, Any]) -> None:
-        self.models: dict[str, dict[str, Any]] = {}
-        stack: list[Any] = [doc.get("roots")]
+    def __init__(self, doc: Json) -> None:
+        self.models: dict[str, Json] = {}
+        self._roots = doc.get("roots")
+        stack: list[object] = [self._roots]
         while stack and len(self.models) < MAX_MODELS:
             item = stack.pop()
             if isinstance(item, dict):
                 if item.get("type") == "object" and "id" in item:
                     self.models[str(item["id"])] = item
                 stack.extend(item.values())
-            elif isinstance(item, list) and not numbers_only(item):
+            elif isinstance(item, list) and not _numbers_only(item):
                 stack.extend(item)
 
-    def model(self, value: Any) -> dict[str, Any]:
+    def model(self, value: object) -> Json:
+        """Returns the model that a value is or refers to; an empty one for anything else."""
         if not isinstance(value, dict):
             return {}
         return value if "attributes" in value else self.models.get(str(value.get("id")), value)
 
-    def get(self, value: Any, name: str) -> Any:
-        found = self.model(value).get("attributes") or {}
-        return found.get(name)
+    def get(self, value: object, name: str) -> object:
+        """Returns an attribute of a model; None when it is not set."""
+        return as_map(self.model(value).get("attributes")).get(name)
+
+    def models_of(self, value: object, *names: str) -> list[Json]:
+        """Returns the models in these attributes, which are lists, of a model."""
+        return [self.model(item) for name in names for item in as_list(self.get(value, name))]
+
+    def words(self, value: object) -> str | None:
+        """Returns a title or label as text; some are models with a `text`."""
+        found = self.get(value, "text") if isinstance(value, dict) else value
+        return None if found in (None, "") else str(found)
+
+    def figures(self) -> list[Json]:
+        """Returns the figures in the order in which they stand in the layout."""
+        places = {name: n for n, name in reversed(list(enumerate(_figure_ids(self._roots, 0))))}
+        found = [model for model in reversed(self.models.values()) if model.get("name") in _FIGURES]
+        return sorted(found, key=lambda figure: places.get(str(figure.get("id")), len(places)))
 
 
-def numbers_only(items: list[Any]) -> bool:
-    return bool(items) and all(isinstance(item, (int, float)) for item in items[:50])
+def _figure_ids(item: object, depth: int) -> Iterator[str]:
+    """The ids of figures as the document names them, those of figures inside figures left out."""
+    if isinstance(item, dict) and item.get("name") in _FIGURES:
+        yield str(item.get("id"))
+    elif depth <= _MAX_DEPTH and isinstance(item, (dict, list)) and not _numbers_only(item):
+        for child in item.values() if isinstance(item, dict) else item:
+            yield from _figure_ids(child, depth + 1)
 
 
-def values_of(raw: Any) -> list[Any]:
-    """A column: a list, or an ndarray with base64 bytes inside."""
+def _numbers_only(items: object) -> bool:
+    """True for a list of data, in which no model can be."""
+    return isinstance(items, list) and bool(items) and all(isinstance(item, (int, float)) for item in items[:50])
+
+
+def values_of(raw: object) -> list[object]:
+    """Returns a column: a list, or an ndarray with base64 bytes inside. Raises `ValueError` for a broken array."""
     if isinstance(raw, dict) and raw.get("type") == "ndarray":
         return _ndarray(raw)
-    if isinstance(raw, dict) and raw.get("type") == "map":
-        return []
-    return [_scalar(v) for v in raw] if isinstance(raw, list) else []
+    return [_scalar(value) for value in as_list(raw)]
 
 
-def _scalar(value: Any) -> Any:
+def _scalar(value: object) -> object:
+    # bokeh writes NaN and infinities as {"type": "number", "value": "nan"}.
     return None if isinstance(value, dict) and value.get("type") == "number" else value
 
 
@@ -59,113 +91,125 @@ _TYPES = {"float64": "f8", "float32": "f4", "int32": "i4", "uint32": "u4", "int1
           "uint8": "u1", "bool": "u1"}  # fmt: skip
 
 
-def _ndarray(raw: dict[str, Any]) -> list[Any]:
+def _ndarray(raw: Json) -> list[object]:
     inner = raw.get("array")
     if isinstance(inner, list):
-        return [_scalar(v) for v in inner]
-    shape, code = raw.get("shape") or [], _TYPES.get(str(raw.get("dtype")))
-    text = inner.get("data") if isinstance(inner, dict) else None
+        return [_scalar(value) for value in inner]
+    shape, code = [n for n in as_list(raw.get("shape")) if isinstance(n, int)], _TYPES.get(str(raw.get("dtype")))
+    text = as_map(inner).get("data")
     if code is None or not isinstance(text, str):
         raise ValueError("an array of unknown type")
-    packed = {"b64": _unzipped(text, math.prod(shape) * int(code[1])), "dtype": code, "n": math.prod(shape)} | (
-        {"shape": shape} if len(shape) == 2 else {}
-    )
-    wrong = columns.problem(packed)
-    if wrong is not None:
-        raise ValueError(wrong)
-    found: list[Any] = columns.decode(packed)
-    return [int(v) if isinstance(v, float) and code[0] != "f" else v for v in found] if len(shape) != 2 else found
+    packed: Json = {"b64": _unzipped(text, math.prod(shape) * int(code[1])), "dtype": code, "n": math.prod(shape)}
+    if len(shape) == 2:
+        packed["shape"] = shape
+    return columns.unpacked(packed, whole=code[0] != "f")
 
 
 def _unzipped(text: str, size: int) -> str:
-    """Bokeh gzips its buffers. Never more than `size` bytes come out, whatever the input claims."""
+    """The buffer without bokeh's gzip. Never more than `size` bytes come out, whatever the input claims."""
     raw = base64.b64decode(text, validate=True)
     if raw[:2] != b"\x1f\x8b":
         return text
-    data = zlib.decompressobj(31).decompress(raw, size + 1)
+    data = zlib.decompressobj(_GZIP).decompress(raw, size + 1)
     if len(data) != size:
         raise ValueError("length and data differ")
     return base64.b64encode(data).decode("ascii")
 
 
-def factor(value: Any) -> Any:
+def factor(value: object) -> object:
+    """Returns a category; one of several levels as one text."""
     return "/".join(str(part) for part in value) if isinstance(value, list) else value
 
 
-def data_of(doc: Document, source: Any) -> dict[str, Any]:
-    """A data source's columns by name."""
-    data = doc.get(doc.model(source), "data")
-    entries = data.get("entries") if isinstance(data, dict) else None
-    pairs = entries if isinstance(entries, list) else (data.items() if isinstance(data, dict) else ())
+def data_of(doc: Document, source: object) -> Json:
+    """Returns a data source's columns by name."""
+    data = as_map(doc.get(source, "data"))
+    entries = data.get("entries")
+    pairs = entries if isinstance(entries, list) else data.items()
     return {str(key): value for key, value in pairs}
 
 
-def kept(doc: Document, raw: Any, data: dict[str, Any], n: int) -> set[int]:
-    """The rows that a view's filter lets through. Raises `KeyError` for a filter that only a browser can run."""
+def kept(doc: Document, raw: object, data: Json, n: int) -> set[int]:
+    """Returns the rows that a view's filter lets through.
+
+    Raises `KeyError` with the name of a filter that only a browser can run.
+    """
     model = doc.model(raw)
     whole, name = set(range(n)), str(model.get("name"))
     if name in ("AllIndices", "None"):
         return whole
     if name == "GroupFilter":
-        column, group = values_of(data.get(str(doc.get(model, "column_name")))), doc.get(model, "group")
-        return {i for i, value in enumerate(column) if value == group}
-    if name == "BooleanFilter":
-        flags = doc.get(model, "booleans")
-        return whole if flags is None else {i for i, flag in enumerate(values_of(flags)) if flag}
-    if name == "IndexFilter":
-        indices = doc.get(model, "indices")
-        return whole if indices is None else {int(i) for i in values_of(indices)} & whole
+        group = doc.get(model, "group")
+        return {i for i, value in enumerate(values_of(data.get(str(doc.get(model, "column_name"))))) if value == group}
+    if name in ("BooleanFilter", "IndexFilter"):
+        told = doc.get(model, "booleans" if name == "BooleanFilter" else "indices")
+        rows = enumerate(values_of(told)) if name == "BooleanFilter" else ((i, True) for i in values_of(told))
+        return whole if told is None else {i for i, flag in rows if flag and isinstance(i, int)} & whole
     if name == "InversionFilter":
         return whole - kept(doc, doc.get(model, "operand"), data, n)
-    parts = [kept(doc, part, data, n) for part in doc.get(model, "operands") or []]
+    parts = [kept(doc, part, data, n) for part in as_list(doc.get(model, "operands"))]
     joins: dict[str, Callable[..., set[int]]] = {
-        "IntersectionFilter": whole.intersection,
-        "UnionFilter": set[int]().union,
-    }
+        "IntersectionFilter": whole.intersection, "UnionFilter": set[int]().union,
+    }  # fmt: skip
     return joins[name](*parts)
 
 
 class Columns:
-    """A glyph's properties resolved against its data source."""
+    """A glyph's properties resolved against its data source. Raises `KeyError` as `kept` does."""
 
-    def __init__(self, doc: Document, renderer: dict[str, Any]) -> None:
+    def __init__(self, doc: Document, renderer: Json) -> None:
         self._doc, self.glyph = doc, doc.model(doc.get(renderer, "glyph"))
         self.data = data_of(doc, doc.get(renderer, "data_source"))
         self.n = max((len(values_of(value)) for value in self.data.values()), default=1)
         view = kept(doc, doc.get(doc.get(renderer, "view"), "filter"), self.data, self.n)
         if len(view) < self.n:
-            columns = {key: values_of(value) for key, value in self.data.items()}
-            self.data = {key: [v for i, v in enumerate(values) if i in view] for key, values in columns.items()}
+            held = {key: values_of(value) for key, value in self.data.items()}
+            self.data = {key: [v for i, v in enumerate(values) if i in view] for key, values in held.items()}
             self.n = len(view)
 
-    def raw(self, name: str) -> Any:
+    def raw(self, name: str) -> object:
+        """Returns a property as it stands in the glyph."""
         return self._doc.get(self.glyph, name)
 
-    def column(self, name: str) -> list[Any] | None:
+    def held(self, name: str) -> object:
+        """Returns the column of the data source that a property refers to; None when it refers to none."""
+        spec = self.raw(name)
+        return self.data.get(str(spec["field"])) if isinstance(spec, dict) and "field" in spec else None
+
+    def column(self, name: str) -> list[object] | None:
+        """Returns a property's value for each row; None when it is not set or not known."""
         spec = self.raw(name)
         if isinstance(spec, str):
             spec = {"field": spec}
         if isinstance(spec, dict) and "field" in spec:
-            return [factor(v) for v in values_of(self.data.get(str(spec["field"])))]
-        if isinstance(spec, dict) and spec.get("type") == "expr":
-            return self.expression(self._doc.model(spec.get("expr")))
+            return [factor(value) for value in values_of(self.data.get(str(spec["field"])))]
+        if self.is_expression(name):
+            return self._expression(self._doc.model(as_map(spec).get("expr")))
         value = spec.get("value") if isinstance(spec, dict) else spec
         return None if value is None else [value] * self.n
 
-    def expression(self, model: dict[str, Any]) -> list[Any] | None:
+    def columns(self, *names: str) -> list[list[object]]:
+        """Returns several properties, empty where they are not set."""
+        return [self.column(name) or [] for name in names]
+
+    def is_expression(self, name: str) -> bool:
+        """True for a property that bokeh computes from several columns, as stacks are."""
+        return as_map(self.raw(name)).get("type") == "expr"
+
+    def is_dodged(self, name: str) -> bool:
+        """True when the marks are moved beside those of other glyphs at the same places."""
+        return self._doc.model(as_map(self.raw(name)).get("transform")).get("name") == "Dodge"
+
+    def _expression(self, model: Json) -> list[object] | None:
         """The expressions of stacks and of wedges: sums of columns, and running sums."""
         if model.get("name") == "Stack":
-            fields = [[v or 0 for v in values_of(self.data.get(str(f)))] for f in self._doc.get(model, "fields") or []]
-            return [sum(parts) for parts in zip(*fields, strict=False)] if fields else [0] * self.n
-        if model.get("name") == "CumSum":
-            values = values_of(self.data.get(str(self._doc.get(model, "field"))))
-            total, found = 0.0, []
-            for value in values:
-                before, total = total, total + value
-                found.append(before if self._doc.get(model, "include_zero") else total)
-            return found
-        return None
-
-    def dodge(self, name: str) -> bool:
-        spec = self.raw(name)
-        return isinstance(spec, dict) and self._doc.model(spec.get("transform")).get("name") in ("Dodge", "Jitter")
+            fields = [values_of(self.data.get(str(name))) for name in as_list(self._doc.get(model, "fields"))]
+            return [sum(v for v in row if is_number(v)) for row in zip(*fields, strict=False)] or [0] * self.n
+        if model.get("name") != "CumSum":
+            return None
+        total: float = 0.0
+        found: list[object] = []
+        for value in values_of(self.data.get(str(self._doc.get(model, "field")))):
+            before, total = total, plus(total, value) or total
+            found.append(before if self._doc.get(model, "include_zero") else total)
+        return found

@@ -1,61 +1,58 @@
-"""plotly's JSON figure as a `Chart`. The traces say what they are; axes, subplots and facets come from the layout."""
+"""Reads plotly's JSON figure as a `Chart`. Traces say what they are; axes, subplots and facets come from the layout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import re
 
 from ci_integrations.charts import columns
 from ci_integrations.charts.chart import Chart
-from ci_integrations.charts.read.plotly import layout as layout_plotly
-from ci_integrations.charts.read.plotly import shapes
-from ci_integrations.charts.read.plotly import traces as tags_plotly
-from ci_integrations.charts.shares import shares
+from ci_integrations.charts.read import combine
+from ci_integrations.charts.read.entry import Entry
+from ci_integrations.charts.read.plain import Json, as_map, at, maps, number
+from ci_integrations.charts.read.plotly import shapes, traces
+from ci_integrations.charts.read.plotly.layout import Draft, Place, axis, axis_of, color_title, domain_of, words
 
 MIME = "application/vnd.plotly.v1+json"
+MAX_TRACES = 2000
+"""Traces of one figure that are looked at."""
+_NEAR = 0.02
+"""Fraction of the figure by which a subplot's title may stand off its domain."""
+_AUTOMATIC = re.compile(r"trace \d+")
 
 
-def chart(payload: dict[str, Any]) -> Chart | None:
-    """The figure, or None when it has no trace. Raises on nonsense: the caller catches."""
-    figure = unpack(payload)
-    layout = figure.get("layout") or {}
-    traces = [trace for trace in figure.get("data") or [] if isinstance(trace, dict)]
-    if not traces:
+def chart(payload: Json) -> Chart | None:
+    """Returns the figure, or None when it has no trace. Raises on nonsense: the caller catches."""
+    figure = as_map(unpack(payload))
+    layout, data = as_map(figure.get("layout")), maps(figure.get("data"))
+    if not data:
         return None
-    panels: dict[Any, dict[str, Any]] = {}
-    for n, trace in enumerate(traces[:2000]):
-        if trace.get("visible") is False:
-            continue
-        key = _place(trace, layout, n)
-        panel = panels.setdefault(key, {"kind": "", "series": [], "notes": [], "complete": True, "_key": key})
-        _add(panel, trace, layout)
-    titled = _titles(list(panels.values()), layout)
-    for panel in panels.values():
-        panel["series"] = tags_plotly.bands(panel["series"])
+    panels = _panels(data[:MAX_TRACES], layout)
+    titled = _titles(panels, layout)
+    for panel in panels:
+        panel.series = traces.bands(panel.series)
         _shares(panel, layout)
-    shapes.add(list(panels.values()), layout)
-    for panel in panels.values():
-        _finish(panel, layout, traces)
+    shapes.add(panels, layout)
+    for panel in panels:
+        _finish(panel, layout)
         if payload.get("frames"):
-            panel["complete"] = False
-            panel["notes"].append("of an animation, what is shown first")
-    title = layout_plotly.words(layout.get("title"))
+            panel.lack("of an animation, what is shown first")
+    title = words(layout.get("title"))
     single = len(panels) == 1 and not titled
     if single:
-        next(iter(panels.values()))["title"] = title
-    for panel in panels.values():
-        if panel["kind"] == "indicator" and len(panel["series"]) == 1:
-            panel["title"] = panel.get("title") or panel["series"][0]["name"]
+        panels[0].title = title
+    for panel in panels:
+        if panel.kind == "indicator" and len(panel.series) == 1:
+            panel.title = panel.title or panel.series[0].name
     return Chart.model_validate({
         "title": None if single else title,
         "source": {"library": "plotly"},
-        "panels": list(panels.values()),
+        "panels": [panel.plain() for panel in panels],
         "native": {"mime": MIME, "spec": {key: payload[key] for key in ("data", "layout") if key in payload}},
     })  # fmt: skip
 
 
-def unpack(value: Any) -> Any:
-    """Plotly sends arrays as `{"dtype", "bdata", "shape"}`; here they become lists."""
+def unpack(value: object) -> object:
+    """Returns the value with plotly's packed arrays (`{"dtype", "bdata", "shape"}`) as lists, without its template."""
     if isinstance(value, dict):
         if "bdata" in value and "dtype" in value:
             return _array(value)
@@ -63,153 +60,129 @@ def unpack(value: Any) -> Any:
     return [unpack(item) for item in value] if isinstance(value, list) else value
 
 
-def _array(value: dict[str, Any]) -> Any:
+def _array(value: Json) -> list[object]:
     text, code = str(value["bdata"]), str(value["dtype"])
-    width = int(code[1:])
-    n = (len(text) * 3 // 4 - text[-2:].count("=")) // width
-    shape = [int(v) for v in str(value.get("shape") or "").split(",") if v.strip()]
-    packed: dict[str, Any] = {"b64": text, "dtype": code, "n": n}
+    shape = [int(part) for part in str(value.get("shape") or "").split(",") if part.strip()]
+    packed: Json = {"b64": text, "dtype": code, "n": (len(text) * 3 // 4 - text[-2:].count("=")) // int(code[1:])}
     if len(shape) == 2:
         packed["shape"] = shape
-    wrong = columns.problem(packed)
-    if wrong is not None:
-        raise ValueError(wrong)
-    found = columns.decode(packed)
-    return [int(v) for v in found] if code[0] in "iu" and len(shape) != 2 else found
+    return columns.unpacked(packed, whole=code[0] in "iu")
 
 
-def _place(trace: dict[str, Any], layout: dict[str, Any], n: int) -> Any:
+def _panels(data: list[Json], layout: Json) -> list[Draft]:
+    found: dict[Place, Draft] = {}
+    for trace in data:
+        if trace.get("visible") is False:
+            continue
+        place = _place(trace, layout)
+        _add(found.setdefault(place, Draft(place=place)), trace, layout)
+    return list(found.values())
+
+
+def _place(trace: Json, layout: Json) -> Place:
     """Traces on the same x and y axes, or on axes that overlay them, are one panel."""
-    if trace.get("type") in tags_plotly.WITHOUT_AXES:
-        return _domain(trace, n)
-    for name in ("scene", "geo", "polar", "subplot"):
-        if name in trace or trace.get("type", "").startswith(("scatterpolar", "barpolar")):
-            return ("scene", trace.get(name) or trace.get("subplot") or "polar")
-    if tags_plotly.is_space(trace):
-        return ("scene", "scene")
-    if trace.get("type") in tags_plotly.GEO:
-        return ("geo", "geo")
-    x, y = axis_name(trace, "x"), axis_name(trace, "y")
-    base = layout_plotly.axis(layout, y).get("overlaying")
-    base_x = layout_plotly.axis(layout, x).get("overlaying")
-    return ("xy", base_x if isinstance(base_x, str) and base_x != "free" else x,
-            base if isinstance(base, str) and base != "free" else y)  # fmt: skip
+    kind = str(trace.get("type") or "")
+    if kind in traces.WITHOUT_AXES:
+        x, y, row, column = (str(at(trace, "domain", key)) for key in ("x", "y", "row", "column"))
+        return Place("domain", x, y, f"{row} {column}")
+    named = next((name for name in ("scene", "geo", "polar", "subplot") if name in trace), None)
+    if named is not None or kind.startswith(("scatterpolar", "barpolar")):
+        return Place("scene", str(trace.get(named or "") or trace.get("subplot") or "polar"))
+    if kind in traces.SPACE:
+        return Place("scene", "scene")
+    if kind in traces.GEO:
+        return Place("geo", "geo")
+    homes = []
+    for which in "xy":
+        name = _axis_name(trace, which)
+        below = axis(layout, name).get("overlaying")
+        homes.append(below if isinstance(below, str) and below != "free" else name)
+    return Place("xy", *homes)
 
 
-def _domain(trace: dict[str, Any], n: int) -> Any:
-    domain = trace.get("domain") or {}
-    return ("domain", str(domain.get("x")), str(domain.get("y")), str(domain.get("row")), str(domain.get("column")))
-
-
-def axis_name(trace: dict[str, Any], which: str) -> str:
+def _axis_name(trace: Json, which: str) -> str:
     return str(trace.get(f"{which}axis") or which)
 
 
-def _add(panel: dict[str, Any], trace: dict[str, Any], layout: dict[str, Any]) -> None:
-    reader: Callable[..., dict[str, Any]] | None = tags_plotly.READERS.get(str(trace.get("type") or "scatter"))
+def _add(panel: Draft, trace: Json, layout: Json) -> None:
+    reader = traces.READERS.get(str(trace.get("type") or "scatter"))
     if reader is None:
-        panel["complete"] = False
-        panel["notes"].append(f"a {trace.get('type')} trace is not read")
+        panel.lack(f"a {trace.get('type')} trace is not read")
         return
-    series = reader(trace, layout)
-    series.setdefault("name", _name(trace))
-    if trace.get("stackgroup"):
-        series["_stack"], series["_norm"] = str(trace["stackgroup"]), trace.get("groupnorm")
-    if panel["_key"][0] == "xy":
-        if axis_name(trace, "y") != panel["_key"][2]:
-            series["axis"] = "y2"
-            panel["_y2"] = axis_name(trace, "y")
-        if axis_name(trace, "x") != panel["_key"][1]:
-            series["axis"] = "x2"
-            panel["_x2"] = axis_name(trace, "x")
-    bar = layout_plotly.color_title(trace, layout)
-    if bar:
-        panel.setdefault("color_label", bar)
-    panel["series"].append(series)
+    series = reader(trace)
+    series.name = series.name or _name(trace)
+    for which, home in (("y", panel.place.y), ("x", panel.place.x)):
+        own = _axis_name(trace, which)
+        if panel.place.kind == "xy" and own != home:
+            series.axis = f"{which}2"
+            panel.second[series.axis] = own
+    panel.color_label = panel.color_label or color_title(trace, layout)
+    panel.series.append(series)
 
 
-_WHOLE = {"percent": 100.0, "fraction": 1.0}
+def _name(trace: Json) -> str | None:
+    """None for the names that plotly makes itself: empty ones, numbers for images, "trace 0"."""
+    name = words(trace.get("name")) or ""
+    numbered = trace.get("type") in ("heatmap", "contour") and name.isdigit()
+    return None if numbered or _AUTOMATIC.fullmatch(name) else name or None
 
 
-def _shares(panel: dict[str, Any], layout: dict[str, Any]) -> None:
+def _shares(panel: Draft, layout: Json) -> None:
     """Bars and stacked areas that plotly draws as shares of all at their place."""
-    stacks: dict[Any, list[dict[str, Any]]] = {}
-    norms: dict[Any, Any] = {"bar": layout.get("barnorm")}
-    for entry in panel["series"]:
-        stack, norm = entry.pop("_stack", None), entry.pop("_norm", None)
-        group = ("area", stack) if stack else "bar" if entry["kind"] in ("bar", "histogram") else None
-        stacks.setdefault(group, []).append(entry)
-        norms[group] = norms.get(group) or norm
-    for group, entries in stacks.items():
-        if group and group != "bar" and len(entries) > 1:
-            panel["barmode"] = "stack"
-        whole = _WHOLE.get(str(norms.get(group)))
+    stacks: dict[str, list[Entry]] = {}
+    for entry in panel.series:
+        if entry.stack is not None:
+            stacks.setdefault(entry.stack, []).append(entry)
+    bars = [entry for entry in panel.series if entry.stack is None and entry.kind in ("bar", "histogram")]
+    groups = [(next((e.share_of for e in stack if e.share_of), None), stack) for stack in stacks.values()]
+    for whole, entries in [*groups, (traces.whole(layout.get("barnorm")), bars)]:
         if whole is None:
             continue
-        if any(entry["kind"] == "histogram" for entry in entries) or (
-            group != "bar" and any(entry["x"] != entries[0]["x"] for entry in entries)
-        ):
-            panel["complete"] = False
-            panel["notes"].append("amounts: the shares that are drawn are not computed")
+        same_places = entries is bars or all(entry.x == entries[0].x for entry in entries)
+        if same_places and all(entry.kind != "histogram" for entry in entries):
+            combine.shares(entries, whole)
         else:
-            shares(entries, whole)
+            panel.lack("amounts: the shares that are drawn are not computed")
 
 
-def _name(trace: dict[str, Any]) -> str | None:
-    """Plotly express gives empty names to traces that stand alone, numbers to images, and shows no legend for them."""
-    name = layout_plotly.words(trace.get("name"))
-    return None if trace.get("type") in ("heatmap", "contour") and (name or "").isdigit() else name
-
-
-def _titles(panels: list[dict[str, Any]], layout: dict[str, Any]) -> bool:
+def _titles(panels: list[Draft], layout: Json) -> bool:
     """Subplot and column titles are annotations above each domain, row titles stand upright beside it.
 
-    A panel of a grid has both. True when there may be titles.
+    A panel of a grid has both. Returns True when there may be titles.
     """
     if len(panels) < 2:
         return False
-    notes = [found for note in layout.get("annotations") or [] if (found := _free_note(note)) is not None]
-    rows = [note for note in notes if note["upright"]]
+    notes = [note for raw in maps(layout.get("annotations")) if (note := _free_note(raw)) is not None]
+    rows = [(x, y, text) for x, y, text, upright in notes if upright]
     for panel in panels:
-        x, y = layout_plotly.domain_of(panel["_key"], layout)
-        above = [n for n in notes if not n["upright"] and abs(n["x"] - sum(x) / 2) < 0.02 and n["y"] > y[1] - 0.02]
-        near = [n for n in above if rows or n["y"] < y[1] + 0.02]
-        beside = [n for n in rows if abs(n["y"] - sum(y) / 2) < 0.02]
-        panel["title"] = " / ".join(note["text"] for note in [*near[:1], *beside[:1]]) or None
+        across, up = domain_of(panel.place, layout)
+        above = [(y, text) for x, y, text, upright in notes if not upright and abs(x - sum(across) / 2) < _NEAR]
+        # In a grid with row titles the columns have theirs once, above the topmost panel.
+        near = [text for y, text in above if y > up[1] - _NEAR and (rows or y < up[1] + _NEAR)]
+        beside = [text for _, y, text in rows if abs(y - sum(up) / 2) < _NEAR]
+        panel.title = " / ".join([*near[:1], *beside[:1]]) or None
     return True
 
 
-def _free_note(note: Any) -> dict[str, Any] | None:
-    """An annotation on the paper without an arrow: its words, its place, and whether it stands upright."""
-    if not isinstance(note, dict) or note.get("xref") != "paper" or note.get("showarrow"):
+def _free_note(note: Json) -> tuple[float, float, str, bool] | None:
+    """The place and words of an annotation on the paper without an arrow, and whether it stands upright."""
+    if note.get("xref") != "paper" or note.get("showarrow"):
         return None
-    x, y, text = (layout_plotly.number(note.get("x")), layout_plotly.number(note.get("y")),
-                  layout_plotly.words(note.get("text")))  # fmt: skip
-    if x is None or y is None or text is None:
-        return None
-    return {"x": x, "y": y, "text": text, "upright": layout_plotly.number(note.get("textangle")) in (90, -90)}
+    x, y, text = number(note.get("x")), number(note.get("y")), words(note.get("text"))
+    upright = number(note.get("textangle")) in (90, -90)
+    return None if x is None or y is None or text is None else (x, y, text, upright)
 
 
-def _finish(panel: dict[str, Any], layout: dict[str, Any], traces: list[Any]) -> None:
-    key = panel.pop("_key")
-    second = {"y2": panel.pop("_y2", None), "x2": panel.pop("_x2", None)}
-    kinds = [series["kind"] for series in panel["series"]]
-    kinds = [kind for kind in kinds if kind != "rule"] or kinds
-    panel["kind"] = tags_plotly.panel_kind(kinds, panel["series"])
-    bars = [series for series in panel["series"] if series["kind"] in ("bar", "histogram")]
-    if len(bars) > 1:
-        mode = str(layout.get("barmode") or "group")
-        panel["barmode"] = "stack" if mode == "relative" else mode
-    if key[0] == "xy":
-        panel["x"] = layout_plotly.axis_of(key[1], layout, panel["series"], "x")
-        panel["y"] = layout_plotly.axis_of(key[2], layout, panel["series"], "y")
-        for name, where in second.items():
-            if where:
-                panel[name] = layout_plotly.axis_of(where, layout, panel["series"], name[0], own=name)
-    elif key[0] == "scene":
-        scene = layout.get(str(key[1])) or {}
-        for which in "xyz":
-            label = layout_plotly.words((scene.get(f"{which}axis") or {}).get("title"))
-            if label:
-                panel[which] = {"label": label}
-    tags_plotly.clear_lonely_names(panel, layout, traces)
+def _finish(panel: Draft, layout: Json) -> None:
+    panel.series = combine.joined(panel.series)
+    mode = str(layout.get("barmode") or "group")
+    combine.settle(panel, "stack" if mode == "relative" else mode)
+    place = panel.place
+    if place.kind == "xy":
+        homes = {"x": place.x, "y": place.y, **panel.second}
+        panel.axes = {
+            name: axis_of(home, layout, panel.series, name[0], name[1:] and name) for name, home in homes.items()
+        }
+    elif place.kind == "scene":
+        labels = {which: words(at(layout, place.x, f"{which}axis", "title")) for which in "xyz"}
+        panel.axes = {which: {"label": label} for which, label in labels.items() if label}

@@ -1,115 +1,130 @@
-"""What stands in plotly's layout: titles, axes with their scales, domains, colour bars."""
+"""Reads what stands in plotly's layout: titles, axes with their scales, domains, colour bars."""
 
 from __future__ import annotations
 
-import math
 import re
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ci_integrations.charts.read.entry import Entry, PanelDraft
+from ci_integrations.charts.read.plain import Json, as_list, as_map, at
 
 _TAG = re.compile(r"<[^<>]{0,200}>")
-TIME = re.compile(r"^\d{4}-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?)?)?(Z|[+-]\d{2}:?\d{2})?$")
+_TIME = re.compile(r"^\d{4}-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?)?)?(Z|[+-]\d{2}:?\d{2})?$")
+_NUMBERS = re.compile(r"[\d.]+")
+_SCALES = {
+    "date": "datetime", "category": "categorical", "multicategory": "categorical", "log": "log", "linear": "linear",
+}  # fmt: skip
+_LOOKED_AT = 1000
+"""Values of one series that tell the scale of an axis without a type."""
 
 
-def words(value: Any) -> str | None:
-    """A title as plain text: plotly allows a string or `{"text"}`, with a little HTML in it."""
+@dataclass(frozen=True)
+class Place:
+    """Where a trace is drawn. Traces with equal places share one panel."""
+
+    kind: str
+    """`xy` (x and y are names of axes), `scene` and `geo` (x is its name), or `domain` (x and y are its ends)."""
+    x: str = ""
+    y: str = ""
+    cell: str = ""
+    """The row and column of a domain in a grid."""
+
+
+@dataclass(eq=False)
+class Draft(PanelDraft):
+    """A panel with its place in the figure."""
+
+    place: Place = field(kw_only=True)
+    second: dict[str, str] = field(default_factory=dict)
+    """`"x2"` and `"y2"` to plotly's name of the axis that lies over the panel's own."""
+
+
+def words(value: object) -> str | None:
+    """Returns a title as plain text: plotly allows a string or `{"text"}`, with a little HTML in it."""
     if isinstance(value, dict):
         value = value.get("text")
     if value is None:
         return None
-    text = _TAG.sub("", re.sub(r"<br ?/?>", " ", str(value))).strip()
-    return text or None
+    return _TAG.sub("", re.sub(r"<br ?/?>", " ", str(value))).strip() or None
 
 
-def number(value: Any) -> float | None:
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if ok else None
+def is_time(value: object) -> bool:
+    """True for a text that plotly takes for a date."""
+    return isinstance(value, str) and _TIME.match(value) is not None
 
 
-def value_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def axis(layout: Json, name: str) -> Json:
+    """Returns the layout of axis "x", "y2" ..."""
+    return as_map(layout.get(f"{name[0]}axis{name[1:]}"))
 
 
-def axis(layout: dict[str, Any], name: str) -> dict[str, Any]:
-    """The layout of axis "x", "y2" ..."""
-    found = layout.get(f"{name[0]}axis{name[1:]}")
-    return found if isinstance(found, dict) else {}
-
-
-def color_title(trace: dict[str, Any], layout: dict[str, Any]) -> str | None:
-    """The colour bar's title, on the trace, its marker, or a shared colour axis."""
-    marker = trace.get("marker") or {}
-    for holder in (trace, marker):
-        found = words((holder.get("colorbar") or {}).get("title"))
-        if found:
-            return found
+def color_title(trace: Json, layout: Json) -> str | None:
+    """Returns the colour bar's title: on the trace, its marker, or a shared colour axis."""
+    for holder in (trace, as_map(trace.get("marker"))):
         shared = holder.get("coloraxis")
-        if isinstance(shared, str) and (
-            found := words(((layout.get(shared) or {}).get("colorbar") or {}).get("title"))
-        ):
+        found = words(at(holder, "colorbar", "title"))
+        if found is None and isinstance(shared, str):
+            found = words(at(layout, shared, "colorbar", "title"))
+        if found:
             return found
     return None
 
 
-def domain_of(key: Any, layout: dict[str, Any]) -> tuple[list[float], list[float]]:
-    """Where the panel lies in the figure, as fractions."""
-    if key[0] == "xy":
-        found = [axis(layout, key[1]).get("domain"), axis(layout, key[2]).get("domain")]
-    elif key[0] == "scene":
-        domain = (layout.get(str(key[1])) or {}).get("domain") or {}
-        found = [domain.get("x"), domain.get("y")]
+def domain_of(place: Place, layout: Json) -> tuple[Sequence[float], Sequence[float]]:
+    """Returns where the panel lies in the figure, as fractions from left to right and from bottom to top."""
+    if place.kind == "xy":
+        x, y = axis(layout, place.x).get("domain"), axis(layout, place.y).get("domain")
+    elif place.kind == "scene":
+        x, y = at(layout, place.x, "domain", "x"), at(layout, place.x, "domain", "y")
     else:
-        found = [[float(v) for v in re.findall(r"[\d.]+", str(part))] for part in key[1:3]]
-    whole = [0.0, 1.0]
-    return tuple(d if isinstance(d, list) and len(d) == 2 else whole for d in found)  # type: ignore[return-value]
+        x, y = place.x, place.y
+    return _fractions(x), _fractions(y)
 
 
-def axis_of(
-    name: str, layout: dict[str, Any], series: list[dict[str, Any]], which: str, own: str = ""
-) -> dict[str, Any]:
-    """An axis as the schema has it; without a type of its own the data tell its scale."""
+def _fractions(domain: object) -> Sequence[float]:
+    found = [float(part) for part in _NUMBERS.findall(str(domain))]
+    return found if len(found) == 2 else (0.0, 1.0)
+
+
+def axis_of(name: str, layout: Json, series: list[Entry], which: str, own: str = "") -> Json:
+    """Returns an axis as the schema has it; without a type of its own the data tell its scale."""
     spec = axis(layout, name)
-    mine = [entry for entry in series if (entry.get("axis") or "")[:1] != which or entry.get("axis") == own]
-    found: dict[str, Any] = {"label": words(spec.get("title")), "scale": _scale(spec, mine, which)}
-    if isinstance(spec.get("range"), list) and len(spec["range"]) == 2:
-        found["limits"] = spec["range"]
+    mine = [entry for entry in series if (entry.axis or "")[:1] != which or entry.axis == own]
+    found: Json = {"label": words(spec.get("title")), "scale": _scale(spec, mine, which)}
+    limits = as_list(spec.get("range"))
+    if len(limits) == 2:
+        found["limits"] = limits
     if spec.get("autorange") == "reversed":
         found["inverted"] = True
     if isinstance(spec.get("categoryarray"), list):
-        found["categories"] = [str(v) for v in spec["categoryarray"]]
+        found["categories"] = [str(value) for value in as_list(spec["categoryarray"])]
     return found
 
 
-def _scale(spec: dict[str, Any], series: list[dict[str, Any]], which: str) -> str:
-    named = {
-        "date": "datetime",
-        "category": "categorical",
-        "multicategory": "categorical",
-        "log": "log",
-        "linear": "linear",
-    }
-    if spec.get("type") in named:
-        return named[spec["type"]]
-    values = [v for entry in series for v in _scale_values(entry, which) if v is not None]
-    if any(isinstance(v, str) for v in values):
-        texts = [v for v in values if isinstance(v, str)]
-        if all(TIME.match(v) for v in texts):
+def _scale(spec: Json, series: list[Entry], which: str) -> str:
+    told = _SCALES.get(str(spec.get("type")))
+    if told is not None:
+        return told
+    texts = [value for entry in series for value in _scale_values(entry, which) if isinstance(value, str)]
+    if texts:
+        if all(is_time(text) for text in texts):
             return "datetime"
-        return "linear" if all(_numeric(v) for v in texts) else "categorical"
-    boxes = [entry for entry in series if entry["kind"] in ("box", "violin")]
-    if boxes and all(entry.get("y" if entry.get("orientation") == "h" else "x") is None for entry in boxes):
-        return "categorical" if which == ("y" if boxes[0].get("orientation") == "h" else "x") else "linear"
-    return "linear"
+        return "linear" if all(_numeric(text) for text in texts) else "categorical"
+    boxes = [entry for entry in series if entry.kind in ("box", "violin")]
+    # Boxes without places of their own stand on the names of their traces.
+    named = bool(boxes) and not any(entry.places for entry in boxes)
+    return "categorical" if named and which == ("y" if boxes[0].horizontal else "x") else "linear"
 
 
-def _scale_values(entry: dict[str, Any], which: str) -> list[Any]:
-    if entry["kind"] == "gantt" and which == "x":
-        return list(entry["extra"]["start"])
-    return value_list(entry.get(which))[:1000]
+def _scale_values(entry: Entry, which: str) -> list[object]:
+    spans = entry.kind == "gantt" and which == "x"
+    return as_list(entry.extra["start"] if spans else entry.column(which))[:_LOOKED_AT]
 
 
-def _numeric(value: str) -> bool:
+def _numeric(text: str) -> bool:
     try:
-        float(value)
+        float(text)
     except ValueError:
         return False
     return True

@@ -1,19 +1,23 @@
-"""Vega's expression language, the part that filters and calculations use, evaluated safely in Python.
+"""Evaluates the part of Vega's expression language that filters and calculations use, safely, in Python.
 
-A small precedence parser; no `eval`, no attribute access, a fixed list of functions. What it does not know raises
-`Unknown`, and the chart is then said to be incomplete.
+It is a small precedence parser without `eval` or attribute access and with a fixed list of functions. What it does not
+know raises `Unknown`, and the chart is then marked as incomplete.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+
+from ci_integrations.charts.read.plain import Json
 
 MAX_LENGTH = 5000
+"""Characters of one expression."""
 MAX_DEPTH = 100
+"""Nesting of parentheses, lists and operators."""
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|(?P<string>'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")"
@@ -26,11 +30,11 @@ _BINARY = {
 
 
 class Unknown(Exception):  # noqa: N818 - it is an answer, not a fault
-    """Something in the expression, or the whole transform, is not known here."""
+    """Raised for something in an expression, or a whole transform, that is not evaluated here."""
 
 
-def evaluate(text: str, datum: Mapping[str, Any]) -> Any:
-    """The value of `text` for one row. Raises `Unknown`."""
+def evaluate(text: str, datum: Json) -> object:
+    """Returns the value of `text` for one row. Raises `Unknown`."""
     if len(text) > MAX_LENGTH:
         raise Unknown("too long")
     parser = _Parser(_tokens(text), datum)
@@ -52,7 +56,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
 
 
 class _Parser:
-    def __init__(self, tokens: list[tuple[str, str]], datum: Mapping[str, Any]) -> None:
+    def __init__(self, tokens: list[tuple[str, str]], datum: Json) -> None:
         self._tokens, self._datum, self._at = tokens, datum, 0
 
     def peek(self) -> str | None:
@@ -68,7 +72,7 @@ class _Parser:
         if self._next()[1] != op:
             raise Unknown(f"no {op}")
 
-    def ternary(self, depth: int) -> Any:
+    def ternary(self, depth: int) -> object:
         if depth > MAX_DEPTH:
             raise Unknown("too deep")
         test = self._binary(0, depth)
@@ -80,24 +84,24 @@ class _Parser:
         no = self.ternary(depth + 1)
         return yes if truthy(test) else no
 
-    def _binary(self, level: int, depth: int) -> Any:
+    def _binary(self, level: int, depth: int) -> object:
         left = self._unary(depth)
         while (op := self.peek()) in _BINARY and _BINARY[str(op)] > level:
             self._next()
             left = _apply(str(op), left, self._binary(_BINARY[str(op)], depth + 1))
         return left
 
-    def _unary(self, depth: int) -> Any:
+    def _unary(self, depth: int) -> object:
         if depth > MAX_DEPTH:
             raise Unknown("too deep")
         op = self.peek()
         if op in ("-", "+", "!"):
             self._next()
             value = self._unary(depth + 1)
-            return not truthy(value) if op == "!" else (-_number(value) if op == "-" else _number(value))
+            return not truthy(value) if op == "!" else (-to_number(value) if op == "-" else to_number(value))
         return self._postfix(self._primary(depth), depth)
 
-    def _primary(self, depth: int) -> Any:
+    def _primary(self, depth: int) -> object:
         kind, word = self._next()
         if kind == "number":
             return float(word)
@@ -118,7 +122,7 @@ class _Parser:
             return _CONSTANTS[word]
         raise Unknown(word)
 
-    def _list(self, end: str, depth: int) -> list[Any]:
+    def _list(self, end: str, depth: int) -> list[object]:
         found = []
         while self.peek() != end:
             found.append(self.ternary(depth + 1))
@@ -127,10 +131,10 @@ class _Parser:
         self._next()
         return found
 
-    def _postfix(self, value: Any, depth: int) -> Any:
+    def _postfix(self, value: object, depth: int) -> object:
         while self.peek() in (".", "["):
             if self._next()[1] == ".":
-                key: Any = self._next()[1]
+                key: object = self._next()[1]
             else:
                 key = self.ternary(depth + 1)
                 self._expect("]")
@@ -138,14 +142,14 @@ class _Parser:
         return value
 
 
-_CONSTANTS: dict[str, Any] = {
+_CONSTANTS: dict[str, object] = {
     "true": True, "false": False, "null": None, "undefined": None, "PI": math.pi, "E": math.e, "NaN": math.nan,
     "Infinity": math.inf, "LN2": math.log(2), "LN10": math.log(10), "LOG2E": math.log2(math.e),
     "LOG10E": math.log10(math.e), "SQRT2": math.sqrt(2), "SQRT1_2": math.sqrt(0.5),
 }  # fmt: skip
 
 
-def _member(value: Any, key: Any) -> Any:
+def _member(value: object, key: object) -> object:
     if isinstance(value, Mapping):
         return value.get(str(key))
     if isinstance(value, (list, str)) and key == "length":
@@ -155,23 +159,24 @@ def _member(value: Any, key: Any) -> Any:
     return None
 
 
-def truthy(value: Any) -> bool:
-    """JavaScript's idea of truth."""
+def truthy(value: object) -> bool:
+    """Returns JavaScript's idea of truth."""
     return not (value is None or value is False or value in (0, "") or value != value)
 
 
-def _number(value: Any) -> float:
+def to_number(value: object) -> float:
+    """Returns JavaScript's idea of a value as a number: dates are milliseconds since 1970, other things NaN."""
     if isinstance(value, bool) or value is None:
         return float(bool(value))
     if isinstance(value, datetime):
         return value.timestamp() * 1000
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        return float(value) if isinstance(value, (str, int, float)) else math.nan
+    except ValueError:
         return math.nan
 
 
-def _apply(op: str, a: Any, b: Any) -> Any:
+def _apply(op: str, a: object, b: object) -> object:
     if op == "&&":
         return b if truthy(a) else a
     if op == "||":
@@ -183,28 +188,30 @@ def _apply(op: str, a: Any, b: Any) -> Any:
     if op == "+" and (isinstance(a, str) or isinstance(b, str)):
         return _text(a) + _text(b)
     if op in ("<", ">", "<=", ">="):
-        return _compare(op, _plain(a), _plain(b))
-    return _arithmetic(op, _number(a), _number(b))
+        return compare(op, a, b)
+    return _arithmetic(op, to_number(a), to_number(b))
 
 
-def _compare(op: str, a: Any, b: Any) -> bool:
+def compare(op: str, a: object, b: object) -> bool:
+    """Returns what JavaScript says to `a op b`: two texts by their characters, anything else by numbers."""
     if not (isinstance(a, str) and isinstance(b, str)):
-        a, b = _number(a), _number(b)
-    return bool({"<": a < b, ">": a > b, "<=": a <= b, ">=": a >= b}[op])
+        a, b = to_number(a), to_number(b)
+    return _ORDER[op](a, b)
 
 
-def _plain(value: Any) -> Any:
-    return _number(value) if isinstance(value, datetime) else value
+_ORDER: dict[str, Callable[..., bool]] = {
+    "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge,
+}  # fmt: skip
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return (
-        {True: "true", False: "false", None: "null"}.get(value, str(value))
-        if not isinstance(value, list)
-        else str(value)
-    )
+def _plain(value: object) -> object:
+    return to_number(value) if isinstance(value, datetime) else value
+
+
+def _text(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {True: "true", False: "false", None: "null"}[value]
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _arithmetic(op: str, a: float, b: float) -> float:
@@ -215,23 +222,28 @@ def _arithmetic(op: str, a: float, b: float) -> float:
     return a / b if op == "/" else math.fmod(a, b)
 
 
-def moment(value: Any) -> datetime:
-    """A row's date: ISO text or milliseconds. Raises `Unknown`."""
+def moment(value: object) -> datetime:
+    """Returns a row's date, which is ISO text or milliseconds since 1970. Raises `Unknown`."""
     try:
         if isinstance(value, datetime):
             return value
         if isinstance(value, str):
             return datetime.fromisoformat(value)
-        return datetime.fromtimestamp(float(value) / 1000)  # noqa: DTZ006 - Vega's local time; sandboxes run in UTC
+        if not isinstance(value, (int, float)):
+            raise Unknown(f"date {value!r}")
+        return datetime.fromtimestamp(value / 1000)  # noqa: DTZ006 - Vega's local time; sandboxes run in UTC
     except (TypeError, ValueError, OverflowError, OSError) as error:
         raise Unknown(f"date {value!r}") from error
 
 
-def _datetime(*parts: Any) -> datetime:
+def _datetime(*parts: object) -> datetime:
     """Vega's `datetime(...)`: a date, or year, month from 0, and so on."""
     if len(parts) == 1:
         return moment(parts[0])
-    year, month, day, hour, minute, second = [*map(int, parts[:6]), *(0, 0, 1, 0, 0, 0)[len(parts[:6]) :]]
+    year, month, day, hour, minute, second = [
+        *(int(to_number(part)) for part in parts[:6]),
+        *(0, 0, 1, 0, 0, 0)[len(parts[:6]) :],
+    ]
     return datetime(year, month + 1, day, hour, minute, second)  # noqa: DTZ001 - Vega's local time
 
 
@@ -240,27 +252,27 @@ def _round(value: float) -> float:
 
 
 def _safe(function: Callable[..., float]) -> Callable[..., float]:
-    def call(*args: Any) -> float:
+    def call(*args: object) -> float:
         try:
-            return function(*map(_number, args))
+            return function(*map(to_number, args))
         except (ValueError, OverflowError, ZeroDivisionError):
             return math.nan
 
     return call
 
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
+_FUNCTIONS: dict[str, Callable[..., object]] = {
     **{
         name: _safe(getattr(math, name))
         for name in ("sqrt", "exp", "sin", "cos", "tan", "floor", "ceil", "atan2", "log")
     },
     "abs": _safe(abs), "pow": _safe(math.pow), "round": _safe(_round), "min": _safe(min), "max": _safe(max),
-    "toNumber": _number, "parseFloat": _number, "toString": _text, "length": lambda v: float(len(v)),
+    "toNumber": to_number, "parseFloat": to_number, "toString": _text, "length": lambda v: float(len(v)),
     "lower": lambda v: str(v).lower(), "upper": lambda v: str(v).upper(), "trim": lambda v: str(v).strip(),
-    "isValid": lambda v: v is not None and v == v, "isNaN": lambda v: _number(v) != _number(v),
+    "isValid": lambda v: v is not None and v == v, "isNaN": lambda v: to_number(v) != to_number(v),
     "isDefined": lambda v: v is not None, "if": lambda t, a, b: a if truthy(t) else b,
     "indexof": lambda v, item: float(v.index(item) if item in v else -1),
-    "inrange": lambda v, ends: min(ends) <= _number(v) <= max(ends),
+    "inrange": lambda v, ends: min(ends) <= to_number(v) <= max(ends),
     "year": lambda v: float(moment(v).year), "month": lambda v: float(moment(v).month - 1),
     "quarter": lambda v: float((moment(v).month + 2) // 3), "date": lambda v: float(moment(v).day),
     "day": lambda v: float((moment(v).weekday() + 1) % 7), "hours": lambda v: float(moment(v).hour),
@@ -270,7 +282,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def _call(name: str, args: list[Any]) -> Any:
+def _call(name: str, args: list[object]) -> object:
     function = _FUNCTIONS.get(name)
     if function is None:
         raise Unknown(f"{name}()")

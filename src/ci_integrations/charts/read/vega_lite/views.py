@@ -1,168 +1,183 @@
-"""A Vega-Lite specification (altair) as a `Chart`: views, layers, facets and repeats become panels with evaluated
-data.
-"""
+"""Reads a Vega-Lite specification (altair) as a `Chart`: views, layers, facets and repeats become panels with data."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ci_integrations.charts.chart import Chart
+from ci_integrations.charts.read.entry import PanelDraft
+from ci_integrations.charts.read.plain import Json, as_list, as_map, at, maps, number
 from ci_integrations.charts.read.vega_lite import marks
+from ci_integrations.charts.read.vega_lite.channels import Unit, ordered, title_of
 from ci_integrations.charts.read.vega_lite.expressions import Unknown
-from ci_integrations.charts.read.vega_lite.transforms import Row, groups, run
+from ci_integrations.charts.read.vega_lite.transforms import groups, run
+from ci_integrations.charts.read.vega_lite.units import Row
 
 MIME = "application/vnd.vegalite.v6+json"
 MAX_PANELS = 300
+"""Panels of one chart; further ones are left out."""
+MAX_DEPTH = 12
+"""Nesting of views; deeper ones are left out."""
+MAX_SEQUENCE = 10**5
+"""Rows that a `sequence` may generate."""
+_FACETS = ("row", "column", "facet")
 
 
 @dataclass(frozen=True)
 class View:
     """What a view inherits: rows, encodings, the top-level data sets, and notes on what could not be evaluated."""
 
-    datasets: dict[str, Any]
+    datasets: Json
     rows: list[Row] = field(default_factory=list)
-    encoding: dict[str, Any] = field(default_factory=dict)
+    encoding: Json = field(default_factory=dict)
     title: str | None = None
     notes: tuple[str, ...] = ()
-    repeat: dict[str, str] = field(default_factory=dict)
+    repeat: Json = field(default_factory=dict)
+    """What `{"repeat": "column"}` and the like stand for: names of fields."""
 
 
-def chart(payload: dict[str, Any]) -> Chart | None:
-    """The figure, or None when nothing is drawn. Raises on nonsense: the caller catches."""
-    datasets = payload.get("datasets")
-    panels = _panels(payload, View(datasets if isinstance(datasets, dict) else {}), 0)
+def chart(payload: Json) -> Chart | None:
+    """Returns the figure, or None when nothing is drawn. Raises on nonsense: the caller catches."""
+    panels = _panels(payload, View(as_map(payload.get("datasets"))), 0)
     if not panels:
         return None
-    title = marks.title_of(payload.get("title"))
-    if len(panels) == 1 and panels[0].get("title") is None:
-        panels[0]["title"], title = title, None
-    elif len(panels) == 1 and panels[0].get("title") == title:
-        title = None
+    title = title_of(payload.get("title"))
+    if len(panels) == 1 and panels[0].title in (None, title):
+        panels[0].title, title = title, None
     return Chart.model_validate({
-        "title": title, "source": {"library": "altair"}, "panels": panels[:MAX_PANELS],
+        "title": title, "source": {"library": "altair"}, "panels": [panel.plain() for panel in panels[:MAX_PANELS]],
         "native": {"mime": MIME, "spec": payload},
     })  # fmt: skip
 
 
-def _panels(spec: dict[str, Any], view: View, depth: int) -> list[dict[str, Any]]:
-    if depth > 12 or not isinstance(spec, dict):
+def _panels(spec: object, view: View, depth: int) -> list[PanelDraft]:
+    if depth > MAX_DEPTH or not isinstance(spec, dict):
         return []
     view = _inherit(spec, view)
-    for word in ("hconcat", "vconcat", "concat"):
-        if word in spec:
-            return [panel for part in spec[word] for panel in _panels(part, replace(view, title=None), depth + 1)]
+    parts = next((as_list(spec[word]) for word in ("hconcat", "vconcat", "concat") if word in spec), None)
+    if parts is not None:
+        return [panel for part in parts for panel in _panels(part, replace(view, title=None), depth + 1)]
     if "repeat" in spec and "spec" in spec:
         return _repeated(spec, view, depth)
     if "facet" in spec and "spec" in spec:
-        outer = spec["facet"]
-        channels = outer if "row" in outer or "column" in outer else {"facet": outer}
-        return _faceted(spec["spec"], channels, view, depth)
-    facets: dict[str, Any] = {name: view.encoding[name] for name in ("row", "column", "facet") if name in view.encoding}
+        outer = as_map(spec["facet"])
+        return _faceted(as_map(spec["spec"]), _only(outer, *_FACETS[:2]) or {"facet": outer}, view, depth)
+    facets = _only(view.encoding, *_FACETS)
     if facets and ("mark" in spec or "layer" in spec):
-        rest = {name: value for name, value in view.encoding.items() if name not in facets}
-        inner = {key: value for key, value in spec.items() if key not in ("encoding", "data", "transform", "title")}
-        return _faceted(inner, facets, replace(view, encoding=rest), depth)
+        inner = _without(spec, "encoding", "data", "transform", "title")
+        return _faceted(inner, facets, replace(view, encoding=_without(view.encoding, *_FACETS)), depth)
     units = _units(spec, view, depth)
     return [marks.panel(units, view.title)] if units else []
 
 
-def _inherit(spec: dict[str, Any], view: View) -> View:
+def _only(held: Json, *names: str) -> Json:
+    return {name: held[name] for name in names if name in held}
+
+
+def _without(held: Json, *names: str) -> Json:
+    return {name: value for name, value in held.items() if name not in names}
+
+
+def _inherit(spec: Json, view: View) -> View:
     """The view with this specification's data, transforms, encoding and title."""
     rows, notes = view.rows, view.notes
     if isinstance(spec.get("data"), dict):
-        rows, notes = _rows(spec["data"], view)
+        rows, notes = _rows(as_map(spec["data"]), view)
     try:
-        rows = run(rows, [_with_its_data(step, view) for step in spec.get("transform") or ()])
+        rows = run(rows, [_with_its_data(step, view) for step in maps(spec.get("transform"))])
     except Unknown as unknown:
         notes = (*notes, f"not evaluated: {unknown}")
-    encoding = {**view.encoding, **_filled(spec.get("encoding") or {}, view.repeat)}
-    title = marks.title_of(spec.get("title")) or view.title
-    return replace(view, rows=rows, encoding=encoding, title=title, notes=notes)
+    encoding = {**view.encoding, **_filled(spec.get("encoding"), view.repeat)}
+    return replace(view, rows=rows, encoding=encoding, title=title_of(spec.get("title")) or view.title, notes=notes)
 
 
-def _rows(data: dict[str, Any], view: View) -> tuple[list[Row], tuple[str, ...]]:
+def _rows(data: Json, view: View) -> tuple[list[Row], tuple[str, ...]]:
+    """The rows of a data source, and the view's notes with what is missing."""
     values = data.get("values")
     if values is None and "name" in data:
-        values = view.datasets.get(data["name"])
+        values = view.datasets.get(str(data["name"]))
     if isinstance(data.get("sequence"), dict):
-        start, stop, step = (data["sequence"].get(k, d) for k, d in (("start", 0), ("stop", 0), ("step", 1)))
-        name = data["sequence"].get("as", "data")
-        return [{name: start + n * step} for n in range(min(10**5, int((stop - start) / step)))], view.notes
+        told, name = as_map(data["sequence"]), str(at(data, "sequence", "as") or "data")
+        start, stop, step = (
+            number(told.get(key, default)) or 0 for key, default in (("start", 0), ("stop", 0), ("step", 1))
+        )
+        return [{name: start + n * step} for n in range(min(MAX_SEQUENCE, int((stop - start) / step)))], view.notes
     if not isinstance(values, list):
         return [], (*view.notes, "the data are not in the specification")
     return [row if isinstance(row, dict) else {"data": row} for row in values], view.notes
 
 
-def _with_its_data(step: dict[str, Any], view: View) -> dict[str, Any]:
+def _with_its_data(step: Json, view: View) -> Json:
     """A lookup brings the rows of its second table."""
     source = step.get("from") if "lookup" in step else None
-    if not isinstance(source, dict) or not isinstance(source.get("data"), dict):
+    data = at(source, "data")
+    if not isinstance(source, dict) or not isinstance(data, dict):
         return step
-    rows, notes = _rows(source["data"], replace(view, notes=()))
+    rows, notes = _rows(data, replace(view, notes=()))
     return step if notes else {**step, "from": {**source, "rows": rows}}
 
 
-def _filled(encoding: dict[str, Any], repeat: dict[str, str]) -> dict[str, Any]:
-    """`{"repeat": "column"}` stands for a field name."""
-    found = copy.deepcopy(encoding)
+def _filled(encoding: object, repeat: Json) -> Json:
+    """A copy of an encoding in which `{"repeat": "column"}` is the name of a field."""
+    found = copy.deepcopy(as_map(encoding))
     for channel in found.values():
         for word in ("field", "datum"):
-            if isinstance(channel, dict) and isinstance(channel.get(word), dict) and "repeat" in channel[word]:
-                channel[word] = repeat.get(str(channel[word]["repeat"]))
+            which = at(channel, word, "repeat")
+            if isinstance(channel, dict) and which is not None:
+                channel[word] = repeat.get(str(which))
     return found
 
 
-def _repeated(spec: dict[str, Any], view: View, depth: int) -> list[dict[str, Any]]:
-    names = spec["repeat"]
-    if isinstance(names, list):
-        return [p for name in names for p in _panels(spec["spec"], replace(view, repeat={"repeat": name}), depth + 1)]
-    if "layer" in names:
-        inner = {"layer": [_substituted(spec["spec"], {"layer": name}) for name in names["layer"]]}
-        return _panels(inner, view, depth + 1)
-    rows, columns = names.get("row") or [None], names.get("column") or [None]
-    pairs = [{"row": row, "column": column} for row in rows for column in columns]
-    return [p for pair in pairs for p in _panels(spec["spec"], replace(view, repeat=pair), depth + 1)]
+def _repeated(spec: Json, view: View, depth: int) -> list[PanelDraft]:
+    """One panel for each field; with `layer` all of them in one."""
+    told, inner = spec["repeat"], spec["spec"]
+    if isinstance(told, list):
+        pairs: list[Json] = [{"repeat": name} for name in told]
+    elif "layer" in as_map(told):
+        layers = [_substituted(as_map(inner), {"layer": name}) for name in as_list(at(told, "layer"))]
+        return _panels({"layer": layers}, view, depth + 1)
+    else:
+        rows, columns = as_list(at(told, "row")) or [None], as_list(at(told, "column")) or [None]
+        pairs = [{"row": row, "column": column} for row in rows for column in columns]
+    return [panel for pair in pairs for panel in _panels(inner, replace(view, repeat=pair), depth + 1)]
 
 
-def _substituted(spec: dict[str, Any], repeat: dict[str, str]) -> dict[str, Any]:
-    return {**spec, "encoding": _filled(spec.get("encoding") or {}, repeat)}
+def _substituted(spec: Json, repeat: Json) -> Json:
+    return {**spec, "encoding": _filled(spec.get("encoding"), repeat)}
 
 
-def _faceted(spec: dict[str, Any], channels: dict[str, Any], view: View, depth: int) -> list[dict[str, Any]]:
+def _faceted(spec: Json, channels: Json, view: View, depth: int) -> list[PanelDraft]:
     if view.rows == [] and isinstance(spec.get("data"), dict):
-        view = replace(view, rows=_rows(spec["data"], view)[0])
-        spec = {key: value for key, value in spec.items() if key != "data"}
-    fields = [str(channel.get("field")) for channel in channels.values()]
-    parts = groups(view.rows, fields)
+        view = replace(view, rows=_rows(as_map(spec["data"]), view)[0])
+        spec = _without(spec, "data")
+    parts = groups(view.rows, [str(at(channel, "field")) for channel in channels.values()])
+    inner = _without(spec, "title")
     found = []
-    for key in marks.ordered(parts, list(channels.values())):
-        title = " / ".join(str(value) for value in key)
-        inside = replace(view, rows=parts[key], title=title)
-        found += _panels({k: v for k, v in spec.items() if k != "title"}, inside, depth + 1)
+    for key in ordered(parts, [as_map(channel) for channel in channels.values()]):
+        inside = replace(view, rows=parts[key], title=" / ".join(str(value) for value in key))
+        found += _panels(inner, inside, depth + 1)
     return found
 
 
-def _units(spec: dict[str, Any], view: View, depth: int) -> list[marks.Unit]:
+def _units(spec: Json, view: View, depth: int) -> list[Unit]:
     """All layers of one panel as marks with rows and encodings."""
     if "layer" in spec:
-        if depth > 12:
+        if depth > MAX_DEPTH:
             return []
-        parts = [_units(part, _inherit(part, view), depth + 1) for part in spec["layer"]]
-        scales = (spec.get("resolve") or {}).get("scale") or {}
-        for which in [which for which in "xy" if scales.get(which) == "independent"]:
-            _separate(parts, which)
+        parts = [_units(part, _inherit(part, view), depth + 1) for part in maps(spec["layer"])]
+        for which in "xy":
+            if at(spec, "resolve", "scale", which) == "independent":
+                _separate(parts, which)
         return [unit for part in parts for unit in part]
     mark = spec.get("mark")
     if mark is None:
         return []
-    mark = {"type": mark} if isinstance(mark, str) else mark
-    return [marks.Unit(mark, view.rows, view.encoding, view.notes)]
+    return [Unit({"type": mark} if isinstance(mark, str) else as_map(mark), view.rows, view.encoding, view.notes)]
 
 
-def _separate(parts: list[list[marks.Unit]], which: str) -> None:
+def _separate(parts: list[list[Unit]], which: str) -> None:
     """Layers with scales of their own: the first one's is the panel's axis, the others' the second."""
-    drawn = [part for part in parts if any(which in unit.encoding for unit in part)]
+    drawn = [part for part in parts if any(unit.has(which) for unit in part)]
     for unit in [unit for part in drawn[1:] for unit in part]:
         unit.second = f"{which}2"

@@ -1,0 +1,155 @@
+"""Reads bokeh's glyphs as series: one reader for each kind of glyph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from ci_integrations.charts.columns import is_number
+from ci_integrations.charts.read.bokeh.document import Columns, values_of
+from ci_integrations.charts.read.entry import Entry, across, rule
+from ci_integrations.charts.read.plain import as_list, as_map, low_high, matrix, minus, number, plus
+
+_PLAIN = {
+    "Line": "line", "Step": "step", "Scatter": "scatter", "Circle": "scatter", "Marker": "scatter", "Patch": "area",
+    "Square": "scatter", "Triangle": "scatter", "Diamond": "scatter", "Cross": "scatter",
+}  # fmt: skip
+"""Glyphs with one mark, or one corner, for each row."""
+WEDGES = {"Wedge": "pie", "AnnularWedge": "donut"}
+"""Glyphs that are slices."""
+WORDS = ("Text",)
+"""Glyphs that hold no data."""
+
+
+def read(cols: Columns, legend: object) -> list[Entry] | None:
+    """Returns the series of one glyph, or None when it is not known. `legend` is what `_legend` in `figure` found."""
+    name = str(cols.glyph.get("name"))
+    if name in WEDGES:
+        return [_wedges(cols, WEDGES[name], legend)]
+    if name in _READERS:
+        return _READERS[name](cols)
+    if name not in _PLAIN:
+        return None
+    found = Entry(_PLAIN[name], cols.column("x"), cols.column("y"))
+    if found.kind == "scatter" and "field" in as_map(cols.raw("size")):
+        found.extra["size"] = cols.column("size")
+    return [found]
+
+
+def _lines(cols: Columns) -> list[Entry]:
+    xs, ys = ([values_of(item) for item in as_list(cols.held(name))] for name in ("xs", "ys"))
+    return [Entry("line", x, y) for x, y in zip(xs, ys, strict=False)]
+
+
+def _segments(cols: Columns) -> list[Entry]:
+    """Segments along one axis are rules with two ends; others keep their four coordinates."""
+    x0, y0, x1, y1 = cols.columns("x0", "y0", "x1", "y1")
+    for axis, places, same, one, two in (("x", x0, x1, y0, y1), ("y", y0, y1, x0, x1)):
+        if places == same and all(is_number(end) for end in [*one, *two]):
+            low, high = low_high(one, two)
+            return [Entry("rule", extra={"axis": axis, "value": places, "low": low, "high": high})]
+    return [Entry("rule", extra={"x0": x0, "y0": y0, "x1": x1, "y1": y1})]
+
+
+def _spans(cols: Columns) -> list[Entry]:
+    """Rules across the whole panel, one for each row."""
+    axis = "x" if cols.glyph.get("name") == "VSpan" else "y"
+    return [rule(axis, value) for value in cols.column(axis) or []]
+
+
+def _bar(cols: Columns) -> list[Entry]:
+    lying = cols.glyph.get("name") == "HBar"
+    at, end, base = ("y", "right", "left") if lying else ("x", "top", "bottom")
+    values, bases = cols.column(end) or [], cols.column(base)
+    found = across(at, cols.column(at) or [], values, "bar")
+    found.orientation, found.dodged = "h" if lying else "v", cols.is_dodged(at)
+    if bases is not None and any(bases):
+        found.put("x" if lying else "y", list(map(minus, values, bases)))
+        found.extra = {"base": bases, "end": values}
+    found.stack = "" if cols.is_expression(end) else None
+    return [found]
+
+
+def _quad(cols: Columns) -> list[Entry]:
+    left, right, top, bottom = cols.columns("left", "right", "top", "bottom")
+    values = [minus(end, base or 0) for end, base in zip(top, bottom or [0] * len(top), strict=False)]
+    centres = [None if total is None else total / 2 for total in map(plus, left, right)]
+    return [Entry("histogram", centres, values, extra={"edges": [*left, *right[-1:]]})]
+
+
+def _wedges(cols: Columns, kind: str, legend: object) -> Entry:
+    """Slices by their angles; the legend's column has the names, and a column of the same proportions the values."""
+    angles = [number(angle) or 0.0 for angle in map(minus, *reversed(cols.columns("start_angle", "end_angle")))]
+    field = as_map(legend).get("field")
+    names = [str(value) for value in values_of(cols.data.get(str(field)))] if field else None
+    places = names or [f"slice {n + 1}" for n in range(len(angles))]
+    for key, raw in cols.data.items():
+        values = [value for value in values_of(raw) if is_number(value)]
+        if key != field and "angle" not in key and _in_proportion(values, angles):
+            return Entry(kind, places, values)
+    return Entry(kind, places, angles, extra={"values_are": "radians"})
+
+
+def _in_proportion(values: list[float], angles: list[float]) -> bool:
+    whole = math.fsum(angles)
+    ratio = math.fsum(values) / whole if whole and len(values) == len(angles) else 0.0
+    return bool(ratio) and all(abs(v - a * ratio) <= 1e-9 * abs(v) for v, a in zip(values, angles, strict=True))
+
+
+def _rects(cols: Columns) -> list[Entry]:
+    """Rectangles coloured by a column are a heat map over their places."""
+    x, y, values = cols.columns("x", "y", "fill_color")
+    if not any(is_number(value) for value in values):
+        return [Entry("scatter", x, y, flat=len(set(cols.column("height") or ())) == 1)]
+    columns, rows = list(dict.fromkeys(x)), list(dict.fromkeys(y))
+    return [Entry("heatmap", columns, rows, extra={"z": matrix(columns, rows, zip(x, y, values, strict=False))})]
+
+
+def _area(cols: Columns) -> list[Entry]:
+    lying = cols.glyph.get("name") == "HArea"
+    names = ("x1", "x2") if lying else ("y1", "y2")
+    places, (one, two) = cols.column("y" if lying else "x"), cols.columns(*names)
+    one, two = one or [0] * len(two), two or [0] * len(one)
+    low, high = low_high(one, two)
+    stacked = any(cols.is_expression(name) for name in names)
+    at = "y" if lying else "x"
+    if stacked or not any(one) or not any(two):
+        found = across(at, places, list(map(minus, high, low)) if stacked else high, "area")
+        found.stack = "" if stacked else None
+    else:
+        found = across(at, places, high, "band", {"x0" if lying else "y0": low})
+    found.orientation = "h" if lying else None
+    return [found]
+
+
+def _images(cols: Columns) -> list[Entry]:
+    """Each matrix of an image glyph as a heat map over the middles of its cells, from the lower left corner."""
+    found = []
+    for raw, *box in zip(as_list(cols.held("image")), *cols.columns("x", "y", "dw", "dh"), strict=False):
+        z, (x, y, width, height) = values_of(raw), (number(value) or 0.0 for value in box)
+        rows, columns = len(z), len(as_list(z[0]))
+        xs = [x + (n + 0.5) * width / columns for n in range(columns)]
+        ys = [y + (n + 0.5) * height / rows for n in range(rows)]
+        found.append(Entry("heatmap", xs, ys, extra={"z": z}))
+    return found
+
+
+def _hexagons(cols: Columns) -> list[Entry]:
+    """Hexagons by their middles; the column that colours them, or their counts, is their value."""
+    size, stretch = number(cols.raw("size")) or 1.0, number(cols.raw("aspect_scale")) or 1.0
+    q, r = ([number(value) or 0.0 for value in column] for column in cols.columns("q", "r"))
+    # Axial coordinates: one runs along the flat sides, the other is slanted by half a hexagon.
+    flat = cols.raw("orientation") == "flattop"
+    along, slanted = (q, r) if flat else (r, q)
+    straight = [1.5 * size * a for a in along]
+    other = [math.sqrt(3) * size * (b + a / 2) for a, b in zip(along, slanted, strict=True)]
+    x = [v * stretch for v in straight] if flat else other
+    y = [-v for v in other] if flat else [-v * stretch for v in straight]
+    values = values_of(cols.data.get(str(as_map(cols.raw("fill_color")).get("field") or "counts")))
+    return [Entry("hexbin", x, y, extra={"value": values} if values else {})]
+
+
+_READERS: dict[str, Callable[[Columns], list[Entry]]] = {
+    "VBar": _bar, "HBar": _bar, "Quad": _quad, "Rect": _rects, "Image": _images, "HexTile": _hexagons, "VArea": _area,
+    "VAreaStep": _area, "HArea": _area, "MultiLine": _lines, "Segment": _segments, "VSpan": _spans, "HSpan": _spans,
+}  # fmt: skip

@@ -1,0 +1,110 @@
+"""One series and one panel while a reader puts them together; `plain()` gives the form that `Chart` validates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ci_integrations.charts.read.plain import Json
+
+Column = Sequence[object] | None
+
+
+@dataclass(eq=False)
+class Entry:
+    """One series. The fields from `stack` on are hints for `combine` and do not reach the chart."""
+
+    kind: str
+    x: Column = None
+    y: Column = None
+    name: str | None = None
+    extra: Json = field(default_factory=dict)
+    axis: str | None = None
+    """`"x2"` or `"y2"` when the series has a second axis of its own."""
+    orientation: str | None = None
+    stack: str | None = None
+    """The name of the stack that the library put the series into."""
+    share_of: float | None = None
+    """What each stack adds up to when the library draws shares instead of amounts: 1 or 100."""
+    dodged: bool = False
+    """True when the library moved the marks beside those of other series at the same places."""
+    flat: bool = False
+    """True for rectangles of one height, which may be the caps of whiskers."""
+    unseen: bool = False
+    """True for a line without width or colour."""
+    fills_to_previous: bool = False
+    """True for an area that reaches to the series before it."""
+    ends: tuple[str, str] | None = None
+    """The names of the fields that a floating bar's two ends come from, in lower case."""
+
+    @property
+    def horizontal(self) -> bool:
+        """True when the values are in x and the places in y."""
+        return self.orientation == "h"
+
+    @property
+    def places(self) -> Sequence[object]:
+        """The column that says where each mark stands."""
+        return (self.y if self.horizontal else self.x) or ()
+
+    @property
+    def values(self) -> Sequence[object]:
+        """The column that says how long or high each mark is."""
+        return (self.x if self.horizontal else self.y) or ()
+
+    def column(self, which: str) -> Sequence[object]:
+        """Returns x or y, empty when there is none."""
+        return (self.x if which == "x" else self.y) or ()
+
+    def put(self, which: str, column: Column) -> None:
+        """Sets x or y."""
+        if which == "x":
+            self.x = column
+        else:
+            self.y = column
+
+    def plain(self) -> Json:
+        """Returns the series as the chart's schema has it."""
+        names = ("name", "kind", "x", "y", "extra", "axis", "orientation")
+        return {name: getattr(self, name) for name in names}
+
+
+def across(which: str, places: Column, values: Column, kind: str, extra: Json | None = None) -> Entry:
+    """Returns an entry with its places on axis `which` and its values on the other one."""
+    x, y = (places, values) if which == "x" else (values, places)
+    return Entry(kind, x, y, extra={} if extra is None else extra)
+
+
+def rule(axis: str, value: object, name: str | None = None) -> Entry:
+    """Returns a rule across the whole panel at one or several places of an axis."""
+    return Entry("rule", name=name, extra={"axis": axis, "value": value})
+
+
+def stripe(axis: str, start: object, end: object, name: str | None = None) -> Entry:
+    """Returns a band across the whole panel, from one place of an axis to another, as a rule with two ends."""
+    return Entry("rule", name=name, extra={"axis": axis, "start": [start], "end": [end], "value": [start, end]})
+
+
+@dataclass(eq=False)
+class PanelDraft:
+    """One coordinate system with its series so far."""
+
+    title: str | None = None
+    series: list[Entry] = field(default_factory=list)
+    axes: dict[str, Json] = field(default_factory=dict)
+    """Axes by name (`x`, `y`, `x2`, `y2`, `z`) in the chart's schema."""
+    kind: str = ""
+    barmode: str | None = None
+    color_label: str | None = None
+    notes: list[str] = field(default_factory=list)
+    complete: bool = True
+
+    def lack(self, note: str) -> None:
+        """Notes what is drawn and not in the data: the panel is then not complete."""
+        self.complete = False
+        self.notes.append(note)
+
+    def plain(self) -> Json:
+        """Returns the panel as the chart's schema has it."""
+        names = ("title", "kind", "barmode", "color_label", "notes", "complete")
+        return {name: getattr(self, name) for name in names} | self.axes | {"series": [e.plain() for e in self.series]}

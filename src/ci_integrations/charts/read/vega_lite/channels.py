@@ -1,0 +1,170 @@
+"""Reads the encoding channels of Vega-Lite marks: fields, axes with their default titles, and what makes groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ci_integrations.charts.read.plain import Json, as_list, as_map, as_text, at, rank
+from ci_integrations.charts.read.vega_lite.expressions import Unknown
+from ci_integrations.charts.read.vega_lite.units import Bins, Key, Row, bin_start, time_unit, unit_parts
+
+SPLITS = ("color", "fill", "stroke", "shape", "strokeDash", "detail", "xOffset", "yOffset")
+"""Channels whose values make series of their own."""
+_DISCRETE = ("nominal", "ordinal")
+_LAST = 10**6
+"""Where a value stands in an order that does not name it."""
+
+
+@dataclass
+class Unit:
+    """One mark with its rows and encoding."""
+
+    mark: Json
+    rows: list[Row]
+    encoding: Json
+    notes: tuple[str, ...] = ()
+    second: str = ""
+    """"x2" or "y2" when the mark stands on a second axis of its own."""
+
+    def has(self, *names: str) -> bool:
+        """True when one of these channels is encoded."""
+        return not self.encoding.keys().isdisjoint(names)
+
+    def channel(self, name: str) -> Json:
+        """Returns a channel's definition, empty when there is none."""
+        found = self.encoding.get(name)
+        found = as_map((found[0] if found else None) if isinstance(found, list) else found)
+        when = found.get("condition")
+        if isinstance(when, dict) and "param" in when and "field" in when and when.get("empty") is not False:
+            return when  # nobody has selected anything: every mark is "selected"
+        return found
+
+    def discrete(self, which: str) -> bool:
+        """True when a channel holds categories."""
+        return self.channel(which).get("type") in _DISCRETE
+
+    @property
+    def horizontal(self) -> bool:
+        """True when the values are in x and the places in y."""
+        x, y = self.channel("x"), self.channel("y")
+        if x.get("type") != "quantitative" or x.get("bin"):
+            return False
+        return y.get("type") != "quantitative" or bool(y.get("bin"))
+
+    @property
+    def is_map(self) -> bool:
+        """True for marks that stand on longitudes and latitudes."""
+        return self.has("longitude", "latitude")
+
+    @property
+    def splits(self) -> list[str]:
+        """The channels that make groups."""
+        return [name for name in SPLITS if self.has(name) and self._makes_groups(self.channel(name))]
+
+    def _makes_groups(self, channel: Json) -> bool:
+        """Discrete channels make groups; a condition or a value does not, nor does a colour that repeats x or y. A
+        datum is a legend entry of its own.
+        """
+        if isinstance(channel.get("datum"), str):
+            return True
+        if "field" not in channel or channel.get("type") in ("quantitative", "temporal"):
+            return False
+        places = [self.channel(which) for which in "xy" if self.discrete(which)]
+        parts = [(place.get("field"), place.get("timeUnit")) for place in places]
+        return (channel["field"], channel.get("timeUnit")) not in parts
+
+
+def title_of(value: object) -> str | None:
+    """Returns a title as text: Vega-Lite allows a string, a list of lines, or `{"text"}`."""
+    if isinstance(value, dict):
+        value = value.get("text")
+    return as_text(" ".join(str(line) for line in value) if isinstance(value, list) else value)
+
+
+def series_name(key: Key) -> str | None:
+    """Returns the name of the group with these values."""
+    return " / ".join(dict.fromkeys(str(value) for value in key if value is not None)) or None
+
+
+def ordered(keys: Iterable[Key], channels: list[Json]) -> list[Key]:
+    """Returns group keys as Vega-Lite orders them: by `sort` when it is a list, ascending otherwise."""
+    orders = [as_list(channel.get("sort")) or as_list(at(channel, "scale", "domain")) for channel in channels]
+
+    def places(key: Key) -> list[tuple[int, tuple[int, float, str]]]:
+        pairs = zip(key, orders, strict=True)
+        return [(order.index(value) if value in order else _LAST, rank(value)) for value, order in pairs]
+
+    return sorted(keys, key=places)
+
+
+def is_binned(channel: Json) -> bool:
+    """True when Vega-Lite bins the field; ready-made bins are not."""
+    return bool(channel.get("bin")) and channel.get("bin") != "binned" and "field" in channel
+
+
+def value_of(row: Row, channel: Json, bins: Bins | None) -> object:
+    """Returns what a channel shows of a row: a constant, a bin's middle, a date cut short, a label or the field."""
+    if "datum" in channel or "value" in channel:
+        return channel.get("datum", channel.get("value"))
+    name = channel.get("field")
+    # Dots and brackets in names are escaped, because Vega reads them as paths.
+    value = None if name is None else row.get(str(name), row.get(str(name).replace("\\", "")))
+    discrete = channel.get("type") in _DISCRETE
+    if bins is not None:
+        low = bin_start(value, bins)
+        return None if low is None else low + bins[2] / 2
+    if channel.get("timeUnit"):
+        return time_unit(value, channel["timeUnit"], words=discrete)
+    if discrete and value is not None:
+        return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return value
+
+
+def axis_of(units: list[Unit], which: str) -> Json:
+    """Returns the axis that these units share, as the schema has it."""
+    channels = [unit.channel(which) for unit in units if unit.has(which)]
+    channels = channels or [unit.channel(f"{which}2") for unit in units if unit.has(f"{which}2")]
+    if not channels:
+        return {"label": None, "scale": "linear"}
+    hidden = any(channel.get("axis", ()) is None for channel in channels)
+    titles = dict.fromkeys(title for channel in channels if (title := channel_title(channel)) is not None)
+    first = next((channel for channel in channels if "type" in channel), channels[0])
+    scale = _scale(first)
+    found: Json = {"label": None if hidden else ", ".join(titles) or None, "scale": scale}
+    domain, reverse = at(first, "scale", "domain"), at(first, "scale", "reverse")
+    if isinstance(domain, list):
+        found["categories" if scale == "categorical" else "limits"] = domain
+    down = which == "y" and scale == "categorical"  # Vega-Lite writes its first category at the top
+    if (reverse is True) != down:
+        found["inverted"] = True
+    return found
+
+
+def _scale(channel: Json) -> str:
+    named, kind = str(at(channel, "scale", "type")), str(channel.get("type", "quantitative"))
+    if named in ("log", "symlog", "linear"):
+        return named
+    if channel.get("bin") and kind != "ordinal":
+        return "linear"
+    return "categorical" if kind in _DISCRETE else "datetime" if kind == "temporal" else "linear"
+
+
+def channel_title(channel: Json) -> str | None:
+    """Returns the axis title: the given one, or the one that Vega-Lite makes."""
+    for holder in (channel.get("axis"), channel, channel.get("legend"), channel.get("header")):
+        if isinstance(holder, dict) and "title" in holder:
+            return title_of(holder["title"])
+    name, op = channel.get("field"), channel.get("aggregate")
+    if op == "count":
+        return "Count of Records"
+    if name is None:
+        return None
+    if isinstance(op, str):
+        return f"{op[0].upper()}{op[1:]} of {name}"
+    if channel.get("bin"):
+        return f"{name} (binned)"
+    try:
+        return f"{name} ({'-'.join(unit_parts(channel['timeUnit']))})" if channel.get("timeUnit") else str(name)
+    except Unknown:
+        return str(name)

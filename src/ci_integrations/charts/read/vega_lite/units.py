@@ -1,0 +1,102 @@
+"""Cuts numbers and dates into the units of Vega's axes: bins and time units."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+from ci_integrations.charts.columns import is_number
+from ci_integrations.charts.read.plain import Json, as_list, as_map, number
+from ci_integrations.charts.read.vega_lite.expressions import Unknown, moment
+
+Row = dict[str, object]
+Key = tuple[object, ...]
+"""The values that the rows of one group share."""
+Bins = tuple[float, float, float]
+"""Start, stop and step."""
+_UNITS = ("year", "quarter", "month", "date", "hours", "minutes", "seconds")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def bin_of(rows: list[Row], field: str, told: object) -> Bins:
+    """Returns the bins that Vega makes of a field, under the parameters that the specification gives."""
+    params = as_map(told)
+    numbers = [float(value) for row in rows if isinstance(value := row.get(field), (int, float)) and value == value]
+    extent = [number(end) for end in as_list(params.get("extent"))] or (
+        [min(numbers), max(numbers)] if numbers else [0, 0]
+    )
+    low, high = (0.0 if end is None else end for end in extent)
+    size = number(params.get("step")) or _bin_step(low, high, params)
+    if params.get("nice") is not False:
+        precision = 0 if math.log(size) >= 0 else int(-math.log(size) / math.log(10)) + 1
+        first = math.floor(low / size + 10.0 ** (-precision - 1)) * size
+        low, high = (first - size if low < first else first), math.ceil(high / size) * size
+    return low, (low + size if high == low else high), size
+
+
+def _bin_step(low: float, high: float, params: Json) -> float:
+    """Vega's `binStep`: the smallest of the round steps that gives no more than `maxbins` bins."""
+    span = (high - low) or abs(low) or 1.0
+    most, least = int(number(params.get("maxbins")) or 10), number(params.get("minstep")) or 0.0
+    steps, divisors = ([v for v in as_list(params.get(key)) if is_number(v)] for key in ("steps", "divide"))
+    if steps:
+        return float(next((step for step in steps if step >= span / most), steps[-1]))
+    level = math.ceil(math.log(most) / math.log(10))
+    size = max(least, 10.0 ** (round(math.log(span) / math.log(10)) - level))
+    while math.ceil(span / size) > most:
+        size *= 10
+    for divisor in divisors or (5, 2):
+        smaller = size / divisor
+        if smaller >= least and span / smaller <= most:
+            size = smaller
+    return size
+
+
+def bin_start(value: object, bins: Bins) -> float | None:
+    """Returns the lower end of the value's bin; the upper end of the last bin belongs to it."""
+    start, stop, size = bins
+    if not isinstance(value, (int, float)) or not start - 1e-9 <= value <= stop + 1e-9:
+        return None
+    place = math.floor((value - start) / size + 1e-14)
+    return start + size * min(place, max(0, round((stop - start) / size) - 1))
+
+
+def unit_parts(unit: object) -> list[str]:
+    """Returns `"utcyearmonth"` as `["year", "month"]`. Raises `Unknown`."""
+    name = str(unit.get("unit") if isinstance(unit, dict) else unit).removeprefix("utc").removeprefix("binned")
+    found = []
+    while name:
+        part = next((p for p in (*_UNITS, "day", "week") if name.startswith(p)), None)
+        if part is None:
+            raise Unknown(f"time unit {unit!r}")
+        found.append(part)
+        name = name.removeprefix(part)
+    return found
+
+
+def time_unit(value: object, unit: object, *, words: bool = False) -> str | None:
+    """Returns a date cut to a time unit: as ISO text, or as the words that an ordinal axis shows. Raises `Unknown`."""
+    if value is None:
+        return None
+    when, parts = moment(value), unit_parts(unit)
+    if words:
+        return " ".join(_word(when, part) for part in parts)
+    month = when.month if "month" in parts or "date" in parts else 1
+    if month == 1 and "quarter" in parts:
+        month = (when.month - 1) // 3 * 3 + 1
+    cut = when.replace(
+        # 2012 is the year that Vega puts under dates whose unit has none.
+        year=when.year if "year" in parts else 2012, month=month, day=when.day if "date" in parts else 1,
+        hour=when.hour if "hours" in parts else 0, minute=when.minute if "minutes" in parts else 0,
+        second=when.second if "seconds" in parts else 0, microsecond=0,
+    )  # fmt: skip
+    return cut.isoformat()
+
+
+def _word(when: datetime, part: str) -> str:
+    return {
+        "year": str(when.year), "quarter": f"Q{(when.month + 2) // 3}", "month": _MONTHS[when.month - 1],
+        "date": str(when.day), "day": _DAYS[when.weekday()], "hours": f"{when.hour:02d}",
+        "minutes": f"{when.minute:02d}", "seconds": f"{when.second:02d}", "week": str(when.isocalendar().week),
+    }[part]  # fmt: skip
