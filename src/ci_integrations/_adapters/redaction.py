@@ -125,7 +125,9 @@ class LiveRedactor:
             text = text[:shown]
             if not text:
                 return
-        artifacts = self._redactor.result(ExecutionResult(artifacts=event.artifacts)).artifacts
+        artifacts = event.artifacts
+        if artifacts:
+            artifacts = self._redactor.result(ExecutionResult(artifacts=artifacts)).artifacts
         yield replace(event, text=self._redactor.text(text), artifacts=artifacts)
 
     def rest(self) -> Iterator[OutputEvent]:

@@ -14,6 +14,8 @@ from ci_integrations.results.text import LEAST_CHARS, render_text
 
 FOLDER = "/home/user/.ci"
 """The sandbox's folder for outputs that are too long to show, and for the logs of background commands."""
+_OWN_WORDS = 2000
+"""Characters that headings, hints and notes may add to what a cell gave."""
 
 
 def spilled(session: AnyInterpreter, result: ExecutionResult, max_chars: int) -> Flow[str | None]:
@@ -21,8 +23,8 @@ def spilled(session: AnyInterpreter, result: ExecutionResult, max_chars: int) ->
 
     Returns None when the text fits, and when the file could not be written: the model is then shown a part only.
     """
-    text = render_text(result, max_chars=sys.maxsize)
-    if len(text) <= max(max_chars, LEAST_CHARS):
+    budget = max(max_chars, LEAST_CHARS)
+    if _is_short(result, budget) or len(text := render_text(result, max_chars=sys.maxsize)) <= budget:
         return None
     data = text.encode("utf-8", "replace")
     path = f"{FOLDER}/output-{hashlib.sha256(data).hexdigest()[:8]}.txt"
@@ -34,3 +36,12 @@ def spilled(session: AnyInterpreter, result: ExecutionResult, max_chars: int) ->
             raise
         return None
     return path
+
+
+def _is_short(result: ExecutionResult, budget: int) -> bool:
+    """True for a result that surely fits, told without rendering it. Rendering only takes away from these texts."""
+    error = result.error
+    texts = [result.stdout, result.stderr, result.text or "", *(event.message for event in result.events)]
+    if error is not None:
+        texts += [error.name, error.value, error.traceback]
+    return not result.artifacts and sum(map(len, texts)) + _OWN_WORDS <= budget

@@ -8,7 +8,7 @@ them from strings costs a quarter of a millisecond each time.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.messages import ToolMessage
@@ -23,6 +23,7 @@ from ci_integrations._adapters.sessions import AnyInterpreter
 from ci_integrations._adapters.spill import spilled
 from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations.langchain._call import Call, Injected, call_id, called_as, genuine
+from ci_integrations.langchain._inspection import KnownSchema, inspected, known
 from ci_integrations.langchain._live import Live, RunManager
 from ci_integrations.langchain._sessions import Sessions
 from ci_integrations.langchain.messages import Content, Json, Presentation, tool_message
@@ -31,8 +32,16 @@ from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.store import ArtifactStore
 from ci_integrations.results.text import LEAST_CHARS, MAX_CHARS
 
-Answer = tuple[Content | ToolMessage, Json]
-"""What LangChain expects of a tool with `response_format="content_and_artifact"`."""
+
+class Answer(NamedTuple):
+    """What LangChain expects of a tool with `response_format="content_and_artifact"`.
+
+    A class, because LangChain evaluates `_run`'s annotations on every call, and a nested generic costs more than all
+    others together.
+    """
+
+    content: Content | ToolMessage
+    artifact: Json
 
 
 class SandboxTool(BaseTool):
@@ -57,6 +66,7 @@ class SandboxTool(BaseTool):
     _sessions: Sessions = PrivateAttr(default_factory=Sessions)
     _store: ArtifactStore | None = PrivateAttr(default=None)
     _redactor: Redactor = PrivateAttr(default_factory=Redactor)
+    _known: KnownSchema = PrivateAttr(default=KnownSchema(None))
 
     def _work(self, session: AnyInterpreter, call: Call, *args: Any, **arguments: Any) -> Flow[ExecutionResult]:
         """Does what the tool is for, as steps on `session`."""
@@ -97,6 +107,7 @@ class SandboxTool(BaseTool):
         with called_as(kwargs.get("tool_call_id")):
             return await super().arun(*args, **kwargs)
 
+    @inspected
     def _run(
         self,
         *values: str,
@@ -108,6 +119,7 @@ class SandboxTool(BaseTool):
         live, call = self._call(runtime, config, run_manager)
         return drive(self._answered(self._sessions.session, call, live, self._named(values, arguments)))
 
+    @inspected
     async def _arun(
         self,
         *values: str,
@@ -119,13 +131,32 @@ class SandboxTool(BaseTool):
         live, call = self._call(runtime, config, run_manager)
         return await adrive(self._answered(self._sessions.asession, call, live, self._named(values, arguments)))
 
+    def _filter_injected_args(self, tool_input: dict[str, Any]) -> dict[str, Any]:
+        """Leaves out what callbacks and traces must not see: see `BaseTool`."""
+        hidden = self._schema().hidden
+        return {name: value for name, value in tool_input.items() if name not in hidden}
+
+    def _parse_input(self, tool_input: str | dict[str, Any], tool_call_id: str | None) -> str | dict[str, Any]:
+        """Validates the arguments: see `BaseTool`."""
+        model = self._schema().plain
+        if model is None or isinstance(tool_input, str):
+            return super()._parse_input(tool_input, tool_call_id)
+        given = model.model_validate(tool_input)
+        return {name: getattr(given, name) for name in model.model_fields}
+
+    def _schema(self) -> KnownSchema:
+        schema = self._known
+        if schema.schema is not self.args_schema:
+            self._known = schema = known(self.args_schema, super()._filter_injected_args)
+        return schema
+
     def _call(
         self, runtime: object, config: RunnableConfig | None, run_manager: RunManager | None
     ) -> tuple[Live, Call]:
-        known = genuine(runtime)
-        tool_call_id = call_id(known)
-        live = Live(known, run_manager, tool_call_id, self._redactor)
-        return live, Call(config or {}, known, tool_call_id, live.tell if self.live_output else None)
+        graph = genuine(runtime)
+        tool_call_id = call_id(graph)
+        live = Live(graph, run_manager, tool_call_id, self._redactor)
+        return live, Call(config or {}, graph, tool_call_id, live.tell if self.live_output else None)
 
     def _named(self, values: tuple[str, ...], arguments: dict[str, object]) -> dict[str, object]:
         """Names the first arguments: `tool.invoke("code")` gives one without its name."""
@@ -135,7 +166,8 @@ class SandboxTool(BaseTool):
         self, session_of: Callable[[str], AnyInterpreter], call: Call, live: Live, arguments: dict[str, object]
     ) -> Flow[Answer]:
         """Runs the call and presents what came of it."""
-        key, whole = self._sessions.key(call.config), None
+        sessions, whole = self._sessions, None
+        key = sessions.key(call.config)
 
         def work(session: AnyInterpreter) -> Flow[ExecutionResult]:
             nonlocal whole
@@ -143,10 +175,10 @@ class SandboxTool(BaseTool):
             whole = (yield from spilled(session, result, self.max_output_chars)) if self._spills else None
             return result
 
-        with self._sessions.turn(key, call.run):
+        with sessions.turn(key, call.run):
             result = yield from attempted(partial(session_of, key), work, partial(self._asked, arguments))
-            if self._sessions.ends_with_call:
-                yield partial(self._sessions.end, session_of(key), key)
+            if sessions.ends_with_call:
+                yield partial(sessions.end, session_of(key), key)
         yield live.end
         return self._presented(result, call, whole)
 
@@ -167,6 +199,6 @@ class SandboxTool(BaseTool):
             whole=f"in {whole}" if whole else IN_ARTIFACT,
         )
         if call.tool_call_id is None:
-            return presentation.of(result)
+            return Answer(*presentation.of(result))
         message = tool_message(result, call.tool_call_id, self.name, presentation)
-        return message, message.artifact
+        return Answer(message, message.artifact)

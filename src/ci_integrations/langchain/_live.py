@@ -11,7 +11,7 @@ from typing import NotRequired, TypedDict
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 
-from ci_integrations._adapters.redaction import Redactor
+from ci_integrations._adapters.redaction import LiveRedactor, Redactor
 from ci_integrations.interpreter import OutputEvent
 from ci_integrations.langchain._call import ToolRuntime
 from ci_integrations.results.model import Artifact
@@ -48,29 +48,27 @@ class Live:
         self._runtime = runtime
         self._manager = run_manager if run_manager is not None and run_manager.handlers else None
         self._call_id = tool_call_id
-        self._redactor = redactor
-        self._held = {"stdout": "", "stderr": ""}
-        self._last_time = 0.0
+        self._redacted = LiveRedactor(redactor)
 
     def tell(self, event: OutputEvent) -> Awaitable[None] | None:
         """Sends what the running cell gave."""
-        return self._send(self._redacted(delta(event)))
+        return self._send(self._redacted.events(event))
 
     def end(self) -> Awaitable[None] | None:
         """Sends what was held back: the run is over, so it is not the beginning of a secret."""
-        return self._send(self._rest())
+        return self._send(self._redacted.rest())
 
-    def _send(self, deltas: Iterator[Delta]) -> Awaitable[None] | None:
+    def _send(self, events: Iterator[OutputEvent]) -> Awaitable[None] | None:
         if isinstance(self._manager, AsyncCallbackManagerForToolRun):
-            return self._asend(self._manager, deltas)
-        for data in deltas:
+            return self._asend(self._manager, events)
+        for data in map(delta, events):
             self._to_streams(data)
             if self._manager is not None:
                 self._manager.get_child().on_custom_event(EVENT, data, run_id=self._manager.run_id)
         return None
 
-    async def _asend(self, manager: AsyncCallbackManagerForToolRun, deltas: Iterator[Delta]) -> None:
-        for data in deltas:
+    async def _asend(self, manager: AsyncCallbackManagerForToolRun, events: Iterator[OutputEvent]) -> None:
+        for data in map(delta, events):
             self._to_streams(data)
             await manager.get_child().on_custom_event(EVENT, data, run_id=manager.run_id)
 
@@ -78,25 +76,6 @@ class Live:
         if self._runtime is not None:
             self._runtime.emit_output_delta(data)
             self._runtime.stream_writer({EVENT: {"tool_call_id": self._call_id, **data}})
-
-    def _redacted(self, data: Delta) -> Iterator[Delta]:
-        """Yields the part that cannot be the beginning of a secret; keeps the rest for the next delta."""
-        if not self._redactor:
-            yield data
-            return
-        self._last_time = data["timestamp"]
-        whole = self._held.get(data["type"], "") + data["text"]
-        if data["type"] in self._held:
-            kept = len(whole) - self._redactor.held_back(whole)
-            self._held[data["type"]], whole = whole[kept:], whole[:kept]
-        if whole or data["type"] not in self._held:
-            yield {**data, "text": self._redactor.text(whole)}
-
-    def _rest(self) -> Iterator[Delta]:
-        for kind, text in self._held.items():
-            if text:
-                yield {"type": kind, "text": self._redactor.text(text), "timestamp": self._last_time}
-        self._held = dict.fromkeys(self._held, "")
 
 
 def delta(event: OutputEvent) -> Delta:
