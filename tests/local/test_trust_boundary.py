@@ -27,6 +27,7 @@ NAMES_BY_STRING = {
     ("host/languages.py", "_PACKAGE"),
     ("host/levels.py", "TRIAL"),
     ("host/network.py", "LISTENER"),
+    ("host/sources.py", "_ZYGOTE"),
     ("jail/zygote.py", "_KERNEL"),
 }
 """Modules that are started or loaded inside a sandbox: a string, so that nothing of them is imported out here."""

@@ -99,6 +99,7 @@ def _matches(host: str, patterns: Iterable[str]) -> bool:
 
 
 def _match(host: str, pattern: str) -> bool:
+    """Whether a host name or address is the one that a pattern, address or network describes."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host) in ipaddress.ip_network(pattern, strict=False)
     return fnmatchcase(host, pattern)

@@ -1,6 +1,7 @@
-"""Level `bubblewrap`: one bwrap each around the same agent, where bwrap is allowed what Python is not. Host side.
+"""The level `bubblewrap`, host side: each sandbox is one bwrap around the same agent.
 
-Nothing is preloaded and nothing shared; hide that behind a warm pool. tmpfs sizes hold, but not the number of inodes.
+It works where the program bwrap is allowed what Python is not, as under Ubuntu's AppArmor profiles. No module is
+preloaded and no memory is shared; a warm pool hides the longer start. tmpfs sizes hold, but not the number of inodes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _AGENT: Final = "ci_integrations.local.jail.in_bubblewrap"
 
 
 class Bubblewrap:
-    """See `sources.Source`."""
+    """See `sources.Source`. There is no fork server: every sandbox starts an interpreter of its own."""
 
     alive = True
 
@@ -39,20 +40,23 @@ class Bubblewrap:
 
     @classmethod
     def find(cls, interpreter: Interpreter) -> Bubblewrap:
+        """One that uses the installed bwrap. Raises EngineError when there is none."""
+        # Not by the caller's PATH: a program of the caller's own there would run without a profile, or be another.
         program = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
         if program is None:
             raise EngineError("bwrap is not installed")
         return cls(program, interpreter)
 
     async def create(self, limits: Limits) -> LocalSandbox:
-        """Raises EngineError with bwrap's own words."""
+        """Starts a sandbox. Raises EngineError with bwrap's own words."""
         ours, theirs = packets.pair()
         info, info_end = os.pipe()
         with theirs:
             process = self._launch(limits, theirs, info_end)
-        os.close(info_end)
+        os.close(info_end)  # or reading would not end when bwrap fails before it has written
         text = await asyncio.to_thread(_read_all, info)
         try:
+            # Its child is the agent, PID 1 inside: bwrap itself is only its parent, and ends with it.
             pidfd = os.pidfd_open(json.loads(text)["child-pid"])
         except (ValueError, ProcessLookupError):  # it has failed already
             ours.close()
@@ -67,6 +71,7 @@ class Bubblewrap:
         return sandbox
 
     def _launch(self, limits: Limits, channel: socket.socket, info: int) -> subprocess.Popen[bytes]:
+        """Starts bwrap, as a host user of its own where we may choose one."""
         uid = FIRST_HOST_UID + random.randrange(HOST_UIDS) if may_use_spare_uids() else None
         texts = _open_texts()
         try:
@@ -78,21 +83,11 @@ class Bubblewrap:
         self, channel: socket.socket, info: int, texts: Mapping[str, int], limits: Limits, uid: int | None
     ) -> subprocess.Popen[bytes]:
         around = arguments(limits, texts, self._interpreter.shown)
-        return subprocess.Popen(
-            [self._program, "--info-fd", str(info), *around, "--", *self._interpreter.command(_AGENT)],
-            stdin=channel.fileno(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=self._interpreter.environment(),
-            cwd="/",
-            pass_fds=[info, *texts.values()],
-            start_new_session=True,
-            user=uid,
-            group=uid,
-            extra_groups=None if uid is None else [],
-        )
+        program = [self._program, "--info-fd", str(info), *around, "--"]
+        return self._interpreter.start(_AGENT, channel, program, pass_fds=[info, *texts.values()], uid=uid)
 
     def _bury(self, sandbox: LocalSandbox, process: subprocess.Popen[bytes]) -> None:
+        """Reaps bwrap after its sandbox has died."""
         self._sandboxes.discard(sandbox)
         process.kill()
         process.wait()
@@ -100,11 +95,12 @@ class Bubblewrap:
             process.stderr.close()
 
     async def close(self) -> None:
+        """Ends every sandbox."""
         await asyncio.gather(*(sandbox.kill() for sandbox in list(self._sandboxes)))
 
 
 def _last_words(process: subprocess.Popen[bytes]) -> str | None:
-    """What bwrap or the agent in it complained about. Both are gone, or about to be."""
+    """The last line that bwrap or the agent in it wrote to stderr. Both are gone, or about to be."""
     if process.stderr is None:
         return None
     os.set_blocking(process.stderr.fileno(), False)
@@ -113,7 +109,12 @@ def _last_words(process: subprocess.Popen[bytes]) -> str | None:
 
 
 def arguments(limits: Limits, texts: Mapping[str, int], shown: Sequence[str]) -> list[str]:
-    """bwrap's, without the program: the protection is in these."""
+    """The arguments of bwrap. The protection is in these: bwrap without any shows the host as it is.
+
+    `texts`: paths and descriptors of files with our own content. `shown`: what the interpreter needs to see.
+    """
+    # --disable-userns (bwrap 0.8): code inside cannot make namespaces, and with them kernel calls that need root.
+    # --as-pid-1: bwrap would otherwise stay inside as PID 1, dumpable and of the code's user.
     words = [
         "--unshare-all",
         "--unshare-user",
@@ -129,6 +130,7 @@ def arguments(limits: Limits, texts: Mapping[str, int], shown: Sequence[str]) ->
     words += ["--proc", "/proc", "--dev", "/dev"]
     for name in rootfs.KERNELS_OWN:
         words += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
+    # After /dev, which would cover /dev/shm, and before what is shown below /tmp or home, which it would cover.
     for place in (HOME, "/tmp", "/var/tmp", "/dev/shm", "/run"):  # noqa: S108
         words += ["--size", str(limits.disk), "--tmpfs", place]
     for path in _outermost(filter(rootfs.is_hidden, shown)):
@@ -139,11 +141,13 @@ def arguments(limits: Limits, texts: Mapping[str, int], shown: Sequence[str]) ->
 
 
 def _open_texts() -> dict[str, int]:
-    """Our own /etc/passwd and its like, as descriptors that bwrap reads."""
+    """Our own /etc/passwd and similar files, as descriptors that bwrap reads."""
     return {name: _in_memory(text) for name, text in rootfs.TEXTS.items()}
 
 
 def _in_memory(text: str) -> int:
+    """A descriptor from which `text` can be read."""
+    # bwrap copies it into a file of the sandbox's, so it cannot be changed through the descriptor later.
     fd = os.memfd_create("etc")
     os.write(fd, text.encode())
     os.lseek(fd, 0, os.SEEK_SET)
@@ -156,12 +160,13 @@ def _read_all(fd: int) -> bytes:
 
 
 def _outside_of_tmp(shown: Sequence[str]) -> list[str]:
+    """The paths of the host to show that no tmpfs of the sandbox covers."""
     wanted = (*rootfs.SYSTEM, *(f"/etc/{name}" for name in rootfs.ETC), *shown)
     return _outermost(path for path in wanted if Path(path).exists() and not rootfs.is_hidden(path))
 
 
 def _outermost(paths: Iterable[str]) -> list[str]:
-    """Without those that lie below another."""
+    """`paths` without any path that is inside another one."""
     kept: list[str] = []
     for path in sorted(set(paths)):
         if not any(path.startswith(f"{above}/") for above in kept):

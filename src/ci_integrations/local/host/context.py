@@ -1,7 +1,8 @@
 """The host's side of a context: one running interpreter in a sandbox, in any language, as a stream of events.
 
-Runs in the server's event loop. Whatever comes out of the sandbox is hostile: frames are bounded by `frames`, output
-and results by the sandbox's `Limits`; what is beyond is counted, dropped and announced. Nothing here can block.
+It runs in the server's event loop and never blocks. Whatever comes out of the sandbox is hostile: frames are bounded
+by `protocol/frames.py`, output and results by the sandbox's `Limits`. What exceeds a limit is counted, dropped and
+announced.
 """
 
 from __future__ import annotations
@@ -13,26 +14,31 @@ import signal
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 from ci_integrations.local.host import languages
 from ci_integrations.local.host.output import Output
 from ci_integrations.local.protocol.contract import HOME, Child, Exit, Limits, Sandbox, SandboxDead, real_path
-from ci_integrations.local.protocol.frames import FrameError, FrameReader, encode
+from ci_integrations.local.protocol.frames import Frame, FrameError, FrameReader, encode
 
-Event = dict[str, Any]
+Event = Frame
+"""One event, by its "type": started, stdout, stderr, display, error, died or done."""
 _SO_PASSRIGHTS = 83
+"""Of <asm-generic/socket.h> (Linux 6.16): Python's socket module has no name for it."""
 _FRAME_SLACK = 1 << 20
+"""Bytes of a frame beside its result."""
 _READ = 1 << 18
 _SMALL_READ = 1 << 14
 _MANY = 64
-"""Frames in one read, or `_LONG` seconds for them: then the control socket rests, so that others get their turn."""
+"""After so many frames in one read, or `_LONG` seconds for them, the control socket is not read for a while, so that
+other sandboxes get their turn."""
 _LONG = 0.05
 _REST = 0.05
+"""The longest such while, in seconds."""
 _LAST_READS = 8
 MAX_RESULTS = 10_000
 """Displays and errors of one cell; what comes after is counted and dropped."""
 _CLOSE_GRACE = 0.5
+"""Seconds for an interpreter to exit after it has closed its control socket."""
 _MORTAL = "ended by the interrupt: this language's kernel does not survive one"
 
 
@@ -43,7 +49,7 @@ async def open_context(
     cwd: str = HOME,
     envs: Mapping[str, str] | None = None,
 ) -> Context:
-    """A fresh interpreter. `envs` are the context's own, on top of the sandbox's.
+    """Starts an interpreter. `envs` are the context's own variables, on top of the sandbox's.
 
     Raises `languages.LanguageError` (its message names the package to install), `SandboxDead`, `EngineError`.
     """
@@ -57,7 +63,7 @@ async def open_context(
 
 
 class Context:
-    """One execution at a time: the caller holds the lock. Made by `open_context`."""
+    """One interpreter, made by `open_context`. It runs one cell at a time: the caller holds a lock."""
 
     def __init__(self, child: Child, *, language: str, cwd: str, limits: Limits) -> None:
         if child.control is None:
@@ -78,7 +84,7 @@ class Context:
         self._ids = itertools.count(1)
         self._running: int | None = None
         self._over: asyncio.Future[None] = self._loop.create_future()
-        """Of the running cell: done when it is."""
+        """Done when the running cell is."""
         self._started = asyncio.Event()
         self._events: deque[Event] = deque()
         self._wake = asyncio.Event()
@@ -86,21 +92,23 @@ class Context:
         self._results = self._shown = self._dropped = 0
         self._reason: str | None = None
         self.exiting = False
-        """The code ended the interpreter (`exit()`): it is on its way out, another cell needs another context."""
+        """Whether the code ended the interpreter (`exit()`): another cell needs another context."""
         self._interrupted = False
         self._loop.add_reader(self._control, self._on_control)
         child.exited.add_done_callback(self._on_exit)
 
     @property
     def alive(self) -> bool:
+        """Whether the interpreter can run cells."""
         return not self.died.done()
 
     async def execute(
         self, code: str, *, envs: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> AsyncIterator[Event]:
-        """The events of one cell, ending with `done`. Abandoning the iterator leaves the cell running: interrupt it.
+        """Runs a cell; yields its events, the last of which is `done`.
 
-        `timeout` (seconds) interrupts the cell; it then ends with an error, or with `died` if it does not stop.
+        A caller that abandons the iterator leaves the cell running, and has to interrupt it. `timeout` (seconds)
+        interrupts the cell; it then ends with an error, or with `died` if it does not stop.
         """
         if self._running is not None:
             await self.interrupt()
@@ -117,14 +125,16 @@ class Context:
             self._events.clear()
 
     async def interrupt(self, grace: float = 2.0) -> str:
-        """Stop the running cell: SIGINT, and after `grace` seconds SIGKILL. Says which of them it took."""
+        """Stops the running cell by SIGINT, and after `grace` seconds by SIGKILL.
+
+        Returns "interrupted" or "killed", whichever it took.
+        """
         over, self._interrupted = self._over, True
         if self._running is None or not self.alive:
             return "interrupted" if self.alive else "killed"
-        self._output.resume()
-        with contextlib.suppress(
-            TimeoutError
-        ):  # before that a signal would hit an interpreter that is not ready for it
+        self._output.resume()  # a cell that waits for room in its pipe cannot handle the signal
+        # Before the cell has started, a signal would meet an interpreter that is not ready for it.
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._started.wait(), grace)
         await self._signal(signal.SIGINT)
         await asyncio.wait({over}, timeout=grace)
@@ -134,21 +144,23 @@ class Context:
         return "killed"
 
     async def kill(self, reason: str) -> None:
-        """SIGKILL to the interpreter and all it started; `reason` is what `died` will say."""
+        """Kills the interpreter and its process group; `reason` is what `died` will say."""
         self._reason = self._reason or reason
         await self._signal(signal.SIGKILL)
+        # shield: a caller's cancellation must not cancel the future that everybody else waits for.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self.died), 5)
         self._die(self._reason)
 
     async def close(self) -> None:
-        """End the interpreter and give back its descriptors. Safe to call twice, and when it has died."""
+        """Ends the interpreter and closes its descriptors. It may be called again, and after a death."""
         if self.alive:
             await self.kill("closed")
         self._output.close()
         self.child.close()
 
     def _begin(self) -> None:
+        """Forgets the last cell and starts to count for a new one."""
         self._running = next(self._ids)
         self._over = self._loop.create_future()
         self._started.clear()
@@ -157,14 +169,16 @@ class Context:
         self._interrupted = False
         self._results = self._shown = self._dropped = 0
 
-    async def _ask(self, message: dict[str, Any]) -> None:
+    async def _ask(self, message: Frame) -> None:
+        """Sends the request for a cell; a dead interpreter answers at once with `died`."""
         if not self.alive:
             self._push_death(self.died.result())
             return
-        with contextlib.suppress(OSError):  # it is dying: the exit is what will be told
+        with contextlib.suppress(OSError):  # it is dying: its exit will be the event
             await self._loop.sock_sendall(self._control, encode(message))
 
     async def _stream(self) -> AsyncIterator[Event]:
+        """The events of the running cell, in the order in which they came."""
         while True:
             while self._events:
                 event = self._events.popleft()
@@ -177,7 +191,7 @@ class Context:
                 await self._wait()
 
     async def _wait(self) -> None:
-        """Until there is something to tell; small output is gathered for a moment first."""
+        """Waits until there is an event; small output is gathered for a moment first."""
         self._wake.clear()
         if self._events:
             return
@@ -189,6 +203,7 @@ class Context:
                 await asyncio.wait_for(self._wake.wait(), pause)
 
     def _time_out(self, seconds: float) -> None:
+        # Kept as an attribute: the loop has weak references only, and a task may be collected before it ends.
         self._timed_out = self._loop.create_task(self.interrupt())
 
     async def _signal(self, number: int) -> None:
@@ -196,6 +211,7 @@ class Context:
             await self.child.signal(number, group=True)
 
     def _on_control(self) -> None:
+        """Handles what has arrived on the control socket, or the end of it."""
         try:
             data = self._control.recv(self._read_size)
         except BlockingIOError:
@@ -225,7 +241,7 @@ class Context:
         self._loop.add_reader(self._control, self._on_control)
 
     def _on_hang_up(self) -> None:
-        """Its end is closed. Usually it is exiting; otherwise it can never answer again."""
+        """Handles that the interpreter's end is closed. Usually it exits; otherwise it can never answer again."""
         self._stop_reading()
         self._ending = self._loop.create_task(self._expect_exit())
 
@@ -240,7 +256,8 @@ class Context:
             self._rest = None
         self._loop.remove_reader(self._control)
 
-    def _on_frame(self, frame: dict[str, Any], size: int) -> None:
+    def _on_frame(self, frame: Frame, size: int) -> None:
+        """Takes one frame. Those of another cell are ignored: user code can send any it likes."""
         if frame.get("id") != self._running or self._running is None:
             return
         kind = frame.get("type")
@@ -257,7 +274,8 @@ class Context:
         elif kind in ("display", "error", "truncated"):
             self._on_result(kind, frame, size)
 
-    def _on_result(self, kind: str, frame: dict[str, Any], size: int) -> None:
+    def _on_result(self, kind: str, frame: Frame, size: int) -> None:
+        """Takes a result, or counts it when the cell has had too many or too large ones."""
         self._results += size
         self._shown += 1
         if kind == "truncated" or self._results > self._limits.results or self._shown > MAX_RESULTS:
@@ -269,12 +287,14 @@ class Context:
             self._push(event)
 
     def _finish(self) -> None:
+        """Ends a cell whose interpreter has said `done`: output first, then what was left out."""
         self._output.drain()
         self._events.extend(self._output.take(final=True))
         self._announce_cuts()
         self._end_cell()
 
     def _announce_cuts(self) -> None:
+        """Tells on stderr what was left out of output and results."""
         for text in self._output.cut(), self._cut_results():
             if text:
                 self._push({"type": "stderr", "text": text, "timestamp": self._output.now()})
@@ -285,6 +305,7 @@ class Context:
         return f"results truncated after {self._limits.results} bytes: {self._dropped} left out\n"
 
     def _push(self, event: Event) -> None:
+        """Adds an event, after the output that came before it."""
         self._events.extend(self._output.take(everything=True))
         self._events.append(event)
         self._wake.set()
@@ -294,13 +315,14 @@ class Context:
         self._end_cell()
 
     def _end_cell(self) -> None:
+        """Adds `done`, whichever way the cell has ended, and lets `interrupt` go on."""
         self._started.set()
         self._push({"type": "done"})
         self._running = None
         self._over.set_result(None)
 
     def _on_exit(self, exited: asyncio.Future[Exit]) -> None:
-        """The process is gone; what it managed to say is read first."""
+        """Handles the end of the process. What it has sent before that is read first."""
         if not self.alive or exited.cancelled():
             return
         end = Exit(reason="the sandbox is gone") if exited.exception() else exited.result()
@@ -310,7 +332,7 @@ class Context:
         self._die(end.reason or self._reason or (_MORTAL if by_interrupt else _describe(end)))
 
     def _read_last_frames(self) -> None:
-        """What it had sent when the control socket rested."""
+        """Reads what had arrived while the control socket was not read; a bounded number of times."""
         for _ in range(_LAST_READS):
             if self._rest is not None:
                 self._rest.cancel()
@@ -318,6 +340,7 @@ class Context:
                 self._on_control()
 
     def _die(self, reason: str) -> None:
+        """Ends the context. A running cell ends with `died`."""
         if not self.alive:
             return
         self._stop_reading()
@@ -327,22 +350,24 @@ class Context:
             self._push_death(reason)
 
 
-def _display(frame: dict[str, Any]) -> Event | None:
+def _display(frame: Frame) -> Event | None:
+    """The event for a MIME bundle; None for one that is malformed or empty."""
     data = frame.get("data")
     if not isinstance(data, dict) or not data:
         return None
     return {"type": "display", "data": data, "is_main_result": frame.get("is_main_result") is True}
 
 
-def _error(frame: dict[str, Any]) -> Event:
+def _error(frame: Frame) -> Event:
     return {"type": "error", **{key: str(frame.get(key, "")) for key in ("name", "value", "traceback")}}
 
 
 def _integer(value: object) -> int:
-    return value if isinstance(value, int) and 0 <= value < 1 << 53 else 0
+    return value if isinstance(value, int) and 0 <= value < 1 << 53 else 0  # what JavaScript's numbers hold exactly
 
 
 def _describe(exit: Exit) -> str:
+    """How a process ended, in words for people."""
     if exit.signal is None:
         return f"exited with code {exit.code}"
     with contextlib.suppress(ValueError):

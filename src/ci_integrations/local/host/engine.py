@@ -1,7 +1,7 @@
-"""The engine: starts the strongest level of isolation that passes a full trial run, and makes sandboxes with it.
+"""The engine starts the strongest level of isolation that passes a full trial run, and makes sandboxes with it.
 
-For `local/server/`. One event loop; what comes out of a `Child` is hostile input, what comes from zygote and agents is
-ours.
+`local/server/` uses it, in one event loop. What comes out of a `Child` is hostile input; what comes from the zygote
+and the agents is trusted.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ci_integrations.local.host.sources import Source
 from ci_integrations.local.protocol.contract import EngineError, Level, Limits, PreloadError, SandboxSpec
 
 DEFAULT_PRELOAD: Final = ("numpy", "pandas", "matplotlib.pyplot")
+"""Half a second of imports that sandboxes do not have to make, in memory that they share."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,10 +37,9 @@ async def start_engine(
     """An engine at the named level, or at the strongest that passes its trial run; "none" only by name.
 
     `preload`: modules that every sandbox has loaded already; those that are not installed, or that start threads, are
-    left out. `pool`:
-    sandboxes kept ready, each about 6 MiB. `python`: an interpreter or the folder of a virtual environment, with
-    IPython; None: the one that runs this. `packages`: folders of packages that come before its own, named
-    `site-packages`. Raises EngineError, naming what failed and what mends it.
+    left out. `pool`: sandboxes kept ready, each about 6 MiB. `python`: an interpreter or the folder of a virtual
+    environment, with IPython; None: the one that runs this. `packages`: folders of packages that come before its own,
+    named `site-packages`. Raises EngineError, naming what failed and what mends it.
     """
     known = ("auto", *levels.STRONGEST_FIRST, "none")
     if isolation not in known:
@@ -48,7 +48,7 @@ async def start_engine(
         _log.warning('isolation="none": the code can do everything that you can do on this machine')
     _raise_descriptors()
     interpreter = await interpreters.find(python, packages)
-    while True:
+    while True:  # each round without one more module; only the zygote can find out that it starts a thread
         try:
             level, source, why_not_stronger = await levels.choose(isolation, preload, interpreter)
             break
@@ -64,16 +64,19 @@ async def start_engine(
 
 
 def _raise_descriptors() -> None:
-    """As many as this process may have: a sandbox takes about ten.
+    """Raises the limit of descriptors to what this process may have: a sandbox takes about ten.
 
-    And the kernel refuses to pass any on as soon as sandboxes of our user have more on their way than our limit.
+    The kernel also refuses to pass any on (ETOOMANYREFS) when our user has more of them on their way than our limit.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class LocalEngine:
-    """See `api.Engine`. A fork server that died is replaced with the next request."""
+    """See `contract.Engine`. A fork server that died is replaced with the next request.
+
+    `pool`: how many sandboxes are kept ready. `start_again` makes a new source when the old one has died.
+    """
 
     def __init__(
         self,
@@ -95,7 +98,8 @@ class LocalEngine:
         self._closed = False
 
     async def create(self, spec: SandboxSpec) -> LocalSandbox:
-        """A sandbox of its own, without a process but the agent. Raises EngineError."""
+        """A new sandbox, in which the agent is the only process. Raises EngineError."""
+        # One from the pool was made before its owner was known, so names and limits come afterwards for all of them.
         sandbox = self._from_pool(spec.limits) or await self._new(spec.limits)
         await sandbox.configure(spec)
         if self._cgroups is not None:
@@ -104,7 +108,7 @@ class LocalEngine:
         return sandbox
 
     async def close(self) -> None:
-        """Kill every sandbox and the fork server; returns when nothing of them is left."""
+        """Kills every sandbox and the fork server. Returns when nothing of them is left."""
         self._closed = True
         if self._refilling is not None:
             self._refilling.cancel()
@@ -115,6 +119,7 @@ class LocalEngine:
             await self._cgroups.close()
 
     def _from_pool(self, limits: Limits) -> LocalSandbox | None:
+        """A living sandbox from the pool, if one can get these limits."""
         if self.level == "bubblewrap" and limits != Limits():
             return None  # its sizes are fixed at the start
         while self._pool:
@@ -130,6 +135,7 @@ class LocalEngine:
         return await source.create(limits)
 
     async def _living_source(self) -> Source:
+        """The source of sandboxes, started again if it has died. Raises EngineError."""
         async with self._restarting:
             if not self._source.alive:
                 await self._source.close()
@@ -137,7 +143,7 @@ class LocalEngine:
             return self._source
 
     def refill(self) -> None:
-        """Bring the pool to its size, in the background."""
+        """Begins to bring the pool to its size, in the background."""
         idle = self._refilling is None or self._refilling.done()
         if idle and not self._closed and len(self._pool) < self._pool_size:
             self._refilling = asyncio.ensure_future(self._fill())

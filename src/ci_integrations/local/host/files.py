@@ -1,6 +1,6 @@
-"""The server's end of the file worker (`worker.py`): asks for file work, believes nothing it is told.
+"""The server's end of the file worker (`guest/files.py`): it asks for work on files and trusts no answer.
 
-Every answer is bounded in size and time and checked for its types; a worker that dies is started again by the next
+Every answer is bounded in size and time and checked for its types. A worker that dies is started again by the next
 request.
 """
 
@@ -17,20 +17,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ci_integrations.local.host.packet_socket import readable
 from ci_integrations.local.protocol.contract import Child, Entry, Sandbox
 
 MAX_FRAME = 64 << 20
+"""Bytes of one answer, as for a directory with many files."""
 MAX_CHANNELS = 64
+"""Requests of one sandbox at one time, transfers and watches included."""
 ANSWER_SECONDS = 60.0
 CROWDED_SECONDS = 15.0
 """How long a request waits for one of the channels."""
 CHUNK = 256 * 1024
 ENTRY = Entry("ci_integrations.local.guest.files:main", {"guarded": True})
-"""Out of reach of the sandbox's other processes: who holds a socket that it passes out could make the server block."""
+"""Guarded, so out of reach of the sandbox's other processes: one that holds a socket which the worker passes out could
+make the server block."""
 
 
 class FileError(Exception):
-    """The worker said no.
+    """The worker refused a request, or did not answer it as it should.
 
     `kind` is one of not_found, invalid, exists, denied, no_space, too_many, unsupported, closed and other.
     """
@@ -42,6 +46,8 @@ class FileError(Exception):
 
 @dataclass(frozen=True)
 class FileEntry:
+    """What the worker tells about one file: bounded and of these types, but not to be believed otherwise."""
+
     name: str
     path: str
     type: str
@@ -60,18 +66,21 @@ NONSENSE = "the sandbox's file worker sent nonsense"
 
 
 def read_entry(value: object) -> FileEntry:
-    """From what the worker sent. FileError when it is malformed."""
+    """The entry that the worker sent. Raises FileError when it is malformed."""
+    if not isinstance(value, dict):
+        raise FileError("other", NONSENSE)
     try:
         entry = _entry(value)
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError):  # OverflowError: int() of an infinite float
         raise FileError("other", NONSENSE) from None
     if not (0 <= entry.size < 1 << 62 and 0 <= entry.mode < 1 << 16 and abs(entry.modified) < 1 << 62):
         raise FileError("other", NONSENSE)
     return entry
 
 
-def _entry(value: Any) -> FileEntry:
-    target = value.get("symlink_target") if isinstance(value, dict) else None
+def _entry(value: dict[str, Any]) -> FileEntry:
+    target = value.get("symlink_target")
+    # int() and dict() raise for what is no number or no object; NaN and infinity are caught by them as well.
     return FileEntry(
         name=_text(value["name"]),
         path=_text(value["path"]),
@@ -88,34 +97,37 @@ def _entry(value: Any) -> FileEntry:
 
 
 def _text(value: object) -> str:
-    """Bounded, and without lone surrogates, which no wire carries."""
+    """`value` as text of at most 8192 characters, without lone surrogates, which UTF-8 and so no message can carry."""
     return str(value)[:8192].encode("utf-8", "replace").decode()
 
 
 class Channel:
-    """One request to the worker."""
+    """One request to the worker. All methods raise FileError when the worker refuses, misbehaves or ends."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._loop = asyncio.get_running_loop()
 
     async def send_frame(self, value: object) -> None:
+        """Sends a request, or a further part of it."""
         payload = json.dumps(value).encode()
         await self.send(struct.pack("!I", len(payload)) + payload)
 
     async def send(self, data: bytes) -> None:
+        """Sends raw bytes."""
         try:
             await self._loop.sock_sendall(self._end, data)
         except OSError:
-            # The worker closed its end: what it had to say is still to be read.
+            # The worker closed its end: its answer, why it did, is still to be read.
             await self.answer()
             raise FileError("other", "the sandbox's file worker stopped listening") from None
 
     def end_of_data(self) -> None:
+        """Tells the worker that no more bytes come; its answer can still be read."""
         self._end.shutdown(socket.SHUT_WR)
 
     async def answer(self, seconds: float | None = ANSWER_SECONDS) -> dict[str, Any]:
-        """The next frame. Raises FileError when it is a refusal, is malformed or does not come."""
+        """The next frame. Raises FileError when it is a refusal, is malformed or does not come within `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 value = await self._frame()
@@ -132,13 +144,14 @@ class Channel:
         raw = await self._exactly(size)
         try:
             value = json.loads(raw)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError):  # the C parser recurses for each level of nesting
             value = None
         if not isinstance(value, dict):
             raise FileError("other", NONSENSE)
         return value
 
     async def _exactly(self, size: int) -> bytes:
+        """So many bytes. Raises FileError when the worker ends before."""
         parts = bytearray()
         while len(parts) < size:
             data = await self._receive(min(CHUNK, size - len(parts)))
@@ -154,14 +167,15 @@ class Channel:
             return b""
 
     async def data(self) -> AsyncIterator[bytes]:
-        """Raw bytes until the worker ends."""
+        """Raw bytes until the worker closes its end."""
         while data := await self._receive(CHUNK):
             yield data
 
     async def passed_socket(self) -> socket.socket:
         """The socket that comes with the answer of `connect`."""
-        await _readable(self._end.fileno())
+        await readable(self._end.fileno())
         _, fds, _, _ = socket.recv_fds(self._end, 4096, 1, socket.MSG_CMSG_CLOEXEC)
+        # A file or a pipe in its place would block the event loop, whatever its flags say.
         if fds and stat.S_ISSOCK(os.fstat(fds[0]).st_mode):
             found = socket.socket(fileno=fds[0])
             found.settimeout(0)
@@ -171,18 +185,8 @@ class Channel:
         raise FileError("closed", "nothing listens on that port")
 
 
-async def _readable(fd: int) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(fd, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(fd)
-
-
 class FileWorker:
-    """The file worker of one sandbox, started by the first request."""
+    """The file worker of one sandbox, started by the first request. Its operations raise FileError."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -192,12 +196,12 @@ class FileWorker:
 
     @asynccontextmanager
     async def channel(self, request: dict[str, object]) -> AsyncIterator[Channel]:
-        """A request under way; leaving the block gives it up. FileError when all channels stay taken."""
+        """Sends a request; leaving the block gives it up. Raises FileError when all channels stay taken."""
         async with self._place():
             ours, theirs = socket.socketpair()
             try:
                 ours.settimeout(0)
-                with theirs:
+                with theirs:  # the worker has a copy; ours must go, or its end would never read as an end
                     await self._pass(theirs)
                 channel = Channel(ours)
                 await channel.send_frame(request)
@@ -207,6 +211,7 @@ class FileWorker:
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
+        """One of the `MAX_CHANNELS` places, for the block."""
         try:
             async with asyncio.timeout(CROWDED_SECONDS):
                 await self._free.acquire()
@@ -218,17 +223,19 @@ class FileWorker:
             self._free.release()
 
     async def _pass(self, end: socket.socket) -> None:
+        """Hands the worker its end of a channel."""
         control = await self._control()
         while True:
             try:
                 socket.send_fds(control, [b"c"], [end.fileno()])
                 return
-            except BlockingIOError:
+            except BlockingIOError:  # the worker is behind; a stopped one is noticed when it does not answer
                 await asyncio.sleep(0.002)
             except OSError:
                 raise FileError("other", "the sandbox's file worker ended") from None
 
     async def _control(self) -> socket.socket:
+        """The control socket of a living worker; it is started when there is none."""
         async with self._starting:
             if self._child is None or self._child.exited.done():
                 self.close()
@@ -238,6 +245,7 @@ class FileWorker:
             return self._child.control
 
     def close(self) -> None:
+        """Closes the worker's descriptors; it ends when it reads the end of its control socket."""
         if self._child is not None:
             self._child.close()
             self._child = None
@@ -249,25 +257,30 @@ class FileWorker:
             return await channel.answer()
 
     async def stat(self, path: str) -> FileEntry:
+        """One file or directory."""
         return read_entry((await self._ask("stat", path=path)).get("entry"))
 
     async def list(self, path: str, depth: int) -> list[FileEntry]:
+        """What is below a directory, `depth` levels deep."""
         entries = (await self._ask("list", path=path, depth=depth)).get("entries")
         if not isinstance(entries, list):
             raise FileError("other", NONSENSE)
         return [read_entry(entry) for entry in entries]
 
     async def make_dir(self, path: str) -> FileEntry:
+        """Makes a directory and its parents. FileError of the kind "exists" when it is there already."""
         return read_entry((await self._ask("make_dir", path=path)).get("entry"))
 
     async def move(self, source: str, destination: str) -> FileEntry:
+        """Renames a file or directory."""
         return read_entry((await self._ask("move", path=source, destination=destination)).get("entry"))
 
     async def remove(self, path: str) -> None:
+        """Removes a file, or a directory with all that is in it. A path that is not there is no error."""
         await self._ask("remove", path=path)
 
     async def connect(self, port: int) -> socket.socket:
-        """A connected socket to a port inside; FileError kind "closed" when nothing listens there."""
+        """A connected socket to a port inside. FileError of the kind "closed" when nothing listens there."""
         async with self.channel({"op": "connect", "port": port}) as channel:
             try:
                 async with asyncio.timeout(15):

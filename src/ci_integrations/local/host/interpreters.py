@@ -1,6 +1,6 @@
-"""Which Python the sandboxes of an engine have: ours, or one that a template names, with packages laid over it.
+"""Finds the Python for the sandboxes of an engine: ours, or one that a template names, with packages laid over it.
 
-For the engine, on the host. Another Python gets this library and nothing else of our environment.
+A Python other than ours gets this library and no other package of our environment.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -35,45 +36,73 @@ print(json.dumps(answer))
 
 @dataclass(frozen=True)
 class Interpreter:
-    """One that was looked at and will do."""
+    """A Python that was looked at and can run sandboxes."""
 
     python: str
     packages: tuple[str, ...]
-    """Folders of packages besides its own, first come first served."""
+    """Folders of packages besides its own; the first that has a module wins."""
     shown: tuple[str, ...]
-    """What its processes must be able to read."""
+    """Paths that its processes must be able to read."""
 
     def command(self, module: str) -> list[str]:
-        """Without the caller's folders and user site; packages come by `environment`'s PYTHONPATH."""
+        """The command that runs a module without the caller's folders and user site."""
+        # Not -I, which ignores PYTHONPATH too: packages come by it. -P needs Python 3.11.
         return [self.python, "-s", "-P", "-m", module]
 
     def environment(self) -> dict[str, str]:
-        """Made from nothing: all of it can be read inside the sandboxes."""
+        """The variables of its processes, made from nothing: all of them can be read inside the sandboxes."""
         return {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "LANG": "C.UTF-8",
             "PYTHONPATH": os.pathsep.join(self.packages),
             "MPLCONFIGDIR": str(cache_folder() / "matplotlib"),
-            **dict.fromkeys(_THREADS, "1"),
+            **dict.fromkeys(_THREADS, "1"),  # BLAS and OpenMP start their threads at import, before the fork
             # pandas imports an installed pyarrow, whose allocator would start a thread; that must not be forked.
             "JE_ARROW_MALLOC_CONF": "background_thread:false",
         }
 
+    def start(
+        self,
+        module: str,
+        stdin: socket.socket,
+        around: Sequence[str] = (),
+        *,
+        pass_fds: Sequence[int] = (),
+        uid: int | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Runs a module with a socket as its standard input and nothing else of ours; `around` runs it, if given."""
+        return subprocess.Popen(
+            [*around, *self.command(module)],
+            stdin=stdin.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=self.environment(),
+            cwd="/",
+            pass_fds=pass_fds,
+            start_new_session=True,  # Ctrl-C in the server's terminal is for the server alone
+            user=uid,
+            group=uid,
+            extra_groups=None if uid is None else [],
+        )
+
     def broken(self, error: str) -> InterpreterError:
-        """For an error of its own, which no level of isolation would change."""
+        """The error for a fault of this interpreter, which no level of isolation would change."""
         remedy = f"; to mend it: {self.python} -m pip install ipython" if "No module named 'IPython'" in error else ""
         return InterpreterError(f"{self.python} cannot run sandboxes: {error}{remedy}")
 
 
 def ours(extra: Sequence[str] = ()) -> Interpreter:
-    """The one that runs this, with its packages; those in the `extra` folders come first."""
+    """The interpreter that runs this process, with its packages; those in the `extra` folders come first."""
     packages = [path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
     folders = dict.fromkeys([*extra, *packages, str(rootfs.LIBRARY.parent)])
     return Interpreter(sys.executable, tuple(folders), (*rootfs.interpreter_paths(), *extra))
 
 
 async def find(python: str | Path | None, extra: Sequence[str] = ()) -> Interpreter:
-    """`python`: an interpreter or the folder of a virtual environment. Raises InterpreterError with the remedy."""
+    """Looks at `python`, an interpreter or the folder of a virtual environment; None means ours.
+
+    Raises InterpreterError, with the remedy, when it cannot run sandboxes.
+    """
     if python is None:
         return ours(extra)
     program = executable(Path(python))
@@ -96,6 +125,7 @@ def executable(python: Path) -> Path:
 
 
 def _look_at(candidate: Interpreter) -> dict[str, list[str]]:
+    """The answer of `_PROBE`. Raises InterpreterError."""
     try:
         done = subprocess.run(
             [candidate.python, "-c", _PROBE],
@@ -119,7 +149,7 @@ def _look_at(candidate: Interpreter) -> dict[str, list[str]]:
 
 
 def _library() -> Path:
-    """A folder with this library alone: what lies beside it was made for our interpreter."""
+    """A folder with this library alone: what lies beside it in site-packages was made for our own interpreter."""
     name = hashlib.sha256(str(rootfs.LIBRARY).encode()).hexdigest()[:16]
     folder = cache_folder() / "library" / name / "site-packages"  # by this name it is shown inside
     folder.mkdir(parents=True, exist_ok=True)
@@ -129,5 +159,5 @@ def _library() -> Path:
 
 
 def cache_folder() -> Path:
-    """Ours below the user's cache directory: fonts of matplotlib, packages of templates."""
+    """Our folder below the user's cache directory, for fonts of matplotlib and packages of templates."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "ci-integrations"

@@ -1,4 +1,4 @@
-"""Which language runs by what inside a sandbox. `context` and the doctor ask here; nothing is started."""
+"""Which program runs which language inside a sandbox. Nothing is started here; `context` and the doctor ask."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ci_integrations.local.protocol.contract import EngineError, Entry, Limits, MiB
+from ci_integrations.local.protocol.contract import ContextConfig, EngineError, Entry, Limits, MiB
 
 _ALIASES = {"js": "javascript", "ts": "typescript", "": "python", "python3": "python", "sh": "bash"}
 _PACKAGE = "ci_integrations.local.guest"
+"""The package of the drivers. They are named and never imported: their code belongs inside."""
 _INSTALL = {
     "javascript": 'pip install "ci-integrations[deno]", or an ijavascript kernelspec: npm install -g ijavascript',
     "typescript": 'pip install "ci-integrations[deno]"',
@@ -24,7 +25,7 @@ _DENO_ENV = {"NO_COLOR": "1", "DENO_NO_UPDATE_CHECK": "1", "DENO_NO_PROMPT": "1"
 
 
 class LanguageError(EngineError):
-    """Nothing installed here runs this language; the message names what to install."""
+    """No installed kernel runs this language; the message names what to install."""
 
 
 @dataclass(frozen=True)
@@ -32,41 +33,44 @@ class JupyterKernel:
     """How a language's Jupyter kernel is run inside a sandbox."""
 
     name: str
+    """The name of the kernelspec."""
     language: str
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     interrupt: str = "signal"
+    """"signal" or "message"."""
     dialect: str = ""
+    """The name of one of `guest/dialects.py`, or ""."""
 
 
 def normalise(language: str | None) -> str:
-    """The language's one name: lower case, without spaces, aliases resolved."""
+    """The one name of a language: lower case, without spaces, aliases resolved. None is Python."""
     name = (language or "").strip().lower()
     return _ALIASES.get(name, name)
 
 
 def entry(language: str, *, cwd: str, envs: dict[str, str], limits: Limits) -> Entry:
-    """What to spawn for a context in `language`. Raises LanguageError."""
-    config: dict[str, object] = {"envs": envs, "cwd": cwd, "results": limits.results}
+    """The entry that a context in `language` runs. Raises LanguageError."""
+    config: ContextConfig = {"envs": envs, "cwd": cwd, "results": limits.results}
     if language == "python":
         return Entry(f"{_PACKAGE}.python.kernel:main", config)
     if language == "bash":
         return Entry(f"{_PACKAGE}.bash:main", config)
     kernel = find(language)
-    heap = (
-        {"DENO_V8_FLAGS": f"--max-old-space-size={limits.memory // MiB * 3 // 4}"} if kernel.dialect == "deno" else {}
-    )
-    config |= {"argv": list(kernel.argv), "env": {**kernel.env, **heap}, "interrupt": kernel.interrupt}
-    return Entry(f"{_PACKAGE}.jupyter:main", config | {"language": kernel.dialect})
+    # V8 takes a quarter of the machine's memory otherwise, and would be killed where it could have collected garbage.
+    heap = {"DENO_V8_FLAGS": f"--max-old-space-size={limits.memory // MiB * 3 // 4}"}
+    config["env"] = {**kernel.env, **(heap if kernel.dialect == "deno" else {})}
+    config |= {"argv": list(kernel.argv), "interrupt": kernel.interrupt, "language": kernel.dialect}
+    return Entry(f"{_PACKAGE}.jupyter:main", config)
 
 
 def reserves_address_space(language: str) -> bool:
-    """Whether it may be V8 or the JVM, which reserve far more address space than they ever use."""
+    """Whether its kernel may be V8 or the JVM, which reserve far more address space than they ever use."""
     return language not in ("python", "bash")
 
 
 def find(language: str) -> JupyterKernel:
-    """The kernel that runs `language`: an installed kernelspec, else Deno's own. Raises LanguageError."""
+    """The kernel that runs `language`: an installed kernelspec, or Deno's own. Raises LanguageError."""
     for kernel in installed():
         if language in (kernel.language, kernel.name):
             return kernel
@@ -79,26 +83,27 @@ def find(language: str) -> JupyterKernel:
 
 
 def deno() -> Path | None:
-    """The program of the `deno` wheel, where that is installed."""
+    """The program of the `deno` wheel, or None where that is not installed."""
     program = Path(sys.executable).with_name("deno")
     return program if program.exists() else None
 
 
 def installed() -> list[JupyterKernel]:
-    """Every kernelspec of another language that sandboxes can see."""
+    """The kernelspecs of other languages that sandboxes can see."""
     found = [_read(file) for folder in folders() for file in sorted(Path(folder).glob("*/kernel.json"))]
     return [kernel for kernel in found if kernel is not None and kernel.language not in ("python", "bash", "")]
 
 
 def folders() -> list[str]:
-    """Where kernelspecs are looked for: only places that a sandbox sees too."""
+    """The folders in which kernelspecs are looked for: only places that a sandbox sees too."""
+    # Not ~/.local/share/jupyter: homes are not in a sandbox.
     extra = [path for path in os.environ.get("JUPYTER_PATH", "").split(os.pathsep) if path]
     roots = [*extra, f"{sys.prefix}/share/jupyter", "/usr/local/share/jupyter", "/usr/share/jupyter"]
     return [f"{root}/kernels" for root in roots]
 
 
 def _read(file: Path) -> JupyterKernel | None:
-    """A kernelspec; None for one that is broken, as Jupyter itself does."""
+    """A kernelspec; None for one that is broken, which Jupyter itself leaves out too."""
     try:
         spec: Any = json.loads(file.read_text("utf-8"))
         argv = tuple(str(part).replace("{resource_dir}", str(file.parent)) for part in spec["argv"])
@@ -111,6 +116,7 @@ def _read(file: Path) -> JupyterKernel | None:
 
 
 def _dialect_of(language: str, argv: tuple[str, ...]) -> str:
+    # JavaScript by its program: Deno registers a kernelspec of its own, and both are "javascript".
     if argv and Path(argv[0]).name == "deno":
         return "deno"
     return {"javascript": "node", "r": "r"}.get(language, "")

@@ -1,8 +1,13 @@
-"""The levels of isolation, which of them works here, and what would mend one that does not. For the engine."""
+"""The levels of isolation: which of them works on this machine, and what would mend one that does not.
+
+A level is tried by doing: a sandbox is made, computes 1+1 and tries to reach the host. Settings of the kernel tell
+less, as Ubuntu lets `unshare` succeed and denies the capabilities afterwards.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -30,6 +35,7 @@ from ci_integrations.local.protocol.contract import (
 
 STRONGEST_FIRST: Final[tuple[Level, ...]] = ("namespaces", "bubblewrap", "landlock")
 TRIAL: Final = "ci_integrations.local.guest.trial:main"
+"""The entry that runs `_ATTEMPT` inside."""
 
 _TRIAL_SECONDS: Final = 30.0
 _ATTEMPT: Final = """
@@ -52,7 +58,10 @@ result = [1 + 1, reached]
 async def choose(
     isolation: Level | Literal["auto"], preload: Sequence[str], interpreter: Interpreter
 ) -> tuple[Level, Source, str | None]:
-    """The level, its running source, and why no stronger one. Raises EngineError when none passes."""
+    """The level, its running source, and why there is no stronger one. Raises EngineError when no level passes.
+
+    `isolation`: a level, or "auto" for the strongest.
+    """
     wanted = STRONGEST_FIRST if isolation == "auto" else (isolation,)
     failures: dict[Level, str] = {}
     for level in wanted:
@@ -68,30 +77,30 @@ async def choose(
 
 
 async def start(level: Level, preload: Sequence[str], interpreter: Interpreter) -> Source:
-    """A source of sandboxes at this level, untried. Raises EngineError."""
+    """Starts a source of sandboxes at this level, without a trial. Raises EngineError."""
     if level == "bubblewrap":
         return Bubblewrap.find(interpreter)
     return await Zygote.start(level, preload, interpreter)
 
 
 async def _tried(level: Level, preload: Sequence[str], interpreter: Interpreter) -> Source:
+    """A source of sandboxes at this level that has passed its trial. Raises EngineError with what failed."""
     source = await start(level, preload, interpreter)
-    try:
-        await asyncio.wait_for(_try(source, level), _TRIAL_SECONDS)
-    except SandboxDead as death:
-        await source.close()
-        raise EngineError(f"the trial sandbox ended: {death}") from None
-    except TimeoutError:
-        await source.close()
-        raise EngineError(f"the trial sandbox did not answer within {_TRIAL_SECONDS:.0f} s") from None
-    except BaseException:
-        await source.close()
-        raise
+    async with contextlib.AsyncExitStack() as undo:
+        undo.push_async_callback(source.close)
+        try:
+            await asyncio.wait_for(_try(source, level), _TRIAL_SECONDS)
+        except SandboxDead as death:
+            raise EngineError(f"the trial sandbox ended: {death}") from None
+        except TimeoutError:
+            raise EngineError(f"the trial sandbox did not answer within {_TRIAL_SECONDS:.0f} s") from None
+        undo.pop_all()
     return source
 
 
 async def _try(source: Source, level: Level) -> None:
-    """Create a sandbox, compute 1+1 in it, and try to reach what must be out of reach."""
+    """Makes a sandbox, computes 1+1 in it, and tries to reach what must be out of reach. Raises EngineError."""
+    # The file is readable for all: its mode must not be what keeps the sandbox away from it.
     with tempfile.NamedTemporaryFile(prefix="ci-trial-") as canary, socket.create_server(("127.0.0.1", 0)) as service:
         os.fchmod(canary.fileno(), 0o644)
         canary.write(secrets.token_hex().encode())
@@ -109,6 +118,7 @@ async def _try(source: Source, level: Level) -> None:
 
 
 async def _run(sandbox: LocalSandbox, config: dict[str, object]) -> tuple[int, list[str]]:
+    """What the trial code computed, and what it reached. Raises EngineError."""
     await sandbox.configure(SandboxSpec(sandbox_id="trial"))
     child = await sandbox.spawn(Entry(TRIAL, config))
     try:
@@ -122,6 +132,7 @@ async def _run(sandbox: LocalSandbox, config: dict[str, object]) -> tuple[int, l
 
 
 async def _line(child: Child) -> dict[str, Any]:
+    """The trial's answer. Raises EngineError with the last words of a process that ended without one."""
     data = b""
     loop = asyncio.get_running_loop()
     while not data.endswith(b"\n"):
@@ -137,28 +148,29 @@ async def _line(child: Child) -> dict[str, Any]:
 
 def _last_words(child: Child) -> str:
     try:
-        said = (
-            os.read(child.stderr if child.stderr is not None else child.stdout, 65536).decode(errors="replace").strip()
-        )
+        source = child.stdout if child.stderr is None else child.stderr
+        said = os.read(source, 65536).decode(errors="replace").strip()
     except BlockingIOError:
         said = ""
     return said.splitlines()[-1] if said else "it said nothing"
 
 
 def _refusal(failures: dict[Level, str]) -> str:
+    """The message for people when no level works: what failed, and what mends it."""
     tried = "\n".join(f"  {level}: {why}" for level, why in failures.items())
     advice = f"To mend it: {remedy()}\nOr set E2B_API_KEY to run code in the cloud."
     return f"Local sandboxes cannot be isolated on this machine:\n{tried}\n{advice}"
 
 
 def remedy() -> str:
-    """The one command that is most likely to make a level work here."""
+    """The command that is most likely to make a level work on this machine."""
+    # Ubuntu 24.04: namespaces only under a profile. It ships one for bwrap, but from 25.04 on only is it loaded.
     if _sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
         if shutil.which("bwrap") is None:
             return "sudo apt install bubblewrap"
         profile = "/usr/share/apparmor/extra-profiles/bwrap-userns-restrict"
         return f"sudo cp {profile} /etc/apparmor.d/ && sudo apparmor_parser -r /etc/apparmor.d/{Path(profile).name}"
-    if _sysctl("kernel/unprivileged_userns_clone") == "0":
+    if _sysctl("kernel/unprivileged_userns_clone") == "0":  # Debian's patch; other kernels have no such file
         return "sudo sysctl -w kernel.unprivileged_userns_clone=1"
     if _sysctl("user/max_user_namespaces") == "0":
         return "sudo sysctl -w user.max_user_namespaces=15000"
@@ -169,6 +181,7 @@ def remedy() -> str:
 
 
 def in_container() -> bool:
+    """Whether this process is in a container of Docker or Podman."""
     return any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))
 
 

@@ -86,9 +86,10 @@ class Network:
             _answer(writer, "400 Bad Request", "not a proxy request that could be served")
         finally:
             self._open.discard(writer)
-            await _finish(writer)
+            await _finish(writer)  # a task that ends with an open writer leaves a ResourceWarning
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Reads one request and serves it. Raises Refused, and other errors for what is no request."""
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_SECONDS)
         request = _parsed(head)
         target = request.target.decode("ascii")
@@ -132,6 +133,7 @@ async def open_network(sandbox: Sandbox, rules: NetworkRules) -> Network:
 
 
 async def _listener(sandbox: Sandbox) -> socket.socket:
+    """A socket that listens in the sandbox's network namespace, made by a process in there. Raises OSError."""
     child = await sandbox.spawn(LISTENER)
     try:
         if child.control is None:
@@ -196,6 +198,7 @@ async def _both_ways(left: _Stream, right: _Stream) -> None:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copies one direction until it ends."""
     while data := await asyncio.wait_for(reader.read(CHUNK), IDLE_SECONDS):
         writer.write(data)
         await writer.drain()

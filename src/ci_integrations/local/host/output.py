@@ -1,7 +1,7 @@
-"""stdout and stderr of a context, drained, bounded and decoded. Used by `context` only.
+"""stdout and stderr of a context: drained, bounded and decoded. Only `context` uses this module.
 
-The first output of a cell is handed on at once; after that it is gathered for a few milliseconds, so that a hundred
-thousand prints become a few hundred events, and megabytes a few big ones.
+The first output of a cell is handed on at once. After that, output is gathered for a few milliseconds, so that a
+hundred thousand prints become a few hundred events, and megabytes a few big ones.
 """
 
 from __future__ import annotations
@@ -13,25 +13,28 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+
+from ci_integrations.local.protocol.frames import Frame
 
 _READ = 1 << 18
 _PIPE = 1 << 20
+"""Bytes that a pipe holds, up to /proc/sys/fs/pipe-max-size: a cell waits less often for us to read."""
 _GATHER = 0.02
 """Seconds between two events of the same stream, unless `_ENOUGH` bytes are there before."""
 _FIRST = 0.002
-"""Seconds to wait with the first whole line. `print` writes its text and the line end one after the other: what does
-not end a line waits for `_GATHER`, so that a busy machine does not tear them apart."""
+"""Seconds to wait with the first whole line. `print` writes its text and the line end one after the other: text that
+does not end a line waits for `_GATHER`, so that the two stay together on a busy machine."""
 _ENOUGH = 1 << 18
 _FULL = 8 << 20
 """Bytes not yet handed on before reading stops: a slow consumer slows the cell down instead of filling memory."""
 _DRIBBLE = 4096
 _REST = 0.003
-"""Seconds without reading after a small read: a loop of prints must not wake us for each."""
+"""Seconds without reading after a small read of less than `_DRIBBLE` bytes: a loop of prints must not wake us for
+each of them."""
 
 
 class _Stream:
-    """One pipe."""
+    """One pipe, and what was read from it and not yet handed on."""
 
     def __init__(self, name: str, fd: int) -> None:
         self.name = name
@@ -39,7 +42,7 @@ class _Stream:
         self.open = True
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.parts: list[bytes] = []
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # EPERM: the user's pipes have used up pipe-user-pages-soft
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE)
 
 
@@ -59,11 +62,11 @@ class Output:
         self._reading = False
         self._rest: asyncio.TimerHandle | None = None
         self.quiet = True
-        """Between cells: what comes is dropped, it belongs to no cell."""
+        """True between cells: output is dropped then, as it belongs to no cell."""
         self.resume()
 
     def begin(self) -> None:
-        """A cell starts: what came before it is forgotten."""
+        """Starts a cell. Output that came before it is dropped."""
         self.quiet = True
         self.drain()
         self.quiet = False
@@ -75,7 +78,7 @@ class Output:
         self.resume()
 
     def end(self) -> None:
-        """The cell is over, or nobody listens any more: what still comes is read and forgotten."""
+        """Ends a cell, or its caller has gone: output is read and dropped from now on."""
         self.quiet = True
         self._pending = 0
         for stream in self._streams:
@@ -83,6 +86,7 @@ class Output:
         self.resume()
 
     def resume(self) -> None:
+        """Reads again, after a pause."""
         if self._rest is not None:
             self._rest.cancel()
             self._rest = None
@@ -99,6 +103,7 @@ class Output:
             self._loop.remove_reader(stream.fd)
 
     def _on_readable(self, stream: _Stream) -> None:
+        """Reads once; pauses when enough waits to be taken, or when output comes in small pieces."""
         count = self._read(stream)
         if self._pending >= _FULL:
             self._pause_reading()
@@ -107,12 +112,12 @@ class Output:
             self._rest = self._loop.call_later(_REST, self.resume)
 
     def _read(self, stream: _Stream) -> int:
-        """One read; how many bytes, 0 when there is nothing more."""
+        """Reads once. Returns how many bytes; 0 when there is no more."""
         try:
             data = os.read(stream.fd, _READ)
         except BlockingIOError:
             return 0
-        except OSError:
+        except OSError:  # EIO: a terminal whose processes are gone
             data = b""
         if not data:
             self._end(stream)
@@ -126,6 +131,7 @@ class Output:
         self._loop.remove_reader(stream.fd)
 
     def _keep(self, stream: _Stream, data: bytes) -> None:
+        """Keeps data up to the limit of the cell, counts the rest, and wakes the context."""
         room = max(self._limit - self._kept, 0)
         kept = data if len(data) <= room else data[:room]
         self._dropped += len(data) - len(kept)
@@ -141,7 +147,7 @@ class Output:
             self._wake()
 
     def drain(self) -> None:
-        """Read what is there now: at most what the pipes can hold, so that an endless writer cannot keep us."""
+        """Reads what is there now: at most what the pipes can hold, so that an endless writer cannot keep us."""
         for stream in self._streams:
             left = 2 * _PIPE
             while stream.open and left > 0 and (count := self._read(stream)):
@@ -156,10 +162,10 @@ class Output:
         first = _FIRST if self._whole else _GATHER
         return max(self._told + _GATHER, self._since + first) - self._loop.time()
 
-    def take(self, *, everything: bool = False, final: bool = False) -> Iterator[dict[str, Any]]:
-        """What is to be told now, as events.
+    def take(self, *, everything: bool = False, final: bool = False) -> Iterator[Frame]:
+        """The events that are due now.
 
-        With `everything`, also what is still being gathered; with `final`, also half a character that never ended.
+        With `everything`, output that is still being gathered is due; with `final`, also half a character at the end.
         """
         if not final and not self._due(everything=everything):
             return
@@ -179,15 +185,17 @@ class Output:
         return pause is not None and (everything or pause <= 0)
 
     def cut(self) -> str:
-        """What to say when output was left out."""
+        """The text that announces what was left out; empty when nothing was."""
         if not self._dropped:
             return ""
         return f"\noutput truncated after {self._limit} bytes: {self._dropped} bytes left out\n"
 
     def now(self) -> str:
+        """The time of an event, as the reference writes it."""
         return datetime.now(UTC).isoformat()
 
     def close(self) -> None:
+        """Stops reading. The descriptors belong to the child."""
         self.quiet = True
         if self._rest is not None:
             self._rest.cancel()

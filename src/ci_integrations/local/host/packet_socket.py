@@ -21,6 +21,7 @@ class Packets:
     def __init__(
         self, end: socket.socket, received: Callable[[packets.Message, list[int]], None], lost: Callable[[], None]
     ) -> None:
+        """Begins to read at once, in the running loop."""
         self._end = end
         self._received = received
         self._lost = lost
