@@ -117,7 +117,8 @@ class SandboxClient:
 
     def shielded(self, flow: Callable[[], Flow[T]]) -> Flow[T]:
         """Do `flow` to its end, also when the caller is cancelled again meanwhile."""
-        ended: T = yield partial(self.face.shielded, lambda: self.face.drive(flow()))
+        driver: AnyCall = self.face.driver
+        ended: T = yield partial(self.face.shielded, lambda: driver(flow()))
         return ended
 
     def connection(self) -> Flow[service.Connection]:

@@ -12,11 +12,12 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
-from ci_integrations._core.flow import AnyCall, Flow, MaybeAwaitable, T, adrive, drive
-from ci_integrations._core.live_cell import AsyncCell, LiveCell, SyncCell
+from ci_integrations._core.flow import AnyCall, MaybeAwaitable, T, adrive, drive
+from ci_integrations._core.live_cell import AsyncCell, SyncCell
 from ci_integrations._core.locks import FairLock
 from ci_integrations._core.output import CellOutput, OutputHandler
 from ci_integrations._core.threads import Outcome, awaited, from_worker, in_worker, outcome_of
@@ -75,59 +76,17 @@ class SdkSandboxClass(Protocol):
     def pause(self, sandbox_id: str | None, **options: object) -> MaybeAwaitable[bool]: ...
 
 
-class Face(Protocol):
-    """How one step is done. Each method is a step's content: a flow yields `partial(face.method, ...)`."""
-
-    @property
-    def kind(self) -> Literal["sync", "async"]: ...
-    @property
-    def drive(self) -> AnyCall:
-        """The driver for a flow whose steps are this face's."""
-
-    def start_cell(self, run: AnyCall, received: CellOutput, on_output: OutputHandler | None) -> LiveCell:
-        """Start the SDK's call that runs a cell. What it gives goes into `received` and to `on_output`."""
-
-    def sandbox_class(self) -> SdkSandboxClass:
-        """Return the SDK's class of this face."""
-
-    def call(self, function: AnyCall, /, *args: object, within: float | None = None, **known: object) -> object:
-        """Make a call of the SDK. TimeoutError after `within` seconds."""
-
-    def finish(self, create: AnyCall, keep: AnyCall, kwargs: Mapping[str, object], within: float) -> object:
-        """`keep(create(**kwargs))`, even when the caller is interrupted meanwhile: no sandbox must be forgotten.
-
-        TimeoutError after `within` seconds; a sandbox that comes later is killed.
-        """
-
-    def blocking(self, function: AnyCall, /, *args: object) -> object:
-        """Call a blocking function of our own, such as the one that starts the local server."""
-
-    def sleep(self, seconds: float, /) -> object:
-        """Wait."""
-
-    def shielded(self, call: AnyCall) -> object:
-        """`call()` to its end, whoever cancels meanwhile."""
-
-    def acquire(self, lock: FairLock, timeout: float | None = None) -> MaybeAwaitable[bool]:
-        """Wait for a lock. False when `timeout` seconds went by."""
-
-    def tell(self, handler: Callable[[T], object] | None, event: T) -> MaybeAwaitable[None]:
-        """Call a handler of the caller's, and wait for what an async one does."""
-
-
 class SyncFace:
     """Blocks the caller, but never in a way that keeps signals from being handled."""
 
     kind: Literal["sync", "async"] = "sync"
 
-    @staticmethod
-    def drive(flow: Flow[T]) -> T:
-        """See `flow.drive`."""
-        return drive(flow)
+    driver = staticmethod(drive)
 
     @staticmethod
     def start_cell(run: AnyCall, received: CellOutput, on_output: OutputHandler | None) -> SyncCell:
-        return SyncCell(run, received, on_output, SyncFace.tell)
+        """Start the SDK's call that runs a cell. What it gives goes into `received` and to `on_output`."""
+        return SyncCell(run, received, partial(SyncFace.tell, on_output) if on_output else None)
 
     @staticmethod
     def sandbox_class() -> SdkSandboxClass:
@@ -137,16 +96,20 @@ class SyncFace:
 
     @staticmethod
     def call(function: AnyCall, /, *args: object, within: float | None = None, **known: object) -> object:
-        """See `Face.call`. In the main thread the call can be interrupted by a signal."""
+        """Make a call of the SDK; TimeoutError after `within` seconds. In the main thread a signal interrupts it."""
+        # A call in a worker costs two switches of threads: one that needs neither deadline nor signals goes without.
         if within is None and threading.current_thread() is not threading.main_thread():
             return function(*args, **known)
         return from_worker(lambda: function(*args, **known), within)
 
     @staticmethod
     def finish(create: AnyCall, keep: AnyCall, kwargs: Mapping[str, object], within: float) -> None:
-        """See `Face.finish`. The lock decides between a sandbox that came and a caller who has left."""
+        """`keep(create(**kwargs))`, even when the caller is interrupted meanwhile: no sandbox must be forgotten.
+
+        TimeoutError after `within` seconds; a sandbox that comes later is killed.
+        """
         done: SimpleQueue[Outcome] = SimpleQueue()
-        decided = threading.Lock()
+        decided = threading.Lock()  # taken once: by a sandbox that came, or by the caller who leaves
 
         def make() -> None:
             made = create(**kwargs)
@@ -162,28 +125,32 @@ class SyncFace:
             if decided.acquire(blocking=False):
                 raise TimeoutError(_NO_SANDBOX) from None
             outcome = done.get()
-        except BaseException:
+        except BaseException:  # Ctrl-C: the sandbox that is on its way is waited for, and kept
             with contextlib.suppress(Empty):
                 done.get(timeout=within)
             decided.acquire(blocking=False)
             raise
         outcome.get()
 
-    blocking = call
+    blocking = call  # for functions of our own, such as the one that starts the local server
     sleep = staticmethod(time.sleep)
 
     @staticmethod
     def shielded(call: Callable[[], T]) -> T:
-        """`call()`; only the async face knows cancellation."""
+        """Return `call()`. Only the async face knows cancellation."""
         return call()
 
     @staticmethod
     def acquire(lock: FairLock, timeout: float | None = None) -> bool:
+        """Wait for a lock. False when `timeout` seconds went by."""
         return lock.acquire(timeout)
 
     @staticmethod
     def tell(handler: Callable[[T], object] | None, event: T) -> None:
-        """See `Face.tell`. An async handler is awaited in a thread of its own: the caller's may have a running loop."""
+        """Call a handler of the caller's, and wait for what an async one does.
+
+        That is done in a thread of its own, because the caller's thread may have a running event loop.
+        """
         answer = handler(event) if handler is not None else None
         if inspect.isawaitable(answer):
             from_worker(lambda: asyncio.run(awaited(answer)))
@@ -194,14 +161,12 @@ class AsyncFace:
 
     kind: Literal["sync", "async"] = "async"
 
-    @staticmethod
-    async def drive(flow: Flow[T]) -> T:
-        """See `flow.adrive`."""
-        return await adrive(flow)
+    driver = staticmethod(adrive)
 
     @staticmethod
     def start_cell(run: AnyCall, received: CellOutput, on_output: OutputHandler | None) -> AsyncCell:
-        return AsyncCell(run, received, on_output, AsyncFace.tell)
+        """See `SyncFace.start_cell`."""
+        return AsyncCell(run, received, partial(AsyncFace.tell, on_output) if on_output else None)
 
     @staticmethod
     def sandbox_class() -> SdkSandboxClass:
@@ -211,13 +176,13 @@ class AsyncFace:
 
     @staticmethod
     async def call(function: AnyCall, /, *args: object, within: float | None = None, **known: object) -> object:
-        """See `Face.call`."""
+        """See `SyncFace.call`."""
         async with asyncio.timeout(within):
             return await function(*args, **known)
 
     @staticmethod
     async def finish(create: AnyCall, keep: AnyCall, kwargs: Mapping[str, object], within: float) -> None:
-        """See `Face.finish`. The task goes on after the caller has left, and kills what it made then."""
+        """See `SyncFace.finish`. The task goes on after the caller has left, and kills what it made then."""
         late = False
 
         async def make() -> None:
@@ -228,6 +193,7 @@ class AsyncFace:
                 keep(made)
 
         task = asyncio.ensure_future(make())
+        # An exception that nobody asks for would be logged as "never retrieved": the caller may have left.
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         try:
             await AsyncFace.shielded(lambda: asyncio.wait({task}, timeout=within))
@@ -239,12 +205,12 @@ class AsyncFace:
 
     @staticmethod
     async def shielded(call: Callable[[], Awaitable[T]]) -> T:
-        """`call()` to its end, whoever cancels meanwhile; the cancellation is raised after it."""
+        """Await `call()` to its end, whoever cancels meanwhile. The cancellation is raised after it."""
         from anyio import CancelScope
 
         task = asyncio.ensure_future(call())
         cancelled: asyncio.CancelledError | None = None
-        with CancelScope(shield=True):  # a scope of anyio's cancels again and again
+        with CancelScope(shield=True):  # a scope of anyio's cancels again and again, until its task gives in
             while not task.done():
                 try:
                     await asyncio.wait({task})
@@ -256,18 +222,23 @@ class AsyncFace:
 
     @staticmethod
     async def blocking(function: AnyCall, /, *args: object) -> object:
-        """See `Face.blocking`: off the loop."""
+        """Call a blocking function of our own off the loop."""
         return await asyncio.to_thread(function, *args)
 
     sleep = staticmethod(asyncio.sleep)
 
     @staticmethod
     def acquire(lock: FairLock, timeout: float | None = None) -> Awaitable[bool]:
+        """See `SyncFace.acquire`."""
         return lock.aacquire(timeout)
 
     @staticmethod
     async def tell(handler: Callable[[T], object] | None, event: T) -> None:
-        """See `Face.tell`."""
+        """See `SyncFace.tell`."""
         answer = handler(event) if handler is not None else None
         if inspect.isawaitable(answer):
             await answer
+
+
+Face = SyncFace | AsyncFace
+"""How one step is done. A flow yields `partial(face.method, ...)`, and the face's driver does the rest."""

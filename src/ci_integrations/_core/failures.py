@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from enum import StrEnum
 from typing import NamedTuple
@@ -10,34 +9,6 @@ from typing import NamedTuple
 from ci_integrations._core import service
 from ci_integrations._errors import CodeInterpreterError, ConfigurationError
 from ci_integrations.errors import QuotaError, SandboxBusyError, SandboxLostError, SandboxUnreachableError
-
-logger = logging.getLogger("ci_integrations")
-
-
-def explained(failure: Failure, message: str) -> Exception:
-    """Our error for a failure that cannot be mended here."""
-    match failure:
-        case Failure.REFUSED:
-            return service.refused(message)
-        case Failure.QUOTA:
-            return QuotaError(f"the account's quota seems to be used up ({message})")
-        case Failure.BUSY:
-            return SandboxBusyError(f"the service is busy or limits our rate ({message})")
-        case Failure.LIMIT:
-            return ConfigurationError(f"the account's tier does not allow this sandbox lifetime: {message}")
-        case Failure.CALLER:
-            return ConfigurationError(f"the sandbox service refused the call: {message}")
-        case Failure.CONTEXT_GONE:
-            return ConfigurationError(f"the sandbox has no such context, or no longer ({message})")
-        case Failure.GONE | Failure.NOT_RUNNING:
-            return SandboxLostError(f"the sandbox no longer exists ({message})")
-        case Failure.PORT_CLOSED:
-            return SandboxUnreachableError(
-                "the sandbox runs, but nothing answers on the code interpreter's port. Was its template "
-                f"built without the code interpreter's start command? Build it from code-interpreter-v1 ({message})"
-            )
-        case _:
-            return SandboxUnreachableError(f"the sandbox could not be reached ({message})")
 
 
 class Failure(StrEnum):
@@ -152,3 +123,28 @@ def unanswered(error: BaseException) -> bool:
     """
     rule = classify(error)
     return rule is not None and rule.failure in (Failure.UNREACHABLE, Failure.CUT, Failure.PORT_CLOSED)
+
+
+_NO_PORT = (
+    "the sandbox runs, but nothing answers on the code interpreter's port. Was its template built without the code "
+    "interpreter's start command? Build it from code-interpreter-v1 ({})"
+)
+
+_EXPLAINED: dict[Failure, tuple[type[CodeInterpreterError], str]] = {
+    Failure.QUOTA: (QuotaError, "the account's quota seems to be used up ({})"),
+    Failure.BUSY: (SandboxBusyError, "the service is busy or limits our rate ({})"),
+    Failure.LIMIT: (ConfigurationError, "the account's tier does not allow this sandbox lifetime: {}"),
+    Failure.CALLER: (ConfigurationError, "the sandbox service refused the call: {}"),
+    Failure.CONTEXT_GONE: (ConfigurationError, "the sandbox has no such context, or no longer ({})"),
+    Failure.GONE: (SandboxLostError, "the sandbox no longer exists ({})"),
+    Failure.NOT_RUNNING: (SandboxLostError, "the sandbox no longer exists ({})"),
+    Failure.PORT_CLOSED: (SandboxUnreachableError, _NO_PORT),
+}
+
+
+def explained(failure: Failure, message: str) -> Exception:
+    """Return our error for a failure that cannot be repaired here. `message` is the SDK's."""
+    if failure is Failure.REFUSED:
+        return service.refused(message)
+    error, words = _EXPLAINED.get(failure, (SandboxUnreachableError, "the sandbox could not be reached ({})"))
+    return error(words.format(message))
