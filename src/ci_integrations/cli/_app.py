@@ -10,7 +10,10 @@ from ci_integrations._version import __version__
 
 
 def _flowing(text: str) -> str:
-    """Each paragraph on one line, so that help is wrapped at the terminal's width and not where the source was."""
+    """Returns a docstring with each paragraph on one line, so that help is wrapped at the terminal's width.
+
+    Indented paragraphs are examples: their lines stay.
+    """
     paragraphs = inspect.cleandoc(text).split("\n\n")
     return "\n\n".join(part if part.startswith(" ") else part.replace("\n", " ") for part in paragraphs)
 
@@ -31,6 +34,7 @@ app = typer.Typer(
 
 
 def _version(asked: bool) -> None:
+    # Click calls this for every start, with False when the option is not there.
     if asked:
         typer.echo(__version__)
         raise typer.Exit
@@ -40,10 +44,11 @@ def _version(asked: bool) -> None:
 def _options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    """Options before the command."""
+    """Options before the command. Typer shows the table of commands only for an app that has a callback."""
 
 
 def _add_commands() -> None:
+    """Adds each command under its function's name, with its docstring as help."""
     from ci_integrations.cli import reap, run, serve, template
     from ci_integrations.cli.demo import command as demo
     from ci_integrations.cli.doctor import command as doctor

@@ -1,4 +1,4 @@
-"""What the commands that talk to E2B share: is there an endpoint, and its errors in one line."""
+"""What the commands that talk to E2B share: the check for an endpoint, and the SDK's errors as one line."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ci_integrations.cli._terminal import stop
 
 
 def endpoint(why: str) -> None:
-    """End with exit code 2 when no E2B endpoint is configured."""
+    """Ends with exit code 2 when no E2B endpoint is configured. `why` says what needs one."""
     if not os.environ.get("E2B_API_KEY"):
         stop(f"{why}: set E2B_API_KEY (for a server of your own also E2B_API_URL)")
 
 
 @contextmanager
 def e2b_errors() -> Iterator[None]:
-    """The SDK's exceptions as one line and exit code 2 or 1."""
+    """Turns the SDK's exceptions into one line and an exit code: 2 for a refused key, 1 for the others."""
     import httpx
     from e2b.exceptions import AuthenticationException, SandboxException
 

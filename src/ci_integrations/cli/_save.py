@@ -1,4 +1,4 @@
-"""Artifacts into a directory, under names that people like and that no sandbox can turn into paths."""
+"""Saves artifacts into a directory, under names that people like and that no sandbox can turn into paths."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_FILE = 64 * 1024 * 1024
 
 
 def with_numbers(interpreter: CodeInterpreter, result: ExecutionResult) -> ExecutionResult:
-    """`result` with the columns that were too long to be sent, as far as the sandbox still has them."""
+    """Returns `result` with those columns, too long to be sent, that the sandbox still has. Call it before closing."""
     artifacts = tuple(_with_numbers(interpreter, artifact) for artifact in result.artifacts)
     return result.model_copy(update={"artifacts": artifacts})
 
@@ -39,7 +39,10 @@ def _with_numbers(interpreter: CodeInterpreter, artifact: Artifact) -> Artifact:
 def save_result(
     interpreter: CodeInterpreter, result: ExecutionResult, directory: Path, prefix: str = "", *, tables: bool = True
 ) -> list[Path]:
-    """Pictures, charts and tables as JSON, and the files that the code wrote. Returns the paths, in order."""
+    """Saves pictures, charts and tables as JSON, and the files that the code wrote. Returns the paths, in order.
+
+    Each name begins with `prefix`, except those of files, which keep the names that the code gave them. Raises OSError.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     saved = []
     for artifact, name in _named(result, prefix):
@@ -52,7 +55,7 @@ def save_result(
 
 
 def _named(result: ExecutionResult, prefix: str) -> Iterator[tuple[Artifact, str]]:
-    """A chart and its picture share a name."""
+    """Yields the artifacts that are saved, with their file names. A chart and its picture share a name."""
     titles = {chart.image: _slug(_title(chart)) or f"chart-{n}" for n, chart in enumerate(result.charts, 1)}
     for number, artifact in enumerate(result.artifacts, 1):
         match artifact:
@@ -68,8 +71,9 @@ def _named(result: ExecutionResult, prefix: str) -> Iterator[tuple[Artifact, str
 
 
 def _title(artifact: ChartArtifact) -> str | None:
-    """The figure's title, else that of its first panel."""
-    return next((title for title in (artifact.chart.title, *(p.title for p in artifact.chart.panels)) if title), None)
+    """Returns the figure's title, or the first title of a panel."""
+    titles = [artifact.chart.title, *(panel.title for panel in artifact.chart.panels)]
+    return next(filter(None, titles), None)
 
 
 def _bytes(interpreter: CodeInterpreter, artifact: Artifact) -> bytes | None:
@@ -85,5 +89,6 @@ def _slug(text: str | None) -> str:
 
 
 def _file_name(path: str) -> str:
+    # No leading dot: a sandbox must not write `.env` or `.bashrc` beside the user's own files.
     name = re.sub(r"[^\w.\- ]+", "_", path.rsplit("/", 1)[-1]).lstrip(".")[:100]
     return name or "file"

@@ -1,4 +1,7 @@
-"""An `ExecutionResult` on a terminal: tables, charts, errors. Everything in it is hostile: escaped, cut, no ANSI."""
+"""An `ExecutionResult` on a terminal: tables, charts, errors.
+
+Everything in a result is hostile. It is shown as rich's `Text`, which reads no markup, cut, and without ANSI sequences.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +21,33 @@ from ci_integrations.results.text import artifact_line
 MAX_ROWS = 12
 MAX_COLUMNS = 9
 MAX_CHARS = 6000
+"""Of one text, such as an error's traceback."""
 
 
 def show_result(console: Console, result: ExecutionResult) -> None:
-    """What a run gave, stdout and stderr excepted: those were shown while they came."""
+    """Prints what a run gave, except stdout and stderr: those were shown while they came."""
     for part in _parts(result):
         console.print(part)
 
 
-def show_code(console: Console, code: str, language: str = "python", title: str | None = None) -> None:
-    syntax = Syntax(code.strip(), language, theme="ansi_dark", background_color="default", word_wrap=True)
-    console.print(Panel(syntax, title=title, title_align="left", border_style="blue", padding=(0, 1)))
+def show_code(console: Console, code: str) -> None:
+    """Prints Python code in a frame, in the terminal's own colours."""
+    syntax = Syntax(code.strip(), "python", theme="ansi_dark", background_color="default", word_wrap=True)
+    console.print(Panel(syntax, border_style="blue", padding=(0, 1)))
 
 
 def _parts(result: ExecutionResult) -> Iterator[RenderableType]:
     for event in result.events:
         yield Text(f"note: {clean_output(event.message)}", style="yellow")
+    yield from _artifacts(result)
+    if result.text is not None and not result.tables:
+        yield Text(cut(clean_output(result.text), MAX_CHARS))
+    if result.error is not None:
+        yield _error(result.error)
+
+
+def _artifacts(result: ExecutionResult) -> Iterator[RenderableType]:
+    """Yields tables, and one line for each of the others. A chart stands for its picture too."""
     tables = {artifact.display for artifact in result.tables}
     pictured = {chart.image for chart in result.charts}
     for artifact in result.artifacts:
@@ -43,27 +57,24 @@ def _parts(result: ExecutionResult) -> Iterator[RenderableType]:
             continue  # another form of that table
         elif artifact.id not in pictured and (line := artifact_line(artifact)):
             yield Text(line, style="cyan")
-    if result.text is not None and not tables:
-        yield Text(cut(clean_output(result.text), MAX_CHARS))
-    if result.error is not None:
-        yield _error(result.error)
 
 
 def _table(artifact: TableArtifact) -> RenderableType:
-    columns = artifact.columns[:MAX_COLUMNS]
+    """Returns the first rows and columns of a table. A caption says how large it is, when that is not all."""
     rows, width = artifact.shape or (len(artifact.rows), len(artifact.columns))
     more = len(artifact.columns) > MAX_COLUMNS or rows > MAX_ROWS
-    table = Table(
-        caption=f"{rows} rows x {width} columns" if more else None, border_style="dim", caption_justify="left"
-    )
-    for number, column in enumerate(columns):
+    caption = f"{rows} rows x {width} columns" if more else None
+    table = Table(caption=caption, border_style="dim", caption_justify="left")
+    for number, column in enumerate(artifact.columns[:MAX_COLUMNS]):
         style = "bold" if number < artifact.index else None
-        number_like = column.dtype.lower().startswith(("int", "float", "uint"))
-        justify: JustifyMethod = "right" if number_like else "left"
-        table.add_column(Text(column.name), style=style, justify=justify, overflow="ellipsis")
+        table.add_column(Text(column.name), style=style, justify=_justify(column.dtype), overflow="ellipsis")
     for row in artifact.rows[:MAX_ROWS]:
         table.add_row(*(Text(_cell(value)) for value in row[:MAX_COLUMNS]))
     return table
+
+
+def _justify(dtype: str) -> JustifyMethod:
+    return "right" if dtype.lower().startswith(("int", "float", "uint")) else "left"
 
 
 def _cell(value: object) -> str:
@@ -80,7 +91,7 @@ def _error(error: ExecutionError) -> RenderableType:
 
 
 def _brief(traceback: str) -> str:
-    """The frame of the cell and the last line; what the libraries did in between is in the artifact."""
+    """Returns the frames of the cell and the last line. The frames of libraries in between are in the artifact."""
     lines = traceback.strip().splitlines()
     inner = next((n for n, line in enumerate(lines) if line.startswith("File ")), len(lines) - 1)
     return "\n".join([*lines[:inner], *lines[-1:]])

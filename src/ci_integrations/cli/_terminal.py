@@ -1,11 +1,12 @@
-"""Where words go: stdout for what was asked for, stderr for everything about it. Shared by all commands."""
+"""Where words go: stdout is for what was asked for, stderr for everything about it. All commands share this."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from rich.console import Console
+from rich.markup import escape
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
@@ -16,24 +17,21 @@ class UserError(Exception):
 
 
 def stop(message: str) -> NoReturn:
-    """End with exit code 2 and one line."""
+    """Ends the command with exit code 2 and one line on stderr. Raises UserError, which `main` catches."""
     raise UserError(message)
 
 
 def complain(message: str) -> None:
-    err.print(f"[bold red]error:[/] {_escaped(' '.join(message.split()))}", soft_wrap=True)
+    """Prints an error as one line on stderr, whatever line ends `message` has."""
+    # Escaped, because rich would read `[tool.x]` in a message as markup.
+    err.print(f"[bold red]error:[/] {escape(' '.join(message.split()))}", soft_wrap=True)
 
 
 def warn(message: str) -> None:
-    err.print(f"[yellow]warning:[/] {_escaped(message)}", soft_wrap=True)
+    """Prints a warning on stderr."""
+    err.print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
 
 
-def print_json(value: Any) -> None:
-    """The one document of `--json`."""
+def print_json(value: object) -> None:
+    """Prints the one document of `--json`. Raises ValueError for NaN, which is no JSON."""
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))  # noqa: T201 - plain, whatever the terminal
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

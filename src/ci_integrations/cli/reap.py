@@ -1,4 +1,4 @@
-"""`ci-integrations reap`: sandboxes of this library that nobody closed, found by their tags, listed and killed."""
+"""`ci-integrations reap`: finds sandboxes of this library that nobody closed, by their tags, lists and kills them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 import typer
 from rich.table import Column, Table
@@ -15,9 +15,28 @@ from rich.text import Text
 from ci_integrations.cli._e2b import e2b_errors, endpoint
 from ci_integrations.cli._terminal import err, out, print_json
 
+if TYPE_CHECKING:
+    from e2b import SandboxInfo
+
 Owner = Literal["alive", "dead", "elsewhere"]
 TAG = "ci_integrations"
-"""As in `_flow`, which a command line does not want to load; a test holds them equal."""
+"""The metadata key that marks a sandbox of this library. The session's code has it too; a test holds them equal."""
+
+
+class Entry(TypedDict):
+    """One sandbox, as `--json` shows it."""
+
+    sandbox_id: str
+    state: str
+    started_at: str
+    end_at: str
+    session: str | None
+    host: str | None
+    pid: str | None
+    owner: Owner
+    idle: str
+    """What its registry does with it when it is idle: `kill`, `keep` or `pause`."""
+    killed: bool
 
 
 def reap(
@@ -56,7 +75,8 @@ def reap(
         _hint(found, killed=sum(entry["killed"] for entry in chosen), asked=kill)
 
 
-def _tagged(session: str | None) -> Iterator[Any]:
+def _tagged(session: str | None) -> Iterator[SandboxInfo]:
+    """Yields the sandboxes of this library that the key may see, page by page."""
     from e2b import SandboxQuery
     from e2b_code_interpreter import Sandbox
 
@@ -66,7 +86,7 @@ def _tagged(session: str | None) -> Iterator[Any]:
         yield from pages.next_items()
 
 
-def _described(info: Any) -> dict[str, Any]:
+def _described(info: SandboxInfo) -> Entry:
     tags = info.metadata or {}
     return {
         "sandbox_id": info.sandbox_id,
@@ -83,21 +103,21 @@ def _described(info: Any) -> dict[str, Any]:
 
 
 def _owner(tags: dict[str, str]) -> Owner:
-    """Whether the process that made it still lives, as far as this machine can say."""
+    """Returns whether the process that made a sandbox still lives, as far as this machine can say."""
     pid = tags.get(f"{TAG}_pid", "")
     if tags.get(f"{TAG}_host") != socket.gethostname() or not pid.isdecimal():
         return "elsewhere"
     try:
-        os.kill(int(pid), 0)
+        os.kill(int(pid), 0)  # signal 0 only asks; PermissionError: it lives, and is another user's
     except (ProcessLookupError, OverflowError):
         return "dead"
     except PermissionError:
-        return "alive"
+        pass
     return "alive"
 
 
-def _lost(entry: dict[str, Any], *, named: bool) -> bool:
-    """True when its process is dead and nobody meant it to stay, or its session is named."""
+def _lost(entry: Entry, *, named: bool) -> bool:
+    """Returns True when its process is dead, and nobody meant it to stay or its session was named."""
     return entry["owner"] == "dead" and (named or entry["idle"] == "kill")
 
 
@@ -107,7 +127,7 @@ def _kill(sandbox_id: str) -> bool:
     return bool(Sandbox.kill(sandbox_id))
 
 
-def _show(found: list[dict[str, Any]]) -> None:
+def _show(found: list[Entry]) -> None:
     if not found:
         out.print("no sandbox of this library is running")
         return
@@ -120,10 +140,9 @@ def _show(found: list[dict[str, Any]]) -> None:
     out.print(table)
 
 
-def _fate(entry: dict[str, Any]) -> str:
-    if entry["killed"]:
-        return "killed"
-    return "" if entry["idle"] == "kill" else "kept"
+def _fate(entry: Entry) -> str:
+    kept = "" if entry["idle"] == "kill" else "kept"
+    return "killed" if entry["killed"] else kept
 
 
 def _minutes(moment: str, *, past: bool) -> str:
@@ -131,7 +150,8 @@ def _minutes(moment: str, *, past: bool) -> str:
     return f"{max(0.0, -seconds if past else seconds) / 60:.0f} min"
 
 
-def _hint(found: list[dict[str, Any]], *, killed: int, asked: bool) -> None:
+def _hint(found: list[Entry], *, killed: int, asked: bool) -> None:
+    """Says on stderr what was done, or which command would do it."""
     dead = [entry for entry in found if entry["owner"] == "dead" and not entry["killed"]]
     lost = sum(entry["idle"] == "kill" for entry in dead)
     if asked:

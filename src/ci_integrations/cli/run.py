@@ -1,16 +1,17 @@
-"""`ci-integrations run`: a script in a sandbox, its output as it comes, its results as artifacts."""
+"""`ci-integrations run`: runs a script in a sandbox, shows its output as it comes, and its results as artifacts."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from ci_integrations.cli._terminal import err, out, print_json, stop, warn
 
 if TYPE_CHECKING:
+    from ci_integrations._core.output import OutputEvent
     from ci_integrations.interpreter import CodeInterpreter
     from ci_integrations.results.result import ExecutionResult
 
@@ -53,13 +54,17 @@ def run(
 
 
 def _exit_code(result: ExecutionResult) -> int:
-    """What `sys.exit(n)` in the script asked for, else 1."""
+    """Returns what `sys.exit(n)` in the script asked for, or 1 for any other error.
+
+    Like Python itself: a text is 1, and nothing is 0. The kernel tells the code as text.
+    """
     error = result.error
     asked = error.value if error is not None and error.name == "SystemExit" else "1"
     return int(asked) if asked.isdecimal() and int(asked) < 256 else int(bool(asked))
 
 
 def _read(file: str) -> str:
+    """Returns the script. Ends with one line for a file that is not there or no text."""
     if file == "-":
         return sys.stdin.read()
     path = Path(file)
@@ -81,10 +86,11 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _checked(backend: str) -> Any:
+def _checked(backend: str) -> Literal["auto", "local", "e2b"]:
+    # By hand: typer's own message for a choice spans several lines.
     if backend not in ("auto", "local", "e2b"):
         stop(f"--backend {backend}: choose auto, local or e2b")
-    return backend
+    return cast("Literal['auto', 'local', 'e2b']", backend)
 
 
 def _guess(file: str) -> str:
@@ -94,16 +100,17 @@ def _guess(file: str) -> str:
 def _execute(
     interpreter: CodeInterpreter, code: str, language: str, timeout: float, uploads: list[Path], *, quiet: bool
 ) -> ExecutionResult:
+    """Runs the script. Its output appears as it comes, unless `quiet`."""
     from ci_integrations.results.clean import strip_ansi
 
     with err.status("starting the sandbox ...") as status:
 
-        def on_output(event: Any) -> None:
+        def on_output(event: OutputEvent) -> None:
             status.update("running ...")
             if quiet or event.kind not in ("stdout", "stderr"):
                 return
             stream = sys.stdout if event.kind == "stdout" else sys.stderr
-            stream.write(strip_ansi(event.text))  # a terminal does what it reads
+            stream.write(strip_ansi(event.text))  # a terminal obeys the sequences that it is shown
             stream.flush()
 
         for path in uploads:
@@ -121,7 +128,7 @@ def _saved(interpreter: CodeInterpreter, result: ExecutionResult, directory: Pat
 
 
 def _hint(result: ExecutionResult) -> None:
-    """A file that is here and was looked for there."""
+    """Warns when the script looked in the sandbox for a file that is on this machine."""
     if result.error is None or result.error.name != "FileNotFoundError":
         return
     _, quote, name = result.error.value.rstrip("'").rpartition("'")

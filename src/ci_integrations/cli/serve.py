@@ -1,4 +1,4 @@
-"""`ci-integrations serve`: the local E2B server for other programs, until Ctrl+C or as long as a shell lives."""
+"""`ci-integrations serve`: runs the local E2B server for other programs, until Ctrl+C or as long as a shell lives."""
 
 from __future__ import annotations
 
@@ -96,6 +96,7 @@ def serve(
 
 
 def _token(token_file: Path | None) -> str | None:
+    """Returns the API key in a file. A file, because other users of the machine can read a command line."""
     if token_file is None:
         return None
     try:
@@ -106,6 +107,7 @@ def _token(token_file: Path | None) -> str | None:
 
 
 def _tell(address: Address, *, as_json: bool) -> None:
+    """Prints what a client needs to know: lines for `eval` in a shell, or JSON."""
     variables = {"E2B_API_URL": address.url, "E2B_SANDBOX_URL": address.url, "E2B_API_KEY": address.token}
     if as_json:
         print_json({**variables, "level": address.level, "pid": os.getpid()})
@@ -117,13 +119,15 @@ def _tell(address: Address, *, as_json: bool) -> None:
 
 
 def _arguments(values: dict[str, object], files: dict[str, Path | None], flags: list[str]) -> list[str]:
-    """The call of the server in the background, which ends with the shell that called us."""
+    """Returns the call of the server in the background, which ends with the shell that called this command."""
     given = values | {name: path.absolute() for name, path in files.items() if path} | {"--while-pid": os.getppid()}
     words = [str(word) for pair in given.items() for word in pair]
     return [sys.executable, "-m", "ci_integrations.cli", "serve", *words, *flags]
 
 
 def _in_background(call: list[str]) -> None:
+    """Starts the server in a process of its own, and prints its address when it answers."""
+    # Files and no pipes: a pipe would need a reader for as long as the server lives.
     descriptor, log = tempfile.mkstemp(prefix="ci-integrations-serve-", suffix=".log")
     answer = Path(log).with_suffix(".out")
     with os.fdopen(descriptor, "wb") as log_file, answer.open("wb") as out_file:
@@ -139,6 +143,7 @@ def _in_background(call: list[str]) -> None:
 
 
 def _first_words(child: subprocess.Popen[bytes], answer: Path, log: Path) -> str:
+    """Waits for the server's address. Ends with one line when it did not start, or not within 30 s."""
     deadline = time.monotonic() + START_SECONDS
     while not _is_whole(lines := answer.read_text()):
         if child.poll() is not None:
@@ -156,7 +161,7 @@ def _is_whole(lines: str) -> bool:
 
 
 def _end_with(pid: int) -> None:
-    """SIGTERM to ourselves when the process `pid` is gone."""
+    """Sends SIGTERM to this process when the process `pid` is gone."""
     while True:
         try:
             os.kill(pid, 0)
@@ -164,5 +169,5 @@ def _end_with(pid: int) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
             return
         except PermissionError:
-            return  # somebody else's: not a shell of ours to follow
+            return  # the pid is another user's by now: there is no shell to follow any more
         time.sleep(0.5)

@@ -1,18 +1,21 @@
-"""`ci-integrations template`: a template definition as an E2B template, printed as code or built."""
+"""`ci-integrations template`: prints a template definition as code for E2B, or builds it there."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.syntax import Syntax
 from rich.text import Text
 
 from ci_integrations.cli._e2b import e2b_errors, endpoint
-from ci_integrations.cli._template_steps import Step, apply, source, steps
+from ci_integrations.cli._template_steps import Step, apply, sizes_of, source, steps
 from ci_integrations.cli._terminal import err, out, print_json, stop
 from ci_integrations.local.definition import DefinitionError, TemplateDefinition, load_definitions
+
+if TYPE_CHECKING:
+    from e2b import LogEntry
 
 
 def template(
@@ -89,11 +92,11 @@ def _steps(definition: TemplateDefinition, *, debug: bool) -> list[Step]:
 
 
 def _build(definition: TemplateDefinition, made: list[Step], *, skip_cache: bool, as_json: bool) -> None:
+    """Builds at E2B. Its log goes to stderr while it comes. A build that fails is exit code 1."""
     endpoint("building a template needs E2B")
     from e2b import Template
     from e2b.exceptions import BuildException
 
-    sizes: dict[str, Any] = {"cpu_count": definition.cpu, "memory_mb": definition.memory}
     with e2b_errors():
         try:
             info = Template.build(
@@ -101,7 +104,7 @@ def _build(definition: TemplateDefinition, made: list[Step], *, skip_cache: bool
                 definition.name,
                 skip_cache=skip_cache,
                 on_build_logs=_show_log,
-                **{key: value for key, value in sizes.items() if value is not None},
+                **sizes_of(definition),
             )
         except BuildException as error:
             err.print(Text(f"the build failed: {error}", style="red"))
@@ -112,5 +115,5 @@ def _build(definition: TemplateDefinition, made: list[Step], *, skip_cache: bool
         out.print(Text(f'built: template="{info.template_id}"'))
 
 
-def _show_log(entry: Any) -> None:
+def _show_log(entry: LogEntry) -> None:
     err.print(Text(str(entry.message).rstrip()), soft_wrap=True)

@@ -1,9 +1,9 @@
-"""`ci-integrations demo`: a real LangChain agent on a real CSV file, live, and what it found in ./ci-demo/."""
+"""`ci-integrations demo`: shows a real LangChain agent at work on a real CSV file, and saves what it found."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 from importlib.util import find_spec
@@ -23,11 +23,14 @@ from ci_integrations.cli.demo.story import Story, Turn
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import BaseMessage
+    from langchain_core.runnables import RunnableConfig
 
     from ci_integrations.langchain import CodeInterpreterTool
     from ci_integrations.results.result import ExecutionResult
 
-THREAD: Any = {"configurable": {"thread_id": "demo"}}
+THREAD: RunnableConfig = {"configurable": {"thread_id": "demo"}}
+"""The tool keeps one sandbox for each thread: uploads and saving must name the agent's."""
 
 
 def demo(
@@ -72,7 +75,7 @@ def _writable(output: Path) -> Path:
 
 
 def _play(console: Console, profile: Profile, model: str | None, output: Path) -> Story:
-    """Run the agent over the file, show it live, save what it makes."""
+    """Runs the agent over the file, shows it live, and saves what it makes."""
     if find_spec("langchain") is None:
         raise MissingDependencyError("The demo", "langchain,local")
     chat = _real_model(model) if model else None
@@ -96,13 +99,13 @@ def _play(console: Console, profile: Profile, model: str | None, output: Path) -
 
 @contextmanager
 def _model_errors(model: str | None) -> Iterator[None]:
-    """What a real model's provider raises at its first call (no such model, key refused) as the user's mistake."""
+    """Turns what a real model's provider raises at its first call (no such model, key refused) into one line."""
     try:
         yield
     except (CodeInterpreterError, UserError):
         raise
     except Exception as error:
-        if model is None:
+        if model is None:  # the scripted model has no such mistakes: this is a fault of the library
             raise
         stop(f"--model {model}: {type(error).__name__}: {(str(error) or 'no reason given').splitlines()[0]}")
 
@@ -119,11 +122,12 @@ def _real_model(model: str) -> BaseChatModel:
 
 
 def _scripted_model(profile: Profile, name: str) -> BaseChatModel:
+    """Returns a model that calls the tool with prepared code, and concludes from what the tool answered."""
     from ci_integrations.testing import ScriptedChatModel
 
-    def conclude(messages: list[Any]) -> str:
-        outputs = [str(message.content) for message in messages if message.type == "tool"]
-        return script.conclusion(profile, outputs, _last_table(messages))
+    def conclude(messages: list[BaseMessage]) -> str:
+        answers = [message for message in messages if message.type == "tool"]
+        return script.conclusion(profile, [str(answer.content) for answer in answers], _last_table(answers))
 
     steps = script.steps(profile, name)
     says = [ScriptedChatModel.call("code_interpreter", text=step.text, code=step.code) for step in steps]
@@ -131,17 +135,23 @@ def _scripted_model(profile: Profile, name: str) -> BaseChatModel:
     return scripted
 
 
-def _last_table(messages: list[Any]) -> tuple[list[str], list[Any]]:
-    """Column names and rows of the last table that the tool gave back."""
-    for message in reversed(messages):
-        if message.type == "tool" and (tables := _result(message).tables):
-            return [column.name for column in tables[-1].columns], [list(row) for row in tables[-1].rows]
-    return [], []
+def _last_table(answers: list[BaseMessage]) -> tuple[list[str], Sequence[Sequence[object]]]:
+    """Returns column names and rows of the last table that the tool gave back."""
+    tables = [table for answer in answers for table in _result(answer).tables]
+    if not tables:
+        return [], []
+    return [column.name for column in tables[-1].columns], tables[-1].rows
 
 
 def _turns(console: Console, tool: CodeInterpreterTool, model: BaseChatModel, name: str) -> Iterator[Turn]:
-    """Each turn as it ends; its output is on the console by then."""
+    """Yields each turn as it ends. Its output is on the console by then.
+
+    LangGraph streams two things at once: `custom` is what the tool writes while a cell runs, `updates` are the messages
+    that the model and the tool have finished.
+    """
     from langchain.agents import create_agent
+
+    from ci_integrations.cli._show import show_result
 
     agent: Any = create_agent(
         model, tools=[tool], system_prompt="You are a careful data analyst. Run code to find out."
@@ -156,7 +166,8 @@ def _turns(console: Console, tool: CodeInterpreterTool, model: BaseChatModel, na
             for message in _messages(event):
                 if message.type == "tool":
                     live.end()
-                    yield _ended(console, said, _result(message))
+                    show_result(console, result := _result(message))
+                    yield Turn(said, result)
                     status.update("the agent thinks ...")
                 elif message.type == "ai" and message.tool_calls:
                     said = message.text
@@ -168,13 +179,14 @@ def _turns(console: Console, tool: CodeInterpreterTool, model: BaseChatModel, na
 
 
 class _Lines:
-    """Output at the moment it was printed, in whole lines, so that the progress line below does not tear it."""
+    """Shows output as it comes, in whole lines, so that the progress line below does not tear it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._held = {"stdout": "", "stderr": ""}
 
-    def take(self, delta: dict[str, Any]) -> None:
+    def take(self, delta: dict[str, object]) -> None:
+        """Shows the lines that this piece of output ends, and holds the rest."""
         kind = str(delta.get("type"))
         if kind in self._held:
             whole, newline, rest = (self._held[kind] + str(delta.get("text", ""))).rpartition("\n")
@@ -183,6 +195,7 @@ class _Lines:
                 self._show(kind, whole)
 
     def end(self) -> None:
+        """Shows what is held: the cell is over, and no line end follows."""
         for kind, rest in self._held.items():
             if rest:
                 self._show(kind, rest)
@@ -195,11 +208,12 @@ class _Lines:
 
 
 def _messages(update: dict[str, Any]) -> Iterator[Any]:
+    # A node that changed nothing has None in the stream.
     for node in update.values():
         yield from (node or {}).get("messages", [])
 
 
-def _result(message: Any) -> ExecutionResult:
+def _result(message: BaseMessage) -> ExecutionResult:
     from ci_integrations.results.result import ExecutionResult
 
     return ExecutionResult.from_message(message)
@@ -218,13 +232,6 @@ def _show_conclusion(console: Console, text: str) -> None:
     console.print(Panel(Text(text), title="Conclusion", title_align="left", border_style="green"))
 
 
-def _ended(console: Console, said: str, result: ExecutionResult) -> Turn:
-    from ci_integrations.cli._show import show_result
-
-    show_result(console, result)
-    return Turn(said, result)
-
-
 def _save(tool: CodeInterpreterTool, result: ExecutionResult, output: Path, number: int) -> list[Path]:
     from ci_integrations.cli._save import save_result
 
@@ -234,13 +241,13 @@ def _save(tool: CodeInterpreterTool, result: ExecutionResult, output: Path, numb
         stop(f"--output {output}: {error.strerror}")
 
 
-def _summary(story: Story, report: Path) -> dict[str, Any]:
+def _summary(story: Story, report: Path) -> dict[str, object]:
     return {
         "data": story.data,
         "model": story.model,
-        "backend": story.results[0].backend if story.results else None,
+        "backend": story.backend,
         "cells": len(story.results),
-        "errors": sum(not result.ok for result in story.results),
+        "errors": story.errors,
         "seconds": round(story.seconds, 2),
         "conclusion": story.turns[-1].text if story.turns else "",
         "files": [str(path) for path in [*story.saved, report]],
@@ -248,8 +255,7 @@ def _summary(story: Story, report: Path) -> dict[str, Any]:
 
 
 def _farewell(console: Console, story: Story, report: Path) -> None:
-    errors = sum(not result.ok for result in story.results)
-    console.print(f"\n{len(story.results)} cells, {errors} error(s), {story.seconds:.1f} s. In {report.parent}/:")
+    console.print(f"\n{len(story.results)} cells, {story.errors} error(s), {story.seconds:.1f} s. In {report.parent}/:")
     for path in story.saved:
         console.print(f"  {path.name}")
     console.print(f"  [bold]{report.name}[/bold]  open it in a browser")

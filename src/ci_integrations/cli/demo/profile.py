@@ -1,4 +1,7 @@
-"""What is in a CSV file: enough to choose two charts. Plain Python: the machine needs no pandas. For the demo."""
+"""What is in a CSV file: enough for the demo to choose two charts.
+
+It is plain Python, because the machine that runs the demo may have no pandas: the sandbox has it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from ci_integrations.cli._terminal import stop
 
 MAX_ROWS = 5000
 """Rows that are looked at; the sandbox reads all of them."""
+SEPARATORS = ",;\t|"
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
 _UNITS = frozenset(
     {"mm", "cm", "m", "km", "g", "kg", "t", "s", "ms", "min", "h", "usd", "eur", "gbp", "pct", "c", "f", "l"}
@@ -30,25 +34,26 @@ class Column:
 
     @cached_property
     def present(self) -> list[str]:
+        """The values that are not missing."""
         return [value for value in self.values if value is not None]
 
     @cached_property
     def numbers(self) -> list[float | None] | None:
         """The values as numbers, or None when it is not a column of numbers."""
         try:
-            found = [None if value is None else float(value) for value in self.values]
+            usable = bool(self.present) and all(math.isfinite(float(value)) for value in self.present)
         except ValueError:
             return None
-        usable = self.present and all(value is None or math.isfinite(value) for value in found)
-        return found if usable else None
+        return [None if value is None else float(value) for value in self.values] if usable else None
 
     @property
     def groups(self) -> int:
+        """How many different values there are."""
         return len(set(self.present))
 
     @property
     def label(self) -> str:
-        """`body_mass_g` as `body mass (g)`."""
+        """The name as an axis shows it: `body_mass_g` is `body mass (g)`."""
         words = re.split(r"[_\s]+", self.name.strip())
         if len(words) > 1 and words[-1].lower() in _UNITS:
             return f"{' '.join(words[:-1])} ({words[-1]})"
@@ -57,7 +62,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Profile:
-    """A file and the columns worth a picture."""
+    """A file, and which of its columns are worth a picture."""
 
     path: Path
     delimiter: str
@@ -71,28 +76,26 @@ class Profile:
 
     @cached_property
     def categories(self) -> list[Column]:
-        """Columns with a few different texts, as wanted on an axis: 3 to 8 before 2 before more."""
+        """Columns with a few different texts, those first that fit on an axis: 3 to 8 texts, then 2, then more."""
         found = [c for c in self.columns if c.numbers is None and 2 <= c.groups <= 25 and c.groups < len(c.values)]
         return sorted(found, key=lambda column: (not 3 <= column.groups <= 8, column.groups > 8))
 
     @cached_property
     def pair(self) -> tuple[Column, Column] | None:
-        """The two measures that go together most."""
+        """The two measures with the strongest correlation; None when there are no two."""
+        # The first ten: the number of pairs grows with the square.
         candidates = [column for column in self.measures[:10] if not _is_identifier(column)]
         pairs = list(itertools.combinations(candidates, 2))
         return max(pairs, key=lambda two: abs(correlation(*two)), default=None)
 
     def crossed(self, category: Column) -> Column | None:
-        """Another category, of few values, that occurs with every value of this one."""
-        for other in self.categories:
-            pairs = {pair for pair in zip(category.values, other.values, strict=True) if None not in pair}
-            if other is not category and other.groups <= 4 and len(pairs) == category.groups * other.groups:
-                return other
-        return None
+        """Returns another category, of at most four values, that occurs with every value of this one."""
+        others = (other for other in self.categories if other is not category and other.groups <= 4)
+        return next((other for other in others if _is_crossed(category, other)), None)
 
 
 def read_profile(path: Path) -> Profile:
-    """Look at the file; a file that is no CSV is the user's mistake, told in one line."""
+    """Reads the head of a file. A file that is no CSV ends the command with one line: it is the user's mistake."""
     if not path.is_file():
         stop(f"{path}: there is no such file" if not path.exists() else f"{path} is not a file")
     try:
@@ -110,12 +113,23 @@ def read_profile(path: Path) -> Profile:
 
 
 def _delimiter(head: str) -> str:
-    first = head.partition("\n")[0]
-    return max(",;\t|", key=first.count) if any(mark in first for mark in ",;\t|") else ","
+    """Returns the separator that the first line has most often; a comma when it has none."""
+    return max(SEPARATORS, key=head.partition("\n")[0].count)  # the first of equals
 
 
 def _columns(path: Path, rows: list[list[str]]) -> tuple[Column, ...]:
-    rows = [row for row in rows if row]
+    """Returns the columns of a table. Rows that are too short are filled with missing values."""
+    names, *body = _checked(path, [row for row in rows if row])
+    columns = zip(*(row + [""] * (len(names) - len(row)) for row in body), strict=True)
+    return tuple(Column(name, tuple(map(_present, values))) for name, values in zip(names, columns, strict=True))
+
+
+def _present(value: str) -> str | None:
+    return None if value.strip().lower() in _MISSING else value
+
+
+def _checked(path: Path, rows: list[list[str]]) -> list[list[str]]:
+    """Returns the rows, or ends with one line that says why they are no table with names above it."""
     if len(rows) < 2:
         stop(f"{path} holds no table: expected a line of column names and rows below it")
     names = rows[0]
@@ -123,21 +137,24 @@ def _columns(path: Path, rows: list[list[str]]) -> tuple[Column, ...]:
         stop(f"{path}: its first line does not hold column names that differ from each other")
     if any(len(row) > len(names) for row in rows):
         stop(f"{path}: some rows have more fields than the first line has names")
-    if not any(value.strip().lower() not in _MISSING for row in rows[1:] for value in row):
+    if not any(map(_present, itertools.chain.from_iterable(rows[1:]))):
         stop(f"{path} holds column names, but no values")
-    table = [[*row, *[""] * (len(names) - len(row))] for row in rows[1:]]
-    return tuple(
-        Column(name, tuple(None if row[n].strip().lower() in _MISSING else row[n] for row in table))
-        for n, name in enumerate(names)
-    )
+    return rows
+
+
+def _is_crossed(one: Column, other: Column) -> bool:
+    """Returns whether each value of one column occurs with each value of the other."""
+    pairs = {pair for pair in zip(one.values, other.values, strict=True) if None not in pair}
+    return len(pairs) == one.groups * other.groups
 
 
 def _is_identifier(column: Column) -> bool:
+    """Returns whether a column's name says that its numbers only name rows: nobody wants their mean."""
     return bool(re.search(r"(^|_)(id|index|nr|no|rowid|zip)$|^unnamed", column.name.lower()))
 
 
 def correlation(one: Column, other: Column) -> float:
-    """Pearson's r over the rows that have both; 0.0 when it cannot be said."""
+    """Returns Pearson's r over the rows that have both values; 0.0 when there are too few or they do not vary."""
     pairs = [(a, b) for a, b in zip(one.numbers or [], other.numbers or [], strict=False) if None not in (a, b)]
     if len(pairs) < 3:
         return 0.0

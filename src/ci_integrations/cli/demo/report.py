@@ -1,12 +1,16 @@
-"""`report.html`: the demo as one self-contained page, light and dark. Its content is hostile: escaped, no scripts."""
+"""`report.html`: the demo as one self-contained page, in a light and a dark form.
+
+Its content comes out of a sandbox and is hostile: everything is escaped, and the page's policy allows no script and no
+address outside of the page.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pygments import highlight
@@ -19,16 +23,19 @@ from ci_integrations.results.model import ChartArtifact, ImageArtifact, TableArt
 from ci_integrations.results.result import ExecutionResult
 
 if TYPE_CHECKING:
+    from ci_integrations.charts import Panel
     from ci_integrations.cli.demo.story import Story, Turn
 
 MAX_ROWS = 20
 MAX_POINTS = 12
 """Rows of a table and points of a series that the page shows; all of them are in the files."""
 MAX_SERIES = 12
+"""Of one panel."""
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def write_report(story: Story, path: Path) -> Path:
+    """Writes the page and returns its path. Raises OSError."""
     path.write_text("\n".join(_page(story)), encoding="utf-8")
     return path
 
@@ -42,11 +49,12 @@ def _page(story: Story) -> Iterator[str]:
     yield f"<title>{escape(title)}</title><style>{_style()}</style></head><body><main>"
     yield f"<h1>{escape(title)}</h1>"
     yield from _facts(story)
-    for turn in story.turns:
-        if turn.result is None:
-            yield f'<section class="conclusion"><h2>Conclusion</h2>{escape(turn.text)}</section>'
-    for number, turn in enumerate((turn for turn in story.turns if turn.result is not None), 1):
-        yield from _turn(number, turn)
+    # The conclusion comes first: that is what a reader wants to know.
+    for conclusion in (turn for turn in story.turns if turn.result is None):
+        yield f'<section class="conclusion"><h2>Conclusion</h2>{escape(conclusion.text)}</section>'
+    cells = ((turn, turn.result) for turn in story.turns if turn.result is not None)
+    for number, (turn, result) in enumerate(cells, 1):
+        yield from _turn(number, turn, result)
     yield from _footer(story)
     yield "</main></body></html>"
 
@@ -60,20 +68,15 @@ def _style() -> str:
 
 
 def _facts(story: Story) -> Iterator[str]:
-    failed = sum(not result.ok for result in story.results)
-    backend = story.results[0].backend if story.results else None
-    where = {"local": "a local sandbox", "e2b": "E2B"}.get(backend or "", "a sandbox")
+    where = {"local": "a local sandbox", "e2b": "E2B"}.get(story.backend or "", "a sandbox")
     model = "a script in the model's place" if story.model == "scripted" else story.model
     yield '<ul class="facts">'
     yield f"<li>run in <b>{where}</b></li><li>written by <b>{escape(model)}</b></li>"
-    yield f"<li><b>{len(story.results)}</b> cells, <b>{failed}</b> of them failed</li>"
+    yield f"<li><b>{len(story.results)}</b> cells, <b>{story.errors}</b> of them failed</li>"
     yield f"<li><b>{story.seconds:.1f}</b> seconds</li></ul>"
 
 
-def _turn(number: int, turn: Turn) -> Iterator[str]:
-    result = turn.result
-    if result is None:
-        return
+def _turn(number: int, turn: Turn, result: ExecutionResult) -> Iterator[str]:
     yield f'<section class="turn{"" if result.ok else " failed"}"><h2><span>{number}</span>{escape(turn.text)}</h2>'
     code = highlight(result.code.strip(), PythonLexer(), HtmlFormatter(nowrap=True))
     yield f'<details open><summary>code</summary><pre class="code">{code}</pre></details>'
@@ -115,18 +118,21 @@ def _figure(image: ImageArtifact | None, chart: ChartArtifact | None) -> Iterato
 
 
 def _numbers(artifact: ChartArtifact) -> Iterator[str]:
-    """The first points of each series, as they are in the chart's JSON."""
+    """Yields the first points of each series, as they are in the chart's JSON."""
     if artifact.chart.files:
         yield '<p class="note">they were left in the sandbox, which no longer has them</p>'
         return
     for panel in artifact.chart.panels:
-        names = [axis.label if axis and axis.label else name for axis, name in ((panel.x, "x"), (panel.y, "y"))]
-        for series in panel.series[:MAX_SERIES]:
-            xs, ys = series.values("x") or [], series.values("y") or []
-            shown = [[x, y] for x, y in zip(xs[:MAX_POINTS], ys[:MAX_POINTS], strict=False)]
-            more = f": the first {MAX_POINTS} of {len(ys)} points" if len(ys) > MAX_POINTS else ""
-            yield f'<p class="note">{escape(series.name or series.kind)}{more}</p>'
-            yield from _grid(names, shown, 0)
+        yield from _points(panel)
+
+
+def _points(panel: Panel) -> Iterator[str]:
+    names = [(axis.label if axis else None) or name for axis, name in ((panel.x, "x"), (panel.y, "y"))]
+    for series in panel.series[:MAX_SERIES]:
+        xs, ys = series.values("x") or [], series.values("y") or []
+        more = f": the first {MAX_POINTS} of {len(ys)} points" if len(ys) > MAX_POINTS else ""
+        yield f'<p class="note">{escape(series.name or series.kind)}{more}</p>'
+        yield from _grid(names, list(zip(xs[:MAX_POINTS], ys[:MAX_POINTS], strict=False)), 0)
 
 
 def _table(table: TableArtifact) -> Iterator[str]:
@@ -136,27 +142,31 @@ def _table(table: TableArtifact) -> Iterator[str]:
         yield f'<p class="note">the first {min(len(table.rows), MAX_ROWS)} of {rows} rows, {columns} columns</p>'
 
 
-def _grid(names: list[str], rows: Any, headings: int) -> Iterator[str]:
-    """A table whose first `headings` columns are headings."""
-    numeric = [all(isinstance(row[n], (int, float)) or row[n] is None for row in rows) for n in range(len(names))]
-    classes = [' class="number"' if number else "" for number in numeric]
-    decimals = [_decimals([row[n] for row in rows]) for n in range(len(names))]
-    head = "".join(f"<th{classes[n]}>{escape(name)}</th>" for n, name in enumerate(names))
+def _grid(names: list[str], rows: Sequence[Sequence[object]], headings: int) -> Iterator[str]:
+    """Yields a table whose first `headings` columns are headings. Columns of numbers stand to the right."""
+    columns = [[row[n] for row in rows] for n in range(len(names))]
+    classes = [' class="number"' if all(map(_is_number, values)) else "" for values in columns]
+    tags = ["th" if n < headings else "td" for n in range(len(names))]
+    decimals = [_decimals(values) for values in columns]
+    head = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(classes, names, strict=True))
     yield f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>'
     for row in rows:
-        tags = ["th" if n < headings else "td" for n in range(len(names))]
-        cells = (f"<{tag}{classes[n]}>{escape(_cell(row[n], decimals[n]))}</{tag}>" for n, tag in enumerate(tags))
-        yield f"<tr>{''.join(cells)}</tr>"
+        cells = zip(tags, classes, map(_cell, row, decimals), strict=False)
+        yield f"<tr>{''.join(f'<{tag}{kind}>{escape(text)}</{tag}>' for tag, kind, text in cells)}</tr>"
     yield "</tbody></table></div>"
 
 
-def _decimals(values: list[Any]) -> int:
-    """As many as the most exact of them shows in six digits, so that a column stands straight."""
+def _is_number(value: object) -> bool:
+    return value is None or isinstance(value, (int, float))
+
+
+def _decimals(values: list[object]) -> int:
+    """Returns as many decimals as the most exact value shows in six digits, so that the points of a column line up."""
     digits = [f"{value:.6g}".partition(".")[2] for value in values if isinstance(value, float)]
     return max((len(text) for text in digits if "e" not in text), default=0)
 
 
-def _cell(value: Any, decimals: int) -> str:
+def _cell(value: object, decimals: int) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):

@@ -1,6 +1,6 @@
 """What the demo's scripted model says: the turns of an analyst who looks, draws, errs, repairs and concludes.
 
-The turns are prepared from the file's columns; the conclusion is read off what the sandbox answered, as a model would.
+The turns are prepared from the file's columns. The conclusion uses what the sandbox answered, as a model would.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeGuard
 
 from ci_integrations.cli.demo.profile import Column, Profile
 
+Row = Sequence[object]
 _STATISTICS = "rows.agg(['count', 'mean', 'std', 'min', 'max']).round(1)"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One turn: a sentence, and the code it stands before."""
+    """One turn: a sentence and the code that follows it. The code may be indented as the source around it."""
 
     text: str
     code: str
@@ -28,12 +29,12 @@ class Step:
 
 
 def steps(profile: Profile, name: str) -> list[Step]:
-    """The turns for the file that lies in the sandbox as `name`."""
+    """Returns the turns for the file that lies in the sandbox as `name`."""
     return [_look(profile, name), _first_chart(profile), *_mistake_and_second_chart(profile), _summary(profile)]
 
 
 def task(name: str) -> str:
-    """What a real model is asked to do in the scripted one's place."""
+    """Returns what a real model is asked to do. The scripted one is asked the same."""
     return (
         f"Analyse the CSV file {name}. First load and describe it, missing values too. Then draw two different charts "
         "with matplotlib, each with a title and axis labels, one per call. Write a summary table to summary.csv. "
@@ -57,9 +58,8 @@ def _look(profile: Profile, name: str) -> Step:
 
 
 def _measure(profile: Profile) -> Column | None:
-    if profile.pair:
-        return profile.pair[1]
-    return profile.measures[0] if profile.measures else None
+    """Returns the column whose mean is compared: the second of the pair, which the second chart draws upwards."""
+    return profile.pair[1] if profile.pair else next(iter(profile.measures), None)
 
 
 def _first_chart(profile: Profile) -> Step:
@@ -124,7 +124,10 @@ def _counts(column: Column, order: str = "First") -> Step:
 
 
 def _mistake_and_second_chart(profile: Profile) -> list[Step]:
-    """The same picture twice: with a column name remembered wrongly, then as the file spells it."""
+    """Returns the same picture twice: with a column name remembered wrongly, then as the file spells it.
+
+    It shows what happens to an error: the model sees it and mends its code.
+    """
     good, column = _second_chart(profile)
     wrong = _misremembered(column.name, {other.name for other in profile.columns})
     slip = good.code.replace(repr(column.name), repr(wrong))
@@ -133,15 +136,16 @@ def _mistake_and_second_chart(profile: Profile) -> list[Step]:
 
 
 def _misremembered(name: str, taken: set[str]) -> str:
-    """`flipper_length_mm` as `flipper_length`."""
+    """Returns a name that no column has: `flipper_length_mm` becomes `flipper_length`."""
     shorter = re.sub(r"[_\s][^_\s]+$", "", name)
     candidates = (shorter, f"{name}s", f"{name}_value", f"{name}__")
     return next(wrong for wrong in candidates if wrong and wrong not in taken)
 
 
 def _second_chart(profile: Profile) -> tuple[Step, Column]:
+    """Returns the chart that says most after the first one, and the column in it whose name is remembered wrongly."""
     if profile.pair:
-        return _scatter(*profile.pair, profile.categories[0] if profile.categories else None), profile.pair[0]
+        return _scatter(*profile.pair, next(iter(profile.categories), None)), profile.pair[0]
     if profile.measures and profile.categories:
         return _histogram(profile.measures[0], "Second"), profile.measures[0]
     if profile.measures:
@@ -189,7 +193,7 @@ def _course(measure: Column) -> Step:
 
 
 def _summary(profile: Profile) -> Step:
-    measure, category = _measure(profile), profile.categories[0] if profile.categories else None
+    measure, category = _measure(profile), next(iter(profile.categories), None)
     if measure and category:
         rows, summary = f"data.groupby({category.name!r})[{measure.name!r}]", _STATISTICS
     elif measure:
@@ -207,8 +211,11 @@ def _summary(profile: Profile) -> Step:
     )
 
 
-def conclusion(profile: Profile, outputs: Sequence[str], table: tuple[Sequence[str], Sequence[Sequence[Any]]]) -> str:
-    """Three sentences read off the answers: `outputs` are the tool's texts, `table` the summary's names and rows."""
+def conclusion(profile: Profile, outputs: Sequence[str], table: tuple[Sequence[str], Sequence[Row]]) -> str:
+    """Returns up to three sentences about the answers.
+
+    `outputs` are the texts of the tool's messages, `table` the column names and rows of the summary.
+    """
     sentences = [_size_sentence(outputs), _extremes_sentence(profile, *table), _together_sentence(profile, outputs)]
     return " ".join(sentence for sentence in sentences if sentence) + " The summary is in summary.csv."
 
@@ -222,19 +229,20 @@ def _size_sentence(outputs: Sequence[str]) -> str:
     return f"The file has {found[1]} rows and {columns}; {gaps}."
 
 
-def _extremes_sentence(profile: Profile, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def _extremes_sentence(profile: Profile, names: Sequence[str], rows: Sequence[Row]) -> str:
     measure = _measure(profile)
-    if measure is None or not profile.categories or "mean" not in names or not rows:
+    if measure is None or not profile.categories or "mean" not in names:
         return ""
     mean, count = names.index("mean"), names.index("count")
-    ranked = sorted((row for row in rows if row[mean] is not None), key=lambda row: row[mean])
-    if not ranked or ranked[0][mean] == ranked[-1][mean]:
+    known = [(value, f"{row[0]} ({value:g}, n = {row[count]:g})") for row in rows if _known(value := row[mean])]
+    ranked = sorted(known, key=lambda group: group[0])
+    if not ranked or ranked[0][0] == ranked[-1][0]:
         return ""
-    low, high = ranked[0], ranked[-1]
-    return (
-        f"Mean {measure.label} is highest for {high[0]} ({high[mean]:g}, n = {high[count]:g}) "
-        f"and lowest for {low[0]} ({low[mean]:g}, n = {low[count]:g})."
-    )
+    return f"Mean {measure.label} is highest for {ranked[-1][1]} and lowest for {ranked[0][1]}."
+
+
+def _known(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float))
 
 
 def _together_sentence(profile: Profile, outputs: Sequence[str]) -> str:
@@ -247,5 +255,5 @@ def _together_sentence(profile: Profile, outputs: Sequence[str]) -> str:
 
 
 def _sentence(text: str) -> str:
-    """With a capital letter at its head."""
+    """Returns the text with a capital letter at its beginning."""
     return text[:1].upper() + text[1:]

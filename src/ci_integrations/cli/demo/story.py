@@ -1,4 +1,4 @@
-"""The data of a demo run: its turns and what each of them gave."""
+"""The data of a demo run: its turns, and what each of them gave. `command` writes it, `report` shows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Turn:
-    """What the agent said before it ran a cell, and what came of it. The conclusion has no cell."""
+    """What the agent said, the result of the cell that followed, and the saved files. The conclusion has no cell."""
 
     text: str
     result: ExecutionResult | None = None
@@ -21,16 +21,28 @@ class Turn:
 
 @dataclass
 class Story:
-    """All that the report tells."""
+    """Everything that the report and the summary show."""
 
     data: str
+    """The name of the CSV file."""
     model: str
+    """`scripted`, or what --model said."""
     turns: list[Turn] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def results(self) -> list[ExecutionResult]:
         return [turn.result for turn in self.turns if turn.result is not None]
+
+    @property
+    def errors(self) -> int:
+        """How many cells failed."""
+        return sum(not result.ok for result in self.results)
+
+    @property
+    def backend(self) -> str | None:
+        """Where the cells ran: `local` or `e2b`."""
+        return next((result.backend for result in self.results), None)
 
     @property
     def saved(self) -> list[Path]:

@@ -1,4 +1,4 @@
-"""`ci-integrations doctor`: what works on this machine, what does not, and the one command that mends it."""
+"""`ci-integrations doctor`: says what works on this machine, what does not, and which command mends it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def doctor(
 
 
 def _shown(checks: Iterator[Check], *, quiet: bool) -> Iterator[Check]:
-    """Each finding as soon as it is there."""
+    """Shows each finding as soon as it is there, and passes it on."""
     with err.status("looking ..."):
         for check in checks:
             if not quiet:
@@ -44,6 +44,7 @@ def _shown(checks: Iterator[Check], *, quiet: bool) -> Iterator[Check]:
 
 
 def _healthy(found: list[Check], *, of_sandbox: bool) -> bool:
+    """Returns whether code can run: in the sandbox that was examined, or on this machine or at E2B."""
     if of_sandbox:
         return all(check.status != "fail" for check in found)
     return any(check.status == "ok" and check.name in ("local sandbox", "E2B key") for check in found)

@@ -1,4 +1,4 @@
-"""The findings of `doctor` about this machine. Each check says what it saw; none changes anything."""
+"""The findings of `doctor` about this machine. Each check says what it saw, and none changes anything."""
 
 from __future__ import annotations
 
@@ -11,33 +11,44 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ci_integrations._version import __version__
 
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
+
 MiB = 1 << 20
 SETTINGS = ("CI_INTEGRATIONS_BACKEND", "E2B_API_URL", "E2B_SANDBOX_URL", "E2B_DOMAIN", "E2B_DEBUG")
+"""Variables that send code elsewhere: a forgotten one explains much. None holds a secret."""
 _SHOWN = (
     "e2b", "e2b-code-interpreter", "pyqwest", "pydantic", "langchain-core", "langchain", "langgraph",
     "llama-index-core", "deepagents", "ipython", "numpy", "pandas", "matplotlib", "plotly", "uvicorn", "vcrpy",
 )  # fmt: skip
 
 
+Status = Literal["ok", "note", "warn", "fail"]
+
+
 @dataclass(frozen=True)
 class Check:
-    """One finding. `ok`, `note`: nothing to do; `warn`: something does not work; `fail`: nothing will."""
+    """One finding. `ok`, `note`: nothing to do. `warn`: something does not work. `fail`: nothing works.
+
+    `details` are for `--json`: any plain value.
+    """
 
     name: str
-    status: Literal["ok", "note", "warn", "fail"]
+    status: Status
     text: str
-    details: Any = None
+    details: object = None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
+        """Returns the finding for `--json`."""
         return asdict(self)
 
 
 def examine() -> Iterator[Check]:
-    """In the order in which a person would ask."""
+    """Yields the findings in the order in which a person would ask."""
     yield Check("ci-integrations", "ok", f"{__version__}, Python {platform.python_version()} at {sys.executable}")
     yield from _key()
     yield from _settings()
@@ -61,6 +72,7 @@ def _settings() -> Iterator[Check]:
 
 
 def _local() -> Iterator[Check]:
+    """Yields one finding when the local sandbox cannot start, and otherwise what it can do."""
     if platform.system() != "Linux":
         yield Check(
             "local sandbox", "fail", f"it needs Linux, this is {platform.system()}: set E2B_API_KEY, or use Docker"
@@ -79,7 +91,7 @@ def _local() -> Iterator[Check]:
 
 
 def _trial() -> Iterator[Check]:
-    """The engine is started and a sandbox runs `1 + 1`."""
+    """Starts the engine and a sandbox, which runs `1 + 1`."""
     from ci_integrations.local.protocol.contract import EngineError
 
     try:
@@ -91,14 +103,17 @@ def _trial() -> Iterator[Check]:
         yield Check("local sandbox", "fail", f"it does not start: {error}")
         return
     yield Check("local sandbox", "ok", f"1 + 1 answered in {seconds * 1000:.0f} ms", {"seconds": seconds})
-    status: Literal["ok", "warn"] = "warn" if level == "none" else "ok"
+    status: Status = "warn" if level == "none" else "ok"
     yield Check(
         "isolation", status, level if why_not_stronger is None else f"{level}; not stronger: {why_not_stronger}"
     )
 
 
 async def _run_one_cell() -> tuple[str, str | None, float]:
-    """Level, why no stronger one, and seconds from creating the sandbox to its answer."""
+    """Returns the level, why no stronger one is there, and seconds from creating the sandbox to its answer.
+
+    Raises EngineError when the sandbox starts and does not answer 2.
+    """
     from ci_integrations.local.host.context import open_context
     from ci_integrations.local.host.engine import start_engine
     from ci_integrations.local.protocol.contract import EngineError, SandboxSpec
@@ -122,11 +137,11 @@ async def _run_one_cell() -> tuple[str, str | None, float]:
 def _preload() -> Iterator[Check]:
     from ci_integrations.local.host.engine import DEFAULT_PRELOAD
 
+    # The package's own folder is enough: to import it takes half a second.
     missing = [name for name in DEFAULT_PRELOAD if util.find_spec(name.partition(".")[0]) is None]
     there = ", ".join(name for name in DEFAULT_PRELOAD if name not in missing)
-    yield Check(
-        "preloaded", "warn" if missing else "ok", f"{there}; missing: {', '.join(missing)}" if missing else there
-    )
+    lacking = f"; missing: {', '.join(missing)}" if missing else ""
+    yield Check("preloaded", "warn" if missing else "ok", there + lacking)
 
 
 def _limits() -> Iterator[Check]:
@@ -150,7 +165,7 @@ def _cgroup() -> Iterator[Check]:
 
 
 def _languages() -> Iterator[Check]:
-    """Those that sandboxes can see: a kernelspec below somebody's home is not among them."""
+    """Yields the languages that sandboxes can see. They see no kernelspec below somebody's home."""
     from ci_integrations.local.host import languages
 
     found = ["python", "bash", *(f"{kernel.language} (kernelspec {kernel.name})" for kernel in languages.installed())]
@@ -160,7 +175,7 @@ def _languages() -> Iterator[Check]:
 
 
 def _versions() -> Iterator[Check]:
-    """What is installed, held against the ranges that this library was tested with."""
+    """Yields the versions that are installed, compared with the ranges that this library was tested with."""
     ranges = _tested_ranges()
     for name in _SHOWN:
         try:
@@ -173,7 +188,8 @@ def _versions() -> Iterator[Check]:
             yield Check(name, "ok", version)
 
 
-def _tested_ranges() -> dict[str, Any]:
+def _tested_ranges() -> dict[str, SpecifierSet]:
+    """Returns the ranges in this package's metadata, under normalised names (PEP 503)."""
     from packaging.requirements import Requirement
 
     requirements = [Requirement(line) for line in metadata.requires("ci-integrations") or []]

@@ -1,21 +1,26 @@
-"""The findings of `doctor --sandbox ID`: a live sandbox, looked at from outside through the SDK."""
+"""The findings of `doctor --sandbox ID`, about a live sandbox, which is looked at from outside through the SDK."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ci_integrations.cli._e2b import e2b_errors, endpoint
-from ci_integrations.cli.doctor.machine import Check
+from ci_integrations.cli.doctor.machine import Check, Status
+
+if TYPE_CHECKING:
+    from e2b import SandboxInfo
+    from e2b_code_interpreter import Sandbox
 
 PROBE_SECONDS = 10.0
+"""How long each question may take."""
 _DISK_AND_MEMORY = "df -h / | tail -1; free -m | sed -n 2p"
 _LOGS = "sudo -n journalctl --no-pager -n 15 -u jupyter -u code-interpreter 2>/dev/null || true"
 
 
 def examine(sandbox_id: str) -> Iterator[Check]:
-    """State and lease first; the services only when it runs, so that a paused sandbox is not woken."""
+    """Yields state and lease first, and asks the services only when the sandbox runs: asking wakes a paused one."""
     endpoint("doctor --sandbox asks E2B")
     from e2b.exceptions import SandboxNotFoundException
     from e2b_code_interpreter import Sandbox
@@ -34,20 +39,21 @@ def examine(sandbox_id: str) -> Iterator[Check]:
         yield from _services(Sandbox.connect(sandbox_id, timeout=1))
 
 
-def _state(info: Any) -> str:
+def _state(info: SandboxInfo) -> str:
+    # The SDK has an enum for known states, and passes unknown ones on as text.
     return str(getattr(info.state, "value", info.state))
 
 
-def _lease(info: Any) -> Iterator[Check]:
+def _lease(info: SandboxInfo) -> Iterator[Check]:
+    """Yields what the sandbox is, and how long it still lives. Less than half a minute is a warning."""
     left = (info.end_at - datetime.now(UTC)).total_seconds()
     yield Check(
         "sandbox", "ok", f"{_state(info)}, template {info.template_id}, started {info.started_at:%Y-%m-%d %H:%M} UTC"
     )
-    status: Any = "warn" if left < 30 else "ok"
-    yield Check("lease", status, f"ends in {left:.0f} s unless it is renewed", {"seconds": left})
+    yield Check("lease", "warn" if left < 30 else "ok", f"ends in {left:.0f} s unless it is renewed", {"seconds": left})
 
 
-def _services(sandbox: Any) -> Iterator[Check]:
+def _services(sandbox: Sandbox) -> Iterator[Check]:
     yield _asked("envd", lambda: "healthy" if sandbox.is_running(request_timeout=PROBE_SECONDS) else None)
     yield _asked("code interpreter", lambda: _kernels(sandbox))
     yield _asked("disk and memory", lambda: _command(sandbox, _DISK_AND_MEMORY))
@@ -55,8 +61,8 @@ def _services(sandbox: Any) -> Iterator[Check]:
     yield _asked("service logs", lambda: _command(sandbox, _LOGS) or "the template keeps none", worst="note")
 
 
-def _asked(name: str, question: Callable[[], str | None], worst: Any = "fail") -> Check:
-    """The answer as a finding; no answer is a finding too."""
+def _asked(name: str, question: Callable[[], str | None], worst: Status = "fail") -> Check:
+    """Returns the answer as a finding. No answer and an exception are findings too, as bad as `worst`."""
     try:
         answer = question()
     except Exception as error:  # noqa: BLE001 - whatever the SDK raises is what the user wants to know
@@ -64,17 +70,17 @@ def _asked(name: str, question: Callable[[], str | None], worst: Any = "fail") -
     return Check(name, "ok", answer) if answer else Check(name, worst, "it does not answer")
 
 
-def _kernels(sandbox: Any) -> str:
+def _kernels(sandbox: Sandbox) -> str:
     contexts = sandbox.list_code_contexts()
     names = ", ".join(f"{context.id} ({context.language})" for context in contexts)
     return f"{len(contexts)} kernels: {names}" if contexts else "it answers; no kernel yet"
 
 
-def _command(sandbox: Any, command: str) -> str:
+def _command(sandbox: Sandbox, command: str) -> str:
     return str(sandbox.commands.run(command, timeout=PROBE_SECONDS).stdout).strip()
 
 
-def _metrics(sandbox: Any) -> str:
+def _metrics(sandbox: Sandbox) -> str:
     found = sandbox.get_metrics()
     if not found:
         return "none yet"
