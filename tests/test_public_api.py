@@ -43,7 +43,21 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["", ".results", ".errors", ".envelope", ".rendering", ".charts", ".testing", ".cli", ".store"]
+    "module",
+    [
+        "",
+        ".results",
+        ".results.model",
+        ".results.from_e2b",
+        ".results.result",
+        ".results.text",
+        ".errors",
+        ".rendering",
+        ".charts",
+        ".testing",
+        ".cli",
+        ".store",
+    ],
 )
 def test_importing_a_room_loads_no_framework_and_no_sdk(module: str) -> None:
     code = f"import sys, ci_integrations{module}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"

@@ -17,7 +17,7 @@ from ci_integrations._core.lifecycle import Lifecycle
 from ci_integrations._core.live_cell import LiveCell
 from ci_integrations._core.notices import INTERRUPTED, too_slow
 from ci_integrations._core.options import check_envs
-from ci_integrations._core.output import CellOutput, OutputHandler, with_addresses
+from ci_integrations._core.output import CellOutput, OutputHandler, signed_address
 from ci_integrations._core.repair import CellCall, Repair
 from ci_integrations._core.state import KernelState, SessionState
 from ci_integrations._errors import ConfigurationError
@@ -102,14 +102,14 @@ class Cells:
             tool_call_id=request.tool_call_id,
             on_output=request.on_output,
         )
-        for attempt in self.repair.attempts(CellOutput, limit=request.timeout, cell=cell):
+        for attempt in self.repair.attempts(partial(CellOutput, began=began), limit=request.timeout, cell=cell):
             try:
                 yield from self.ready(kernel, request)
                 attempt.sent = True
-                result: ExecutionResult | None = yield from self._execute(kernel, request, attempt.received)
+                return (yield from self._execute(kernel, request, attempt.received))
             except Exception as error:  # noqa: BLE001 - what is not a sandbox's failure is raised again
                 result = yield from self.repair.recover(error, attempt)
-            if result is not None:
+            if result is not None:  # it was built before the repair, which takes its time too
                 return result.model_copy(update={"duration": time.monotonic() - began})
         raise AssertionError("the last attempt ends with a result or an error")
 
@@ -212,7 +212,8 @@ class Cells:
         """What the cell gave, and the events that were waiting for a result to tell them."""
         state = self.state
         events, kernel.pending_events, state.pending_events = tuple(kernel.pending_events), [], []
-        result = received.result(
+        return received.result(
+            address=lambda path: signed_address(self.client.sandbox, path),
             code=request.code,
             language=kernel.language,
             events=events,
@@ -222,7 +223,6 @@ class Cells:
             template_id=state.template_id,
             **known,
         )
-        return with_addresses(result, self.client.sandbox) if result.files else result
 
 
 def _without_a_start(received: CellOutput) -> Exception:

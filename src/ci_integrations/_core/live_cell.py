@@ -66,9 +66,9 @@ class SyncCell:
         return True
 
     def _deliver(self, kind: EventKind, item: SdkItem) -> None:
-        self._received.take(kind, item)
+        taken = self._received.take(kind, item)
         if self._tell is not None:
-            self._tell(output_event(kind, item))
+            self._tell(output_event(kind, taken))
 
     def mute(self) -> None:
         """Stop delivering output; the caller has gone."""
@@ -94,13 +94,16 @@ class AsyncCell:
         )
 
     def _deliverer(self, kind: EventKind) -> Callable[[SdkItem], Awaitable[None] | None]:
+        def keep(item: SdkItem) -> None:
+            self._received.take(kind, item)
+
         if self._tell is None:
-            return lambda item: self._received.take(kind, item)
+            return keep
 
         async def deliver(item: SdkItem) -> None:
-            self._received.take(kind, item)
+            taken = self._received.take(kind, item)
             if self._tell is not None:
-                await self._tell(output_event(kind, item))
+                await self._tell(output_event(kind, taken))
 
         return deliver
 

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ci_integrations.results.from_e2b import Display, Given
 from ci_integrations.results.model import Artifact
-from ci_integrations.results.result import ExecutionResult
+from ci_integrations.results.result import ExecutionResult, read_result, shown_artifacts
 
 if TYPE_CHECKING:
-    from e2b_code_interpreter import ExecutionError, Result
+    from e2b_code_interpreter import ExecutionError
 
 EventKind = Literal["stdout", "stderr", "result", "error", "status"]
 
 SdkItem = Any
-"""What the SDK hands to a callback: an OutputMessage, a Result or an ExecutionError, as the event's kind says."""
+"""What the SDK hands to a callback: an OutputMessage, a Result (once taken, a Display) or an ExecutionError, as the
+event's kind says."""
 
 MAX_OUTPUT = 16 * 1024 * 1024
 """Characters of each stream that are kept of one cell or command."""
@@ -89,11 +91,13 @@ class BoundedText:
 class CellOutput:
     """What came out of a cell until now."""
 
-    results: list[Result] = field(default_factory=list)
+    results: list[Display] = field(default_factory=list)
     stdout: BoundedText = field(default_factory=BoundedText)
     stderr: BoundedText = field(default_factory=BoundedText)
     error: ExecutionError | None = None
     execution_count: int | None = None
+    began: float | None = None
+    """When `run` was called, on the monotonic clock; None leaves the result without a duration."""
 
     @property
     def anything(self) -> bool:
@@ -105,24 +109,34 @@ class CellOutput:
         """True when the code itself gave something."""
         return bool(self.results or self.stdout or self.stderr)
 
-    def take(self, kind: EventKind, item: SdkItem) -> None:
-        """Keep what one callback brought."""
+    def take(self, kind: EventKind, item: SdkItem) -> SdkItem:
+        """Keep what one callback brought; return it as `output_event` takes it."""
         if kind == "result":
-            self.results.append(item)
-        elif kind == "error":
+            display = Display(item, len(self.results))
+            self.results.append(display)
+            return display
+        if kind == "error":
             self.error = item
         elif kind in ("stdout", "stderr"):
             getattr(self, kind).append(item.line)
+        return item
 
-    def result(self, **known: object) -> ExecutionResult:
-        """Return all of it as a result; `known` are the fields that the SDK does not give."""
-        from ci_integrations.results.from_e2b import result_from_parts
+    def result(self, address: Callable[[str], str | None] | None = None, **known: object) -> ExecutionResult:
+        """Return all of it as a result; `known` are the fields that the SDK does not give.
 
-        known.setdefault("execution_count", self.execution_count)
-        error = known.pop("error", self.error)
-        result = result_from_parts(self.results, self.stdout.text(), self.stderr.text(), error, **known)
-        lost = {"stdout": self.stdout.lost, "stderr": self.stderr.lost}
-        return result.model_copy(update={"truncated": result.truncated.model_copy(update=lost)})
+        `address` gives the download address of a file in the sandbox.
+        """
+        given = Given(
+            displays=self.results,
+            stdout=self.stdout.text(),
+            stderr=self.stderr.text(),
+            error=known.pop("error", self.error),
+            lost={"stdout": self.stdout.lost, "stderr": self.stderr.lost},
+            address=address,
+        )
+        duration = None if self.began is None else time.monotonic() - self.began
+        ours = {"execution_count": self.execution_count, "duration": duration}
+        return read_result(ExecutionResult, given, ours | known)
 
 
 class Downloads(Protocol):
@@ -131,31 +145,23 @@ class Downloads(Protocol):
     def download_url(self, path: str, *, use_signature_expiration: int) -> str: ...
 
 
-def with_addresses(result: ExecutionResult, sandbox: Downloads) -> ExecutionResult:
-    """Return the result with a signed download address, good for `ADDRESS_SECONDS`, in each file artifact.
+def signed_address(sandbox: Downloads, path: str) -> str | None:
+    """Return a download address that is good for `ADDRESS_SECONDS`.
 
     A sandbox that signs nothing gives no address: it would be open to everybody for ever.
     """
     from e2b import InvalidArgumentException
 
-    from ci_integrations.results.model import FileArtifact
-
-    def addressed(artifact: Artifact) -> Artifact:
-        if not isinstance(artifact, FileArtifact):
-            return artifact
-        url = sandbox.download_url(artifact.path, use_signature_expiration=ADDRESS_SECONDS)
-        return artifact.model_copy(update={"url": url})
-
     try:
-        return result.model_copy(update={"artifacts": tuple(addressed(artifact) for artifact in result.artifacts)})
+        return sandbox.download_url(path, use_signature_expiration=ADDRESS_SECONDS)
     except InvalidArgumentException:
-        return result
+        return None
 
 
 def output_event(kind: EventKind, item: SdkItem) -> OutputEvent:
     """Return the event for what the SDK handed to a callback."""
     if kind == "result":
-        return OutputEvent(kind=kind, text=item.text or "", timestamp=time.time(), artifacts=tuple(_artifacts(item)))
+        return OutputEvent(kind=kind, text=item.text or "", timestamp=time.time(), artifacts=shown_artifacts(item))
     if kind == "error":
         return OutputEvent(kind=kind, text=f"{item.name}: {item.value}", timestamp=time.time())
     return OutputEvent(kind=kind, text=item.line, timestamp=_seconds(item.timestamp))
@@ -164,12 +170,6 @@ def output_event(kind: EventKind, item: SdkItem) -> OutputEvent:
 def status(text: str) -> OutputEvent:
     """Return an event of our own, which says what the caller is waiting for."""
     return OutputEvent(kind="status", text=text, timestamp=time.time())
-
-
-def _artifacts(item: Result) -> Iterator[Artifact]:
-    from ci_integrations.results.from_e2b import artifacts_from_result
-
-    yield from artifacts_from_result(item)
 
 
 def _seconds(stamp: object) -> float:

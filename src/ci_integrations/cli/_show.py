@@ -16,7 +16,6 @@ from rich.text import Text
 from ci_integrations.results.clean import clean_output, cut
 from ci_integrations.results.model import ExecutionError, TableArtifact, TextArtifact
 from ci_integrations.results.result import ExecutionResult
-from ci_integrations.results.text import artifact_line
 
 MAX_ROWS = 12
 MAX_COLUMNS = 9
@@ -55,7 +54,7 @@ def _artifacts(result: ExecutionResult) -> Iterator[RenderableType]:
             yield _table(artifact)
         elif isinstance(artifact, TextArtifact) and artifact.display in tables:
             continue  # another form of that table
-        elif artifact.id not in pictured and (line := artifact_line(artifact)):
+        elif artifact.id not in pictured and (line := artifact.line()):
             yield Text(line, style="cyan")
 
 

@@ -1,6 +1,7 @@
-"""What a run gave: the result and its artifacts, framework-free. A table of contents: names are loaded on first use.
+"""Holds what a run gave: the result and its artifacts, framework-free. Its names are loaded on first use.
 
-May import `charts` and the ground. `from_e2b.py` reads the SDK's objects, `text.py` writes what a model reads.
+May import `charts` and the ground. `from_e2b.py` reads the SDK's objects as plain dicts, `model.py` has the types,
+`result.py` builds an `ExecutionResult` from the dicts in one validation, `text.py` writes what a model reads.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         ChartArtifact,
         Column,
         ExecutionError,
+        ExecutionRecord,
         FileArtifact,
         ImageArtifact,
         JsonArtifact,
@@ -35,6 +37,7 @@ _HOME = {
     "ChartArtifact": "model",
     "Column": "model",
     "ExecutionError": "model",
+    "ExecutionRecord": "model",
     "ExecutionResult": "result",
     "FileArtifact": "model",
     "ImageArtifact": "model",
@@ -54,6 +57,7 @@ __all__ = [
     "ChartArtifact",
     "Column",
     "ExecutionError",
+    "ExecutionRecord",
     "ExecutionResult",
     "FileArtifact",
     "ImageArtifact",

@@ -1,7 +1,8 @@
-"""E2B's Execution and Result, as an `ExecutionResult`. The only module that knows the SDK's result fields.
+"""Reads the E2B SDK's objects as plain dicts of fields. The only module that knows the SDK's result fields.
 
-Everything in an envelope was written by code that a language model wrote: it is bounded in size and count, and a
-payload that is not what its name says becomes an artifact of kind `other` with a note, never an exception.
+Everything that a cell displays was written by code that a language model wrote: it is bounded in size and count, and a
+payload that is not what its name says becomes an artifact of kind `other` with a note, never an exception. `result.py`
+makes the models out of the dicts; the dicts are plain JSON already, except for a chart, which is a typed `Chart`.
 """
 
 from __future__ import annotations
@@ -11,270 +12,248 @@ import binascii
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, TypeVar
 
+from ci_integrations import _names
 from ci_integrations._json import plain, text
 from ci_integrations.results.clean import MAX_TRACEBACK, clean_traceback, strip_ansi
-from ci_integrations.results.model import (
-    Artifact,
-    ChartArtifact,
-    ExecutionError,
-    FileArtifact,
-    ImageArtifact,
-    JsonArtifact,
-    OtherArtifact,
-    PdfArtifact,
-    TableArtifact,
-    TextArtifact,
-    Truncation,
-)
 from ci_integrations.results.pictures import image_size
-from ci_integrations.results.result import ExecutionResult
+
+if TYPE_CHECKING:
+    from ci_integrations.charts.chart import Chart
 
 log = logging.getLogger(__name__)
-
-CHART_MIME = "application/vnd.ci-chart.v1+json"
-TABLE_MIME = "application/vnd.ci-table.v1+json"
-FILES_MIME = "application/vnd.ci-files.v1+json"
 
 MAX_ARTIFACTS = 256
 """Of one run; what comes after is counted in `truncated.results`."""
 MAX_PAYLOAD = 32 * 1024 * 1024
 """Characters of one artifact's text, JSON or base64."""
+_MAX_ALT = 1000
+"""Characters of the text form of an object that has other forms, and of a payload that could not be read."""
+_MAX_TABLE_ROWS = 1000
+_MAX_MIME = 200
+"""Characters."""
 
-_TEXT_KINDS: tuple[Literal["html", "markdown", "svg", "latex", "javascript"], ...] = (
-    "html", "markdown", "svg", "latex", "javascript",
-)  # fmt: skip
+_TEXT_KINDS = ("html", "markdown", "svg", "latex", "javascript")
+_OURS = (_names.CHART, _names.TABLE, _names.FILES)
 
-
-def result_from_execution(execution: Any, **known: Any) -> ExecutionResult:
-    """The SDK's `Execution` as ours. `known` gives the fields that it does not have: `code`, `sandbox_id` ..."""
-    known.setdefault("execution_count", execution.execution_count)
-    logs = execution.logs
-    return result_from_parts(execution.results, "".join(logs.stdout), "".join(logs.stderr), execution.error, **known)
-
-
-def result_from_parts(
-    results: Sequence[Any], stdout: str = "", stderr: str = "", error: Any = None, **known: Any
-) -> ExecutionResult:
-    """The same from what the SDK's callbacks gave, for a run that did not end well and left no `Execution`."""
-    found = list(_artifacts(results))
-    kept = tuple(item.model_copy(update={"id": f"a{n}"}) for n, item in enumerate(found[:MAX_ARTIFACTS]))
-    known.setdefault("truncated", Truncation(results=max(0, len(found) - MAX_ARTIFACTS)))
-    return ExecutionResult(
-        text=_main_text(results),
-        stdout=stdout,
-        stderr=stderr,
-        error=None if error is None else error_from(error),
-        artifacts=_link_charts(kept),
-        **known,
-    )
+Fields = dict[str, object]
+Read = TypeVar("Read")
 
 
-def error_from(error: Any) -> ExecutionError:
-    """An SDK error with its traceback cleaned of colours and bounded."""
-    trace = clean_traceback(str(error.traceback or ""))
-    return ExecutionError(name=str(error.name), value=strip_ansi(str(error.value))[:MAX_TRACEBACK], traceback=trace)
+class Display:
+    """One object that a cell displayed: the SDK's `Result`, read once, when somebody first asks for its forms."""
 
+    def __init__(self, result: object, number: int) -> None:
+        """`number`: its place among everything that the cell displayed."""
+        self._result = result
+        self.number = number
+        self.main = bool(getattr(result, "is_main_result", False))
+        """True for the value of the cell's last expression."""
+        shown: object = getattr(result, "text", None)
+        self.text = None if shown is None else str(shown)
+        """Its text form."""
 
-def artifacts_from_result(result: Any, display: int = 0) -> tuple[Artifact, ...]:
-    """The artifacts of one SDK `Result`, for live output; ids are given when the run is complete."""
-    return tuple(_forms(result, display))
+    @cached_property
+    def forms(self) -> list[Fields]:
+        """The fields of its artifacts, without ids. The picture comes first, then the data behind it."""
+        try:
+            return list(self._read())
+        except Exception as error:
+            log.exception("display %d could not be read", self.number)
+            return [self._unreadable(error)]
 
+    def give_up(self, error: Exception) -> None:
+        """Leaves a note in place of the forms: the model refused them, which is our fault."""
+        self.forms = [self._unreadable(error)]
 
-def _main_text(results: Iterable[Any]) -> str | None:
-    for result in results:
-        if result.is_main_result and result.text is not None:
-            return str(result.text)
-    return None
-
-
-def _artifacts(results: Sequence[Any]) -> Iterator[Artifact]:
-    for display, result in enumerate(results):
-        yield from _forms(result, display)
-
-
-def _forms(result: Any, display: int) -> Iterator[Artifact]:
-    """As `_read_forms`; a payload that breaks its reader is our fault: logged, but never the caller's exception."""
-    try:
-        yield from list(_read_forms(result, display))
-    except Exception as error:
-        log.exception("display %d could not be read", display)
+    def _unreadable(self, error: Exception) -> Fields:
         note = f"could not be read ({type(error).__name__})"
-        yield OtherArtifact(
-            id="",
-            display=display,
-            main=bool(result.is_main_result),
-            mime="text/plain",
-            data=str(result.text)[:1000],
-            note=note,
-        )
+        return self._form("other", mime=_names.TEXT, data=text(str(self.text)[:_MAX_ALT]), note=note)
 
+    def _form(self, kind: str, **fields: object) -> Fields:
+        return {"id": "", "display": self.number, "main": self.main, **fields, "kind": kind}
 
-def _read_forms(result: Any, display: int) -> Iterator[Artifact]:
-    """One displayed object in all the forms it came in. The picture comes first, then the data behind it."""
-    extra = dict(result.extra) if isinstance(result.extra, Mapping) else {}
-    common: dict[str, Any] = {"id": "", "display": display, "main": bool(result.is_main_result)}
-    forms = [*_pictures(result, common), *_data(result, extra, common), *_texts(result, common), *_rest(extra, common)]
-    if not forms and not result.is_main_result and result.text is not None:
-        forms = [OtherArtifact(**common, mime="text/plain", data=_bounded(str(result.text)))]
-    if forms and result.text is not None and not result.is_main_result:
-        forms[0] = forms[0].model_copy(update={"alt": text(str(result.text)[:1000])})
-    yield from forms
+    def _read(self) -> Iterator[Fields]:
+        extra = getattr(self._result, "extra", None)
+        rest = dict(extra) if isinstance(extra, Mapping) else {}
+        forms = [*self._pictures(), *self._data(rest), *self._texts(), *self._others(rest)]
+        if self.text is not None and not self.main:
+            if forms:
+                forms[0]["alt"] = text(self.text[:_MAX_ALT])
+            else:
+                forms = [self._form("other", mime=_names.TEXT, data=_bounded(self.text))]
+        return iter(forms)
 
+    def _pictures(self) -> Iterator[Fields]:
+        for mime, name in ((_names.PNG, "png"), (_names.JPEG, "jpeg")):
+            if (data := getattr(self._result, name, None)) is not None:
+                yield self._image(mime, data)
+        if (data := getattr(self._result, "pdf", None)) is not None:
+            raw = _decode(data)
+            yield self._malformed(_names.PDF, data) if raw is None else self._form("pdf", **_bytes(data, raw))
 
-def _pictures(result: Any, common: dict[str, Any]) -> Iterator[Artifact]:
-    for mime, data in (("image/png", result.png), ("image/jpeg", result.jpeg)):
-        if data is not None:
-            yield _image(mime, data, common)
-    if result.pdf is not None:
-        raw = _decode(result.pdf)
-        yield (
-            PdfArtifact(**common, data=_one_line(result.pdf), size=len(raw), sha256=hashlib.sha256(raw).hexdigest())
-            if raw is not None
-            else _malformed("application/pdf", result.pdf, common)
-        )
+    def _image(self, mime: str, data: object) -> Fields:
+        raw = _decode(data)
+        if raw is None:
+            return self._malformed(mime, data)
+        width, height = image_size(raw)
+        return self._form("image", mime=text(mime), **_bytes(data, raw), width=width, height=height)
 
+    def _malformed(self, mime: str, data: object) -> Fields:
+        start = text(str(data)[:_MAX_ALT])
+        return self._form("other", mime=text(mime), data=start, note=text(f"not valid base64 {mime}"))
 
-def _image(mime: str, data: Any, common: dict[str, Any]) -> Artifact:
-    raw = _decode(data)
-    if raw is None:
-        return _malformed(mime, data, common)
-    width, height = image_size(raw)
-    return ImageArtifact(
-        **common,
-        mime=mime,
-        data=_one_line(data),
-        size=len(raw),
-        sha256=hashlib.sha256(raw).hexdigest(),
-        width=width,
-        height=height,
-    )
-
-
-def _data(result: Any, extra: dict[str, Any], common: dict[str, Any]) -> Iterator[Artifact]:
-    """The data forms; what they were read from is taken out of `extra`."""
-    chart = _chart(result, extra)
-    if chart is not None:
-        yield ChartArtifact(**common, chart=chart)
-    table = _table(result, extra)
-    if table is not None:
-        yield TableArtifact(**{**table, **common})
-    for file in _take(extra, FILES_MIME, _tables().files_from_mime) or ():
-        yield FileArtifact(**{**file, **common})
-    if result.json is not None:
-        yield _json(result.json, common)
-
-
-def _readers() -> Any:
-    """Loaded when a first result needs it: the chart readers are not for everybody."""
-    from ci_integrations.charts.read import dispatch
-
-    return dispatch
-
-
-def _tables() -> Any:
-    from ci_integrations.charts.read import tables
-
-    return tables
-
-
-def _take(extra: dict[str, Any], mime: str, read: Callable[[Any], Any]) -> Any:
-    """What `read` makes of `extra[mime]`; it leaves `extra` only when it could be read."""
-    if mime not in extra:
-        return None
-    found = read(extra[mime])
-    if found is not None:
-        del extra[mime]
-    return found
-
-
-def _chart(result: Any, extra: dict[str, Any]) -> Any:
-    """Ours first, then a plotting library's own MIME form, then E2B's chart, marked as not to be trusted."""
-    for mime in sorted(extra, key=lambda mime: mime != CHART_MIME):
-        chart = _take(extra, mime, partial(_readers().chart_from_mime, mime))
+    def _data(self, rest: MutableMapping[str, object]) -> Iterator[Fields]:
+        """Yields the data forms; what they were read from is taken out of `rest`."""
+        # Loaded when a first object has data: the chart readers are not for everybody.
+        chart = self._chart(rest)
         if chart is not None:
-            return chart
-    raw = result.chart.to_dict() if result.chart is not None else None
-    return _readers().chart_from_e2b(raw) if isinstance(raw, dict) else None
+            yield self._form("chart", chart=chart)
+        table = self._table(rest)
+        if table is not None:
+            yield self._form("table", **table)
+        if _names.FILES in rest:
+            from ci_integrations.charts.read import tables
+
+            yield from (self._form("file", **file) for file in _take(rest, _names.FILES, tables.files_from_mime) or ())
+        value: object = getattr(self._result, "json", None)
+        if value is not None:
+            bounded = _bounded_json(value)
+            is_cut = isinstance(bounded, str) and not isinstance(value, str)
+            yield self._form("json", data=bounded, note="too large: kept as cut text" if is_cut else None)
+
+    def _chart(self, rest: MutableMapping[str, object]) -> Chart | None:
+        """Ours first, then a plotting library's own MIME form, then E2B's chart, marked as not to be trusted."""
+        e2b: object = getattr(self._result, "chart", None)
+        if e2b is None and not rest:
+            return None
+        from ci_integrations.charts.read import dispatch
+
+        for mime in sorted(rest, key=lambda mime: mime != _names.CHART):
+            chart = _take(rest, mime, partial(dispatch.chart_from_mime, mime))
+            if chart is not None:
+                return chart
+        raw: object = e2b.to_dict() if hasattr(e2b, "to_dict") else None
+        return dispatch.chart_from_e2b(raw) if isinstance(raw, dict) else None
+
+    def _table(self, rest: MutableMapping[str, object]) -> Mapping[str, object] | None:
+        if _names.TABLE in rest:
+            from ci_integrations.charts.read import tables
+
+            found = _take(rest, _names.TABLE, tables.table_from_mime)
+            if found is not None:
+                return found
+        data = getattr(self._result, "data", None)
+        return _table_from_columns(data) if isinstance(data, Mapping) else None
+
+    def _texts(self) -> Iterator[Fields]:
+        for kind in _TEXT_KINDS:
+            if (value := getattr(self._result, kind, None)) is not None:
+                yield self._form(kind, text=_bounded(str(value)))
+
+    def _others(self, rest: Mapping[str, object]) -> Iterator[Fields]:
+        """Yields MIME types that none of the above has taken, as they came."""
+        for mime, payload in list(rest.items())[:MAX_ARTIFACTS]:
+            if mime.startswith("image/") and image_size(_decode(payload) or b"") != (None, None):
+                yield self._image(mime, payload)
+                continue
+            note = "malformed payload" if mime in _OURS else None
+            yield self._form("other", mime=text(mime[:_MAX_MIME]), data=_bounded_json(payload), note=note)
 
 
-def _table(result: Any, extra: dict[str, Any]) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = _take(extra, TABLE_MIME, _tables().table_from_mime)
-    if found is None and isinstance(result.data, Mapping):
-        return _table_from_columns(result.data)
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What the SDK gave of one run, and what is needed to read it."""
+
+    displays: Sequence[Display] = ()
+    stdout: str = ""
+    stderr: str = ""
+    error: object = None
+    """The SDK's error, or one of ours with the same fields."""
+    lost: Mapping[str, int] = field(default_factory=dict)
+    """Characters of each stream that were not kept."""
+    address: Callable[[str], str | None] | None = None
+    """Gives the download address of a file in the sandbox, or None."""
+
+    def fields(self) -> Fields:
+        """Returns the fields of a result: artifacts numbered, each chart linked to the picture of its own display."""
+        found = [form for display in self.displays for form in display.forms]
+        kept = [{**form, "id": f"a{number}"} for number, form in enumerate(found[:MAX_ARTIFACTS])]
+        pictures = {form["display"]: form["id"] for form in reversed(kept) if form["kind"] == "image"}
+        for form in kept:
+            if form["kind"] == "chart":
+                form["image"] = pictures.get(form["display"])
+            elif form["kind"] == "file" and self.address is not None:
+                form["url"] = self.address(str(form["path"]))
+        main = (display.text for display in self.displays if display.main and display.text is not None)
+        shown = next(main, None)
+        return {
+            "text": None if shown is None else text(shown),
+            "stdout": text(self.stdout),
+            "stderr": text(self.stderr),
+            "error": None if self.error is None else _error_fields(self.error),
+            "artifacts": kept,
+            "truncated": {**self.lost, "results": max(0, len(found) - MAX_ARTIFACTS)},
+        }
+
+
+def _error_fields(error: object) -> Fields:
+    """Returns an SDK error's fields, its traceback cleaned of colours and bounded."""
+    name, value, trace = (getattr(error, field, None) for field in ("name", "value", "traceback"))
+    return {
+        "name": text(str(name)),
+        "value": text(strip_ansi(str(value))[:MAX_TRACEBACK]),
+        "traceback": text(clean_traceback(str(trace or ""))),
+    }
+
+
+def _take(rest: MutableMapping[str, object], mime: str, read: Callable[[object], Read | None]) -> Read | None:
+    """Returns what `read` makes of `rest[mime]`, which leaves `rest` only when it could be read."""
+    found = read(rest[mime])
+    if found is not None:
+        del rest[mime]
     return found
 
 
-def _table_from_columns(data: Mapping[str, Any]) -> dict[str, Any]:
-    """E2B's `data`: a dict of columns. Its index and types are lost there, and so they are here."""
+def _table_from_columns(data: Mapping[object, object]) -> Fields:
+    """Reads E2B's `data`, a dict of columns. Its index and types are lost there, and so they are here."""
     columns = {str(name): values if isinstance(values, list) else [values] for name, values in data.items()}
     height = max((len(values) for values in columns.values()), default=0)
-    rows = [[values[n] if n < len(values) else None for values in columns.values()] for n in range(min(height, 1000))]
+    shown = range(min(height, _MAX_TABLE_ROWS))
     return {
-        "columns": [{"name": name, "dtype": "object"} for name in columns],
-        "rows": plain(rows),
+        "columns": [{"name": text(name), "dtype": "object"} for name in columns],
+        "rows": plain([[values[n] if n < len(values) else None for values in columns.values()] for n in shown]),
         "shape": (height, len(columns)),
         "note": "index and column types were not sent",
     }
 
 
-def _texts(result: Any, common: dict[str, Any]) -> Iterator[Artifact]:
-    for kind in _TEXT_KINDS:
-        value = getattr(result, kind)
-        if value is not None:
-            yield TextArtifact(**common, kind=kind, text=_bounded(str(value)))
-
-
-def _rest(extra: Mapping[str, Any], common: dict[str, Any]) -> Iterator[Artifact]:
-    """MIME types that none of the above has taken, as they came."""
-    for mime, payload in list(extra.items())[:MAX_ARTIFACTS]:
-        if mime.startswith("image/") and image_size(_decode(payload) or b"") != (None, None):
-            yield _image(mime, payload, common)
-            continue
-        note = "malformed payload" if mime in (CHART_MIME, TABLE_MIME, FILES_MIME) else None
-        yield OtherArtifact(**common, mime=mime[:200], data=_bounded_json(payload), note=note)
-
-
-def _json(value: Any, common: dict[str, Any]) -> Artifact:
-    bounded = _bounded_json(value)
-    note = "too large: kept as cut text" if isinstance(bounded, str) and not isinstance(value, str) else None
-    return JsonArtifact(**common, data=bounded, note=note)
-
-
-def _malformed(mime: str, data: Any, common: dict[str, Any]) -> OtherArtifact:
-    return OtherArtifact(**common, mime=mime, data=_bounded(str(data)[:1000]), note=f"not valid base64 {mime}")
-
-
-def _link_charts(artifacts: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
-    """Each chart names the picture of its own display."""
-    picture = {a.display: a.id for a in reversed(artifacts) if isinstance(a, ImageArtifact)}
-    return tuple(
-        a.model_copy(update={"image": picture.get(a.display)}) if isinstance(a, ChartArtifact) else a for a in artifacts
-    )
+def _bytes(data: object, raw: bytes) -> Fields:
+    return {"data": _one_line(data), "size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
 
 
 def _bounded(value: str) -> str:
-    value = text(value)
-    return value if len(value) <= MAX_PAYLOAD else value[:MAX_PAYLOAD]
+    return text(value)[:MAX_PAYLOAD]
 
 
-def _bounded_json(value: Any) -> Any:
-    safe = plain(value)
+def _bounded_json(value: object) -> object:
+    safe: object = plain(value)
     if isinstance(safe, (str, list, dict)):
         dumped = json.dumps(safe)
         return safe if len(dumped) <= MAX_PAYLOAD else dumped[:MAX_PAYLOAD]
     return safe
 
 
-def _one_line(data: Any) -> str:
+def _one_line(data: object) -> str:
     return "".join(str(data).split())
 
 
-def _decode(data: Any) -> bytes | None:
-    """The bytes, or None when this is not base64 or too large."""
+def _decode(data: object) -> bytes | None:
+    """Returns the bytes, or None when this is not base64 or too large."""
     if not isinstance(data, str) or len(data) > MAX_PAYLOAD:
         return None
     try:

@@ -1,46 +1,74 @@
-"""What a run gives back: `ExecutionResult` and its artifacts. Frozen, typed, JSON-safe, free of any framework.
+"""Defines what a run gives back: `ExecutionRecord` and its artifacts. Frozen, typed, JSON-safe, free of any framework.
 
-`result.model_dump(mode="json")` is plain JSON (schema `ci_integrations/execution@1`): it survives `json`, msgpack and
+`record.model_dump(mode="json")` is plain JSON (schema `ci_integrations/execution@1`): it survives `json`, msgpack and
 every checkpointer unchanged, and `ExecutionResult.model_validate` gives the typed view back. Bytes are base64 text in
 `data`, or, with a store, a reference in `ref`; never both.
 """
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from ci_integrations._errors import ArtifactError
 from ci_integrations._json import MAX_DEPTH, plain
+from ci_integrations._names import PDF
 from ci_integrations.charts.chart import Chart
-
-if TYPE_CHECKING:
-    from ci_integrations.results.store import ArtifactStore
+from ci_integrations.results import tables
+from ci_integrations.results.clean import bytes_in_words, one_line
+from ci_integrations.results.payload import fetched, save_artifact
 
 SCHEMA: Literal["ci_integrations/execution@1"] = "ci_integrations/execution@1"
 
+Bundle = dict[str, object]
+"""The forms of one object for a notebook, by MIME type."""
+RESULT_DEPTH = MAX_DEPTH + 16
+"""Levels of nesting that a whole result may have."""
+_ALREADY_PLAIN = object()
+"""The validation context that says: no field needs `plain` any more."""
+
+
+class Store(Protocol):
+    """Where payloads are that are not in the result, such as an `ArtifactStore`."""
+
+    def load(self, artifact: Artifact) -> Artifact:
+        """Returns `artifact` with its payload. Raises `ArtifactError` when the payload is missing or has changed."""
+
 
 class Value(BaseModel):
-    """Base of all result types: frozen, keyword-only, every field made plain JSON before it is validated."""
+    """Is the base of all result types: frozen, keyword-only, every field made plain JSON before it is validated."""
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", populate_by_name=True, serialize_by_alias=True, ser_json_inf_nan="null"
     )
 
     _depth: ClassVar[int] = MAX_DEPTH
-    """What holds other types is deeper than they are: no level cuts what a level below it has let pass."""
+    """Levels. Containers get a larger limit than the values they hold, so that validating the container never truncates
+    a value that was already accepted."""
+
+    @classmethod
+    def from_plain(cls, fields: Mapping[str, object]) -> Self:
+        """Validates fields that are plain JSON (or result types) already, so that nothing is copied once more.
+
+        Raises pydantic's `ValidationError`.
+        """
+        return cls.model_validate(fields, context=_ALREADY_PLAIN)
 
     @model_validator(mode="before")
     @classmethod
-    def _json_safe(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
+    def _json_safe(cls, data: object, info: ValidationInfo) -> object:
+        if info.context is _ALREADY_PLAIN or not isinstance(data, dict):
             return data
-        return {key: _plain_or_model(value, cls._depth) for key, value in data.items()}
+        return {key: plain_or_typed(value, cls._depth) for key, value in data.items()}
 
 
-def _plain_or_model(value: Any, depth: int) -> Any:
-    """Plain JSON, but typed models and sequences of them pass as they are."""
+def plain_or_typed(value: object, depth: int = MAX_DEPTH) -> object:
+    """Returns `value` as plain JSON; typed models and sequences of them pass as they are."""
     if isinstance(value, BaseModel):
         return value
     if isinstance(value, (list, tuple)) and any(isinstance(item, BaseModel) for item in value):
@@ -49,7 +77,7 @@ def _plain_or_model(value: Any, depth: int) -> Any:
 
 
 class ExecutionError(Value):
-    """The error that ended a cell, in the words of the language that raised it."""
+    """Tells the error that ended a cell, in the words of the language that raised it."""
 
     name: str
     value: str = ""
@@ -58,10 +86,10 @@ class ExecutionError(Value):
 
 
 class SandboxEvent(Value):
-    """Something that happened to the sandbox around this run and that the model must know.
+    """Tells what happened to the sandbox around this run and what the model must know of it.
 
     `type`: `"sandbox_created"`, `"sandbox_resumed"`, `"state_lost"`, `"context_restarted"`, `"interrupted"`,
-    `"restored"`, `"not_restored"`, `"connection_lost"` (recovery.py is where they are made).
+    `"restored"`, `"not_restored"`, `"connection_lost"` (`_core/notices.py` makes them).
     """
 
     type: str
@@ -75,10 +103,11 @@ class SandboxEvent(Value):
     restored: tuple[str, ...] = ()
     """What is back: `"package pandas"`, `"file /home/user/a.csv"`, `"setup code"`."""
     not_restored: tuple[str, ...] = ()
+    """What is not back, in the same words."""
 
 
 class Truncation(Value):
-    """What was cut, in characters or bytes left out. Zero: nothing was."""
+    """Counts what was left out: characters of the streams, and artifacts. Zero means that nothing was."""
 
     stdout: int = 0
     stderr: int = 0
@@ -86,9 +115,15 @@ class Truncation(Value):
 
 
 class ArtifactBase(Value):
-    """What all artifacts share."""
+    """Holds the fields and methods that all artifacts share."""
 
     _depth = MAX_DEPTH + 8
+
+    if TYPE_CHECKING:  # as a field it would come first in every dump
+
+        @property
+        def kind(self) -> str:
+            """What it is: `"image"`, `"table"` ..."""
 
     id: str
     """Unique within the result: `"a0"`, `"a1"`, ..."""
@@ -106,26 +141,41 @@ class ArtifactBase(Value):
     """Where the payload is when it is not here: `sha256:<hex>` in an `ArtifactStore`; `content:<id>`, in the content of
     the message that this came with."""
 
-    def read(self, store: ArtifactStore | None = None) -> bytes:
-        """The artifact as bytes: the picture, the text as UTF-8, data as JSON.
+    def read(self, store: Store | None = None) -> bytes:
+        """Returns the artifact as bytes: the picture, the text as UTF-8, data as JSON.
 
         Raises `ArtifactError` when the payload lies in a store and `store` was not given or no longer has it.
         """
-        from ci_integrations.results.payload import artifact_bytes
+        if self.ref is None:
+            return self.payload()
+        if store is None:
+            raise ArtifactError(f"artifact {self.id} lies in a store: give it, artifact.read(store)")
+        return store.load(self).payload()  # type: ignore[arg-type]  # every artifact is one of the union
 
-        return artifact_bytes(self, store)
+    def save(self, path: str | Path, store: Store | None = None) -> Path:
+        """Writes the artifact to `path` on this machine; a directory gets a file named after the artifact.
 
-    def save(self, path: str | Path, store: ArtifactStore | None = None) -> Path:
-        """Write the artifact to `path` on this machine; a directory gets a file named after the artifact."""
-        from ci_integrations.results.payload import save_artifact
-
+        Raises `ArtifactError`, as `read` does.
+        """
         return save_artifact(self, Path(path), store)
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        """In a notebook: the picture, the chart in its interactive form, the table."""
-        from ci_integrations.results.notebook import mimebundle
+    def payload(self) -> bytes:
+        """Returns what `read` does, for an artifact whose payload is here."""
+        raise NotImplementedError
 
-        return mimebundle(self)  # type: ignore[arg-type]  # every artifact is one of the union
+    def describe(self) -> str:
+        """Returns one line for a reader who has text only; empty when the result's text shows the artifact itself."""
+        raise NotImplementedError
+
+    def line(self) -> str:
+        """Returns `describe` and the note in brackets, so that a text-only model can reason on it and cite it."""
+        described = self.describe()
+        note = f" ({self.note})" if self.note else ""
+        return f"[{described}{note}]" if described else ""
+
+    def _repr_mimebundle_(self, **_: object) -> Bundle:
+        """Returns for a notebook: the picture, the chart in its interactive form, the table; never HTML of the code."""
+        return {"text/plain": self.line() or self.kind}
 
 
 class _Bytes(ArtifactBase):
@@ -136,35 +186,65 @@ class _Bytes(ArtifactBase):
     """Bytes, decoded."""
     sha256: str | None = None
 
+    def payload(self) -> bytes:
+        return base64.b64decode(self.data or "")
+
 
 class ImageArtifact(_Bytes):
-    """A picture: PNG, JPEG, GIF or WebP."""
+    """Holds a picture: PNG, JPEG, GIF or WebP."""
 
     kind: Literal["image"] = "image"
     width: int | None = None
+    """Pixels."""
     height: int | None = None
+    """Pixels."""
+
+    def describe(self) -> str:
+        pixels = f" {self.width}x{self.height}" if self.width and self.height else ""
+        return f"image {self.id}: {self.mime}{pixels}, {bytes_in_words(self.size)}"
+
+    def _repr_mimebundle_(self, **_: object) -> Bundle:
+        picture = {self.mime: self.data} if self.data else {}
+        return {**super()._repr_mimebundle_(), **picture}
 
 
 class PdfArtifact(_Bytes):
+    """Holds a PDF document."""
+
     kind: Literal["pdf"] = "pdf"
-    mime: str = "application/pdf"
+    mime: str = PDF
+
+    def describe(self) -> str:
+        return f"pdf {self.id}: {bytes_in_words(self.size)}"
 
 
 class ChartArtifact(ArtifactBase):
-    """A figure as data. Its picture, when there is one, is the image artifact whose id is `image`."""
+    """Holds a figure as data. Its picture, when there is one, is the image artifact whose id is `image`."""
 
     kind: Literal["chart"] = "chart"
     chart: Chart
     image: str | None = None
 
+    def payload(self) -> bytes:
+        return _as_json(self.chart.model_dump(mode="json"))
+
+    def describe(self) -> str:
+        picture = f", picture {self.image}" if self.image else ", no picture"
+        return f"chart {self.id}: {one_line(self.chart.describe(), 600)}{picture}"
+
+    def _repr_mimebundle_(self, **_: object) -> Bundle:
+        return {**self.chart._repr_mimebundle_(), **super()._repr_mimebundle_()}
+
 
 class Column(Value):
+    """Names a column of a table and the type of its values."""
+
     name: str
     dtype: str
 
 
 class TableArtifact(ArtifactBase):
-    """A DataFrame or Series: the first rows as data, the whole shape, the index kept as leading columns."""
+    """Holds a DataFrame or Series: the first rows as data, the whole shape, the index kept as leading columns."""
 
     kind: Literal["table"] = "table"
     columns: tuple[Column, ...] = ()
@@ -174,36 +254,94 @@ class TableArtifact(ArtifactBase):
     index: int = 0
     """How many leading columns are the index."""
     markdown: str | None = None
+    """The first rows as text."""
+
+    def payload(self) -> bytes:
+        return _as_json(self.model_dump(mode="json"))
+
+    def describe(self) -> str:
+        names = ", ".join(column.name for column in self.columns[:20])
+        return f"table {self.id}: {self.shape or len(self.rows)} {one_line(names, 300)}"
+
+    def text(self) -> str:
+        """Returns the table as Markdown with its whole shape."""
+        shape = f"shape {self.shape}" if self.shape else ""
+        return f"{self.markdown or tables.markdown(self._names(), self.rows)}\n{shape}".strip()
+
+    def _repr_mimebundle_(self, **_: object) -> Bundle:
+        return {"text/plain": self.text(), "text/html": tables.html(self._names(), self.rows, self.shape)}
+
+    def _names(self) -> list[str]:
+        return [column.name for column in self.columns]
 
 
 class TextArtifact(ArtifactBase):
+    """Holds a text in a markup or programming language."""
+
     kind: Literal["html", "markdown", "latex", "svg", "javascript"]
     text: str
 
+    def payload(self) -> bytes:
+        return self.text.encode()
+
+    def describe(self) -> str:
+        if self.main and self.kind != "html":
+            return ""
+        if self.kind in ("markdown", "latex"):
+            return f"{self.kind} {self.id}: {one_line(self.text, 2000)}"
+        return f"{self.kind} {self.id}: {len(self.text):,} characters, kept as artifact"
+
 
 class JsonArtifact(ArtifactBase):
+    """Holds a value as plain JSON."""
+
     kind: Literal["json"] = "json"
     data: Any = None
 
+    def payload(self) -> bytes:
+        return _as_json(self.data)
+
+    def describe(self) -> str:
+        return "" if self.main else f"json {self.id}: {one_line(json.dumps(self.data), 500)}"
+
 
 class FileArtifact(ArtifactBase):
-    """A file in the sandbox that the code wrote; its bytes are fetched on demand."""
+    """Names a file in the sandbox that the code wrote; its bytes are fetched on demand."""
 
     kind: Literal["file"] = "file"
     path: str
     size: int | None = None
+    """Bytes."""
     sha256: str | None = None
     mime: str | None = None
     url: str | None = None
     """A signed download address, where the backend has one."""
 
+    def payload(self) -> bytes:
+        return fetched(self.path, self.url, self.sha256)
+
+    def describe(self) -> str:
+        return f"file: {one_line(self.path, 300)} ({bytes_in_words(self.size)})"
+
 
 class OtherArtifact(ArtifactBase):
-    """Any other MIME type, kept as it came."""
+    """Holds any other MIME type, kept as it came."""
 
     kind: Literal["other"] = "other"
     mime: str
     data: Any = None
+
+    def payload(self) -> bytes:
+        return _as_json(self.data)
+
+    def describe(self) -> str:
+        if self.mime == "text/plain":
+            return one_line(str(self.data), 2000)
+        return f"{one_line(self.mime, 100)} {self.id}"
+
+
+def _as_json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
 
 
 Artifact = Annotated[
@@ -217,3 +355,61 @@ Artifact = Annotated[
     | OtherArtifact,
     Field(discriminator="kind"),
 ]
+
+
+class ExecutionRecord(Value):
+    """Holds everything that one run gave, as fields and views of them. Users meet it as `ExecutionResult`."""
+
+    _depth = RESULT_DEPTH
+
+    schema_: Literal["ci_integrations/execution@1"] = Field(SCHEMA, alias="schema")
+    code: str = ""
+    language: str = "python"
+    text: str | None = None
+    """The main result as text, or None."""
+    stdout: str = ""
+    stderr: str = ""
+    error: ExecutionError | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    events: tuple[SandboxEvent, ...] = ()
+    execution_count: int | None = None
+    duration: float | None = None
+    """Seconds."""
+    backend: str | None = None
+    """`"e2b"` or `"local"`."""
+    sandbox_id: str | None = None
+    context_id: str | None = None
+    template_id: str | None = None
+    truncated: Truncation = Truncation()
+    incomplete: bool = False
+    """True when the run ended before the cell did: timeout, lost sandbox, lost connection, cancellation."""
+
+    @property
+    def ok(self) -> bool:
+        """True when the cell ran to its end without an error."""
+        return self.error is None and not self.incomplete
+
+    @property
+    def charts(self) -> tuple[ChartArtifact, ...]:
+        """The figures as data."""
+        return tuple(a for a in self.artifacts if isinstance(a, ChartArtifact))
+
+    @property
+    def tables(self) -> tuple[TableArtifact, ...]:
+        """The tables."""
+        return tuple(a for a in self.artifacts if isinstance(a, TableArtifact))
+
+    @property
+    def images(self) -> tuple[ImageArtifact, ...]:
+        """The pictures."""
+        return tuple(a for a in self.artifacts if isinstance(a, ImageArtifact))
+
+    @property
+    def files(self) -> tuple[FileArtifact, ...]:
+        """The files in the sandbox that the code wrote."""
+        return tuple(a for a in self.artifacts if isinstance(a, FileArtifact))
+
+    def formats(self) -> tuple[str, ...]:
+        """Returns the kinds of artifact there are, each once, in order."""
+        kinds = [a.mime if isinstance(a, OtherArtifact) else a.kind for a in self.artifacts]
+        return tuple(dict.fromkeys([*(["text"] if self.text is not None else []), *kinds]))

@@ -1,11 +1,11 @@
-"""Where the bytes of artifacts live: inline by default, or at any fsspec address.
+"""Keeps the bytes of artifacts outside of results and messages, at any fsspec address.
 
     store = ArtifactStore("file:///var/lib/agent/artifacts")     # or "s3://bucket/prefix", "memory://x"
     small = store.offload(result)                                # large payloads replaced by references
     whole = store.inline(small)                                  # and back, in this process or another
 
-Payloads are stored under their SHA-256, so the same bytes are stored once. Adapters call `offload` before they hand a
-result to a checkpointer. Needs the extra `store`.
+Payloads are stored under their SHA-256, so the same bytes are stored once. Adapters offload what they hand to a
+checkpointer. Needs the extra `store`.
 """
 
 from __future__ import annotations
@@ -16,47 +16,57 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ci_integrations._errors import ArtifactError, MissingDependencyError
-from ci_integrations.results.model import Artifact, ArtifactBase, FileArtifact
+from ci_integrations.charts.chart import Chart
+from ci_integrations.results.model import Artifact
 from ci_integrations.results.result import ExecutionResult
 
 INLINE_BYTES = 16 * 1024
 """Payloads up to this size stay in the result."""
 
 
+Json = dict[str, Any]
+"""A result or an artifact, as `model_dump(mode="json")` gives it."""
+
+
 @dataclass(frozen=True)
 class _Payload:
-    """Where an artifact kind keeps its bulk, and how that becomes bytes and comes back."""
+    """Says where an artifact kind keeps its bulk, and how that becomes bytes and comes back."""
 
     field: str
     encode: Callable[[Any], bytes]
-    decode: Callable[[bytes], Any]
-    empty: Any = None
+    decode: Callable[[bytes], object]
+    empty: Callable[[], object] = lambda: None
 
 
-def _to_json(value: Any) -> bytes:
+def _to_json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 _BASE64 = _Payload("data", base64.b64decode, lambda raw: base64.b64encode(raw).decode())
-_TEXT = _Payload("text", str.encode, bytes.decode, "")
+_TEXT = _Payload("text", str.encode, bytes.decode, str)
 _JSON = _Payload("data", _to_json, json.loads)
 _PAYLOADS = {
     "image": _BASE64,
     "pdf": _BASE64,
-    "chart": _Payload("chart", _to_json, json.loads, {}),
-    "table": _Payload("rows", _to_json, json.loads, ()),
+    "chart": _Payload("chart", _to_json, json.loads, partial(Chart().model_dump, mode="json")),
+    "table": _Payload("rows", _to_json, json.loads, list),
     "json": _JSON,
     "other": _JSON,
     **dict.fromkeys(("html", "markdown", "latex", "svg", "javascript"), _TEXT),
 }
+"""By kind; a file has no payload: it is in the sandbox."""
 
 
 class ArtifactStore:
-    """Content-addressed storage at `url`. `options` go to fsspec (credentials, endpoints); they are never shown."""
+    """Stores payloads by their content at `url`. `options` go to fsspec (credentials, endpoints); they are never shown.
+
+    Raises `MissingDependencyError` without the extra `store`.
+    """
 
     def __init__(self, url: str, **options: Any) -> None:
         try:
@@ -70,7 +80,7 @@ class ArtifactStore:
         return f"ArtifactStore({self._scheme}://...)"
 
     def put(self, data: bytes) -> str:
-        """Store `data`, once; returns its reference, `sha256:<hex>`."""
+        """Stores `data`, once; returns its reference, `sha256:<hex>`."""
         digest = hashlib.sha256(data).hexdigest()
         path = self._path(digest)
         if not self._fs.exists(path):
@@ -78,7 +88,10 @@ class ArtifactStore:
         return f"sha256:{digest}"
 
     def read(self, ref: str, *, name: str = "artifact") -> bytes:
-        """The bytes behind `ref`. `ArtifactError` naming `name` when they are missing or are not what was stored."""
+        """Returns the bytes behind `ref`.
+
+        Raises `ArtifactError`, which names `name`, when they are missing or are not what was stored.
+        """
         digest = ref.removeprefix("sha256:")
         try:
             data: bytes = self._fs.cat_file(self._path(digest))
@@ -89,38 +102,44 @@ class ArtifactStore:
         return data
 
     def offload(self, result: ExecutionResult, *, inline_bytes: int = INLINE_BYTES) -> ExecutionResult:
-        """`result` with every payload larger than `inline_bytes` replaced by a reference."""
-        artifacts = tuple(self._offloaded(artifact, inline_bytes) for artifact in result.artifacts)
-        return result.model_copy(update={"artifacts": artifacts})
+        """Returns `result` with every payload larger than `inline_bytes` replaced by a reference."""
+        return ExecutionResult.from_plain(self.offload_json(result.model_dump(mode="json"), inline_bytes=inline_bytes))
+
+    def offload_json(self, result: Json, *, inline_bytes: int = INLINE_BYTES) -> Json:
+        """Does what `offload` does to a result as plain JSON, which is returned and not changed itself."""
+        return result | {"artifacts": [self._offloaded(artifact, inline_bytes) for artifact in result["artifacts"]]}
 
     def inline(self, result: ExecutionResult) -> ExecutionResult:
-        """`result` with every reference replaced by its payload."""
+        """Returns `result` with every reference replaced by its payload.
+
+        Raises `ArtifactError` for a payload that is missing or has changed.
+        """
+        if all(artifact.ref is None for artifact in result.artifacts):
+            return result
         return result.model_copy(update={"artifacts": tuple(self.load(artifact) for artifact in result.artifacts)})
 
     def load(self, artifact: Artifact) -> Artifact:
-        """One artifact with its payload."""
+        """Returns one artifact with its payload. Raises `ArtifactError` when the payload is missing or has changed."""
         payload = _PAYLOADS.get(artifact.kind)
         if artifact.ref is None or payload is None:
             return artifact
-        value = payload.decode(self.read(artifact.ref, name=_title(artifact)))
+        title = f"artifact {artifact.id}" + (f" ({artifact.name})" if artifact.name else "")
+        value = payload.decode(self.read(artifact.ref, name=title))
         fields = artifact.model_dump(mode="json") | {payload.field: value, "ref": None}
         return type(artifact).model_validate(fields)
 
     def save_all(self, result: ExecutionResult, directory: str | Path) -> list[Path]:
-        """Write every artifact of `result` into `directory` (made when missing); returns the paths."""
+        """Writes every artifact of `result` into `directory` (made when missing); returns the paths."""
         return self.inline(result).save_all(directory)
 
-    def _offloaded(self, artifact: Artifact, inline_bytes: int) -> Artifact:
-        payload = _PAYLOADS.get(artifact.kind)
-        if payload is None or artifact.ref is not None or isinstance(artifact, FileArtifact):
+    def _offloaded(self, artifact: Json, inline_bytes: int) -> Json:
+        payload = _PAYLOADS.get(artifact["kind"])
+        if payload is None or artifact["ref"] is not None or not artifact[payload.field]:
             return artifact
-        fields = artifact.model_dump(mode="json")
-        if not fields[payload.field]:
-            return artifact
-        data = payload.encode(fields[payload.field])
+        data = payload.encode(artifact[payload.field])
         if len(data) <= inline_bytes:
             return artifact
-        return type(artifact).model_validate(fields | {payload.field: payload.empty, "ref": self.put(data)})
+        return artifact | {payload.field: payload.empty(), "ref": self.put(data)}
 
     def _path(self, digest: str) -> str:
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
@@ -128,12 +147,8 @@ class ArtifactStore:
         return f"{self._root}/{digest[:2]}/{digest}"
 
     def _write(self, path: str, data: bytes) -> None:
-        """Whole or not at all: under a name of its own first, then moved into place."""
+        # Whole or not at all: under a name of its own first, then moved into place.
         self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         draft = f"{path}.{uuid.uuid4().hex}"
         self._fs.pipe_file(draft, data)
         self._fs.mv(draft, path)
-
-
-def _title(artifact: ArtifactBase) -> str:
-    return f"artifact {artifact.id}" + (f" ({artifact.name})" if artifact.name else "")

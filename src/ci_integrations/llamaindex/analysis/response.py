@@ -15,7 +15,6 @@ from ci_integrations.llamaindex.analysis.rules import Answer, output_text
 from ci_integrations.results.clean import cut
 from ci_integrations.results.model import ImageArtifact
 from ci_integrations.results.result import ExecutionResult
-from ci_integrations.results.text import artifact_line, table_text
 
 MAX_NODE_CHARS = 4000
 
@@ -49,7 +48,7 @@ def _nodes(answer: Answer) -> Iterator[NodeWithScore]:
     if answer.ok:
         yield _text(cut(output_text(result), MAX_NODE_CHARS), {"kind": "output"})
     for table in result.tables:
-        yield _text(cut(table_text(table), MAX_NODE_CHARS), {"kind": "table", "table": table.model_dump(mode="json")})
+        yield _text(cut(table.text(), MAX_NODE_CHARS), {"kind": "table", "table": table.model_dump(mode="json")})
     yield from _pictures(result)
 
 
@@ -59,9 +58,9 @@ def _pictures(result: ExecutionResult) -> Iterator[NodeWithScore]:
     for chart in result.charts:
         image = images.pop(chart.image or "", None)
         known: dict[str, object] = {"kind": "chart", "chart": chart.model_dump(mode="json")}
-        yield _image(image, artifact_line(chart), known) if image else _text(artifact_line(chart), known)
+        yield _image(image, chart.line(), known) if image else _text(chart.line(), known)
     for image in images.values():
-        yield _image(image, artifact_line(image), {"kind": "image"})
+        yield _image(image, image.line(), {"kind": "image"})
 
 
 def _image(image: ImageArtifact, text: str, metadata: dict[str, object]) -> NodeWithScore:

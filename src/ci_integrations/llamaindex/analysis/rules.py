@@ -24,7 +24,7 @@ from ci_integrations.llamaindex.analysis.hosts import Host
 from ci_integrations.llamaindex.analysis.in_kernel import Prepared
 from ci_integrations.results.model import ExecutionError
 from ci_integrations.results.result import ExecutionResult
-from ci_integrations.results.text import render_text, table_text
+from ci_integrations.results.text import render_text
 
 INSTRUCTIONS = (
     "1. Answer with one Python program in a ```python block and nothing else.\n"
@@ -208,7 +208,7 @@ def worded(host: Host, analysis: Analysis, answer: Answer) -> Flow[None]:
 
 def output_text(result: ExecutionResult) -> str:
     """What the program itself said, for an answer without synthesis."""
-    main = next((table_text(table) for table in result.tables if table.main), _value(result.text or ""))
+    main = next((table.text() for table in result.tables if table.main), _value(result.text or ""))
     said = "\n".join(part for part in (result.stdout.strip(), main.strip()) if part)
     return said or render_text(result)
 
