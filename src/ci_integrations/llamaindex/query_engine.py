@@ -30,7 +30,7 @@ from ci_integrations.llamaindex._run import RunOptions
 from ci_integrations.llamaindex._sessions import Sessions
 from ci_integrations.llamaindex.analysis import rules
 from ci_integrations.llamaindex.analysis.dataset import Dataset, listed, named
-from ci_integrations.llamaindex.analysis.hosts import AwaitingHost, BlockingHost
+from ci_integrations.llamaindex.analysis.hosts import awaiting_host, blocking_host
 from ci_integrations.llamaindex.analysis.response import to_response
 from ci_integrations.llamaindex.analysis.rules import Analysis, Answer
 from ci_integrations.llamaindex.output import Presentation
@@ -159,14 +159,14 @@ class CodeInterpreterQueryEngine(Closing, AsyncClosing, BaseQueryEngine):
         session = self._sessions.blocking()
         if self._own_context and self._context is None:
             self._context = session.interpreter.create_context()
-        host = BlockingHost(self.llm, session, self._options_of_run())
+        host = blocking_host(self.llm, session, self._options_of_run())
         return self._respond(drive(rules.analyse(host, self.analysis, query_bundle.query_str)))
 
     async def _aquery(self, query_bundle: QueryBundle) -> Response:
         session = await self._sessions.of()
         if self._own_context and self._context is None:
             self._context = await session.interpreter.create_context()
-        host = AwaitingHost(self.llm, session, self._options_of_run())
+        host = awaiting_host(self.llm, session, self._options_of_run())
         return self._respond(await adrive(rules.analyse(host, self.analysis, query_bundle.query_str)))
 
     def _options_of_run(self) -> RunOptions:

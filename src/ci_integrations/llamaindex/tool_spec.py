@@ -1,4 +1,4 @@
-"""`CodeInterpreterToolSpec`: the sandbox as a family of tools, and the host's side of it, which no model ever sees.
+"""Offers the sandbox as a family of tools: `CodeInterpreterToolSpec`. Its methods for the host are no tools.
 
 Users of `AzureCodeInterpreterToolSpec` change the import: constructor, methods and return shapes are the same.
 """
@@ -11,23 +11,38 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 from llama_index.core.tools import FunctionTool, ToolMetadata
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
 
+from ci_integrations._adapters import workspace_tools
+from ci_integrations._adapters.sessions import Given
+from ci_integrations._adapters.spill import spilled
+from ci_integrations._adapters.workspace_tools import HOME
 from ci_integrations._closing import Closing
+from ci_integrations._core.flow import drive
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.errors import SandboxError
+from ci_integrations.interpreter import CodeInterpreter
 from ci_integrations.llamaindex.analysis.extract import extract_code
 from ci_integrations.llamaindex.tool import CodeInterpreterTool
-from ci_integrations.results.clean import cut
+from ci_integrations.results.clean import IN_ARTIFACT, cut
 from ci_integrations.results.model import Artifact
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import event_lines
 
-HOME = "/home/user"
+if TYPE_CHECKING:
+    import pandas as pd
+    from e2b_code_interpreter import EntryInfo
+
 MAX_READ_CHARS = 20_000
+"""Characters of a file, or of a command's output, that the model reads."""
+
+COMMAND_SECONDS = 60.0
+"""How long a shell command may take."""
+
+Data = str | bytes | IO[str] | IO[bytes]
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +58,7 @@ class RemoteFileMetadata:
 
 
 class CodeInterpreterToolSpec(Closing, BaseToolSpec):
-    """Tools around one sandbox session, shared by all of them; make one spec for each user.
+    """Offers tools that share one sandbox session. Make one spec for each user.
 
     The model is offered `code_interpreter` and `list_files`; `spec_functions` of `to_tool_list` opts in to
     `read_file`, `write_file`, `install_packages`, `run_command` and `reset`.
@@ -65,10 +80,10 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
         local_save_path: str | None = None,
         sanitize_input: bool = True,  # noqa: FBT001, FBT002 - Azure's signature
         *,
-        interpreter: Any = None,
+        interpreter: Given = None,
         timeout: float | None = None,
         files: Sequence[str | Path] = (),
-        dataframes: Mapping[str, Any] | None = None,
+        dataframes: Mapping[str, pd.DataFrame] | None = None,
         **options: Any,
     ) -> None:
         if not isinstance(pool_management_endpoint, str | None):
@@ -88,14 +103,17 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
 
     # What the model may be offered ------------------------------------------------------------------------------
 
-    def code_interpreter(self, python_code: str) -> dict[str, Any]:
+    def code_interpreter(self, python_code: str) -> dict[str, object]:
         """Run Python code and wait.
 
         The `ExecutionResult` as plain JSON; under `properties` the same in Azure's words.
         """
         code = extract_code(python_code) if self._sanitize else None
-        result = self._noted(self.tool.run(code or python_code))
-        raw: dict[str, Any] = result.model_dump(mode="json")
+        result = self.tool.run(code or python_code)
+        self._results.append(result)
+        if self._save_path:
+            result.model_copy(update={"artifacts": result.images}).save_all(self._save_path)
+        raw: dict[str, object] = result.model_dump(mode="json")
         return raw | {"properties": _azure(result)}
 
     def list_files(self, path: str = HOME) -> list[RemoteFileMetadata]:
@@ -114,7 +132,8 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
             path (str): The file's path, absolute or relative to the home directory.
 
         """
-        return cut(self._sandbox().download(_absolute(path)).decode("utf-8", "replace"), MAX_READ_CHARS)
+        text = self._sandbox().download(_absolute(path)).decode("utf-8", "replace")
+        return cut(text, MAX_READ_CHARS, whole="in the file itself")
 
     def write_file(self, path: str, text: str) -> str:
         """Write a text file in the sandbox, replacing what was there.
@@ -137,8 +156,8 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
         bad = [name for name in packages if not name or name.startswith("-") or any(c.isspace() for c in name)]
         if bad or not packages:
             return f"Error: not package names: {bad}"
-        done = self._noted(self.tool.run(f"%pip install -q {' '.join(_quoted(name) for name in packages)}"))
-        return "\n".join([*event_lines(done.events), _said(done) or f"installed {', '.join(packages)}"])
+        done = drive(workspace_tools.install(self._sandbox(), packages))
+        return done.stdout.strip() if done.error is None else _said(done)
 
     def run_command(self, command: str) -> str:
         """Run a shell command in the sandbox and wait for its end.
@@ -147,9 +166,13 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
             command (str): The command, as for bash.
 
         """
-        done = self._sandbox().run_command(command)
-        parts = [done.stdout, done.stderr and f"stderr:\n{done.stderr}", f"exit code {done.exit_code}"]
-        return cut("\n".join(part.rstrip() for part in parts if part), MAX_READ_CHARS)
+        session = self._sandbox()
+        done = drive(workspace_tools.run_command(session, command, timeout=COMMAND_SECONDS))
+        path = drive(spilled(session, self.tool.sessions.redactor.result(done), MAX_READ_CHARS))
+        end = done.error.value if done.error else "exit code 0"
+        parts = [done.stdout, done.stderr and f"stderr:\n{done.stderr}", end]
+        text = "\n".join(part.rstrip() for part in parts if part)
+        return cut(text, MAX_READ_CHARS, whole=f"in {path}" if path else IN_ARTIFACT)
 
     def reset(self) -> str:
         """Start Python in the sandbox afresh: variables and imports are forgotten, files are left as they are."""
@@ -157,9 +180,11 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
         return "Python was started afresh: no variables; files are as they were"
 
     def to_tool_list(
-        self, spec_functions: Any = None, func_to_metadata_mapping: dict[str, ToolMetadata] | None = None
+        self,
+        spec_functions: list[str | tuple[str, str]] | None = None,
+        func_to_metadata_mapping: dict[str, ToolMetadata] | None = None,
     ) -> list[FunctionTool]:
-        """The tools by name; `code_interpreter` is a `CodeInterpreterTool` with pictures and live output."""
+        """Returns the tools by name. `code_interpreter` is a `CodeInterpreterTool` with pictures and live output."""
         names = list(spec_functions or self.spec_functions)
         others = [name for name in names if name != "code_interpreter"]
         made = map(self._telling, super().to_tool_list(others, func_to_metadata_mapping) if others else [])
@@ -170,9 +195,9 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
     # The host's side --------------------------------------------------------------------------------------------
 
     def upload_file(
-        self, data: Any = None, local_file_path: str | None = None, remote_file_path: str | None = None
+        self, data: Data | None = None, local_file_path: str | None = None, remote_file_path: str | None = None
     ) -> list[RemoteFileMetadata]:
-        """Put a file into the sandbox's home directory: `local_file_path`, or `data` (bytes, text or a file object).
+        """Puts a file into the sandbox's home directory: `local_file_path`, or `data` (bytes, text or a file object).
 
         `data` needs `remote_file_path`.
         """
@@ -180,21 +205,21 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
             raise ConfigurationError("give either data or local_file_path")
         if data is not None and remote_file_path is None:
             raise ConfigurationError("data needs remote_file_path=, the name it gets in the sandbox")
-        content = Path(local_file_path).read_bytes() if local_file_path else _bytes(data)
+        content = Path(str(local_file_path)).read_bytes() if data is None else _bytes(data)
         remote = _absolute(remote_file_path or Path(str(local_file_path)).name)
         self._sandbox().upload(content, remote)
         return [RemoteFileMetadata(_relative(remote), len(content), remote)]
 
     def upload_files(self, *local_file_paths: str) -> list[RemoteFileMetadata]:
-        """Several at once."""
+        """Puts several files into the sandbox's home directory."""
         return [uploaded for path in local_file_paths for uploaded in self.upload_file(local_file_path=path)]
 
-    def upload_dataframe(self, df: Any, remote_file_path: str) -> list[RemoteFileMetadata]:
-        """Put a DataFrame into the sandbox as CSV, without its index."""
+    def upload_dataframe(self, df: pd.DataFrame, remote_file_path: str) -> list[RemoteFileMetadata]:
+        """Puts a DataFrame into the sandbox as CSV, without its index."""
         return self.upload_file(df.to_csv(index=False).encode(), remote_file_path=remote_file_path)
 
     def download_file_to_local(self, remote_file_path: str, local_file_path: str | None = None) -> io.BytesIO | None:
-        """Fetch a file: into `local_file_path`, or as a stream of bytes when that is not given."""
+        """Fetches a file: into `local_file_path`, or as a stream of bytes when that is not given."""
         content = self._sandbox().download(_absolute(remote_file_path))
         if local_file_path is None:
             return io.BytesIO(content)
@@ -202,43 +227,43 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
         return None
 
     def artifacts(self) -> list[Artifact]:
-        """Charts, tables, pictures and files of all direct calls so far; agents' calls: see `artifacts_from`."""
+        """Returns what all direct calls of `code_interpreter` gave so far. For agents' calls see `artifacts_from`."""
         return [artifact for result in self._results for artifact in result.artifacts]
 
     def close(self) -> None:
-        """Close the sandbox, if it was made here."""
+        """Closes the sandbox, if it was made here."""
         self.tool.close()
 
     async def aclose(self) -> None:
+        """Closes it, awaited. See `close`."""
         await self.tool.aclose()
 
-    def _sandbox(self) -> Any:
+    def _sandbox(self) -> CodeInterpreter:
         return self.tool.sessions.blocking().interpreter
 
     def _telling(self, tool: FunctionTool) -> FunctionTool:
-        """`tool`, saying first that the sandbox was lost: what a model sees of the new one must not mislead it."""
+        """Returns `tool` with answers that begin with the loss of a sandbox, where there was one, and without secrets.
+
+        What the model sees of a new sandbox would mislead it otherwise.
+        """
+        redactor = self.tool.sessions.redactor
 
         @functools.wraps(tool.fn)
-        def told(*args: Any, **kwargs: Any) -> Any:
+        def told(*args: object, **kwargs: object) -> object:
             try:
                 answer = tool.fn(*args, **kwargs)
             except Exception as error:
-                if news := event_lines(self._sandbox().pending_events()):
-                    raise SandboxError("\n".join([*news, str(error)])) from error
+                news, said = event_lines(self._sandbox().pending_events()), redactor.text(str(error))
+                if news or said != str(error):
+                    raise SandboxError("\n".join([*news, said])) from error
                 raise
             news = event_lines(self._sandbox().pending_events())
-            return "\n".join([*news, str(answer)]) if news else answer
+            return redactor.text("\n".join([*news, str(answer)])) if news or redactor else answer
 
         return FunctionTool.from_defaults(fn=told, tool_metadata=tool.metadata)
 
-    def _noted(self, result: ExecutionResult) -> ExecutionResult:
-        self._results.append(result)
-        if self._save_path:
-            result.model_copy(update={"artifacts": result.images}).save_all(self._save_path)
-        return result
 
-
-def _azure(result: ExecutionResult) -> dict[str, Any]:
+def _azure(result: ExecutionResult) -> dict[str, object]:
     return {
         "status": "Success" if result.ok else "Failed",
         "result": result.text,
@@ -249,18 +274,16 @@ def _azure(result: ExecutionResult) -> dict[str, Any]:
 
 
 def _said(result: ExecutionResult) -> str:
-    """What went wrong, or nothing."""
-    if result.error is None:
-        return result.stderr.strip()[-2000:]
-    return f"Error: {result.error.name}: {result.error.value}"
+    """Returns what went wrong in words: the end of what was written to stderr, otherwise the error."""
+    return result.stderr.strip()[-2000:] or (f"Error: {result.error.value}" if result.error else "")
 
 
-def _metadata(entry: Any) -> RemoteFileMetadata:
+def _metadata(entry: EntryInfo) -> RemoteFileMetadata:
     return RemoteFileMetadata(_relative(entry.path), int(getattr(entry, "size", 0) or 0), entry.path)
 
 
 def _absolute(path: str) -> str:
-    """Azure's `/mnt/data` is our home."""
+    """Returns the full path in the sandbox. Azure's `/mnt/data` is our home directory."""
     relative = path.removeprefix("/mnt/data/")
     return relative if relative.startswith("/") else f"{HOME}/{relative}"
 
@@ -269,12 +292,6 @@ def _relative(path: str) -> str:
     return path.removeprefix(f"{HOME}/")
 
 
-def _quoted(name: str) -> str:
-    import shlex
-
-    return shlex.quote(name)
-
-
-def _bytes(data: Any) -> bytes:
-    content = data.read() if hasattr(data, "read") else data
+def _bytes(data: Data) -> bytes:
+    content = data if isinstance(data, (str, bytes)) else data.read()
     return content.encode() if isinstance(content, str) else bytes(content)

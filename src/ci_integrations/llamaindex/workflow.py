@@ -23,7 +23,7 @@ from ci_integrations.llamaindex._run import RunOptions
 from ci_integrations.llamaindex._sessions import Sessions
 from ci_integrations.llamaindex.analysis import rules
 from ci_integrations.llamaindex.analysis.dataset import Dataset, listed, named
-from ci_integrations.llamaindex.analysis.hosts import AwaitingHost, Host
+from ci_integrations.llamaindex.analysis.hosts import Host, awaiting_host
 from ci_integrations.llamaindex.analysis.response import to_response
 from ci_integrations.llamaindex.analysis.rules import Analysis, Answer
 
@@ -154,7 +154,7 @@ class CodeInterpreterWorkflow(Workflow):
     async def _taken(self, ctx: Context, flow_of: Callable[[Host], Flow[T]]) -> T:
         session = await self._sessions.of(ctx)
         try:
-            return await adrive(flow_of(AwaitingHost(self._llm or Settings.llm, session, self._limits, ctx)))
+            return await adrive(flow_of(awaiting_host(self._llm or Settings.llm, session, self._limits, ctx)))
         finally:
             await self._sessions.remember(ctx, session.key)
 

@@ -1,18 +1,13 @@
-"""Does the steps of an analysis: asks the model, runs cells, uploads data, waits for locks.
-
-A step returns its outcome, or an awaitable of it: `drive` of the core runs flows on a `BlockingHost`, `adrive` those on
-an `AwaitingHost`.
-"""
+"""Does the steps of an analysis: asks the model, runs cells, uploads data, waits for locks."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from llama_index.core.llms import LLM
-from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.workflow import Context
 
 from ci_integrations._core.locks import FairLock
@@ -23,60 +18,31 @@ from ci_integrations.llamaindex._sessions import Session
 from ci_integrations.results.result import ExecutionResult
 
 
-class Host(Protocol):
-    """What the rules may ask for."""
-
-    def predict(self, prompt: BasePromptTemplate, values: dict[str, str]) -> str | Awaitable[str]:
-        """Gives the model's answer to `prompt`, filled in with `values`."""
-
-    def run(self, code: str, *, quiet: bool = False) -> ExecutionResult | Awaitable[ExecutionResult]:
-        """Gives the result of one cell. `quiet=True`: the cell is the engine's own, and nobody is told of it."""
-
-    def upload(self, content: Path | bytes, remote: str) -> str | Awaitable[str]:
-        """Writes a file into the sandbox."""
-
-    def acquire(self, lock: FairLock) -> bool | Awaitable[bool]:
-        """Waits for `lock`. The rules release it."""
-
-
 @dataclass(frozen=True)
-class BlockingHost:
-    """Does the steps in the calling thread. `run_options` are handed to every cell."""
+class Host:
+    """What the rules may ask for. A call gives its outcome, or an awaitable of it."""
 
-    llm: LLM
-    session: Session[CodeInterpreter]
-    run_options: RunOptions = field(default_factory=RunOptions)
-
-    def predict(self, prompt: BasePromptTemplate, values: dict[str, str]) -> str:
-        return str(self.llm.predict(prompt, **values))
-
-    def run(self, code: str, *, quiet: bool = False) -> ExecutionResult:
-        return _run.run(self.session, code, **self.run_options)
-
-    def upload(self, content: Path | bytes, remote: str) -> str:
-        return self.session.interpreter.upload(content, remote)
-
-    def acquire(self, lock: FairLock) -> bool:
-        return lock.acquire()
+    predict: Callable[..., str | Awaitable[str]]
+    """Gives the model's answer to a prompt template. The template's variables are keyword arguments."""
+    run: Callable[[str], ExecutionResult | Awaitable[ExecutionResult]]
+    """Runs a program of the model."""
+    run_quietly: Callable[[str], ExecutionResult | Awaitable[ExecutionResult]]
+    """Runs a cell of the engine's own, and sends no events about it."""
+    upload: Callable[[Path | bytes, str], str | Awaitable[str]]
+    """Writes a local file, or bytes, to a path in the sandbox."""
+    acquire: Callable[[FairLock], bool | Awaitable[bool]]
+    """Waits for a lock. The rules release it."""
 
 
-@dataclass(frozen=True)
-class AwaitingHost:
-    """Does the steps on the running event loop. `ctx`: the workflow whose stream hears of the model's programs."""
+def blocking_host(llm: LLM, session: Session[CodeInterpreter], options: RunOptions) -> Host:
+    """Returns a host for `drive`, which does the steps in the calling thread. `options` go to every cell."""
+    run = partial(_run.run, session, **options)
+    return Host(llm.predict, run, run, session.interpreter.upload, FairLock.acquire)
 
-    llm: LLM
-    session: Session[AsyncCodeInterpreter]
-    run_options: RunOptions = field(default_factory=RunOptions)
-    ctx: Context | None = None
 
-    async def predict(self, prompt: BasePromptTemplate, values: dict[str, str]) -> str:
-        return str(await self.llm.apredict(prompt, **values))
-
-    async def run(self, code: str, *, quiet: bool = False) -> ExecutionResult:
-        return await _run.arun(self.session, code, ctx=None if quiet else self.ctx, **self.run_options)
-
-    async def upload(self, content: Path | bytes, remote: str) -> str:
-        return await self.session.interpreter.upload(content, remote)
-
-    async def acquire(self, lock: FairLock) -> bool:
-        return await lock.aacquire()
+def awaiting_host(
+    llm: LLM, session: Session[AsyncCodeInterpreter], options: RunOptions, ctx: Context | None = None
+) -> Host:
+    """Returns a host for `adrive`. `ctx`: the workflow whose stream gets the events of the model's programs."""
+    quiet = partial(_run.arun, session, **options)
+    return Host(llm.apredict, partial(quiet, ctx=ctx), quiet, session.interpreter.upload, FairLock.aacquire)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     import pandas as pd
+    from IPython.core.interactiveshell import InteractiveShell
 
 MAX_PROFILE = 12000
 """Characters of the description that the model reads."""
@@ -69,23 +70,6 @@ class Prepared(TypedDict, total=False):
     missing: list[str]
 
 
-class Hooks(Protocol):
-    """IPython's hooks."""
-
-    def register(self, event: str, function: Callable[..., None], /) -> None:
-        """Calls `function` at each `event` from now on."""
-
-    def unregister(self, event: str, function: Callable[..., None], /) -> None:
-        """Calls it no more."""
-
-
-class Shell(Protocol):
-    """IPython's shell, as far as it is used here."""
-
-    user_ns: dict[str, object]
-    events: Hooks
-
-
 ReadDelimited = Callable[[str, str], "tuple[pd.DataFrame, str]"]
 """`read_delimited` of `in_kernel_csv.py`."""
 
@@ -101,7 +85,7 @@ class CiDataset:
         self.problems: list[str] = []
         self.unread: dict[str, str] = {}
         self.keep: set[str] = set()
-        self.shell: Shell | None = None
+        self.shell: InteractiveShell | None = None
         self.text = ""
 
     def missing(self) -> list[str]:
@@ -285,7 +269,7 @@ class CiDataset:
         """Returns what the host is told. `loaded`: True when the data was loaded just now."""
         return {"profile": self.text, "unread": self.unread, "loaded": loaded}
 
-    def install(self, shell: Shell, previous: CiDataset | None) -> None:
+    def install(self, shell: InteractiveShell, previous: CiDataset | None) -> None:
         """Makes every cell start with copies of the tables and without the names of earlier cells."""
         keep = previous.keep if previous is not None else set(shell.user_ns)
         self.keep = keep | {"_ci_dataset"}
@@ -305,7 +289,7 @@ class CiDataset:
 
 
 def ci_prepare(
-    recipe: Recipe, shell: Shell, previous: CiDataset | None, read_delimited: ReadDelimited
+    recipe: Recipe, shell: InteractiveShell, previous: CiDataset | None, read_delimited: ReadDelimited
 ) -> tuple[CiDataset | None, Prepared]:
     """Loads the data when it is not loaded; returns (what `_ci_dataset` is from now on, the answer for the host)."""
     if previous is not None and previous.recipe == recipe:

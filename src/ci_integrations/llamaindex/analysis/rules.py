@@ -124,17 +124,14 @@ def first_code(host: Host, analysis: Analysis, answer: Answer) -> Flow[str | Non
     if failure is not None:
         answer.attempts.append(Attempt(code=failure.code, error=failure.error, result=failure))
         return None
-    said = yield partial(host.predict, analysis.code_prompt, _values(analysis, answer))
+    said = yield partial(host.predict, analysis.code_prompt, **_values(analysis, answer))
     return _code_in(answer, said)
 
 
 def repaired_code(host: Host, analysis: Analysis, answer: Answer) -> Flow[str | None]:
     """Show the model its last program and what happened, and ask again."""
-    said = yield partial(
-        host.predict,
-        analysis.repair_prompt,
-        _values(analysis, answer) | {"code": answer.last.code, "error_str": error_text(answer.last)},
-    )
+    values = _values(analysis, answer) | {"code": answer.last.code, "error_str": error_text(answer.last)}
+    said = yield partial(host.predict, analysis.repair_prompt, **values)
     return _code_in(answer, said)
 
 
@@ -149,7 +146,7 @@ def prepared(host: Host, analysis: Analysis, answer: Answer) -> Flow[ExecutionRe
 
 def _prepared(host: Host, analysis: Analysis, answer: Answer) -> Flow[ExecutionResult | None]:
     for _ in range(2):
-        result: ExecutionResult = yield partial(host.run, analysis.dataset.prepare_cell(), quiet=True)
+        result: ExecutionResult = yield partial(host.run_quietly, analysis.dataset.prepare_cell())
         said = read_prepared(result)
         if said is None:
             error = result.error or ExecutionError(name="NotPrepared", value=result.stdout[-500:])
@@ -199,11 +196,9 @@ def worded(host: Host, analysis: Analysis, answer: Answer) -> Flow[None]:
         output = render_text(answer.last.result, max_chars=analysis.max_output_chars)
         code = answer.last.code
         answer.text = yield partial(
-            host.predict,
-            analysis.response_synthesis_prompt,
-            {"query_str": answer.question, "code": code, "output": output}
-            | {"pandas_instructions": code, "pandas_output": output},
-        )
+            host.predict, analysis.response_synthesis_prompt, query_str=answer.question, code=code, output=output,
+            pandas_instructions=code, pandas_output=output,
+        )  # fmt: skip
 
 
 def output_text(result: ExecutionResult) -> str:
