@@ -9,7 +9,7 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 from llama_index.core.base.llms.types import ImageBlock, TextBlock
 from llama_index.core.tools import ToolOutput
@@ -19,9 +19,6 @@ from ci_integrations.results.clean import IN_ARTIFACT
 from ci_integrations.results.pictures import ModelImage, images_for_model
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import MAX_CHARS, render_text
-
-if TYPE_CHECKING:
-    from e2b_code_interpreter.models import Execution
 
 __all__ = ["artifacts_from", "results_from", "to_tool_output"]
 
@@ -41,7 +38,7 @@ class _PlainArtifact(TypedDict, total=False):
 
 
 def to_tool_output(
-    execution: ExecutionResult | Execution,
+    execution: ExecutionResult | Any,
     *,
     tool_name: str = "code_interpreter",
     raw_input: dict[str, object] | None = None,

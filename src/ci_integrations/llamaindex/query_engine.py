@@ -38,7 +38,6 @@ from ci_integrations.results.result import ExecutionResult
 
 if TYPE_CHECKING:
     import pandas as pd
-    from e2b_code_interpreter.models import Context
 
 _log = logging.getLogger(__name__)
 _PROMPTS = ("code_prompt", "repair_prompt", "response_synthesis_prompt")
@@ -102,7 +101,7 @@ class CodeInterpreterQueryEngine(Closing, AsyncClosing, BaseQueryEngine):
         self._sessions = Sessions(interpreter, options=options)
         # A shared interpreter's own kernel is its owner's: ours is a context of our own beside it.
         self._own_context = self._sessions.shares_interpreter
-        self._context: Context | None = None
+        self._context: object = None
         self._run_options: RunOptions = {} if timeout is None else {"timeout": timeout}
         self._raise_on_error = raise_on_error
         self._verbose = verbose

@@ -34,7 +34,6 @@ from ci_integrations.results.text import event_lines
 
 if TYPE_CHECKING:
     import pandas as pd
-    from e2b_code_interpreter import EntryInfo
 
 MAX_READ_CHARS = 20_000
 """Characters of a file, or of a command's output, that the model reads."""
@@ -123,7 +122,7 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
             path (str): The directory.
 
         """
-        return [_metadata(entry) for entry in self._sandbox().list_files(path)]
+        return [_metadata(entry.path, entry.size) for entry in self._sandbox().list_files(path)]
 
     def read_file(self, path: str) -> str:
         """Read a text file in the sandbox; long files are cut in the middle.
@@ -208,7 +207,7 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
         content = Path(str(local_file_path)).read_bytes() if data is None else _bytes(data)
         remote = _absolute(remote_file_path or Path(str(local_file_path)).name)
         self._sandbox().upload(content, remote)
-        return [RemoteFileMetadata(_relative(remote), len(content), remote)]
+        return [_metadata(remote, len(content))]
 
     def upload_files(self, *local_file_paths: str) -> list[RemoteFileMetadata]:
         """Puts several files into the sandbox's home directory."""
@@ -278,18 +277,14 @@ def _said(result: ExecutionResult) -> str:
     return result.stderr.strip()[-2000:] or (f"Error: {result.error.value}" if result.error else "")
 
 
-def _metadata(entry: EntryInfo) -> RemoteFileMetadata:
-    return RemoteFileMetadata(_relative(entry.path), int(getattr(entry, "size", 0) or 0), entry.path)
+def _metadata(path: str, size: int | None) -> RemoteFileMetadata:
+    return RemoteFileMetadata(path.removeprefix(f"{HOME}/"), size or 0, path)
 
 
 def _absolute(path: str) -> str:
     """Returns the full path in the sandbox. Azure's `/mnt/data` is our home directory."""
     relative = path.removeprefix("/mnt/data/")
     return relative if relative.startswith("/") else f"{HOME}/{relative}"
-
-
-def _relative(path: str) -> str:
-    return path.removeprefix(f"{HOME}/")
 
 
 def _bytes(data: Data) -> bytes:
