@@ -73,6 +73,10 @@ class FakeKernel:
         self.names: dict[str, Any] = {"picture": self._picture}
         self.pictures = 0
         self.ran: list[str] = []
+        self.call_ids: list[str | None] = []
+        self.uploads: list[tuple[str, bytes]] = []
+        self.sandbox_id = "fake-sandbox"
+        self.refuses: Exception | None = None
         self.interrupts = 0
         self.fail: Exception | None = None
         self.active = 0
@@ -114,19 +118,29 @@ class FakeKernel:
 
 
 class FakeInterpreter:
-    sandbox_id = "fake-sandbox"
     state = SimpleNamespace(backend="local")
 
     def __init__(self, kernel: FakeKernel) -> None:
         self.kernel = kernel
 
-    def run(self, code: str, *, on_output: Any = None, timeout: float | None = None, **_: Any) -> ExecutionResult:
+    def run(self, code: str, *, on_output: Any = None, tool_call_id: str | None = None, **_: Any) -> ExecutionResult:
+        self.kernel.call_ids.append(tool_call_id)
         self.kernel.active += 1
         self.kernel.most_active = max(self.kernel.most_active, self.kernel.active)
         try:
             return self.kernel.execute(code, on_output)
         finally:
             self.kernel.active -= 1
+
+    @property
+    def sandbox_id(self) -> str:
+        return self.kernel.sandbox_id
+
+    def upload(self, data: bytes, path: str) -> str:
+        if self.kernel.refuses is not None:
+            raise self.kernel.refuses
+        self.kernel.uploads.append((path, data))
+        return path
 
     def as_async(self) -> FakeAsyncInterpreter:
         return FakeAsyncInterpreter(self.kernel)
@@ -142,7 +156,10 @@ class FakeInterpreter:
 
 
 class FakeAsyncInterpreter(FakeInterpreter):
-    async def run(self, code: str, *, on_output: Any = None, timeout: float | None = None, **_: Any) -> ExecutionResult:
+    async def run(
+        self, code: str, *, on_output: Any = None, tool_call_id: str | None = None, **_: Any
+    ) -> ExecutionResult:
+        self.kernel.call_ids.append(tool_call_id)
         try:
             await asyncio.sleep(0.005 if "sleep" not in code else 30)
         except asyncio.CancelledError:
@@ -160,11 +177,13 @@ class FakeRegistry:
         self.cloud = {} if cloud is None else cloud
         self.kernels: dict[str, FakeKernel] = {}
         self.adopted: list[str] = []
+        self.refuses: Exception | None = None
         self.closed = False
 
     def _kernel(self, key: str) -> FakeKernel:
         if key not in self.kernels:
             self.kernels[key] = self.cloud[f"sb-{key}"] = FakeKernel()
+            self.kernels[key].refuses = self.refuses
         return self.kernels[key]
 
     def session(self, key: str) -> FakeInterpreter:

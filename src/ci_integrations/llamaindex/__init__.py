@@ -1,6 +1,6 @@
-"""Code interpreter for LlamaIndex: tool, tool spec, CodeAct executor, query engine, pipeline component, workflow.
+"""Names the code interpreter for LlamaIndex: tool, tool spec, agents, query engine, pipeline component, workflow.
 
-A table of contents: every name is loaded on first use. Imports no LangChain. Needs the extra `llamaindex`.
+Every name is loaded on first use. Nothing here imports LangChain. The extra `llamaindex` brings what is needed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ _HOME = {
     "CodeExecutionFinished": "events",
     "CodeExecutionStartEvent": "events",
     "CodeExecutionStarted": "events",
+    "CodeInterpreterAgentMixin": "agents",
     "CodeInterpreterComponent": "component",
     "CodeInterpreterExecutor": "code_act",
+    "CodeInterpreterFunctionAgent": "agents",
     "CodeInterpreterQueryEngine": "query_engine",
     "CodeInterpreterQueryTool": "query_engine",
+    "CodeInterpreterReActAgent": "agents",
     "CodeInterpreterTool": "tool",
     "CodeInterpreterToolSpec": "tool_spec",
     "CodeInterpreterWorkflow": "workflow",

@@ -9,7 +9,6 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import partial
 from typing import TypedDict, Unpack
 
@@ -17,7 +16,7 @@ from llama_index.core.async_utils import asyncio_run
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 from llama_index.core.workflow import Context, Event
 
-from ci_integrations._adapters.outcome import attempted
+from ci_integrations._adapters.outcome import attempted, cache_key
 from ci_integrations._adapters.redaction import LiveRedactor
 from ci_integrations._adapters.sessions import AnyInterpreter
 from ci_integrations._core.flow import Flow, adrive, drive
@@ -47,8 +46,8 @@ class RunOptions(TypedDict, total=False):
     tool_call_id: str | None
 
 
-tool_call: ContextVar[str | None] = ContextVar("ci_integrations_llamaindex_tool_call", default=None)
-"""The tool call that is under way, where the agent says so. LlamaIndex does not hand a call's id to its tool."""
+CALLS = "code_interpreter_calls"
+"""Where a Context's store keeps the calls of the model's last message, written by `CodeInterpreterAgentMixin`."""
 
 Prepare = Callable[[AnyInterpreter], Flow[None]]
 """Does what must come before the cell, as steps."""
@@ -96,6 +95,14 @@ async def arun(
         finish(result := session.redactor.result(result))
     live.write_result(result)
     return result
+
+
+async def call_id(ctx: Context | None, code: str) -> str | None:
+    """Returns the id of the call that runs `code`; None where the agent did not keep it, or two calls have one code."""
+    keys = await ctx.store.get(CALLS, default=None) if ctx is not None else None
+    ending = str(cache_key("", code)).rpartition("/")[2]
+    found = [key for key in keys or () if str(key).endswith(ending)]
+    return found[0] if len(found) == 1 else None
 
 
 def _cell(

@@ -1,27 +1,32 @@
-"""Charts for models whose LlamaIndex class drops pictures in tool messages: they come in a user message of their own.
+"""Shows charts to models whose LlamaIndex class drops pictures in tool messages: a user message carries them.
 
-Dropped silently by `OpenAI` (chat completions), `AzureOpenAI`, `OpenAILike` and `Groq`, and always by ReActAgent and
-CodeActAgent. docs/llamaindex.md has the table.
+`OpenAI` (chat completions), `AzureOpenAI`, `OpenAILike` and `Groq` drop them silently, and so do ReActAgent and
+CodeActAgent with every model. docs/llamaindex.md has the table.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from llama_index.core.agent.workflow import CodeActAgent, FunctionAgent, ReActAgent, ToolCallResult
-from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRole, TextBlock
+from llama_index.core.base.llms.types import ChatMessage, ContentBlock, ImageBlock, MessageRole, TextBlock
+from llama_index.core.memory import BaseMemory
+from llama_index.core.workflow import Context
 
 CAPTION = "Pictures made by the tool calls above:"
 
 
 class ImageFeedbackMixin:
-    """Before an agent class: `class MyAgent(ImageFeedbackMixin, FunctionAgent): ...`.
+    """Moves pictures out of the tool messages, into one user message that follows them.
 
-    Pictures leave the tool messages and follow them in one user message, once.
+    It stands before an agent class: `class MyAgent(ImageFeedbackMixin, FunctionAgent): ...`.
     """
 
-    async def handle_tool_call_results(self, ctx: Any, results: list[ToolCallResult], memory: Any) -> None:
-        """As the agent does, with the pictures moved."""
+    last_images: int | None = None
+    """Pictures of the tools' that a request shows. None: all of them."""
+
+    async def handle_tool_call_results(self, ctx: Context, results: list[ToolCallResult], memory: BaseMemory) -> None:
+        """Hands the results on as the agent does, with the pictures moved."""
         pictures = [block for result in results for block in _pictures(result)]
         handle = super().handle_tool_call_results  # type: ignore[misc]
         await handle(ctx, [_without_pictures(result) for result in results], memory)
@@ -29,15 +34,15 @@ class ImageFeedbackMixin:
         if pictures and not ends:
             await self._show(ctx, memory, [TextBlock(text=CAPTION), *pictures])
 
-    async def _show(self, ctx: Any, memory: Any, blocks: list[Any]) -> None:
-        """Where the agent's next request is put together: its scratchpad, or, for ReAct, the memory."""
+    async def _show(self, ctx: Context, memory: BaseMemory, blocks: list[ContentBlock]) -> None:
+        """Puts the message where the agent's next request is made of: its scratchpad, or, for ReAct, the memory."""
         message = ChatMessage(role=MessageRole.USER, blocks=blocks)
         key = getattr(self, "scratchpad_key", None)
         if key is None:
             await memory.aput(message)
             return
         scratchpad = await ctx.store.get(key, default=[])
-        await ctx.store.set(key, [*scratchpad, message])
+        await ctx.store.set(key, with_last_pictures([*scratchpad, message], self.last_images))
 
 
 class ImageFeedbackFunctionAgent(ImageFeedbackMixin, FunctionAgent):
@@ -52,12 +57,26 @@ class ImageFeedbackCodeActAgent(ImageFeedbackMixin, CodeActAgent):
     """CodeActAgent whose model sees the charts."""
 
 
-def _pictures(result: ToolCallResult) -> list[Any]:
+def with_last_pictures(messages: Sequence[ChatMessage], last: int | None) -> list[ChatMessage]:
+    """Returns the messages with the last `last` pictures of the tools'. The users' own pictures stay."""
+    left, kept = last, list[ChatMessage]()
+    for message in reversed(messages):
+        if left is not None and message.blocks and message.blocks[0] == TextBlock(text=CAPTION):
+            shown = message.blocks[1:][-left:] if left else []
+            left -= len(shown)
+            if not shown:
+                continue
+            message = message.model_copy(update={"blocks": [message.blocks[0], *shown]})  # noqa: PLW2901
+        kept.append(message)
+    return kept[::-1]
+
+
+def _pictures(result: ToolCallResult) -> list[ImageBlock]:
     return [block for block in result.tool_output.blocks if isinstance(block, ImageBlock)]
 
 
 def _without_pictures(result: ToolCallResult) -> ToolCallResult:
-    """A copy: the original stays whole for the application."""
+    """Returns a copy without pictures. The original stays whole for the application."""
     blocks = [block for block in result.tool_output.blocks if not isinstance(block, ImageBlock)]
     output = result.tool_output.model_copy(update={"blocks": blocks})
     return ToolCallResult(

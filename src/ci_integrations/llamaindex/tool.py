@@ -12,7 +12,6 @@ from llama_index.core.tools import FunctionTool, ToolMetadata, ToolOutput
 from llama_index.core.workflow import Context
 from pydantic import BaseModel, Field
 
-from ci_integrations._adapters.outcome import cache_key
 from ci_integrations._adapters.redaction import Rule
 from ci_integrations._adapters.sessions import Given
 from ci_integrations._adapters.spill import spilled
@@ -131,7 +130,7 @@ class CodeInterpreterTool(Closing, AsyncClosing, FunctionTool):
         if self._approval != "never" and asyncio_run(approval.needed(self._approval, code)):
             return self._refused(code, approval.NO_CONTEXT)
         session = self.sessions.blocking(ctx)
-        result = self._ran(session, code, ctx, cache_key(_run.tool_call.get(), code))
+        result = self._ran(session, code, ctx, None)
         return self._output(result, drive(spilled(session.interpreter, result, self._look.max_output_chars)))
 
     async def acall(self, *args: object, **kwargs: object) -> ToolOutput:
@@ -145,7 +144,7 @@ class CodeInterpreterTool(Closing, AsyncClosing, FunctionTool):
         if said.question_id:
             _keep(self._answered, said.question_id, True)  # noqa: FBT003 - a set that forgets the oldest
         session = await self.sessions.of(ctx)
-        result = await self._awaited(session, code, ctx, cache_key(_run.tool_call.get(), code))
+        result = await self._awaited(session, code, ctx, await _run.call_id(ctx, code))
         return self._output(result, await adrive(spilled(session.interpreter, result, self._look.max_output_chars)))
 
     async def session(self, ctx: Context | None = None) -> AsyncCodeInterpreter:

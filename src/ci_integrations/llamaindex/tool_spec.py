@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from llama_index.core.tools import FunctionTool, ToolMetadata
 from llama_index.core.tools.tool_spec.base import BaseToolSpec
@@ -25,6 +25,7 @@ from ci_integrations._core.flow import drive
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.errors import SandboxError
 from ci_integrations.interpreter import CodeInterpreter
+from ci_integrations.llamaindex._sessions import Sessions
 from ci_integrations.llamaindex.analysis.extract import extract_code
 from ci_integrations.llamaindex.tool import CodeInterpreterTool
 from ci_integrations.results.clean import IN_ARTIFACT, cut
@@ -259,7 +260,15 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
             news = event_lines(self._sandbox().pending_events())
             return redactor.text("\n".join([*news, str(answer)])) if news or redactor else answer
 
-        return FunctionTool.from_defaults(fn=told, tool_metadata=tool.metadata)
+        made = cast("_SandboxTool", _SandboxTool.from_defaults(fn=told, tool_metadata=tool.metadata))
+        made.sessions = self.tool.sessions
+        return made
+
+
+class _SandboxTool(FunctionTool):
+    """A tool of a spec. Agents know by `sessions` that it works in the sandbox."""
+
+    sessions: Sessions
 
 
 def _azure(result: ExecutionResult) -> dict[str, object]:
