@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from llama_index.core.agent.workflow import AgentWorkflow
 from llama_index.core.base.llms.types import ChatMessage, DocumentBlock, ImageBlock, TextBlock
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.workflow import Context, JsonSerializer
 
 from ci_integrations.errors import SandboxUnreachableError
@@ -76,7 +77,8 @@ async def test_nothing_is_uploaded_before_code_is_to_run(registry: Any) -> None:
 async def test_a_file_is_uploaded_once_and_again_when_the_sandbox_was_replaced(registry: Any) -> None:
     worker = agent(registry, *[turn for n in range(3) for turn in (tool_call(NAME, code=f"print({n})"), "ok")])
     ctx = Context(worker)
-    await worker.run(user_msg=asks(csv()), ctx=ctx)
+    whole = ChatMemoryBuffer.from_defaults(token_limit=100_000)
+    await worker.run(user_msg=asks(csv()), ctx=ctx, memory=whole)
     await worker.run(user_msg="again", ctx=ctx)
     (kernel,) = registry.kernels.values()
     assert kernel.uploads == [(WHERE, CSV)]
