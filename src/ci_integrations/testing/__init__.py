@@ -1,4 +1,8 @@
-"""What users need to test *their* agents without a model or a key. Every name is loaded on first use."""
+"""Tools with which users test *their* agents without a model or a key. Every name is loaded on first use.
+
+`ScriptedChatModel` (LangChain) and `ScriptedLLM` (LlamaIndex) say what a test tells them to; `use_cassette` replays
+recorded traffic of the E2B SDK, and `block_traffic` forbids it; `FaultProxy` makes a server fail at a chosen moment.
+"""
 
 from __future__ import annotations
 

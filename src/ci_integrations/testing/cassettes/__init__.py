@@ -1,16 +1,16 @@
-"""Cassettes for the E2B SDK: record its traffic once, replay it without a network. For users' tests and our own.
+"""Cassettes for the E2B SDK record its traffic once and replay it without a network, in users' tests and our own.
 
     with use_cassette("tests/cassettes/totals.yaml", record_mode="once"):
         with Sandbox.create() as sandbox:
             assert sandbox.run_code("1 + 1").text == "2"
 
-Why this exists: vcrpy alone records nothing of the E2B SDK and says nothing about it. The SDK speaks through a
+This module exists because vcrpy alone records nothing of the E2B SDK, without a warning. The SDK speaks through a
 transport written in Rust that vcrpy does not know, and whose sockets `pytest-socket` and `block_network` do not see
-either. Both ways of that transport, sync and async, end in one public method each; those two are replaced while a
-cassette is in. So REST, the stream of a cell, files and Connect RPC are all on the tape; other libraries' traffic is
-vcrpy's as ever.
+either. Both faces of that transport, sync and async, end in one public method each; the two are replaced while a
+cassette is in use. So REST, the stream of a cell, files and Connect RPC are all on the cassette. Traffic of other
+libraries is left to vcrpy.
 
-What a cassette cannot do: it answers at once (no deadline passes, no cancellation comes in time), keeps no transport
+A cassette has limits: it answers at once (no deadline passes, no cancellation comes in time), keeps no transport
 errors, and gives a two-way stream as one answer. Test those against the local sandbox.
 """
 

@@ -1,60 +1,66 @@
-"""The tape between vcrpy and the SDK's transport: it plays what the cassette holds, records the rest, and counts.
+"""The tape connects vcrpy with the SDK's transport: it plays what the cassette holds, records the rest, and counts.
 
-The two methods of `pyqwest` that are replaced here are public, and the lowest that all traffic of the SDK goes through.
-Bodies are kept as they stream past, so recording changes no timing, and are written when the cassette is taken out:
-in the order of the requests, and not at all when the block raised.
+Two methods of `pyqwest` are replaced. They are public, and the lowest ones that all traffic of the SDK goes through.
+Bodies are kept as they stream past, so recording changes no timing. They are written when the block ends, in the order
+of the requests, and not at all when the block raised.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 from unittest.mock import patch
 from urllib.parse import urlsplit, urlunsplit
 
 import pyqwest
 import vcr
+from vcr.cassette import Cassette
 from vcr.request import Request as VcrRequest
 
 from ci_integrations.testing.cassettes import _scrub
+from ci_integrations.testing.cassettes._scrub import Response
 
 RecordMode = Literal["none", "once", "new_episodes", "all"]
 """`none`: replay only. `once`: record when there is no cassette. `new_episodes`: add what is missing. `all`: anew."""
 
+# Taken once, before anything is replaced: cassettes may be nested, or lie inside `block_traffic`.
 _SEND = pyqwest.SyncHTTPTransport.execute_sync
 _ASEND = pyqwest.HTTPTransport.execute
 _ANY_HOST = ("https", "e2b.invalid")
-"""Stands in every cassette for the host, so that one recorded on a laptop replays as the cloud."""
+"""Scheme and host in every cassette, so that one recorded on a laptop replays as the cloud."""
 _DROPPED = frozenset({"connection", "content-encoding", "content-length", "date", "server", "transfer-encoding"})
-"""Response headers that are untrue of a replayed body, or noise."""
+"""Response headers that are not true of a replayed body, or change with each recording."""
 
 
 class CassetteMissError(BaseException):
-    """The cassette holds no answer to a request. No `Exception`, so that no retry policy and no SDK can swallow it."""
+    """The cassette holds no answer to a request.
+
+    It is no `Exception`, so that no retry policy and no SDK can swallow it.
+    """
 
 
 class CassetteMismatchError(AssertionError):
-    """The block is over, and it missed something on the cassette or did not ask for everything that it holds."""
+    """A block has ended that missed something on the cassette, or did not ask for everything that it holds."""
 
 
 class TrafficBlockedError(BaseException):
-    """A test talked to E2B although its traffic is blocked. No `Exception`, for the reason given above."""
+    """A test talked to E2B although its traffic is blocked. It is no `Exception`, as `CassetteMissError` is none."""
 
 
 @dataclass
 class _Take:
-    """One request and as much of its answer as has come by so far."""
+    """One request, and as much of its answer as has come so far."""
 
     request: VcrRequest
     status: int
     headers: dict[str, list[str]]
     chunks: list[bytes] = field(default_factory=list)
 
-    def response(self) -> dict[str, Any]:
+    def response(self) -> Response:
         return {
             "status": {"code": self.status, "message": ""},
             "headers": self.headers,
@@ -63,9 +69,9 @@ class _Take:
 
 
 class Tape:
-    """What `use_cassette` gives: counts, for tests that want to know. Thread-safe."""
+    """What `use_cassette` gives: counts, for tests that want to know them. Several threads may use it."""
 
-    def __init__(self, cassette: Any) -> None:
+    def __init__(self, cassette: Cassette) -> None:
         self._cassette = cassette
         self._lock = threading.Lock()
         self._takes: list[_Take] = []
@@ -77,18 +83,21 @@ class Tape:
 
     @property
     def played(self) -> int:
+        """How many requests were answered from the cassette so far."""
         return int(self._cassette.play_count)
 
     @property
     def recorded(self) -> int:
+        """How many requests went to the endpoint so far."""
         return len(self._takes)
 
     @property
     def missed(self) -> int:
+        """How many requests had no answer so far."""
         return len(self._misses)
 
-    def play(self, request: VcrRequest) -> dict[str, Any] | None:
-        """The stored answer; None when it has to be recorded. Raises `CassetteMissError` when it must not be."""
+    def play(self, request: VcrRequest) -> Response | None:
+        """The stored answer; None when it is to be recorded. Raises `CassetteMissError` when it must not be."""
         with self._lock:
             if self._cassette.can_play_response_for(request):
                 return dict(self._cassette.play_response(request))
@@ -99,13 +108,14 @@ class Tape:
             raise miss
 
     def record(self, request: VcrRequest, response: pyqwest.SyncResponse | pyqwest.Response) -> _Take:
+        """A take for this request, to which the caller adds the body as it comes."""
         take = _Take(request, response.status, _headers_of(response))
         with self._lock:
             self._takes.append(take)
         return take
 
     def finish(self) -> None:
-        """Hand the takes to vcrpy; complain about what was missed or not played."""
+        """Hands the takes to vcrpy. Raises CassetteMismatchError for requests that were missed or not asked for."""
         if self._misses:
             raise CassetteMismatchError(str(self._misses[0])) from self._misses[0]
         for take in self._takes:
@@ -118,13 +128,13 @@ class Tape:
 def use_cassette(
     path: str | Path, *, record_mode: RecordMode = "none", secrets: tuple[str, ...] = ()
 ) -> Iterator[Tape]:
-    """Play the E2B SDK's traffic from the cassette at `path`, or record it there.
+    """Plays the E2B SDK's traffic from the cassette at `path`, or records it there.
 
     `secrets` are texts that must not be written, besides the keys, tokens and passwords that are left out anyway.
     Raises `CassetteMissError` at once for a request that is not there. Raises `CassetteMismatchError` at the end if
     somebody caught that, or when an interaction was not asked for. Nothing is written when the block raises.
     """
-    rules = _scrub.Rules.with_environment(secrets)
+    rules = _scrub.ScrubRules.with_environment(secrets)
     recorder = vcr.VCR(
         before_record_request=rules.request,
         before_record_response=rules.response,
@@ -145,9 +155,10 @@ def use_cassette(
 
 @contextmanager
 def block_traffic() -> Iterator[None]:
-    """Make every request of the E2B SDK raise `TrafficBlockedError`. A cassette inside the block still works."""
+    """Makes every request of the E2B SDK raise `TrafficBlockedError`. A cassette inside the block still works."""
 
-    def refuse(_transport: Any, request: pyqwest.SyncRequest | pyqwest.Request) -> Any:
+    # One function for both faces: the async one raises before there is anything to await.
+    def refuse(_transport: object, request: pyqwest.SyncRequest | pyqwest.Request) -> NoReturn:
         raise TrafficBlockedError(
             f"{request.method} {urlsplit(request.url).path}: the E2B SDK's traffic is blocked in this test"
         )
@@ -158,6 +169,8 @@ def block_traffic() -> Iterator[None]:
 
 @contextmanager
 def _intercepted(tape: Tape) -> Iterator[None]:
+    """Sends the SDK's requests to the tape, for the block."""
+
     def execute_sync(transport: pyqwest.SyncHTTPTransport, request: pyqwest.SyncRequest) -> pyqwest.SyncResponse:
         body = _read(request.content)
         asked = _asked(request, body)
@@ -179,7 +192,8 @@ def _intercepted(tape: Tape) -> Iterator[None]:
 
 
 @contextmanager
-def _replaced(execute_sync: Any, execute: Any) -> Iterator[None]:
+def _replaced(execute_sync: Callable[..., object], execute: Callable[..., object]) -> Iterator[None]:
+    """Puts other functions in the place of the transport's two methods, for the block."""
     with ExitStack() as stack:
         stack.enter_context(patch.object(pyqwest.SyncHTTPTransport, "execute_sync", execute_sync))
         stack.enter_context(patch.object(pyqwest.HTTPTransport, "execute", execute))
@@ -200,7 +214,7 @@ def _asked(request: pyqwest.SyncRequest | pyqwest.Request, body: bytes) -> VcrRe
 
 
 def _readable(headers: pyqwest.Headers) -> pyqwest.Headers:
-    """Without `accept-encoding`: the transport then unpacks by itself, and the cassette is text."""
+    """Headers without `accept-encoding`: the transport then unpacks by itself, and the cassette is text."""
     return pyqwest.Headers([(name, value) for name, value in headers.items() if name.lower() != "accept-encoding"])
 
 
@@ -212,7 +226,7 @@ def _headers_of(response: pyqwest.SyncResponse | pyqwest.Response) -> dict[str, 
     return headers
 
 
-def _stored(response: dict[str, Any]) -> dict[str, Any]:
+def _stored(response: Response) -> dict[str, Any]:
     """A response of vcrpy's as arguments of pyqwest's."""
     pairs = [(name, value) for name, values in response["headers"].items() for value in values]
     return {
@@ -223,6 +237,7 @@ def _stored(response: dict[str, Any]) -> dict[str, Any]:
 
 
 def _taped(response: pyqwest.SyncResponse, tape: Tape, asked: VcrRequest) -> pyqwest.SyncResponse:
+    """The same response, whose body is also kept on the tape while the SDK reads it."""
     take = tape.record(asked, response)
 
     def passing() -> Iterator[bytes]:
@@ -235,6 +250,7 @@ def _taped(response: pyqwest.SyncResponse, tape: Tape, asked: VcrRequest) -> pyq
 
 
 def _ataped(response: pyqwest.Response, tape: Tape, asked: VcrRequest) -> pyqwest.Response:
+    """As `_taped`, for the async transport: a body is read in the caller's own way, so we have to live with two."""
     take = tape.record(asked, response)
 
     async def passing() -> AsyncIterator[bytes]:
@@ -246,9 +262,11 @@ def _ataped(response: pyqwest.Response, tape: Tape, asked: VcrRequest) -> pyqwes
     return pyqwest.Response(status=response.status, headers=response.headers, content=passing())
 
 
-def _describe_miss(cassette: Any, request: VcrRequest) -> str:
+def _describe_miss(cassette: Cassette, request: VcrRequest) -> str:
+    """The message for a request without an answer, with the recorded one that is most like it."""
     lines = [f"{cassette._path} holds no unplayed answer to {request.method} {request.path}."]  # noqa: SLF001 - vcrpy names it nowhere else
     alike = cassette.find_requests_with_most_matches(request)
+    # Requests that bring the extractor look like cells; a miss of a cell should not name one of them.
     alike.sort(key=lambda found: _scrub.is_extractor(found[0]) != _scrub.is_extractor(request))
     for stored, same, failed in alike[:1]:
         lines.append(f"Closest: {stored.method} {stored.path}; the same: {', '.join(same) or 'nothing'}")
@@ -257,7 +275,8 @@ def _describe_miss(cassette: Any, request: VcrRequest) -> str:
     return "\n".join(lines)
 
 
-def _describe_unplayed(cassette: Any) -> str:
+def _describe_unplayed(cassette: Cassette) -> str:
+    """The message for recorded requests that nobody has asked for."""
     unplayed = [request for index, request in enumerate(cassette.requests) if not cassette.play_counts[index]]
     names = ", ".join(f"{request.method} {request.path}" for request in unplayed[:5])
     return f"{len(unplayed)} of {len(cassette)} recorded requests were not asked for: {names}"

@@ -1,10 +1,11 @@
-"""A pytest plugin: `pytest_plugins = ["ci_integrations.testing.cassettes.plugin"]` in your conftest.
+"""A pytest plugin with two fixtures: `pytest_plugins = ["ci_integrations.testing.cassettes.plugin"]` in your conftest.
 
-`cassette`: everything the test says to E2B is played from `cassettes/<module>/<test>.yaml` beside the test file.
-`e2b_blocked`: a test that uses it fails when it talks to E2B. `--record-mode` as in pytest-recording, which may be
+`cassette` plays everything the test says to E2B from `cassettes/<module>/<test>.yaml` beside the test file.
+`e2b_blocked` makes a test fail when it talks to E2B. `--record-mode` is as in pytest-recording, which may be
 installed or not: `none` (default), `once`, `new_episodes`, `all`, `rewrite` (the same as `all`).
 
-Recording needs an endpoint: E2B itself when `E2B_API_KEY` is set, else the local sandbox, spoken to as if it were E2B.
+Recording needs an endpoint: E2B itself when `E2B_API_KEY` is set; otherwise the local sandbox is spoken to as if it
+were E2B.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _NO_KEY = "e2b_" + "0" * 40
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    if pluginmanager.has_plugin("recording"):
+    if pluginmanager.has_plugin("recording"):  # pytest-recording has added the same option
         return
     parser.addoption(
         "--record-mode",
@@ -35,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 @pytest.fixture
 def cassette(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tape]:
-    """The E2B SDK's traffic of this test, played or recorded. Close what you open: a session's end is on the tape."""
+    """Plays or records the E2B SDK's traffic of this test. Close what you open: a session's end is on the tape."""
     path = _path_for(request.node)
     mode = _record_mode(request.config)
     if mode == "none" or (mode == "once" and path.exists()):
@@ -48,7 +49,7 @@ def cassette(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def e2b_blocked() -> Iterator[None]:
-    """No request of the E2B SDK leaves this test; `pytest-socket` cannot promise that. A cassette inside it works."""
+    """Lets no request of the E2B SDK leave this test, which `pytest-socket` cannot do. A cassette inside it works."""
     with block_traffic():
         yield
 
@@ -59,12 +60,13 @@ def _record_mode(config: pytest.Config) -> RecordMode:
 
 
 def _path_for(node: pytest.Item) -> Path:
+    """The cassette of a test; characters that file systems refuse become `_`."""
     name = re.sub(r"[^\w.-]+", "_", node.name).strip("_")
     return node.path.parent / "cassettes" / node.path.stem / f"{name}.yaml"
 
 
 def _choose_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    """E2B when there is a key; else the local sandbox, by the same variables that lead the SDK to any endpoint."""
+    """Chooses E2B when there is a key, and otherwise the local sandbox, by the variables that lead the SDK anywhere."""
     if os.environ.get("E2B_API_KEY"):
         return
     from ci_integrations.local.launcher import local_endpoint

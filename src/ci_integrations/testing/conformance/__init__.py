@@ -1,7 +1,14 @@
-"""The contract of an E2B endpoint as a pytest suite: the same checks for our local server and for the cloud.
+"""The contract of an E2B endpoint as a pytest suite, with the same checks for our local server and for the cloud.
 
     pytest --pyargs ci_integrations.testing.conformance                     # the local server
     E2B_API_KEY=... pytest --pyargs ci_integrations.testing.conformance    # the cloud
 
-Everything goes through the unmodified E2B SDK. A check that does not hold in the cloud is a fault of the check.
+All checks go through the unmodified E2B SDK. A check that does not hold in the cloud is a fault of the check.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+Options = dict[str, Any]
+"""Keyword arguments that lead a call of the SDK to the endpoint."""

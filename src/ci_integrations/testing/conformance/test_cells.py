@@ -11,6 +11,8 @@ import pytest
 from e2b import NotFoundException, TimeoutException
 from e2b_code_interpreter import AsyncSandbox, Sandbox
 
+from ci_integrations.testing.conformance import Options
+
 
 def test_the_value_of_the_last_expression_is_the_main_result(sandbox: Sandbox) -> None:
     run = sandbox.run_code("x = 41\nx + 1")
@@ -18,6 +20,7 @@ def test_the_value_of_the_last_expression_is_the_main_result(sandbox: Sandbox) -
 
 
 def test_a_string_loses_one_pair_of_quotes(sandbox: Sandbox) -> None:
+    """The reference's server strips them, so that a text does not read as Python source."""
     assert sandbox.run_code("'hello'").text == "hello"
 
 
@@ -43,6 +46,7 @@ def test_stdout_and_stderr_are_apart_and_whole(sandbox: Sandbox) -> None:
 
 
 def test_output_arrives_while_the_cell_runs(sandbox: Sandbox) -> None:
+    """Output comes in a stream, not with the end of the cell."""
     seen: list[float] = []
     code = "import time\nfor n in range(3):\n    print(n, flush=True); time.sleep(0.5)"
     sandbox.run_code(code, on_stdout=lambda _: seen.append(time.monotonic()))
@@ -69,6 +73,7 @@ def test_an_error_leaves_state_and_earlier_output(sandbox: Sandbox) -> None:
 
 
 def test_input_fails_at_once(sandbox: Sandbox) -> None:
+    """Nobody could type an answer: a cell that asks must not wait until its deadline."""
     error = sandbox.run_code("input('name? ')", timeout=20).error
     assert error is not None
 
@@ -83,6 +88,7 @@ def test_shell_escapes_and_magics(sandbox: Sandbox) -> None:
 
 
 def test_a_dict_comes_as_json_too(sandbox: Sandbox) -> None:
+    """Lists and dicts have `application/json` beside their text."""
     [result] = sandbox.run_code("{'a': 1, 'b': [1.5, None]}").results
     assert result.json == {"a": 1, "b": [1.5, None]}
 
@@ -154,6 +160,7 @@ def test_a_cell_that_runs_too_long_raises_and_the_kernel_answers_again(sandbox: 
 
 
 def test_a_kernel_that_dies_says_so_and_its_context_works_again(sandbox: Sandbox) -> None:
+    """The error's name is what `recovery` recognises a dead kernel by."""
     context = sandbox.create_code_context()
     error = sandbox.run_code("import os; os._exit(1)", context=context).error
     assert error is not None
@@ -162,7 +169,9 @@ def test_a_kernel_that_dies_says_so_and_its_context_works_again(sandbox: Sandbox
     sandbox.remove_code_context(context)
 
 
-def test_cells_of_one_context_wait_and_those_of_two_run_at_once(options: dict[str, Any], sandbox: Sandbox) -> None:
+def test_cells_of_one_context_wait_and_those_of_two_run_at_once(options: Options, sandbox: Sandbox) -> None:
+    """Contexts are processes of their own; within one, cells stand in line."""
+
     async def both() -> tuple[float, float]:
         other = await AsyncSandbox.connect(sandbox.sandbox_id, **options)
         contexts = [await other.create_code_context() for _ in range(2)]
@@ -179,7 +188,7 @@ def test_cells_of_one_context_wait_and_those_of_two_run_at_once(options: dict[st
     assert together >= 1.2
 
 
-def test_the_async_sdk_streams_to_async_callbacks(options: dict[str, Any], sandbox: Sandbox) -> None:
+def test_the_async_sdk_streams_to_async_callbacks(options: Options, sandbox: Sandbox) -> None:
     seen: list[str] = []
 
     async def note(message: Any) -> None:
@@ -199,5 +208,6 @@ def test_a_megabyte_of_output_is_whole(sandbox: Sandbox) -> None:
 
 
 def test_numbers_that_json_does_not_know_are_null(sandbox: Sandbox) -> None:
+    """NaN and infinities would make the whole line unreadable for a strict parser."""
     [result] = sandbox.run_code("[float('nan'), float('inf'), 1.0]").results
     assert json.loads(json.dumps(result.json)) == [None, None, 1.0]

@@ -29,6 +29,7 @@ def test_text_and_bytes_come_back_as_written(sandbox: Sandbox, folder: str) -> N
 
 
 def test_writing_makes_parents_and_replaces(sandbox: Sandbox, folder: str) -> None:
+    """A shorter content leaves nothing of the longer one."""
     sandbox.files.write(f"{folder}/a/b/c.txt", "long text")
     sandbox.files.write(f"{folder}/a/b/c.txt", "short")
     assert sandbox.files.read(f"{folder}/a/b/c.txt") == "short"
@@ -115,12 +116,14 @@ def test_a_background_command_takes_input_and_can_be_waited_for(sandbox: Sandbox
 
 
 def test_a_command_can_be_killed_once(sandbox: Sandbox) -> None:
+    """The SDK turns "no such process" into False."""
     handle = sandbox.commands.run("sleep 100", background=True)
     assert sandbox.commands.kill(handle.pid) is True
     assert sandbox.commands.kill(999_999) is False
 
 
 def test_a_command_outlives_its_client_and_can_be_attached_to(sandbox: Sandbox) -> None:
+    """Output that came while nobody listened is not lost."""
     handle = sandbox.commands.run("sleep 1; echo late", background=True)
     handle.disconnect()
     assert sandbox.commands.connect(handle.pid).wait().stdout == "late\n"

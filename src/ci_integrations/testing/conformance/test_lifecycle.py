@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from e2b import SandboxNotFoundException, SandboxQuery, SandboxState, TimeoutException
 from e2b_code_interpreter import Sandbox
 
+from ci_integrations.testing.conformance import Options
 
-def test_info_says_what_was_asked_for(options: dict[str, Any]) -> None:
+
+def test_info_says_what_was_asked_for(options: Options) -> None:
     sandbox = Sandbox.create(timeout=100, metadata={"a b": "c&d=e"}, **options)
     info = sandbox.get_info()
     left = (info.end_at - datetime.now(UTC)).total_seconds()
@@ -22,12 +23,14 @@ def test_info_says_what_was_asked_for(options: dict[str, Any]) -> None:
 
 
 def test_set_timeout_counts_from_now(own_sandbox: Sandbox) -> None:
+    """The new lease replaces the old one, also when it is shorter."""
     own_sandbox.set_timeout(30)
     left = (own_sandbox.get_info().end_at - datetime.now(UTC)).total_seconds()
     assert 20 < left <= 31
 
 
-def test_listing_filters_by_metadata(options: dict[str, Any]) -> None:
+def test_listing_filters_by_metadata(options: Options) -> None:
+    """The filter travels in the query string; its names and values may hold any character."""
     mark = uuid.uuid4().hex
     made = [Sandbox.create(timeout=60, metadata={"mark x": mark}, **options) for _ in range(3)]
     found, page = set[str](), Sandbox.list(query=SandboxQuery(metadata={"mark x": mark}), limit=2, **options)
@@ -38,7 +41,8 @@ def test_listing_filters_by_metadata(options: dict[str, Any]) -> None:
     assert found == {sandbox.sandbox_id for sandbox in made}
 
 
-def test_a_killed_sandbox_is_gone_everywhere(options: dict[str, Any]) -> None:
+def test_a_killed_sandbox_is_gone_everywhere(options: Options) -> None:
+    """The SDK raises TimeoutException for calls to a sandbox that is gone."""
     sandbox = Sandbox.create(timeout=60, **options)
     assert sandbox.is_running() is True
     assert sandbox.kill() is True
@@ -51,7 +55,7 @@ def test_a_killed_sandbox_is_gone_everywhere(options: dict[str, Any]) -> None:
         Sandbox.connect(sandbox.sandbox_id, **options)
 
 
-def test_a_sandbox_ends_with_its_lease(options: dict[str, Any]) -> None:
+def test_a_sandbox_ends_with_its_lease(options: Options) -> None:
     sandbox = Sandbox.create(timeout=2, **options)
     deadline = time.monotonic() + 15
     while sandbox.is_running() and time.monotonic() < deadline:
@@ -59,7 +63,7 @@ def test_a_sandbox_ends_with_its_lease(options: dict[str, Any]) -> None:
     assert sandbox.is_running() is False
 
 
-def test_pause_keeps_memory_and_files(own_sandbox: Sandbox, options: dict[str, Any]) -> None:
+def test_pause_keeps_memory_and_files(own_sandbox: Sandbox, options: Options) -> None:
     own_sandbox.run_code("kept = 'memory'; open('kept', 'w').write('file')")
     assert own_sandbox.pause() is True
     assert own_sandbox.is_running() is False
@@ -70,6 +74,7 @@ def test_pause_keeps_memory_and_files(own_sandbox: Sandbox, options: dict[str, A
 
 
 def test_metrics_are_real_numbers(own_sandbox: Sandbox) -> None:
+    """The endpoint measures only every few seconds, so the first answer may be empty."""
     own_sandbox.run_code("x = bytearray(30 << 20)")
     deadline, metrics = time.monotonic() + 15, own_sandbox.get_metrics()
     while not metrics and time.monotonic() < deadline:
@@ -79,7 +84,7 @@ def test_metrics_are_real_numbers(own_sandbox: Sandbox) -> None:
     assert metrics[-1].cpu_count >= 1
 
 
-def test_a_wrong_key_is_refused(options: dict[str, Any]) -> None:
+def test_a_wrong_key_is_refused(options: Options) -> None:
     from e2b import AuthenticationException
 
     with pytest.raises(AuthenticationException):
