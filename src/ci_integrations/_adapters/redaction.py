@@ -76,9 +76,16 @@ class Redactor:
 
     def result(self, result: ExecutionResult) -> ExecutionResult:
         """Returns the same run without the secrets: text, errors, events, tables, JSON. Pictures and PDFs stay."""
-        if not self:
-            return result
-        return ExecutionResult.model_validate(self.plain(result.model_dump(mode="json")))
+        return self.dumped(result)[0] if self else result
+
+    def dumped(self, result: ExecutionResult) -> tuple[ExecutionResult, dict[str, object]]:
+        """Returns the same run without the secrets, and that run as plain JSON, for a message.
+
+        The run is dumped once, and validated again only when a rule has found something.
+        """
+        raw: dict[str, object] = result.model_dump(mode="json")
+        clean = self.plain(raw) if self else raw
+        return (result if clean == raw else ExecutionResult.model_validate(clean)), clean
 
     def held_back(self, value: str) -> int:
         """Returns how many characters at the end of `value` may be the beginning of a secret."""

@@ -189,13 +189,13 @@ class SandboxTool(BaseTool):
 
     def _presented(self, result: ExecutionResult, call: Call, whole: str | None) -> Answer:
         """Returns the message itself where the call's id is known, because only a message carries a status."""
-        result = self._redactor.result(result)
         presentation = Presentation(
             max_chars=self.max_output_chars,
             images=call.shows_images(self.images),
             max_images=self.max_images,
             image_max_px=self.image_max_px,
             store=self._store,
+            redactor=self._redactor,
             whole=f"in {whole}" if whole else IN_ARTIFACT,
         )
         if call.tool_call_id is None:

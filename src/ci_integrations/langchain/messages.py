@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import ToolMessage
 
+from ci_integrations._adapters.redaction import Redactor
 from ci_integrations.results.clean import IN_ARTIFACT
-from ci_integrations.results.model import Artifact, ImageArtifact
 from ci_integrations.results.pictures import ModelImage, images_for_model
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import MAX_CHARS, render_text
@@ -36,17 +36,18 @@ class Presentation:
     max_images: int = 4
     image_max_px: int = 1024
     store: ArtifactStore | None = None
+    redactor: Redactor = field(default_factory=Redactor)
     whole: str = IN_ARTIFACT
     """Where the text is that had to be cut, in words for the model."""
 
     def of(self, result: ExecutionResult) -> tuple[Content, Json]:
         """Returns the content and the artifact of a message."""
+        result, artifact = self.redactor.dumped(result)
         text = _as_words(render_text(result, max_chars=self.max_chars, whole=self.whole))
         shown = images_for_model(result, max_images=self.max_images, max_px=self.image_max_px) if self.images else []
-        kept = _without_duplicates(result, shown)
-        stored = self.store.offload(kept) if self.store else kept
         content = cast("Content", [{"type": "text", "text": text}, *map(image_block, shown)]) if shown else text
-        return content, stored.model_dump(mode="json")
+        _refer_to_content(cast("list[Json]", artifact["artifacts"]), shown)
+        return content, self.store.offload_json(artifact) if self.store else artifact
 
 
 def to_tool_message(
@@ -87,13 +88,9 @@ def _as_words(text: str) -> str:
     return f"stdout:\n{text}"
 
 
-def _without_duplicates(result: ExecutionResult, shown: Sequence[ModelImage]) -> ExecutionResult:
+def _refer_to_content(artifacts: list[dict[str, object]], shown: Sequence[ModelImage]) -> None:
+    """Leaves out the bytes of pictures that the content of the message has unchanged."""
     data = {image.artifact_id: image.data for image in shown}
-    artifacts = tuple(_referring(artifact, data.get(artifact.id)) for artifact in result.artifacts)
-    return result.model_copy(update={"artifacts": artifacts}) if shown else result
-
-
-def _referring(artifact: Artifact, shown: str | None) -> Artifact:
-    if isinstance(artifact, ImageArtifact) and shown is not None and artifact.data == shown:
-        return artifact.model_copy(update={"data": None, "ref": f"content:{artifact.id}"})
-    return artifact
+    for artifact in artifacts:
+        if artifact["kind"] == "image" and artifact["data"] and artifact["data"] == data.get(str(artifact["id"])):
+            artifact.update(data=None, ref=f"content:{artifact['id']}")
