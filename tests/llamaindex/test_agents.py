@@ -79,11 +79,11 @@ async def test_a_file_is_uploaded_once_and_again_when_the_sandbox_was_replaced(r
     ctx = Context(worker)
     whole = ChatMemoryBuffer.from_defaults(token_limit=100_000)
     await worker.run(user_msg=asks(csv()), ctx=ctx, memory=whole)
-    await worker.run(user_msg="again", ctx=ctx)
+    await worker.run(user_msg="again", ctx=ctx, memory=whole)
     (kernel,) = registry.kernels.values()
     assert kernel.uploads == [(WHERE, CSV)]
     kernel.sandbox_id = "another-sandbox"
-    await worker.run(user_msg="again", ctx=ctx)
+    await worker.run(user_msg="again", ctx=ctx, memory=whole)
     assert kernel.uploads == [(WHERE, CSV)] * 2
 
 
