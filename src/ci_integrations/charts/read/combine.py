@@ -30,7 +30,7 @@ Spans = dict[object, tuple[float, float]]
 
 def settle(panel: PanelDraft, barmode: str | None = None) -> None:
     """Gives a panel its kind and bar mode. `barmode` is the library's own word for the latter, where it has one."""
-    panel.kind = panel_kind(entry.kind for entry in panel.series)
+    panel.kind = panel_kind(panel.series)
     panel.barmode = bar_mode(panel.series, barmode)
 
 
@@ -39,18 +39,26 @@ def joined(entries: list[Entry]) -> list[Entry]:
     return _stems(_candles(_with_errors(_boxes(entries))))
 
 
-def panel_kind(kinds: Iterable[str]) -> str:
+def panel_kind(entries: list[Entry]) -> str:
     """Returns one word for all series: the kind that leads, or "mixed". Rules count only when there is nothing else."""
-    every = list(dict.fromkeys(kinds))
+    every = list(dict.fromkeys(entry.kind for entry in entries))
     distinct = [kind for kind in every if kind != "rule"] or every[:1]
     if len(distinct) == 1:
         return distinct[0]
     leader = next((kind for kind in _LEADERS if kind in distinct), None)
     if leader is None and "bar" in distinct:
         return "bar" if set(distinct) <= {"bar", "errorbar"} else "mixed"
-    # Points with a trend, or a line with some points marked: what is drawn first is the chart, the rest explains it.
-    leader = leader or next((kind for kind in distinct if kind in _MARKS), None)
+    leader = leader or _leading_mark(entries)
     return leader or next((kind for kind in ("area", "band") if kind in distinct), "mixed")
+
+
+def _leading_mark(entries: list[Entry]) -> str | None:
+    """The kind that is drawn first; points lead over a line that has fewer, such as a diagonal, in any order."""
+    marks = [entry for entry in entries if entry.kind in _MARKS]
+    longest = max((len(entry.places) for entry in marks if entry.kind in ("line", "step")), default=0)
+    if any(entry.kind == "scatter" and len(entry.places) > longest for entry in marks):
+        return "scatter"
+    return marks[0].kind if marks else None
 
 
 def bar_mode(entries: list[Entry], told: str | None = None) -> str | None:

@@ -96,7 +96,7 @@ def _histogram(found: Found, note: Any, patches: list[Any], name: str | None = N
     extra: dict[str, Any] = {"edges": (axis, edges)}
     raw = Raw("histogram", name or label_of(patches[0]), None, None, extra, artists=[*patches, *note.artists])
     raw.color = hex_color(_fill_color(patches[0]))
-    raw.flags = {"centres": centres, "axis": axis, "stacked": note.data.get("stacked")}
+    raw.flags = {"centres": centres, "axis": axis} | {key: note.data.get(key) for key in ("stacked", "beside")}
     if horizontal:
         raw.orientation = "h"
     raw.x, raw.y = centres, np.asarray(counts, float)

@@ -131,6 +131,7 @@ def _hist(self: Any, a: dict[str, Any], result: Any) -> None:
         tag(
             "histogram", list(group), counts=row, edges=np.array(edges, float), container=group,
             orientation=a.get("orientation"), stacked=bool(a.get("stacked")),
+            beside=many and a.get("histtype") in (None, "bar"),
         )  # fmt: skip
 
 

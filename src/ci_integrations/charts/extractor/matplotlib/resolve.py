@@ -149,8 +149,12 @@ def barmode(founds: list[Found]) -> str | None:
     raws = [raw for found in founds for raw in found.series]
     if sum(bool(raw.flags.get("stacked")) for raw in raws) > 1:
         return "stack"
-    series = [raw for found in founds for raw in found.series if raw.kind == "bar" and "at" in raw.flags]
+    series = [raw for raw in raws if raw.kind == "bar" and "at" in raw.flags]
     if len(series) < 2:
+        for kind in ("histogram", "area"):
+            alike = [raw for raw in raws if raw.kind == kind]
+            if len(alike) > 1:
+                return "group" if all(raw.flags.get("beside") for raw in alike) else "overlay"
         return None
     first, second = series[0].flags, series[1].flags
     if len(first["at"]) == len(second["at"]) and np.allclose(first["at"], second["at"]):
@@ -175,10 +179,21 @@ def panel_kind(ax: Any, founds: list[Found]) -> str:
             return leader
     if "bar" in kinds:
         return "bar" if set(kinds) <= {"bar", "errorbar"} else "mixed"
-    for leader in ("scatter", "errorbar", "stem", "line", "step", "area", "band"):
-        if leader in kinds:
-            return leader
-    return kinds[0]
+    return _leading_mark(raws) or next((kind for kind in ("area", "band") if kind in kinds), kinds[0])
+
+
+def _leading_mark(raws: list[Raw]) -> str | None:
+    """The kind that is drawn first; points lead over a line that has fewer, such as a diagonal, in any order.
+
+    `charts/read/combine.py` has the same rule for other libraries.
+    """
+    import numpy as np
+
+    marks = [raw for raw in raws if raw.kind in ("scatter", "errorbar", "stem", "line", "step")]
+    longest = max((np.size(raw.x) for raw in marks if raw.kind in ("line", "step")), default=0)
+    if any(raw.kind == "scatter" and np.size(raw.x) > longest for raw in marks):
+        return "scatter"
+    return marks[0].kind if marks else None
 
 
 def _first(raw: Raw) -> Any:
