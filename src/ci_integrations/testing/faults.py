@@ -1,4 +1,4 @@
-"""A proxy for tests, between the E2B SDK and any E2B server, that injects faults into calls.
+"""A proxy between the E2B SDK and any E2B server injects faults into calls, for tests.
 
 It kills or pauses the sandbox, drops or delays the connection, hangs, or answers with an error, at the call and the
 moment that a test names. The server may be the local one, a stand-in or the cloud.
@@ -44,7 +44,7 @@ _NAMES = (
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong, and when.
+    """Says what goes wrong, and when.
 
     `kill` and `pause` are done to the sandbox of the call, `drop` resets the connection, `delay` waits, `hang` never
     answers, and `status` answers in place of the server.
@@ -242,7 +242,7 @@ class FaultProxy:
 
 @dataclass
 class _Request:
-    """One request: as it came but for `Connection: close`, and the name of its call."""
+    """Holds one request as it came, but for `Connection: close`, and the name of its call."""
 
     raw: bytes
     headers: dict[str, str]
@@ -251,12 +251,12 @@ class _Request:
 
     @property
     def prepares(self) -> bool:
-        """Whether the library itself sends it, before a kernel's first cell."""
+        """Returns whether the library itself sends it, before a kernel's first cell."""
         return self.name in ("execute", "files") and any(mark in self.raw for mark in _PREPARES)
 
     @classmethod
     def read(cls, client: socket.socket) -> _Request | None:
-        """The request that a client sends; None when it hangs up before."""
+        """Returns the request that a client sends; None when it hangs up before."""
         head, _, body = _read_head(client).partition(b"\r\n\r\n")
         if not head:
             return None

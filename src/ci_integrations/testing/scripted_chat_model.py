@@ -1,4 +1,4 @@
-"""A LangChain chat model that follows a script, to test agents without a model, a key or a network.
+"""A LangChain chat model follows a script here, to test agents without a model, a key or a network.
 
     model = ScriptedChatModel([ScriptedChatModel.call("code_interpreter", code="6 * 7"), "It is 42."])
     agent = create_agent(model, tools=[CodeInterpreterTool()])
@@ -58,14 +58,14 @@ class ScriptedChatModel(BaseChatModel):
 
     @staticmethod
     def call(tool: str, /, *, text: str = "", call_id: str | None = None, **arguments: object) -> AIMessage:
-        """The message of a model that calls one tool. The id is unique unless `call_id` gives it."""
+        """Returns the message of a model that calls one tool. The id is unique unless `call_id` gives it."""
         return ScriptedChatModel.parallel_calls((tool, arguments), text=text, call_ids=[call_id] if call_id else None)
 
     @staticmethod
     def parallel_calls(
         *calls: tuple[str, Mapping[str, object]], text: str = "", call_ids: Sequence[str] | None = None
     ) -> AIMessage:
-        """The message of a model that calls several tools at once: `("tool", {"argument": 1}), ...`.
+        """Returns the message of a model that calls several tools at once: `("tool", {"argument": 1}), ...`.
 
         Raises ValueError when there are `call_ids` and not as many as calls.
         """
@@ -75,12 +75,12 @@ class ScriptedChatModel(BaseChatModel):
 
     @property
     def calls(self) -> list[list[BaseMessage]]:
-        """The messages of each request so far, oldest request first."""
+        """Returns the messages of each request so far, oldest request first."""
         return self._calls
 
     @property
     def bound_tools(self) -> list[list[str]]:
-        """The names of the tools of each `bind_tools` so far, oldest first."""
+        """Returns the names of the tools of each `bind_tools` so far, oldest first."""
         return self._bound
 
     @property

@@ -1,4 +1,4 @@
-"""A LlamaIndex LLM that follows a script, to test agents, query engines and workflows without a model or a key.
+"""A LlamaIndex LLM follows a script here, to test agents, query engines and workflows without a model or a key.
 
 It works with every supported llama-index-core (0.12.52 to 0.14); core's own scripted fake exists only since 0.14.10.
 """
@@ -36,12 +36,12 @@ class ScriptEndedError(AssertionError):
 
 
 def tool_call(name: str, /, **arguments: object) -> ChatMessage:
-    """The message of a model that calls the tool `name` with `arguments`."""
+    """Returns the message of a model that calls the tool `name` with `arguments`."""
     return tool_calls((name, arguments))
 
 
 def tool_calls(*calls: tuple[str, Mapping[str, object]]) -> ChatMessage:
-    """The message of a model that calls several tools at once: `tool_calls(("a", {"x": 1}), ("b", {}))`."""
+    """Returns the message of a model that calls several tools at once: `tool_calls(("a", {"x": 1}), ("b", {}))`."""
     # In additional_kwargs, where 0.12 and 0.13 look for them; 0.14 reads these as well as blocks.
     selections = [
         ToolSelection(tool_id=f"call_{next(_ids)}", tool_name=name, tool_kwargs=dict(arguments))
@@ -74,7 +74,7 @@ class ScriptedLLM(FunctionCallingLLM):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What core asks before it decides how to call the model. The context window is large, so nothing is cut."""
+        """Returns what core asks before it calls the model. The context window is large, so that nothing is cut."""
         return LLMMetadata(
             is_chat_model=True, is_function_calling_model=self.function_calling, model_name="scripted",
             context_window=1_000_000,
@@ -82,17 +82,17 @@ class ScriptedLLM(FunctionCallingLLM):
 
     @property
     def seen(self) -> list[list[ChatMessage]]:
-        """The messages of each request so far, oldest request first."""
+        """Returns the messages of each request so far, oldest request first."""
         return self._seen
 
     @property
     def tools_seen(self) -> list[list[str]]:
-        """The names of the tools offered with each request so far, oldest request first."""
+        """Returns the names of the tools offered with each request so far, oldest request first."""
         return self._tools_seen
 
     @property
     def left(self) -> int:
-        """How many turns have not been said."""
+        """Returns how many turns have not been said."""
         return len(self._turns) - len(self._seen)
 
     def _answer(self, messages: Sequence[ChatMessage], tools: Sequence[BaseTool] = ()) -> ChatResponse:
@@ -182,7 +182,7 @@ class ScriptedLLM(FunctionCallingLLM):
         error_on_no_tool_call: bool = True,  # noqa: FBT001, FBT002
         **kwargs: object,
     ) -> list[ToolSelection]:
-        """The tool calls of an answer. Raises ValueError when there must be one and is none."""
+        """Returns the tool calls of an answer. Raises ValueError when there must be one and is none."""
         calls = [_selection(call) for call in _said_calls(response.message)]
         if error_on_no_tool_call and not calls:
             raise ValueError(f"expected a tool call, the script said {response.message.content!r}")

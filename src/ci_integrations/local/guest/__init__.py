@@ -1,1 +1,1 @@
-"""Code that runs inside a sandbox, next to hostile code. Nothing it says is trusted; it imports `protocol` alone."""
+"""Code of this package runs in a sandbox, beside hostile code, and is not trusted. It imports `protocol` alone."""

@@ -1,4 +1,4 @@
-"""What a language needs from the Jupyter driver: how variables are set for one cell, how its kernel's gaps are filled.
+"""Dialects say what a language needs from the Jupyter driver, as setting variables for one cell.
 
 All of it is code in that language, which the language's kernel runs. Only `guest/jupyter.py` uses this module.
 """
@@ -27,7 +27,7 @@ _NODE_SETUP = """;{
 
 
 class Dialect:
-    """A language with nothing special known: its code runs as it is, and variables of one cell are not supported."""
+    """Describes a language with nothing special: its code runs as it is, without variables for one cell."""
 
     setup = ""
     """Code that runs once, when the kernel has started."""
@@ -35,28 +35,28 @@ class Dialect:
     """Whether results may come after the kernel said that it is idle."""
 
     def prepare(self, code: str) -> str:
-        """The cell as the kernel gets it."""
+        """Returns the cell as the kernel gets it."""
         return code
 
     def set_envs(self, envs: Mapping[str, str]) -> str:
-        """Code that sets variables of the environment, at least one, and remembers what they were."""
+        """Returns code that sets variables of the environment, at least one, and remembers what they were."""
         return ""
 
     def reset_envs(self, envs: Mapping[str, str]) -> str:
-        """Code that undoes `set_envs`."""
+        """Returns code that undoes `set_envs`."""
         return ""
 
     def why(self, error: Frame, code: str) -> str:
-        """Code that fails with the reason why `code` could not even start; empty when `error` says it already."""
+        """Returns code that fails with the reason why `code` could not start; empty when `error` says it already."""
         return ""
 
     def explain(self, answer: Frame) -> Frame:
-        """The error for the user, made from the one that the code of `why` ended with."""
+        """Returns the error for the user, made from the one that the code of `why` ended with."""
         return answer
 
 
 class Node(Dialect):
-    """JavaScript by a kernel that runs Node itself."""
+    """Describes JavaScript by a kernel that runs Node itself."""
 
     def set_envs(self, envs: Mapping[str, str]) -> str:
         values = json.dumps(dict(envs))
@@ -73,7 +73,9 @@ class Node(Dialect):
 
 
 class Deno(Node):
-    """JavaScript and TypeScript by `deno jupyter`, with `require` and Node's globals; late errors do not block it.
+    """Describes JavaScript and TypeScript by `deno jupyter`, with `require` and Node's globals.
+
+    Errors that come late, from timers and promises, do not block it.
 
     These differences from the cloud's ijavascript stay: an interrupt ends the kernel and its state; `const` and `let`
     may be declared again; packages come by `npm:` and `jsr:` imports, over the network only; a value shows as Deno
@@ -88,7 +90,7 @@ class Deno(Node):
         return ";" + code
 
     def why(self, error: Frame, code: str) -> str:
-        """A module made of the code, which says where it cannot be parsed and runs nothing of it.
+        """Returns a module made of the code, which says where it cannot be parsed and runs nothing of it.
 
         Deno itself answers only "Execution failed" to such code.
         """
@@ -105,7 +107,7 @@ class Deno(Node):
 
 
 class R(Dialect):
-    """R by IRkernel."""
+    """Describes R by IRkernel."""
 
     def set_envs(self, envs: Mapping[str, str]) -> str:
         names = ", ".join(json.dumps(name) for name in envs)
@@ -120,5 +122,5 @@ class R(Dialect):
 
 
 def dialect(name: str) -> Dialect:
-    """The dialect of a name that the host's `languages` gives; one without specials for an unknown name."""
+    """Returns the dialect of a name that the host's `languages` gives; one without specials for an unknown name."""
     return {"deno": Deno, "node": Node, "r": R}.get(name, Dialect)()

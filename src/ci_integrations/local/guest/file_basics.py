@@ -1,4 +1,4 @@
-"""What the file worker and the watcher share: frames, file entries and refusals."""
+"""The file worker and the watcher share this module: frames, file entries and refusals."""
 
 # Paths are strings here: what the wire says, as it says it.
 # ruff: noqa: PTH116, PTH119
@@ -17,7 +17,7 @@ METADATA_PREFIX = "user.e2b."
 
 
 class Refusal(Exception):  # noqa: N818 - an answer
-    """An answer that says no: `kind` is for the program, the message is for people."""
+    """Answers a request with no: `kind` is for the program, the message is for people."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ def send_frame(channel: socket.socket, value: Frame) -> None:
 
 
 def receive_frame(channel: socket.socket) -> Frame:
-    """The server's next frame. Raises ConnectionError when the server has given the request up."""
+    """Returns the server's next frame. Raises ConnectionError when the server has given the request up."""
     request = frames.receive(channel)
     if request is None:
         raise ConnectionError("closed")
@@ -38,7 +38,7 @@ def receive_frame(channel: socket.socket) -> Frame:
 
 
 def entry_of(path: str) -> Frame:
-    """One file as the protocol's EntryInfo. A link shows what it leads to, and where. Raises OSError."""
+    """Returns one file as the protocol's EntryInfo. A link shows what it leads to, and where. Raises OSError."""
     link = os.lstat(path)
     is_link = stat.S_ISLNK(link.st_mode)
     info = _follow(path, link) if is_link else link
@@ -67,7 +67,7 @@ def _follow(path: str, link: os.stat_result) -> os.stat_result:
 
 
 def printable(name: str) -> str:
-    """A file name as valid UTF-8: names are bytes, and Python's surrogates for the odd ones fit into no message."""
+    """Returns a file name as valid UTF-8: names are bytes, and Python's surrogates for odd ones fit into no message."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 

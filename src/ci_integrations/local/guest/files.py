@@ -76,7 +76,7 @@ def _answer(channel: socket.socket, value: Frame) -> None:
 
 
 def as_refusal(error: OSError | ValueError, path: str) -> Refusal:
-    """The refusal that tells the server about an error of the file system."""
+    """Returns the refusal that tells the server about an error of the file system."""
     if not isinstance(error, OSError):
         return Refusal("invalid", f"path {path!r}: {error}")
     kinds = {
@@ -99,7 +99,7 @@ def as_refusal(error: OSError | ValueError, path: str) -> Refusal:
 
 
 def resolve(path: str) -> str:
-    """An absolute, normalised path from one that may begin with `~`, be empty or be relative to the home directory.
+    """Returns an absolute, normalised path from one that may begin with `~`, be empty or be relative to home.
 
     Raises Refusal for a path with a NUL.
     """

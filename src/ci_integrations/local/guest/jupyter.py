@@ -43,7 +43,7 @@ class KernelEndedError(Exception):
 
 
 class Driver:
-    """One kernel, and the channel over which the host asks for cells."""
+    """Connects one kernel with the channel over which the host asks for cells."""
 
     def __init__(self, channel: Channel, dialect: Dialect) -> None:
         self._channel = channel

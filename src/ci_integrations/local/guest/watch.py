@@ -36,7 +36,7 @@ MAX_DIRECTORIES = 4096
 
 
 class Tree:
-    """An inotify descriptor and the directories that it watches. Raises Refusal when the kernel gives none."""
+    """Holds an inotify descriptor and the directories that it watches. Raises Refusal when the kernel gives none."""
 
     def __init__(self, root: str, *, recursive: bool) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -67,7 +67,7 @@ class Tree:
             return []
 
     def events(self) -> Iterator[tuple[str, str]]:
-        """(type, path) of each change since the last call. The queue must not be empty."""
+        """Yields (type, path) of each change since the last call. The queue must not be empty."""
         # Longer than any one event (16 + NAME_MAX + 1 bytes): read(2) fails with EINVAL when the next does not fit.
         data = os.read(self.fd, 65536)
         offset = 0

@@ -1,1 +1,1 @@
-"""The server's side of a sandbox: trusted, in the server's process. Imports `protocol` and `jail`, never `guest`."""
+"""The server's side of a sandbox runs in the server's process. It imports `protocol` and `jail`, never `guest`."""

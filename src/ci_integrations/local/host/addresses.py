@@ -18,7 +18,7 @@ METADATA = frozenset({"168.63.129.16"})
 
 
 class Refused(Exception):  # noqa: N818 - a verdict, not a fault
-    """A connection that the rules refuse. The message is sent to the client under the HTTP `status`."""
+    """Says that the rules refuse a connection. The message is sent to the client under the HTTP `status`."""
 
     def __init__(self, status: str, message: str) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class Refused(Exception):  # noqa: N818 - a verdict, not a fault
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkRules:
-    """What a sandbox may reach."""
+    """Says what a sandbox may reach."""
 
     allow: tuple[str, ...] = ()
     """Host names, `*.suffix` patterns, addresses or networks; empty: everything public."""
@@ -56,7 +56,7 @@ class NetworkRules:
 
 
 def is_public(address: str) -> bool:
-    """Whether this is a unicast address of the public internet, also when IPv6 carries it inside."""
+    """Returns whether this is a unicast address of the public internet, also when IPv6 carries it inside."""
     ip = ipaddress.ip_address(_plain(address))
     return ip.is_global and not ip.is_multicast and str(ip) not in METADATA and not _site_local(ip)
 
@@ -78,7 +78,7 @@ def _site_local(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 def is_ours(address: str) -> bool:
-    """Whether this is an address of this host, public or not: services of the host trust connections from it."""
+    """Returns whether this is an address of this host, public or not: its services trust connections from it."""
     # Asked by binding: the kernel knows, whatever interface an address is at; all of 127.0.0.0/8 is among them.
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

@@ -1,4 +1,4 @@
-"""The level `bubblewrap`, host side: each sandbox is one bwrap around the same agent.
+"""At the level `bubblewrap` each sandbox is one bwrap around the same agent.
 
 It works where the program bwrap is allowed what Python is not, as under Ubuntu's AppArmor profiles. No module is
 preloaded and no memory is shared; a warm pool hides the longer start. tmpfs sizes hold, but not the number of inodes.
@@ -40,7 +40,7 @@ class Bubblewrap:
 
     @classmethod
     def find(cls, interpreter: Interpreter) -> Bubblewrap:
-        """One that uses the installed bwrap. Raises EngineError when there is none."""
+        """Returns a source that uses the installed bwrap. Raises EngineError when there is none."""
         # Not by the caller's PATH: a program of the caller's own there would run without a profile, or be another.
         program = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
         if program is None:
@@ -109,7 +109,7 @@ def _last_words(process: subprocess.Popen[bytes]) -> str | None:
 
 
 def arguments(limits: Limits, texts: Mapping[str, int], shown: Sequence[str]) -> list[str]:
-    """The arguments of bwrap. The protection is in these: bwrap without any shows the host as it is.
+    """Returns the arguments of bwrap. The protection is in these: bwrap without any shows the host as it is.
 
     `texts`: paths and descriptors of files with our own content. `shown`: what the interpreter needs to see.
     """

@@ -1,4 +1,4 @@
-"""A cgroup for each sandbox, where this process may make cgroups: it enforces limits when the watchdog is too slow.
+"""Each sandbox gets a cgroup where this process may make them: it enforces limits when the watchdog is too slow.
 
 A cgroup also counts what the kernel keeps for a sandbox and charges to none of its processes: data that waits in pipes
 and sockets. Files in a tmpfs count too, so the cgroup's limit is memory and disk together. It counts processes only
@@ -31,7 +31,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Version:
-    """The names of files that differ between cgroup v1 and v2."""
+    """Holds the names of files that differ between cgroup v1 and v2."""
 
     limit: str
     events: str
@@ -81,7 +81,7 @@ class Cgroups:
 
 
 class Cgroup:
-    """One cgroup. `path` limits memory; `pids` limits processes (the same directory under cgroup v2)."""
+    """Is one cgroup. `path` limits memory; `pids` limits processes (the same directory under cgroup v2)."""
 
     def __init__(self, path: Path, version: Version, pids: Path | None = None) -> None:
         self._path = path
@@ -105,7 +105,7 @@ class Cgroup:
                 _take_all(folder / "cgroup.procs", pid)
 
     def has_killed_again(self) -> bool:
-        """Whether the kernel has killed a process to keep the limit since the last call."""
+        """Returns whether the kernel has killed a process to keep the limit since the last call."""
         before, self._kills = self._kills, self._count_kills()
         return self._kills > before
 
@@ -144,7 +144,7 @@ def _take_one(members: Path, pid: int) -> bool:
 
 
 def find(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Cgroups | None:
-    """The place where this process may make memory cgroups and move its children into them; None without one."""
+    """Returns the place where this process may make memory cgroups and move its children; None without one."""
     # A line is "number:controllers:path"; v2 has number 0 and no controllers. Hybrid systems have both kinds.
     memberships = dict(line.split(":", 2)[1:] for line in own.read_text().splitlines()) if own.exists() else {}
     if "memory" in memberships:

@@ -1,4 +1,4 @@
-"""The host's side of a context: one running interpreter in a sandbox, in any language, as a stream of events.
+"""A context is one running interpreter in a sandbox, in any language; the host sees it as a stream of events.
 
 It runs in the server's event loop and never blocks. Whatever comes out of the sandbox is hostile: frames are bounded
 by `protocol/frames.py`, output and results by the sandbox's `Limits`. What exceeds a limit is counted, dropped and
@@ -63,7 +63,7 @@ async def open_context(
 
 
 class Context:
-    """One interpreter, made by `open_context`. It runs one cell at a time: the caller holds a lock."""
+    """Is one interpreter, made by `open_context`. It runs one cell at a time: the caller holds a lock."""
 
     def __init__(self, child: Child, *, language: str, cwd: str, limits: Limits) -> None:
         if child.control is None:
@@ -99,7 +99,7 @@ class Context:
 
     @property
     def alive(self) -> bool:
-        """Whether the interpreter can run cells."""
+        """Returns whether the interpreter can run cells."""
         return not self.died.done()
 
     async def execute(

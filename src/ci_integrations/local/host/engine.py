@@ -34,7 +34,7 @@ async def start_engine(
     python: str | Path | None = None,
     packages: Sequence[str] = (),
 ) -> LocalEngine:
-    """An engine at the named level, or at the strongest that passes its trial run; "none" only by name.
+    """Returns an engine at the named level, or at the strongest that passes its trial run; "none" only by name.
 
     `preload`: modules that every sandbox has loaded already; those that are not installed, or that start threads, are
     left out. `pool`: sandboxes kept ready, each about 6 MiB. `python`: an interpreter or the folder of a virtual
@@ -98,7 +98,7 @@ class LocalEngine:
         self._closed = False
 
     async def create(self, spec: SandboxSpec) -> LocalSandbox:
-        """A new sandbox, in which the agent is the only process. Raises EngineError."""
+        """Returns a new sandbox, in which the agent is the only process. Raises EngineError."""
         # One from the pool was made before its owner was known, so names and limits come afterwards for all of them.
         sandbox = self._from_pool(spec.limits) or await self._new(spec.limits)
         await sandbox.configure(spec)

@@ -1,4 +1,4 @@
-"""The server's end of the file worker (`guest/files.py`): it asks for work on files and trusts no answer.
+"""The server's end of the file worker (`guest/files.py`) asks for work on files and trusts no answer.
 
 Every answer is bounded in size and time and checked for its types. A worker that dies is started again by the next
 request.
@@ -46,7 +46,7 @@ class FileError(Exception):
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What the worker tells about one file: bounded and of these types, but not to be believed otherwise."""
+    """Holds what the worker tells about one file: bounded and of these types, but not to be believed otherwise."""
 
     name: str
     path: str
@@ -66,7 +66,7 @@ NONSENSE = "the sandbox's file worker sent nonsense"
 
 
 def read_entry(value: object) -> FileEntry:
-    """The entry that the worker sent. Raises FileError when it is malformed."""
+    """Returns the entry that the worker sent. Raises FileError when it is malformed."""
     if not isinstance(value, dict):
         raise FileError("other", NONSENSE)
     try:
@@ -102,7 +102,7 @@ def _text(value: object) -> str:
 
 
 class Channel:
-    """One request to the worker. All methods raise FileError when the worker refuses, misbehaves or ends."""
+    """Is one request to the worker. All methods raise FileError when the worker refuses, misbehaves or ends."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
@@ -127,7 +127,7 @@ class Channel:
         self._end.shutdown(socket.SHUT_WR)
 
     async def answer(self, seconds: float | None = ANSWER_SECONDS) -> dict[str, Any]:
-        """The next frame. Raises FileError when it is a refusal, is malformed or does not come within `seconds`."""
+        """Returns the next frame. Raises FileError for a refusal, a malformed one, or none within `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 value = await self._frame()
@@ -167,12 +167,12 @@ class Channel:
             return b""
 
     async def data(self) -> AsyncIterator[bytes]:
-        """Raw bytes until the worker closes its end."""
+        """Yields raw bytes until the worker closes its end."""
         while data := await self._receive(CHUNK):
             yield data
 
     async def passed_socket(self) -> socket.socket:
-        """The socket that comes with the answer of `connect`."""
+        """Returns the socket that comes with the answer of `connect`."""
         await readable(self._end.fileno())
         _, fds, _, _ = socket.recv_fds(self._end, 4096, 1, socket.MSG_CMSG_CLOEXEC)
         # A file or a pipe in its place would block the event loop, whatever its flags say.
@@ -186,7 +186,7 @@ class Channel:
 
 
 class FileWorker:
-    """The file worker of one sandbox, started by the first request. Its operations raise FileError."""
+    """Is the file worker of one sandbox, started by the first request. Its operations raise FileError."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -257,11 +257,11 @@ class FileWorker:
             return await channel.answer()
 
     async def stat(self, path: str) -> FileEntry:
-        """One file or directory."""
+        """Returns one file or directory."""
         return read_entry((await self._ask("stat", path=path)).get("entry"))
 
     async def list(self, path: str, depth: int) -> list[FileEntry]:
-        """What is below a directory, `depth` levels deep."""
+        """Returns what is below a directory, `depth` levels deep."""
         entries = (await self._ask("list", path=path, depth=depth)).get("entries")
         if not isinstance(entries, list):
             raise FileError("other", NONSENSE)
@@ -280,7 +280,7 @@ class FileWorker:
         await self._ask("remove", path=path)
 
     async def connect(self, port: int) -> socket.socket:
-        """A connected socket to a port inside. FileError of the kind "closed" when nothing listens there."""
+        """Returns a connected socket to a port inside. FileError of the kind "closed" when nothing listens there."""
         async with self.channel({"op": "connect", "port": port}) as channel:
             try:
                 async with asyncio.timeout(15):

@@ -1,4 +1,4 @@
-"""Finds the Python for the sandboxes of an engine: ours, or one that a template names, with packages laid over it.
+"""Finds the Python for an engine's sandboxes: ours, or one that a template names, with packages over it.
 
 A Python other than ours gets this library and no other package of our environment.
 """
@@ -36,7 +36,7 @@ print(json.dumps(answer))
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python that was looked at and can run sandboxes."""
+    """Is a Python that was looked at and can run sandboxes."""
 
     python: str
     packages: tuple[str, ...]
@@ -45,12 +45,12 @@ class Interpreter:
     """Paths that its processes must be able to read."""
 
     def command(self, module: str) -> list[str]:
-        """The command that runs a module without the caller's folders and user site."""
+        """Returns the command that runs a module without the caller's folders and user site."""
         # Not -I, which ignores PYTHONPATH too: packages come by it. -P needs Python 3.11.
         return [self.python, "-s", "-P", "-m", module]
 
     def environment(self) -> dict[str, str]:
-        """The variables of its processes, made from nothing: all of them can be read inside the sandboxes."""
+        """Returns the variables of its processes, made from nothing: all of them can be read inside the sandboxes."""
         return {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "LANG": "C.UTF-8",
@@ -86,13 +86,13 @@ class Interpreter:
         )
 
     def broken(self, error: str) -> InterpreterError:
-        """The error for a fault of this interpreter, which no level of isolation would change."""
+        """Returns the error for a fault of this interpreter, which no level of isolation would change."""
         remedy = f"; to mend it: {self.python} -m pip install ipython" if "No module named 'IPython'" in error else ""
         return InterpreterError(f"{self.python} cannot run sandboxes: {error}{remedy}")
 
 
 def ours(extra: Sequence[str] = ()) -> Interpreter:
-    """The interpreter that runs this process, with its packages; those in the `extra` folders come first."""
+    """Returns the interpreter that runs this process, with its packages; those in the `extra` folders come first."""
     packages = [path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
     folders = dict.fromkeys([*extra, *packages, str(rootfs.LIBRARY.parent)])
     return Interpreter(sys.executable, tuple(folders), (*rootfs.interpreter_paths(), *extra))
@@ -117,7 +117,7 @@ async def find(python: str | Path | None, extra: Sequence[str] = ()) -> Interpre
 
 
 def executable(python: Path) -> Path:
-    """The interpreter at that path, or of the virtual environment there. Raises InterpreterError."""
+    """Returns the interpreter at that path, or of the virtual environment there. Raises InterpreterError."""
     program = python / "bin" / "python" if python.is_dir() else python
     if not os.access(program, os.X_OK):
         raise InterpreterError(f"there is no Python interpreter at {python} (a program, or a virtual environment)")
@@ -159,5 +159,5 @@ def _library() -> Path:
 
 
 def cache_folder() -> Path:
-    """Our folder below the user's cache directory, for fonts of matplotlib and packages of templates."""
+    """Returns our folder below the user's cache directory, for fonts of matplotlib and packages of templates."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "ci-integrations"

@@ -1,4 +1,4 @@
-"""Which program runs which language inside a sandbox. Nothing is started here; `context` and the doctor ask."""
+"""Knows which program runs which language inside a sandbox. It starts none of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LanguageError(EngineError):
 
 @dataclass(frozen=True)
 class JupyterKernel:
-    """How a language's Jupyter kernel is run inside a sandbox."""
+    """Says how a language's Jupyter kernel is run inside a sandbox."""
 
     name: str
     """The name of the kernelspec."""
@@ -44,13 +44,13 @@ class JupyterKernel:
 
 
 def normalise(language: str | None) -> str:
-    """The one name of a language: lower case, without spaces, aliases resolved. None is Python."""
+    """Returns the one name of a language: lower case, without spaces, aliases resolved. None is Python."""
     name = (language or "").strip().lower()
     return _ALIASES.get(name, name)
 
 
 def entry(language: str, *, cwd: str, envs: dict[str, str], limits: Limits) -> Entry:
-    """The entry that a context in `language` runs. Raises LanguageError."""
+    """Returns the entry that a context in `language` runs. Raises LanguageError."""
     config: ContextConfig = {"envs": envs, "cwd": cwd, "results": limits.results}
     if language == "python":
         return Entry(f"{_PACKAGE}.python.kernel:main", config)
@@ -65,12 +65,12 @@ def entry(language: str, *, cwd: str, envs: dict[str, str], limits: Limits) -> E
 
 
 def reserves_address_space(language: str) -> bool:
-    """Whether its kernel may be V8 or the JVM, which reserve far more address space than they ever use."""
+    """Returns whether its kernel may be V8 or the JVM, which reserve far more address space than they ever use."""
     return language not in ("python", "bash")
 
 
 def find(language: str) -> JupyterKernel:
-    """The kernel that runs `language`: an installed kernelspec, or Deno's own. Raises LanguageError."""
+    """Returns the kernel that runs `language`: an installed kernelspec, or Deno's own. Raises LanguageError."""
     for kernel in installed():
         if language in (kernel.language, kernel.name):
             return kernel
@@ -83,19 +83,19 @@ def find(language: str) -> JupyterKernel:
 
 
 def deno() -> Path | None:
-    """The program of the `deno` wheel, or None where that is not installed."""
+    """Returns the program of the `deno` wheel, or None where that is not installed."""
     program = Path(sys.executable).with_name("deno")
     return program if program.exists() else None
 
 
 def installed() -> list[JupyterKernel]:
-    """The kernelspecs of other languages that sandboxes can see."""
+    """Returns the kernelspecs of other languages that sandboxes can see."""
     found = [_read(file) for folder in folders() for file in sorted(Path(folder).glob("*/kernel.json"))]
     return [kernel for kernel in found if kernel is not None and kernel.language not in ("python", "bash", "")]
 
 
 def folders() -> list[str]:
-    """The folders in which kernelspecs are looked for: only places that a sandbox sees too."""
+    """Returns the folders in which kernelspecs are looked for: only places that a sandbox sees too."""
     # Not ~/.local/share/jupyter: homes are not in a sandbox.
     extra = [path for path in os.environ.get("JUPYTER_PATH", "").split(os.pathsep) if path]
     roots = [*extra, f"{sys.prefix}/share/jupyter", "/usr/local/share/jupyter", "/usr/share/jupyter"]

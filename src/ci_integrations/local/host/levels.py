@@ -1,4 +1,4 @@
-"""The levels of isolation: which of them works on this machine, and what would mend one that does not.
+"""Finds out which level of isolation works on this machine, and what would mend one that does not.
 
 A level is tried by doing: a sandbox is made, computes 1+1 and tries to reach the host. Settings of the kernel tell
 less, as Ubuntu lets `unshare` succeed and denies the capabilities afterwards.
@@ -58,7 +58,7 @@ result = [1 + 1, reached]
 async def choose(
     isolation: Level | Literal["auto"], preload: Sequence[str], interpreter: Interpreter
 ) -> tuple[Level, Source, str | None]:
-    """The level, its running source, and why there is no stronger one. Raises EngineError when no level passes.
+    """Returns the level, its running source, and why there is no stronger one. Raises EngineError when no level passes.
 
     `isolation`: a level, or "auto" for the strongest.
     """
@@ -163,7 +163,7 @@ def _refusal(failures: dict[Level, str]) -> str:
 
 
 def remedy() -> str:
-    """The command that is most likely to make a level work on this machine."""
+    """Returns the command that is most likely to make a level work on this machine."""
     # Ubuntu 24.04: namespaces only under a profile. It ships one for bwrap, but from 25.04 on only is it loaded.
     if _sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
         if shutil.which("bwrap") is None:
@@ -181,7 +181,7 @@ def remedy() -> str:
 
 
 def in_container() -> bool:
-    """Whether this process is in a container of Docker or Podman."""
+    """Returns whether this process is in a container of Docker or Podman."""
     return any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))
 
 

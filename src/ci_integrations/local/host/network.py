@@ -1,4 +1,4 @@
-"""The network of a sandbox that was given one: an allow-listing CONNECT proxy on the host.
+"""The network of a sandbox, if it is given one, is an allow-listing CONNECT proxy on the host.
 
 A sandbox has a network namespace of its own with loopback alone. `open_network` lets a listening socket be made
 *inside* that namespace and passed out; the host accepts on it and connects on the code's behalf. So there is no route
@@ -36,7 +36,7 @@ LISTENER = Entry("ci_integrations.local.guest.listener:listen", {"guarded": True
 
 
 def proxy_envs() -> dict[str, str]:
-    """The variables that let a process of a sandbox find the proxy."""
+    """Returns the variables that let a process of a sandbox find the proxy."""
     # Both cases: curl reads http_proxy in lower case only, as HTTP_PROXY could come from a CGI request's header.
     url = f"http://127.0.0.1:{PORT}"
     both = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), url)
@@ -44,7 +44,7 @@ def proxy_envs() -> dict[str, str]:
 
 
 class Network:
-    """The proxy of one sandbox. `close()` cuts every connection."""
+    """Is the proxy of one sandbox. `close()` cuts every connection."""
 
     def __init__(self, rules: NetworkRules) -> None:
         self._rules = rules

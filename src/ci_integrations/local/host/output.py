@@ -1,4 +1,4 @@
-"""stdout and stderr of a context: drained, bounded and decoded. Only `context` uses this module.
+"""Drains, bounds and decodes stdout and stderr of a context. Only `context` uses it.
 
 The first output of a cell is handed on at once. After that, output is gathered for a few milliseconds, so that a
 hundred thousand prints become a few hundred events, and megabytes a few big ones.
@@ -34,7 +34,7 @@ each of them."""
 
 
 class _Stream:
-    """One pipe, and what was read from it and not yet handed on."""
+    """Holds one pipe, and what was read from it and not yet handed on."""
 
     def __init__(self, name: str, fd: int) -> None:
         self.name = name
@@ -47,7 +47,7 @@ class _Stream:
 
 
 class Output:
-    """Both pipes of one child. `wake()` is called when there is something to `take()`."""
+    """Reads both pipes of one child. `wake()` is called when there is something to `take()`."""
 
     def __init__(self, stdout: int, stderr: int | None, limit: int, wake: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -154,7 +154,7 @@ class Output:
                 left -= count
 
     def pause(self) -> float | None:
-        """Seconds to go on gathering; 0 or less when it is time to `take()`, None when there is nothing."""
+        """Returns seconds to go on gathering; 0 or less when it is time to `take()`, None when there is nothing."""
         if not self._pending:
             return None
         if self._pending >= _ENOUGH:
@@ -163,7 +163,7 @@ class Output:
         return max(self._told + _GATHER, self._since + first) - self._loop.time()
 
     def take(self, *, everything: bool = False, final: bool = False) -> Iterator[Frame]:
-        """The events that are due now.
+        """Yields the events that are due now.
 
         With `everything`, output that is still being gathered is due; with `final`, also half a character at the end.
         """
@@ -185,13 +185,13 @@ class Output:
         return pause is not None and (everything or pause <= 0)
 
     def cut(self) -> str:
-        """The text that announces what was left out; empty when nothing was."""
+        """Returns the text that announces what was left out; empty when nothing was."""
         if not self._dropped:
             return ""
         return f"\noutput truncated after {self._limit} bytes: {self._dropped} bytes left out\n"
 
     def now(self) -> str:
-        """The time of an event, as the reference writes it."""
+        """Returns the time of an event, as the reference writes it."""
         return datetime.now(UTC).isoformat()
 
     def close(self) -> None:

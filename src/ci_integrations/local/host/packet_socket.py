@@ -1,4 +1,4 @@
-"""The packet sockets of zygote and agents (`protocol/packets.py`) in the host's event loop; descriptors in general."""
+"""The host's event loop reads and writes the packet sockets of zygote and agents by this module."""
 
 from __future__ import annotations
 

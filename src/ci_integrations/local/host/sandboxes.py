@@ -1,4 +1,4 @@
-"""A running sandbox and its processes as the host sees them: it asks the sandbox's agent for all that it does."""
+"""The host's side of a running sandbox and its processes asks the sandbox's agent for all that it does."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class LocalSandbox:
 
     @property
     def host_pid(self) -> int:
-        """The id of its first process as the host sees it; 0 or less when that process is gone."""
+        """Returns the id of its first process as the host sees it; 0 or less when that process is gone."""
         # From the pidfd, so that it cannot be the id of another process that came later.
         lines = Path(f"/proc/self/fdinfo/{self._pidfd}").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("Pid:")).split()[1])
@@ -117,7 +117,7 @@ class LocalSandbox:
         await self._ask({"op": "thaw"})
 
     async def usage(self) -> Usage:
-        """What it uses now. Memory that forks share is divided among them."""
+        """Returns what it uses now. Memory that forks share is divided among them."""
         answer: packets.Message = await self._ask({"op": "usage"})
         return Usage(**answer["usage"])
 
@@ -275,7 +275,7 @@ class LocalChild:
 
 @dataclasses.dataclass
 class Ends:
-    """The descriptors of a new process: ours, which are non-blocking, and those that travel to it."""
+    """Holds the descriptors of a new process: ours, which are non-blocking, and those that travel to it."""
 
     theirs: dict[str, int]
     """By name: control, stdin, stdout, stderr."""

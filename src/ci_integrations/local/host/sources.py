@@ -1,4 +1,4 @@
-"""Where the engine gets sandboxes from: a running zygote, the host's side of which is here, or `bubblewrap`."""
+"""The engine gets sandboxes from a source: a running zygote, the host's side of which is here, or `bubblewrap`."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Source(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Whether `create` can work."""
+        """Returns whether `create` can work."""
         ...
 
     async def create(self, limits: Limits) -> LocalSandbox:
-        """A sandbox that belongs to nobody yet. Raises EngineError."""
+        """Returns a sandbox that belongs to nobody yet. Raises EngineError."""
         ...
 
     async def close(self) -> None:
@@ -222,7 +222,7 @@ class _Tail:
         self._text = (self._text + data)[-_TAIL:]
 
     def text(self) -> str:
-        """What is kept, with what has just arrived."""
+        """Returns what is kept, with what has just arrived."""
         if not self._stream.closed:
             self._read()
         return self._text.decode(errors="replace").strip()

@@ -1,1 +1,1 @@
-"""Trusted code that builds a sandbox before any code of a user runs in it. Imports `protocol` alone, never `guest`."""
+"""Trusted code builds a sandbox before a user's code runs in it. It imports `protocol` alone, never `guest`."""

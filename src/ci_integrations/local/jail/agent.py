@@ -49,7 +49,7 @@ def keep_sizes(message: Message, limits: Limits) -> None:
 
 @dataclass
 class _Child:
-    """A process that the host has asked for, under the id that the host gave it."""
+    """Is a process that the host has asked for, under the id that the host gave it."""
 
     id: int
     pid: int
@@ -59,7 +59,7 @@ class _Child:
 
 @dataclass
 class Agent:
-    """The state of the first process.
+    """Holds the state of the first process.
 
     Each child is held by `confinement`. `reconfigure` applies host name and quota when the sandbox gets its owner.
     """
@@ -227,7 +227,7 @@ class Agent:
 
 
 class _Order:
-    """A request to spawn, checked. Raises NotADirectoryError when its working directory is none."""
+    """Is a request to spawn, checked. Raises NotADirectoryError when its working directory is none."""
 
     def __init__(self, message: Message, fds: list[int], home: str) -> None:
         self.target: Message = message["target"]
@@ -311,7 +311,7 @@ def _default_signals(*, keep_pythons: bool) -> None:
 
 
 def base_environment(home: str) -> dict[str, str]:
-    """The variables that every process in a sandbox has. None of them comes from the host's environment."""
+    """Returns the variables that every process in a sandbox has. None of them comes from the host's environment."""
     path = [f"{home}/.local/bin", str(Path(sys.executable).parent), "/usr/local/sbin", "/usr/local/bin"]
     path += ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
     elsewhere = {} if home == HOME else {"TMPDIR": str(Path(home).parent / "tmp")}

@@ -1,4 +1,4 @@
-"""The levels `landlock` and `none`, which have no namespaces, in the zygote and in the agent.
+"""The levels `landlock` and `none` use no namespaces; their code in the zygote and in the agent is here.
 
 A sandbox's processes are the descendants of its agent, which is their subreaper. The zygote is the agents' subreaper
 and ends what a killed agent leaves behind. HOME is a folder of the host's temporary directory.

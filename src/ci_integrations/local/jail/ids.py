@@ -1,4 +1,4 @@
-"""User ids and capabilities of the process that makes sandboxes."""
+"""Asks for user ids and capabilities of the process that makes sandboxes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ CAP_SETUID, CAP_SYS_ADMIN = 7, 21
 
 
 def has_capability(number: int) -> bool:
-    """Whether this process has a capability in its effective set, over its own user namespace."""
+    """Returns whether this process has a capability in its effective set, over its own user namespace."""
     status = Path("/proc/self/status").read_text()
     effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
     return bool(int(effective.split()[1], 16) >> number & 1)
 
 
 def may_use_spare_uids() -> bool:
-    """Whether every sandbox can have a host user of its own: we may become any user, and the ids exist here.
+    """Returns whether every sandbox can have a host user of its own: we may become any user, and the ids exist here.
 
     Uid 0 of a user namespace with one mapped id (`unshare -r`) cannot give them one.
     """
@@ -31,7 +31,7 @@ def may_use_spare_uids() -> bool:
 
 
 def limits_processes() -> bool:
-    """Whether RLIMIT_NPROC holds for a sandbox's user.
+    """Returns whether RLIMIT_NPROC holds for a sandbox's user.
 
     It never holds for the host's uid 0, which is what we may be outside of a user namespace made by `unshare -r`.
     """

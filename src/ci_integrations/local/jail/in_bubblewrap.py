@@ -1,4 +1,4 @@
-"""The agent as the first process of a bubblewrap. `host/bubblewrap.py` starts it with its channel as standard input."""
+"""The agent runs here as the first process of a bubblewrap, with its channel as standard input."""
 
 from __future__ import annotations
 

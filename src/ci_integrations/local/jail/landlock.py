@@ -27,7 +27,7 @@ _TCP: Final = 3
 
 @dataclass(frozen=True)
 class FileRules:
-    """Paths that stay open to a process, each with everything below it. All others are closed."""
+    """Names the paths that stay open to a process, each with everything below it. All others are closed."""
 
     readable: tuple[str, ...]
     writable: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The limits of a sandbox: those that the kernel keeps for each process, and the watchdog that adds processes up.
+"""Two things keep a sandbox's limits: the kernel, for each process, and the watchdog, which adds processes up.
 
 Both run inside the sandbox, the watchdog in its agent. There need not be a cgroup for them.
 """
@@ -85,13 +85,13 @@ def _processes_of_user(uid: int) -> int:
 
 
 def cpu_reason(limits: Limits) -> str:
-    """The reason for people when the processor time is used up."""
+    """Returns the reason for people when the processor time is used up."""
     return f"CPU time used up (limit {limits.cpu_seconds} s)"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Processes that must be killed, and why. `leader` is the agent's child that they descend from, if it is there."""
+    """Names processes that must be killed, and why. `leader` is the agent's child that they come from, if it is there."""
 
     leader: int
     pids: tuple[int, ...]
@@ -111,7 +111,7 @@ class Watchdog:
         self.pause = _SOON
 
     def look(self) -> Verdict | None:
-        """The processes to kill now, for the first limit that is exceeded; None when all is well."""
+        """Returns the processes to kill now, for the first limit that is exceeded; None when all is well."""
         known = proc.stats(proc.all_pids())
         spent = self._limits.cpu_seconds
         if spent is not None and proc.cpu_seconds(known) > spent:

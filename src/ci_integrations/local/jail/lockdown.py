@@ -1,6 +1,6 @@
-"""The restrictions that a process puts on itself before it runs a user's code, in a fork of the agent.
+"""A process restricts itself by this module before it runs a user's code, in a fork of the agent.
 
-None of them can be taken back.
+None of the restrictions can be taken back.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OOM_SCORE = "900"
 
 @dataclass(frozen=True, kw_only=True)
 class Confinement:
-    """How every process of a sandbox is held, beside the namespaces it lives in."""
+    """Says how every process of a sandbox is held, beside the namespaces it lives in."""
 
     seccomp: bytes | None = None
     """The system call filter, see `seccomp.filter_program`."""

@@ -1,4 +1,4 @@
-"""The level `namespaces`: user, mount, pid, net, ipc, uts and cgroup namespaces, in the zygote and in the agent.
+"""The level `namespaces` uses user, mount, pid, net, ipc, uts and cgroup namespaces.
 
 The zygote builds one read-only root (`rootfs`) and forks into new namespaces. The child waits until the zygote has
 mapped its user id, mounts what is its own (home, /tmp, /dev/shm, /proc, terminals) and becomes the agent.
@@ -108,7 +108,7 @@ class Namespaces:
         Path(f"/proc/{pid}/gid_map").write_text(f"{_UID} {gid} 1")
 
     def reap(self) -> list[int]:
-        """The agents that are gone; the kernel has ended the other processes of their pid namespaces before."""
+        """Returns the agents that are gone; the kernel has ended the other processes of their pid namespaces before."""
         return [pid for pid, _ in proc.reaped()]
 
     def end(self) -> None:

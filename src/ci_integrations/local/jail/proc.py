@@ -1,4 +1,4 @@
-"""Which processes a sandbox has and what they use, read from /proc; and how they are signalled and reaped.
+"""The agent reads here, from /proc, which processes a sandbox has and what they use; it signals and reaps them, too.
 
 A process may end or fork between two reads, and another may get its id. So one that is gone is no error here, and
 whoever must catch all of them looks again until there is nothing left.
@@ -26,7 +26,7 @@ _AGAIN_SECONDS: Final = 0.0005
 
 @dataclass(frozen=True)
 class Stat:
-    """One line of /proc/PID/stat."""
+    """Holds fields of one line of /proc/PID/stat."""
 
     pid: int
     parent: int
@@ -36,14 +36,17 @@ class Stat:
 
 
 def all_pids() -> list[int]:
-    """All processes of this sandbox but the agent: what /proc shows in a pid namespace, otherwise our descendants."""
+    """Returns all processes of this sandbox but the agent.
+
+    They are what /proc shows in a pid namespace, and otherwise our descendants.
+    """
     if os.getpid() == 1:
         return [int(name) for name in os.listdir("/proc") if name.isdecimal() and name != "1"]  # noqa: PTH208
     return descendants(os.getpid())
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes below `pid`. Orphans are among them when `pid` is their subreaper (PR_SET_CHILD_SUBREAPER)."""
+    """Returns all processes below `pid`. Orphans are among them when `pid` is their subreaper."""
     found: list[int] = []
     todo = [pid]
     while todo:
@@ -54,7 +57,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def children_of(pid: int) -> list[int]:
-    """Ids of the children of all threads of `pid`: each thread has a list of its own."""
+    """Returns ids of the children of all threads of `pid`: each thread has a list of its own."""
     found: list[int] = []
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
@@ -78,12 +81,12 @@ def _stat(pid: int) -> Stat | None:
 
 
 def quick_memory(pid: int) -> int:
-    """Bytes of anonymous and shared memory; pages that forks still share are counted for each fork."""
+    """Returns bytes of anonymous and shared memory; pages that forks still share are counted for each fork."""
     return _sum_of_lines(f"/proc/{pid}/status", ("RssAnon:", "RssShmem:"))
 
 
 def exact_memory(pid: int) -> int:
-    """Bytes of anonymous and shared memory, with shared pages divided among those who share them.
+    """Returns bytes of anonymous and shared memory, with shared pages divided among those who share them.
 
     It costs up to a millisecond: the kernel walks the page tables for smaps_rollup (Linux 4.14).
     """
@@ -102,7 +105,10 @@ def _sum_of_lines(path: str, names: tuple[str, ...]) -> int:
 
 
 def sockets() -> int:
-    """How many sockets our network namespace has; 0 where we have none of our own, as processes may open none there."""
+    """Returns how many sockets our network namespace has.
+
+    It is 0 where we have no namespace of our own; processes may open no sockets there.
+    """
     if os.getpid() != 1:
         return 0
     line = Path("/proc/net/sockstat").read_text().partition("\n")[0]  # sockets: used 12
@@ -110,12 +116,12 @@ def sockets() -> int:
 
 
 def room_for_files(pid: int) -> int:
-    """How many descriptors fit into the table of `pid`: never less than `open_files`, and quick to read."""
+    """Returns how many descriptors fit into the table of `pid`: never less than `open_files`, and quick to read."""
     return _sum_of_lines(f"/proc/{pid}/status", ("FDSize:",)) // 1024
 
 
 def open_files(pid: int) -> int:
-    """How many descriptors `pid` has open."""
+    """Returns how many descriptors `pid` has open."""
     try:
         return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
     except FileNotFoundError:
@@ -125,7 +131,7 @@ def open_files(pid: int) -> int:
 
 
 def cpu_seconds(known: Iterable[Stat]) -> float:
-    """Processor seconds of `known` processes and of those that this process has reaped."""
+    """Returns processor seconds of `known` processes and of those that this process has reaped."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return ended.ru_utime + ended.ru_stime + sum(stat.cpu_seconds for stat in known)
 
@@ -165,14 +171,14 @@ def kill_all() -> None:
 
 
 def reaped() -> Iterator[tuple[int, int]]:
-    """(pid, wait status) of each child that has ended. It does not wait for the others."""
+    """Yields (pid, wait status) of each child that has ended. It does not wait for the others."""
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             yield ended
 
 
 def wakes_when_a_child_ends() -> socket.socket:
-    """A socket for `poll`: it becomes readable when a child of this process has ended.
+    """Returns a socket for `poll`: it becomes readable when a child of this process has ended.
 
     One SIGCHLD may stand for many children, as the kernel merges signals that wait: call `reaped` until it is empty.
     """

@@ -1,4 +1,4 @@
-"""The read-only root file system that all sandboxes of level `namespaces` share.
+"""All sandboxes of the level `namespaces` share the read-only root file system that is built here.
 
 The zygote builds it once, in its own mount namespace. It shows the system's programs and libraries, this interpreter
 with its packages, and a handful of files in /etc. The host's homes, /etc/shadow, /var, /opt and /run are not in it.
@@ -52,7 +52,7 @@ _WORKPLACES: Final = ("/sys", "/mnt", "/media", "/srv")
 
 
 def interpreter_paths() -> list[str]:
-    """The paths that a process must see to run this interpreter with its packages and this library."""
+    """Returns the paths that a process must see to run this interpreter with its packages and this library."""
     paths = {str(LIBRARY), sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, sys.executable}
     paths.update(path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"})
     return sorted(path for path in paths if path and Path(path).exists())
@@ -80,7 +80,7 @@ def enter(extra: Sequence[str] = ()) -> list[str]:
 
 
 def is_hidden(path: str) -> bool:
-    """Whether a sandbox's own tmpfs would cover it."""
+    """Returns whether a sandbox's own tmpfs would cover it."""
     return path.startswith(("/tmp/", "/home/user/", "/var/tmp/"))  # noqa: S108
 
 
@@ -102,7 +102,7 @@ def _workplace(wanted: Sequence[str]) -> str:
 
 
 class _Root:
-    """A root file system while it is put together at `top`."""
+    """Is a root file system while it is put together at `top`."""
 
     def __init__(self, top: str) -> None:
         self.top = top

@@ -1,4 +1,4 @@
-"""The system call filter of every process that runs a user's code: an allow list, as a BPF program.
+"""A system call filter holds every process that runs a user's code: an allow list, as a BPF program.
 
 Calls on the list pass. Known calls that are not on it fail with EPERM. Calls newer than the list fail with ENOSYS, and
 so do clone3 and memfd_create: the filter cannot look into clone3's struct, and no limit sees a memfd's pages. vmsplice
@@ -59,7 +59,7 @@ _OF_A_PROCESS: Final = ("prlimit64", "sched_setaffinity", "sched_setattr", "sche
 
 
 def filter_program(*, sockets: bool, attributes: bool = True, others: bool = True, machine: str | None = None) -> bytes:
-    """The filter program for this machine, or for `machine`.
+    """Returns the filter program for this machine, or for `machine`.
 
     `sockets=False` also refuses every socket but a socketpair. `attributes=False` refuses to change those of files, for
     levels where Landlock alone guards the user's own files: it does not see such changes. `others=False` refuses to
@@ -169,7 +169,7 @@ class _Refuse:
         return cls("other", index, values, error, mask, upper)
 
     def instructions(self) -> list[bytes]:
-        """The BPF instructions of this refusal; they fall through when it does not apply."""
+        """Returns the BPF instructions of this refusal; they fall through when it does not apply."""
         code = self._condition()
         if self.first is None:
             return code
@@ -197,7 +197,7 @@ class _Refuse:
 
 @dataclass
 class _Assembler:
-    """Straight-line code: every jump is a short one forward, over what its condition guards."""
+    """Collects straight-line code: every jump is a short one forward, over what its condition guards."""
 
     code: list[bytes] = field(default_factory=list)
 

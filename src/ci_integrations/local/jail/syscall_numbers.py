@@ -1,4 +1,4 @@
-"""System call numbers, and the list of those that code in a sandbox may make. Read by `seccomp.py` alone.
+"""Lists the system calls that code in a sandbox may make, by number. Only `seccomp.py` reads it.
 
 `name=x86-64/aarch64`, "-" where an architecture lacks it. Compared with the kernel's headers by a test.
 """
@@ -61,7 +61,7 @@ LAST_KNOWN: Final = 462
 
 
 def numbers(text: str, machine: str) -> dict[str, int]:
-    """{name: number} for "x86_64" or "aarch64"."""
+    """Returns {name: number} for "x86_64" or "aarch64"."""
     column = {"x86_64": 0, "aarch64": 1}[machine]
     rows = ((name, values.split("/")[column]) for name, _, values in (word.partition("=") for word in text.split()))
     return {name: int(value) for name, value in rows if value != "-"}

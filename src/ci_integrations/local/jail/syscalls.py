@@ -1,4 +1,4 @@
-"""The kernel calls that the standard library lacks, made through ctypes, for the trusted side of a sandbox.
+"""The trusted side of a sandbox makes kernel calls here that the standard library lacks, through ctypes.
 
 Every function raises OSError with the kernel's errno. System call numbers above 423 are the same on every architecture.
 """
@@ -174,7 +174,7 @@ def install_seccomp(program: bytes) -> None:
 
 
 def landlock_abi() -> int:
-    """The version of the kernel's Landlock; 0 where the kernel has none, or has it switched off."""
+    """Returns the version of the kernel's Landlock; 0 where the kernel has none, or has it switched off."""
     try:
         return _syscall(_SYS_LANDLOCK_CREATE_RULESET, "landlock", None, ctypes.c_size_t(0), 1)
     except OSError:

@@ -1,4 +1,4 @@
-"""The fork server, or zygote: a single-threaded interpreter with the data stack loaded, forked once for each sandbox.
+"""The fork server, or zygote, is an interpreter with the data stack loaded; each sandbox is a fork of it.
 
 `host/sources.py` starts it with an environment made from nothing and one packet socket as its standard input. Whatever
 is in its memory can be read in every sandbox, so it is told no secret. It ends when that socket closes, and every agent
@@ -55,10 +55,13 @@ def main() -> None:
 
 
 class Level(Protocol):
-    """A level of isolation, in the zygote and in the child that becomes an agent."""
+    """Is a level of isolation, in the zygote and in the child that becomes an agent."""
 
     def fork(self, message: Message) -> tuple[int, int, str]:
-        """(0, -1, home) in the child, which must call `serve`; (pid, pidfd, home) in the zygote. Raises OSError."""
+        """Forks. Returns (0, -1, home) in the child, which must call `serve`, and (pid, pidfd, home) in the zygote.
+
+        Raises OSError.
+        """
         ...
 
     def serve(self, channel: socket.socket) -> NoReturn:
@@ -66,7 +69,7 @@ class Level(Protocol):
         ...
 
     def reap(self) -> list[int]:
-        """Ids of the agents that are gone, with everything below them."""
+        """Returns ids of the agents that are gone, with everything below them."""
         ...
 
     def end(self) -> None:

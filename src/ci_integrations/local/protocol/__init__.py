@@ -1,1 +1,1 @@
-"""What both ends of a sandbox's sockets agree on. Imports nothing of ours."""
+"""Holds what both ends of a sandbox's sockets agree on. It imports nothing of ours."""

@@ -1,4 +1,4 @@
-"""What an engine, a sandbox and a child process promise to the local server.
+"""Says what an engine, a sandbox and a child process promise to the local server.
 
 `local/server/` and `local/host/context.py` use these names only. Engine, sandbox and child live in the server's event
 loop, on the trusted side. What arrives through a `Child` is hostile input.
@@ -19,7 +19,7 @@ _IN_BYTES = ("memory", "disk", "output", "results")
 
 
 def real_path(path: str, home: str) -> str:
-    """`path` as it is found on this level: below `home` instead of HOME where nothing can be mounted at HOME.
+    """Returns `path` as it is found on this level: below `home` instead of HOME where nothing can be mounted at HOME.
 
     That is at the levels `landlock` and `none`: the host may have a /home/user of its own there.
     """
@@ -30,7 +30,7 @@ def real_path(path: str, home: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The limits of one sandbox, in bytes unless said otherwise."""
+    """Holds the limits of one sandbox, in bytes unless said otherwise."""
 
     memory: int = 1024 * MiB
     """Bytes: total of all processes, watched; and the address space of each."""
@@ -59,14 +59,14 @@ class Limits:
 
 
 def limits_in_mib(given: Mapping[str, object]) -> dict[str, int]:
-    """Arguments of `Limits` in bytes, made from the MiB that people write. Raises ValueError."""
+    """Returns arguments of `Limits` in bytes, made from the MiB that people write. Raises ValueError."""
     limits = {name: value * MiB if name in _IN_BYTES and type(value) is int else value for name, value in given.items()}
     checked = vars(check_limits(limits))
     return {name: checked[name] for name in limits}
 
 
 def check_limits(given: Mapping[str, object]) -> Limits:
-    """`Limits` of these names and values, in bytes. Raises ValueError."""
+    """Returns `Limits` of these names and values, in bytes. Raises ValueError."""
     known = [limit.name for limit in fields(Limits)]
     for name in given:
         if name not in known:
@@ -76,7 +76,7 @@ def check_limits(given: Mapping[str, object]) -> Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxSpec:
-    """What `Engine.create` needs to know about a sandbox."""
+    """Says what `Engine.create` needs to know about a sandbox."""
 
     sandbox_id: str
     limits: Limits = Limits()
@@ -89,9 +89,10 @@ class SandboxSpec:
 
 @dataclass(frozen=True)
 class Entry:
-    """A Python function to run in a fork of the preloaded interpreter: `function(control: socket, config: dict)`.
+    """Names a Python function that runs in a fork of the preloaded interpreter.
 
-    `target` is "module:function". A string, because the host must never import what runs inside.
+    `target` is "module:function", called as `function(control: socket, config: dict)`. It is a string,
+    because the host must never import what runs inside.
     """
 
     target: str
@@ -99,7 +100,7 @@ class Entry:
 
 
 class ContextConfig(TypedDict, total=False):
-    """The `config` of an `Entry` that drives one language in a sandbox."""
+    """Is the `config` of an `Entry` that drives one language in a sandbox."""
 
     envs: dict[str, str]
     cwd: str
@@ -117,14 +118,14 @@ class ContextConfig(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Argv:
-    """A program to execute, found on the sandbox's PATH."""
+    """Names a program to execute, which is found on the sandbox's PATH."""
 
     argv: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Pty:
-    """A terminal of this size."""
+    """Asks for a terminal of this size."""
 
     cols: int
     rows: int
@@ -132,7 +133,7 @@ class Pty:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a child ended: exactly one of `code` and `signal` is set. `reason` is set when the engine killed it."""
+    """Says how a child ended: exactly one of `code` and `signal` is set. `reason` is set when the engine killed it."""
 
     code: int | None = None
     signal: int | None = None
@@ -141,7 +142,7 @@ class Exit:
 
 
 class Child(Protocol):
-    """A process inside a sandbox, in a session and process group of its own."""
+    """Is a process inside a sandbox, in a session and process group of its own."""
 
     pid: int
     """Its id as seen inside the sandbox."""
@@ -168,7 +169,7 @@ class Child(Protocol):
 
 
 class Sandbox(Protocol):
-    """A running sandbox. Every method raises `SandboxDead` once it is gone."""
+    """Is a running sandbox. Every method raises `SandboxDead` once it is gone."""
 
     sandbox_id: str
     spec: SandboxSpec
@@ -206,7 +207,7 @@ class Sandbox(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What the whole sandbox uses at the moment of the call; memory and disk in bytes."""
+    """Says what the whole sandbox uses at the moment of the call; memory and disk are in bytes."""
 
     memory: int
     cpu_seconds: float
@@ -223,7 +224,7 @@ class Engine(Protocol):
     """Why each stronger level does not work on this machine; None when this is the strongest."""
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
-        """A new sandbox. Raises EngineError."""
+        """Returns a new sandbox. Raises EngineError."""
         ...
 
     async def close(self) -> None:

@@ -1,4 +1,6 @@
-"""Frames between the host and a driver in a sandbox: 4 bytes of length, big-endian, then one JSON object in ASCII.
+"""Frames carry messages between the host and a driver in a sandbox.
+
+A frame is 4 bytes of length, big-endian, and then one JSON object in ASCII.
 
 Both ends use this file. What the host reads was written by hostile code, so length, depth and kind are checked before
 a field is looked at. A frame that fails a check raises `FrameError`, and the host kills the context.
@@ -35,7 +37,7 @@ class FrameError(Exception):
 
 
 def encode(message: Frame) -> bytes:
-    """`message` as a frame. Raises TypeError, ValueError or RecursionError when it is not JSON.
+    """Returns `message` as a frame. Raises TypeError, ValueError or RecursionError when it is not JSON.
 
     NaN and infinities pass here; `decode` reads them as null.
     """
@@ -44,7 +46,7 @@ def encode(message: Frame) -> bytes:
 
 
 def decode(body: bytes | bytearray) -> Frame:
-    """One frame's object; NaN and infinities become null. Raises FrameError."""
+    """Returns one frame's object; NaN and infinities become null. Raises FrameError."""
     if has_many_values(body):
         raise FrameError(f"a frame holds more than {MAX_VALUES} values")
     try:
@@ -59,7 +61,7 @@ def decode(body: bytes | bytearray) -> Frame:
 
 
 def has_many_values(body: bytes | bytearray) -> bool:
-    """Whether JSON text holds more than `MAX_VALUES` values; found out without making them."""
+    """Returns whether JSON text holds more than `MAX_VALUES` values; found out without making them."""
     # An upper bound first, at the speed of memchr; commas inside strings are taken out only when it is exceeded.
     if _most_values(body) <= MAX_VALUES:
         return False
@@ -71,7 +73,10 @@ def _most_values(body: bytes | bytearray) -> int:
 
 
 def shallow(value: object, depth: int, *, brackets: int | None = None) -> bool:
-    """Whether `value` has at most `depth` levels of lists and objects. `brackets`: how many it can have at most."""
+    """Returns whether `value` has at most `depth` levels of lists and objects.
+
+    `brackets`: how many lists and objects it can have at most, if that is known.
+    """
     if brackets is not None and brackets <= depth:
         return True
     # Level by level: a recursive walk would end at Python's recursion limit, which is what hostile depth aims at.
@@ -96,7 +101,7 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[Frame, int]]:
-        """Every frame that `data` completes, with its size in bytes. Raises FrameError."""
+        """Yields every frame that `data` completes, with its size in bytes. Raises FrameError."""
         self._buffer += data
         start = 0
         while len(self._buffer) - start >= _HEADER:
@@ -113,7 +118,7 @@ class FrameReader:
 
 
 class Channel:
-    """A driver's end of the control socket. It blocks, and only the process that made it may send.
+    """Is a driver's end of the control socket. It blocks, and only the process that made it may send.
 
     A child that user code forks inherits the socket. It must not answer for the kernel, so its sends do nothing.
     """
@@ -127,7 +132,7 @@ class Channel:
 
     @property
     def mine(self) -> bool:
-        """Whether this process made the channel."""
+        """Returns whether this process made the channel."""
         return os.getpid() == self._pid
 
     def send(self, message: Frame) -> None:
@@ -149,12 +154,12 @@ class Channel:
         return receive(self.socket)
 
     def waiting(self) -> bool:
-        """Whether something can be read without waiting."""
+        """Returns whether something can be read without waiting."""
         return bool(select.select([self.socket], [], [], 0)[0])
 
 
 def receive(end: socket.socket) -> Frame | None:
-    """The next frame from a blocking socket whose other end is trusted; None when the other end has gone."""
+    """Returns the next frame from a blocking socket whose other end is trusted; None when the other end has gone."""
     header = _exactly(end, _HEADER)
     body = None if header is None else _exactly(end, int.from_bytes(header, "big"))
     return None if body is None else decode(body)

@@ -1,4 +1,4 @@
-"""Where `pip` inside a sandbox finds packages and puts them: the host's index, and a directory below home.
+"""Says where `pip` in a sandbox finds packages (the host's index) and puts them (a folder below home).
 
 The interpreter's own site-packages are read-only in a sandbox. An index address with a user name or password in it is
 not passed on, because code in the sandbox can read whatever is there.
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def pip_envs() -> dict[str, str]:
-    """The environment that makes pip and uv install below home, from the index configured on this host."""
+    """Returns the environment that makes pip and uv install below home, from the index configured on this host."""
     envs = {
         "PIP_TARGET": TARGET,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -34,7 +34,7 @@ def pip_envs() -> dict[str, str]:
 
 
 def own_pip() -> list[str]:
-    """The command that calls pip for this interpreter: its own, or the one in Python's `ensurepip`; empty without both.
+    """Returns the command that calls pip for this interpreter: its own, or that of Python's `ensurepip`, or nothing.
 
     uv's environments have no pip of their own; the one of `ensurepip` runs from its wheel without being installed.
     """
@@ -47,7 +47,7 @@ def own_pip() -> list[str]:
 
 
 def host_index() -> str | None:
-    """The package index this host is configured for, or None for pip's own default."""
+    """Returns the package index this host is configured for, or None for pip's own default."""
     # pip's own order: an empty variable counts as one that is not set.
     url = os.environ.get("PIP_INDEX_URL") or _configured()
     if url is None:
@@ -59,7 +59,7 @@ def host_index() -> str | None:
 
 
 def trusted_index() -> frozenset[tuple[str, int]]:
-    """(host, port) of the host's index: sandboxes may reach it at a private address too."""
+    """Returns (host, port) of the host's index: sandboxes may reach it at a private address too."""
     url = host_index()
     if url is None:
         return frozenset()

@@ -1,4 +1,4 @@
-"""Messages between the host, the zygote and the agents: one JSON object in each packet, with descriptors beside it.
+"""The host, the zygote and the agents exchange these messages: one JSON object a packet, with descriptors beside it.
 
 Both ends are trusted. A process that runs a user's code never holds one of these sockets.
 """
@@ -18,7 +18,7 @@ _MOST_FDS: Final = 8
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """Two ends of a packet socket with room for large environments."""
+    """Returns two ends of a packet socket with room for large environments."""
     # SEQPACKET keeps the borders of messages, so that descriptors stay with theirs; a stream may merge two sends.
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in ends:
@@ -28,7 +28,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def taken_from_stdin() -> socket.socket:
-    """The packet socket that this process was given as standard input, which is /dev/null afterwards."""
+    """Returns the packet socket that this process was given as standard input, which is /dev/null afterwards."""
     end = socket.socket(fileno=os.dup(0))
     # dup() made it close-on-exec, dup2() below leaves 0 inheritable: a program started later finds no socket.
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
@@ -36,12 +36,12 @@ def taken_from_stdin() -> socket.socket:
 
 
 def send(end: socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
-    """Raises OSError(EMSGSIZE) for a message that no packet can hold (about 200 KiB without privileges)."""
+    """Sends a message. Raises OSError(EMSGSIZE) for one that no packet can hold (about 200 KiB)."""
     socket.send_fds(end, [json.dumps(message).encode()], list(fds))
 
 
 def receive(end: socket.socket) -> tuple[Message, list[int]] | None:
-    """The next message and its descriptors (close-on-exec); None when the other side is gone."""
+    """Returns the next message and its descriptors (close-on-exec); None when the other side is gone."""
     try:
         data, fds, _, _ = socket.recv_fds(end, _LARGEST, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:

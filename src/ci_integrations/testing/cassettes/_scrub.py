@@ -1,4 +1,4 @@
-"""What a cassette may hold, and which requests count as the same. Only the tape uses this module.
+"""Decides what a cassette may hold, and which requests count as the same. Only the tape uses it.
 
 Headers are kept by an allow-list. JSON fields that carry credentials, and every text known to be secret, are replaced.
 Requests are compared without host and port, and without regard to multipart boundaries and the spelling of JSON.
@@ -53,7 +53,7 @@ _SHORTEST_SECRET = 8
 
 @dataclass(frozen=True)
 class ScrubRules:
-    """What is taken out of the requests and responses of one cassette."""
+    """Says what is taken out of the requests and responses of one cassette."""
 
     secrets: tuple[bytes, ...]
     """Texts that are replaced wherever they stand, longest first."""
@@ -67,14 +67,14 @@ class ScrubRules:
         return cls(tuple(value.encode() for value in longest_first))
 
     def request(self, request: VcrRequest) -> VcrRequest:
-        """A request as it may be written."""
+        """Returns a request as it may be written."""
         headers = {name: value for name, value in request.headers.items() if name.lower() in _KEPT_HEADERS}
         body = bytes(request.body or b"")
         body = _EXTRACTORS_PLACE if is_extractor(request) else self._body(body, headers.get("content-type", ""))
         return VcrRequest(request.method, self._uri(request.uri), body, headers)
 
     def response(self, response: Response) -> Response:
-        """A response as it may be written."""
+        """Returns a response as it may be written."""
         headers = {name: values for name, values in response["headers"].items() if name.lower() != "set-cookie"}
         kind = next((values[0] for name, values in headers.items() if name.lower() == "content-type"), "")
         body = self._body(response["body"]["string"] or b"", kind)
@@ -109,13 +109,13 @@ class ScrubRules:
 
 
 def is_extractor(request: VcrRequest) -> bool:
-    """Whether a request brings our extractor; true for it as it is sent and as it is recorded."""
+    """Returns whether a request brings our extractor; true for it as it is sent and as it is recorded."""
     body = bytes(request.body or b"")
     return body == _EXTRACTORS_PLACE or _EXTRACTOR in body
 
 
 def envelopes(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """(flags, message) of a Connect stream; a last message that was cut off is given as far as it came."""
+    """Yields (flags, message) of a Connect stream; a last message that was cut off is given as far as it came."""
     # One byte of flags and four of length, big-endian, before each message (the protocol's "enveloped message").
     while len(body) >= 5:
         flags, size = struct.unpack(">BI", body[:5])
@@ -128,7 +128,7 @@ def _envelope(flags: int, payload: bytes) -> bytes:
 
 
 def parse_json(body: bytes) -> object:
-    """The value of JSON text; None for any other text."""
+    """Returns the value of JSON text; None for any other text."""
     try:
         value: object = json.loads(body)
     except ValueError:

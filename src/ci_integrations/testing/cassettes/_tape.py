@@ -53,7 +53,7 @@ class TrafficBlockedError(BaseException):
 
 @dataclass
 class _Take:
-    """One request, and as much of its answer as has come so far."""
+    """Holds one request, and as much of its answer as has come so far."""
 
     request: VcrRequest
     status: int
@@ -69,7 +69,7 @@ class _Take:
 
 
 class Tape:
-    """What `use_cassette` gives: counts, for tests that want to know them. Several threads may use it."""
+    """Is what `use_cassette` gives: counts, for tests that want to know them. Several threads may use it."""
 
     def __init__(self, cassette: Cassette) -> None:
         self._cassette = cassette
@@ -83,21 +83,21 @@ class Tape:
 
     @property
     def played(self) -> int:
-        """How many requests were answered from the cassette so far."""
+        """Returns how many requests were answered from the cassette so far."""
         return int(self._cassette.play_count)
 
     @property
     def recorded(self) -> int:
-        """How many requests went to the endpoint so far."""
+        """Returns how many requests went to the endpoint so far."""
         return len(self._takes)
 
     @property
     def missed(self) -> int:
-        """How many requests had no answer so far."""
+        """Returns how many requests had no answer so far."""
         return len(self._misses)
 
     def play(self, request: VcrRequest) -> Response | None:
-        """The stored answer; None when it is to be recorded. Raises `CassetteMissError` when it must not be."""
+        """Returns the stored answer; None when it is to be recorded. Raises `CassetteMissError` when it must not be."""
         with self._lock:
             if self._cassette.can_play_response_for(request):
                 return dict(self._cassette.play_response(request))
@@ -108,7 +108,7 @@ class Tape:
             raise miss
 
     def record(self, request: VcrRequest, response: pyqwest.SyncResponse | pyqwest.Response) -> _Take:
-        """A take for this request, to which the caller adds the body as it comes."""
+        """Returns a take for this request, to which the caller adds the body as it comes."""
         take = _Take(request, response.status, _headers_of(response))
         with self._lock:
             self._takes.append(take)

@@ -1,4 +1,6 @@
-"""A pytest plugin with two fixtures: `pytest_plugins = ["ci_integrations.testing.cassettes.plugin"]` in your conftest.
+"""A pytest plugin brings two fixtures, when a conftest names it in `pytest_plugins`.
+
+    pytest_plugins = ["ci_integrations.testing.cassettes.plugin"]
 
 `cassette` plays everything the test says to E2B from `cassettes/<module>/<test>.yaml` beside the test file.
 `e2b_blocked` makes a test fail when it talks to E2B. `--record-mode` is as in pytest-recording, which may be

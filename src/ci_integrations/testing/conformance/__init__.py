@@ -1,4 +1,4 @@
-"""The contract of an E2B endpoint as a pytest suite, with the same checks for our local server and for the cloud.
+"""The pytest suite here checks the contract of an E2B endpoint: the same for our local server and for the cloud.
 
     pytest --pyargs ci_integrations.testing.conformance                     # the local server
     E2B_API_KEY=... pytest --pyargs ci_integrations.testing.conformance    # the cloud

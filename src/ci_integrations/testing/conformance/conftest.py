@@ -1,4 +1,4 @@
-"""Fixtures: the endpoint that is checked, and sandboxes on it."""
+"""These fixtures give the endpoint that is checked, and sandboxes on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ci_integrations.testing.conformance import Options
 
 @pytest.fixture(scope="session")
 def options() -> Options:
-    """What the SDK's calls need to reach the endpoint; nothing when the E2B_* variables name one."""
+    """Returns what the SDK's calls need to reach the endpoint; nothing when the E2B_* variables name one."""
     if any(os.environ.get(name) for name in ("E2B_API_KEY", "E2B_API_URL")):
         return {}
     from ci_integrations.local.launcher import local_endpoint
@@ -23,7 +23,7 @@ def options() -> Options:
 
 @pytest.fixture(scope="session")
 def sandbox(options: Options) -> Iterator[Sandbox]:
-    """One sandbox for all checks that leave it as it was: in the cloud each costs money and a second."""
+    """Yields one sandbox for all checks that leave it as it was: in the cloud each costs money and a second."""
     made = Sandbox.create(timeout=300, metadata={"suite": "conformance"}, envs={"CONFORMANCE": "global"}, **options)
     yield made
     made.kill()
@@ -31,7 +31,7 @@ def sandbox(options: Options) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def own_sandbox(options: Options) -> Iterator[Sandbox]:
-    """A sandbox for one check, which may pause or kill it or shorten its life."""
+    """Yields a sandbox for one check, which may pause or kill it or shorten its life."""
     made = Sandbox.create(timeout=120, **options)
     yield made
     made.kill()

@@ -1,4 +1,4 @@
-"""Cells and contexts: what `run_code` gives back."""
+"""Cells and contexts give back what `run_code` of the reference gives back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and commands, as envd serves them."""
+"""Files and commands behave as envd serves them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sandboxes: created, found, paused, killed; and what is raised when they are gone."""
+"""Sandboxes are created, found, paused and killed; calls raise when they are gone."""
 
 from __future__ import annotations
 

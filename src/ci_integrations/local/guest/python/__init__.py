@@ -1,1 +1,1 @@
-"""The Python kernel of a sandbox: IPython's shell in a forked child."""
+"""The Python kernel of a sandbox runs IPython's shell in a forked child."""

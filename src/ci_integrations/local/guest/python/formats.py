@@ -1,4 +1,4 @@
-"""A value as its MIME bundle, made JSON-safe, for the Python kernel.
+"""The Python kernel turns a value into a MIME bundle here, and makes it JSON-safe.
 
 It adds to IPython's own formatters: lists and dicts as `application/json`, and pictures that Pillow saves or shows.
 Figures and tables as data, neutral and in E2B's `e2b/chart` and `e2b/data`, come from `charts.extractor`.
@@ -30,7 +30,7 @@ Bundle = frames.Frame
 
 
 class ListsAndDicts(JSONFormatter):
-    """`application/json` also for lists and dicts that are JSON; other lists and dicts have their text only."""
+    """Gives `application/json` also to lists and dicts that are JSON; other lists and dicts have their text only."""
 
     def __call__(self, obj: object) -> object:
         if not isinstance(obj, (list, dict)):
@@ -55,7 +55,7 @@ def install_full_extractor(shell: InteractiveShell) -> None:
 
 
 def json_value(value: object, depth: int = frames.MAX_JSON_DEPTH, *, strict: bool = False) -> object:
-    """`value` as plain JSON; NaN becomes null. A value that JSON has no form for becomes its string.
+    """Returns `value` as plain JSON; NaN becomes null. A value that JSON has no form for becomes its string.
 
     With `strict`, such a value raises TypeError, and a lone surrogate UnicodeEncodeError. Raises ValueError for nesting
     deeper than `depth`.
@@ -143,7 +143,7 @@ def _numbers(value: Any, *, strict: bool) -> object:
 
 
 def wire_bundle(data: Mapping[str, object]) -> Bundle:
-    """A MIME bundle that can be sent: pictures as base64 text, data as plain JSON."""
+    """Returns a MIME bundle that can be sent: pictures as base64 text, data as plain JSON."""
     bundle: Bundle = {}
     for mime, payload in data.items():
         if isinstance(payload, bytes):

@@ -1,4 +1,4 @@
-"""The Python kernel of a sandbox: IPython in a forked child, driven by frames over one socket.
+"""The Python kernel of a sandbox is IPython in a forked child, driven by frames over one socket.
 
 The zygote runs `prepare()`, before it imports matplotlib.pyplot, and `warm_up()`; every fork that is a Python context
 runs `main()`. The host trusts nothing that comes from here, because user code shares this process.
@@ -73,7 +73,7 @@ def main(control: socket.socket, config: ContextConfig) -> None:
 
 
 class Kernel:
-    """The loop of one context: it receives a cell, runs it and says that it is done."""
+    """Runs the loop of one context: it receives a cell, runs it and says that it is done."""
 
     def __init__(self, channel: Channel, shell: KernelShell, max_results: int) -> None:
         self._channel = channel

@@ -1,4 +1,4 @@
-"""IPython's shell without a terminal, files, threads or ZeroMQ, for the Python kernel.
+"""The Python kernel uses IPython's shell without a terminal, files, threads or ZeroMQ.
 
 What it shows goes to its method `send`, which the kernel sets.
 """
@@ -33,7 +33,7 @@ _HASH_SEED = 0xC70F6907
 
 
 class Publisher(DisplayPublisher):
-    """`display()`. Updates of an earlier display and `clear_output()` are dropped, as in the reference."""
+    """Sends what `display()` shows. Updates of a display and `clear_output()` are dropped, as in the reference."""
 
     shell: KernelShell
 
@@ -81,7 +81,7 @@ class Formatter(DisplayFormatter):
 
 
 class _IncompleteInputError(SyntaxError):
-    """A cell that ends too early, under CPython 3.13's name; older versions have the message but not the class."""
+    """Says that a cell ends too early, under CPython 3.13's name; older versions have the message, not the class."""
 
 
 class Compiler(CachingCompiler):
@@ -100,7 +100,7 @@ class Compiler(CachingCompiler):
 
 
 def murmur2(data: bytes) -> int:
-    """MurmurHash2 of 32 bits, which is the number in the file name that Jupyter gives a cell."""
+    """Returns the MurmurHash2 of 32 bits, which is the number in the file name that Jupyter gives a cell."""
     mask, m = 0xFFFFFFFF, 0x5BD1E995
     h = _HASH_SEED ^ len(data)
     whole = len(data) & ~3
@@ -114,7 +114,7 @@ def murmur2(data: bytes) -> int:
 
 
 class KernelShell(InteractiveShell):
-    """The shell of a process. It is made before the fork, and its `send` is set after the fork."""
+    """Is the shell of a process. It is made before the fork, and its `send` is set after the fork."""
 
     compiler_class = Compiler
     kernel = traitlets.Any()

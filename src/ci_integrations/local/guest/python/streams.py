@@ -1,4 +1,4 @@
-"""stdout, stderr and stdin of user code, for the Python kernel.
+"""The Python kernel gives user code these streams as stdout, stderr and stdin.
 
 Every write goes to its file descriptor at once: no output is lost when the process dies or forks, output keeps its
 order with what subprocesses and C code write, and no thread is needed to flush. A write costs 1 µs.
@@ -19,7 +19,7 @@ from ci_integrations.local.protocol.frames import write_all
 
 
 class OutStream(io.TextIOBase):
-    """Text to a file descriptor, unbuffered. Its shape is that of ipykernel's stream: no `buffer`, not a terminal."""
+    """Writes text to a file descriptor, unbuffered. It is shaped as ipykernel's: no `buffer`, not a terminal."""
 
     def __init__(self, fd: int, name: str) -> None:
         super().__init__()
