@@ -50,7 +50,7 @@ def main(control: socket.socket, config: ContextConfig) -> None:
 
 
 class Bash:
-    """Runs an interactive bash without a terminal: only an interactive one drops a whole cell on SIGINT and lives on."""
+    """Runs an interactive bash without a terminal: only an interactive one survives a SIGINT and drops the cell."""
 
     def __init__(self, cwd: str) -> None:
         # Commands come by a pipe and not by `bash -c`: a new bash for each cell would lose functions and variables.

@@ -91,7 +91,7 @@ def cpu_reason(limits: Limits) -> str:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Names processes that must be killed, and why. `leader` is the agent's child that they come from, if it is there."""
+    """Names processes that must be killed, and why. They descend from `leader`, a child of the agent, if it lives."""
 
     leader: int
     pids: tuple[int, ...]
