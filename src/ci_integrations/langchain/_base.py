@@ -32,6 +32,9 @@ from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.store import ArtifactStore
 from ci_integrations.results.text import LEAST_CHARS, MAX_CHARS
 
+Arguments = dict[str, Any]
+"""What a model or a graph gives a tool."""
+
 
 class Answer(NamedTuple):
     """What LangChain expects of a tool with `response_format="content_and_artifact"`.
@@ -131,12 +134,12 @@ class SandboxTool(BaseTool):
         live, call = self._call(runtime, config, run_manager)
         return await adrive(self._answered(self._sessions.asession, call, live, self._named(values, arguments)))
 
-    def _filter_injected_args(self, tool_input: dict[str, Any]) -> dict[str, Any]:
+    def _filter_injected_args(self, tool_input: Arguments) -> Arguments:
         """Leaves out what callbacks and traces must not see: see `BaseTool`."""
         hidden = self._schema().hidden
         return {name: value for name, value in tool_input.items() if name not in hidden}
 
-    def _parse_input(self, tool_input: str | dict[str, Any], tool_call_id: str | None) -> str | dict[str, Any]:
+    def _parse_input(self, tool_input: str | Arguments, tool_call_id: str | None) -> str | Arguments:
         """Validates the arguments: see `BaseTool`."""
         model = self._schema().plain
         if model is None or isinstance(tool_input, str):

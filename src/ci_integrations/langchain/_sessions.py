@@ -86,7 +86,7 @@ class Sessions(AdapterSessions):
             if not self._runs[run]:
                 del self._runs[run]
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**super().__getstate__(), "_scope": self._scope}
 
 

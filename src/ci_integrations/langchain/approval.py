@@ -45,7 +45,7 @@ def code_approval(
 
     `when` is given the code and says whether it needs a yes (`is_risky`, or your own); without it all code does.
     """
-    config: dict[str, Any] = {"allowed_decisions": list(allowed_decisions), "description": describe_code}
+    config: dict[str, object] = {"allowed_decisions": list(allowed_decisions), "description": describe_code}
     if when is is_risky:
         config["when"] = is_risky  # it looks at the call: its language, its other arguments
     elif when is not None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ci_integrations.results.store import ArtifactStore
 
 Json = dict[str, object]
-Content = str | list[str | dict[Any, Any]]
+Content = str | list[str | Json]
 """The content of a message, as LangChain types it."""
 
 

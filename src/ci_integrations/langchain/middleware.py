@@ -257,11 +257,12 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         return None
 
 
-def _held(state: Mapping[str, Any]) -> dict[str, Any]:
-    return state.get("code_interpreter") or {}
+def _held(state: Mapping[str, object]) -> dict[str, Any]:
+    held = state.get("code_interpreter")
+    return held if isinstance(held, dict) else {}
 
 
-def _staged(state: Mapping[str, Any], session: AnyInterpreter) -> list[str]:
+def _staged(state: Mapping[str, object], session: AnyInterpreter) -> list[str]:
     """Returns the files that are in this very sandbox; one that took a lost one's place may not have them."""
     there = _held(state).get("staged") or {}
     return list(there.get("files") or ()) if there.get("in") == session.sandbox_id else []

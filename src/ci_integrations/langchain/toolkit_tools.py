@@ -1,7 +1,7 @@
 """The toolkit's further tools: shell, files, packages, links. Handed out by `toolkit.py`.
 
 Each of them wraps a flow of `_adapters/workspace_tools.py` and answers with an `ExecutionResult`, so that all artifacts
-have one schema. Each output is bounded.
+have one schema. Each output is bounded. The docstrings of the inputs are what a model reads about the tools.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ class ShellInput(BaseModel):
 
 
 class StopInput(BaseModel):
-    """The arguments of `stop_shell_command`."""
+    """Stops a command that run_shell_command started in the background."""
 
     pid: int = Field(gt=1, description="The process id that run_shell_command gave.")
     runtime: Injected = RUNTIME
 
 
 class ListInput(BaseModel):
-    """The arguments of `list_files`."""
+    """Lists a directory of the sandbox: name, kind and size of each entry."""
 
     path: str = Field(default=HOME, description="A directory.")
     runtime: Injected = RUNTIME
 
 
 class ReadInput(BaseModel):
-    """The arguments of `read_file`."""
+    """Reads lines of a text file in the sandbox. Read other files with code."""
 
     path: str = Field(description="A text file.")
     start_line: int = Field(default=1, ge=1, description="The first line to read, counted from 1.")
@@ -57,7 +57,7 @@ class ReadInput(BaseModel):
 
 
 class WriteInput(BaseModel):
-    """The arguments of `write_file`."""
+    """Writes a text file in the sandbox; what was there is replaced."""
 
     path: str = Field(description="Where to write, for example /home/user/notes.md. Folders are made.")
     content: str = Field(description="The whole new content.")
@@ -65,37 +65,35 @@ class WriteInput(BaseModel):
 
 
 class InstallInput(BaseModel):
-    """The arguments of `install_packages`."""
+    """Installs Python packages into the sandbox with pip. A package that was imported needs a restart."""
 
     packages: list[str] = Field(min_length=1, max_length=50, description='Names, as for pip: ["polars", "scipy>=1.14"]')
     runtime: Injected = RUNTIME
 
 
 class LinkInput(BaseModel):
-    """The arguments of `get_download_link`."""
+    """Gives an address from which the user can download a file of the sandbox, for an hour."""
 
     path: str = Field(description="A file in the sandbox.")
     runtime: Injected = RUNTIME
 
 
 class PortInput(BaseModel):
-    """The arguments of `get_port_url`."""
+    """Gives the address under which the user reaches a server that runs in the sandbox."""
 
     port: int = Field(ge=1, le=65535, description="The port that a server in the sandbox listens on.")
     runtime: Injected = RUNTIME
 
 
 class WorkspaceTool(SandboxTool):
-    """A tool that does one flow, with the arguments that its `args_schema` names."""
+    """A tool that does one flow. Its `args_schema` says what the model gives and, as its docstring, what it is for."""
 
     _flow: Work = PrivateAttr()
     _streams: bool = PrivateAttr()
     """True for a flow that takes `on_output`."""
 
-    def __init__(
-        self, flow: Work, schema: type[BaseModel], description: str, *, name: str, streams: bool = False
-    ) -> None:
-        super().__init__(name=name, description=description, args_schema=schema)
+    def __init__(self, flow: Work, schema: type[BaseModel], *, name: str, streams: bool = False) -> None:
+        super().__init__(name=name, description=schema.__doc__, args_schema=schema)
         self._flow, self._streams = flow, streams
 
     def _work(self, session: AnyInterpreter, call: Call, **arguments: object) -> Flow[ExecutionResult]:
@@ -129,49 +127,13 @@ class RunShellCommand(SandboxTool):
 
 ALL: dict[str, Callable[..., SandboxTool]] = {
     "run_shell_command": RunShellCommand,
-    "stop_shell_command": partial(
-        WorkspaceTool,
-        workspace_tools.stop_command,
-        StopInput,
-        "Stops a command that run_shell_command started in the background.",
-    ),
-    "list_files": partial(
-        WorkspaceTool,
-        workspace_tools.list_directory,
-        ListInput,
-        "Lists a directory of the sandbox: name, kind and size of each entry.",
-    ),
-    "read_file": partial(
-        WorkspaceTool,
-        workspace_tools.read_lines,
-        ReadInput,
-        "Reads lines of a text file in the sandbox. Read other files with code.",
-    ),
-    "write_file": partial(
-        WorkspaceTool,
-        workspace_tools.write_text,
-        WriteInput,
-        "Writes a text file in the sandbox; what was there is replaced.",
-    ),
-    "install_packages": partial(
-        WorkspaceTool,
-        workspace_tools.install,
-        InstallInput,
-        "Installs Python packages into the sandbox with pip. A package that was imported needs a restart.",
-        streams=True,
-    ),
-    "get_download_link": partial(
-        WorkspaceTool,
-        workspace_tools.download_link,
-        LinkInput,
-        "Gives an address from which the user can download a file of the sandbox, for an hour.",
-    ),
-    "get_port_url": partial(
-        WorkspaceTool,
-        workspace_tools.port_address,
-        PortInput,
-        "Gives the address under which the user reaches a server that runs in the sandbox.",
-    ),
+    "stop_shell_command": partial(WorkspaceTool, workspace_tools.stop_command, StopInput),
+    "list_files": partial(WorkspaceTool, workspace_tools.list_directory, ListInput),
+    "read_file": partial(WorkspaceTool, workspace_tools.read_lines, ReadInput),
+    "write_file": partial(WorkspaceTool, workspace_tools.write_text, WriteInput),
+    "install_packages": partial(WorkspaceTool, workspace_tools.install, InstallInput, streams=True),
+    "get_download_link": partial(WorkspaceTool, workspace_tools.download_link, LinkInput),
+    "get_port_url": partial(WorkspaceTool, workspace_tools.port_address, PortInput),
 }
 """Name to what makes the tool."""
 
