@@ -47,6 +47,7 @@ class AdapterSessions:
                 f"{sorted(self._options)} belong to the interpreter that is handed in: set them there"
             )
         if given is None:
+            # Made to have its options checked. No sandbox is made before the first use.
             interpreter = CodeInterpreter(**revealed(self._split(of_registry=False)))
             if "sandbox" in self._options:  # a registry makes a sandbox for each key, so it cannot take one
                 self._given, self._options = interpreter, {}

@@ -56,16 +56,18 @@ def run_command(
 def start_command(session: AnyInterpreter, command: str) -> Flow[ExecutionResult]:
     """Starts a shell command and does not wait. The answer names its process id and the file that has its output."""
     script = f'mkdir -p {FOLDER}; exec >{FOLDER}/$$.log 2>&1; eval "$1"'
+    # `exec`, so that the process id is that of the shell which writes the log, and not of one around it.
     wrapped = f"exec bash -c {shlex.quote(script)} bash {shlex.quote(command)}"
     handle = yield partial(session.run_command, wrapped, background=True, timeout=None)
     pid = int(handle.pid)
-    yield handle.disconnect
+    yield handle.disconnect  # otherwise the SDK holds a stream open for as long as the command runs
     told = f"started as process {pid}; its output: {FOLDER}/{pid}.log"
     return answer(f"%%bash --bg\n{command}", told, language="python")
 
 
 def stop_command(session: AnyInterpreter, pid: int) -> Flow[ExecutionResult]:
     """Sends SIGTERM to the process group `pid`, or to the process where there is no such group."""
+    # The group first: a server that the shell started is not the shell.
     stop = f"kill -TERM -- -{pid} 2>/dev/null || kill -TERM {pid}"
     output: CommandOutput = yield partial(session.run_command, stop)
     return answer(stop, f"process {pid} was told to stop") if output.ok else of_command(stop, output, "tool")
@@ -97,6 +99,7 @@ def read_lines(
     if not output.ok:
         return of_command(title, output, "tool")
     size, _newline, text = output.stdout.partition("\n")
+    # The SDK decodes bytes that are no UTF-8 as U+FFFD.
     if "\0" in text or text.count("\ufffd") > len(text) / 100:
         return problem(title, "NotText", f"{path} is no text ({size.strip()} bytes): read it with code")
     cut = f", cut after {MAX_READ:,} bytes" if len(text.encode()) > MAX_READ else ""
@@ -121,6 +124,7 @@ def install(
     wrong = [name for name in packages if not _PACKAGE.fullmatch(name)]
     if wrong:
         return problem(title, "ValueError", f"not a package name: {wrong[0]!r}")
+    # `--` keeps a name that begins with a dash from being an option of pip.
     command = f"python3 -m pip install -q --no-input --disable-pip-version-check -- {shlex.join(packages)}"
     run = partial(session.run_command, command, timeout=INSTALL_SECONDS, on_output=on_output)
     output: CommandOutput = yield run
@@ -145,6 +149,7 @@ def download_link(session: AnyInterpreter, path: str) -> Flow[ExecutionResult]:
 def port_address(session: AnyInterpreter, port: int) -> Flow[ExecutionResult]:
     """Gives the address under which a server in the sandbox is reached from outside."""
     host: str = yield partial(session.get_host, port)
+    # E2B serves ports by TLS; the local server's names end in localhost, where there is none.
     scheme = "http" if re.search(r"localhost(:\d+)?$", host) else "https"
     return answer(f"get_port_url({port})", f"{scheme}://{host}")
 

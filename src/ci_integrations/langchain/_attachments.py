@@ -47,6 +47,7 @@ def _told(block: Block, words: dict[bytes, str]) -> Iterator[Block]:
     if told is None:
         yield block
         return
+    # A model that can see the file reads it in the request; its code needs the path as well.
     if block["type"] in _SEEN_BY_MODELS or block.get("mime_type") == "application/pdf":
         yield block
     yield {"type": "text", "text": told}
@@ -55,6 +56,7 @@ def _told(block: Block, words: dict[bytes, str]) -> Iterator[Block]:
 def _blocks(messages: Iterable[object]) -> Iterator[Block]:
     for message in messages:
         if isinstance(message, HumanMessage) and isinstance(message.content, list):
+            # `content_blocks` translates the blocks of every provider into LangChain's own.
             yield from (dict(block) for block in message.content_blocks)
 
 
@@ -62,6 +64,7 @@ def _file(block: Block) -> Attachment | None:
     """Returns the file in a block; None for what is no file, or is at an address, or is too large, or is no Base64."""
     if block.get("type") not in _TYPES:
         return None
+    # Where a block of a provider has the file's name is not agreed on: LangChain keeps unknown fields in `extras`.
     extras, text = block.get("extras") or {}, block.get("text")
     names = (block.get(key) or extras.get(key) for key in ("filename", "file_name", "name", "title"))
     is_text = block["type"] == "text-plain" and isinstance(text, str)

@@ -87,7 +87,7 @@ class SandboxTool(BaseTool):
 
     @property
     def sessions(self) -> Sessions:
-        """Who hands out this tool's interpreters."""
+        """What hands out this tool's interpreters."""
         return self._sessions
 
     @property
@@ -101,12 +101,13 @@ class SandboxTool(BaseTool):
         return self._store
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        """LangChain's entry: see `BaseTool.run`."""
+        """Runs the tool: see `BaseTool.run`."""
+        # LangChain tells `run` the id of the tool call and does not hand it on to `_run`.
         with called_as(kwargs.get("tool_call_id")):
             return super().run(*args, **kwargs)
 
     async def arun(self, *args: Any, **kwargs: Any) -> Any:
-        """LangChain's entry: see `BaseTool.arun`."""
+        """Runs the tool, awaited: see `BaseTool.arun`."""
         with called_as(kwargs.get("tool_call_id")):
             return await super().arun(*args, **kwargs)
 
@@ -115,6 +116,7 @@ class SandboxTool(BaseTool):
         self,
         *values: str,
         runtime: Injected = None,
+        # Not `| None`: LangChain gives the config to a parameter that is annotated with exactly this type.
         config: RunnableConfig = None,  # type: ignore[assignment]
         run_manager: CallbackManagerForToolRun | None = None,
         **arguments: object,
@@ -136,6 +138,7 @@ class SandboxTool(BaseTool):
 
     def _filter_injected_args(self, tool_input: Arguments) -> Arguments:
         """Leaves out what callbacks and traces must not see: see `BaseTool`."""
+        # A private method of LangChain. Should it go away one day, this one is not called and nothing else changes.
         hidden = self._schema().hidden
         return {name: value for name, value in tool_input.items() if name not in hidden}
 
@@ -145,9 +148,11 @@ class SandboxTool(BaseTool):
         if model is None or isinstance(tool_input, str):
             return super()._parse_input(tool_input, tool_call_id)
         given = model.model_validate(tool_input)
+        # Not `model_dump`, which copies: `runtime` holds the graph's whole state.
         return {name: getattr(given, name) for name in model.model_fields}
 
     def _schema(self) -> KnownSchema:
+        """Returns what is known of the `args_schema` of today: users may assign another one."""
         schema = self._known
         if schema.schema is not self.args_schema:
             self._known = schema = known(self.args_schema, super()._filter_injected_args)
@@ -180,6 +185,7 @@ class SandboxTool(BaseTool):
 
         with sessions.turn(key, call.run):
             result = yield from attempted(partial(session_of, key), work, partial(self._asked, arguments))
+            # After `attempted`, because a session of one call ends with a call that failed too.
             if sessions.ends_with_call:
                 yield partial(sessions.end, session_of(key), key)
         yield live.end
@@ -201,6 +207,7 @@ class SandboxTool(BaseTool):
             redactor=self._redactor,
             whole=f"in {whole}" if whole else IN_ARTIFACT,
         )
+        # LangChain makes a message of a bare content itself, and that one always says "success".
         if call.tool_call_id is None:
             return Answer(*presentation.of(result))
         message = tool_message(result, call.tool_call_id, self.name, presentation)

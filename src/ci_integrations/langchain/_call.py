@@ -1,4 +1,4 @@
-"""One tool call: what it knows of the graph that made it. For the tools and the middleware."""
+"""Describes one tool call: what it knows of the graph that made it. For the tools and the middleware."""
 
 from __future__ import annotations
 
@@ -73,6 +73,7 @@ class Call:
 
     def asking_message(self) -> AIMessage | None:
         """Returns the model's message that made this call, where the graph's state shows it."""
+        # A graph's state is a dict, a dataclass or a pydantic model, as its schema says.
         state = getattr(self.runtime, "state", None)
         messages = state.get("messages") if isinstance(state, dict) else getattr(state, "messages", None)
         last = messages[-1] if isinstance(messages, list) and messages else None

@@ -51,6 +51,7 @@ def _answers(messages: list[AnyMessage]) -> Iterator[tuple[int, ExecutionResult]
     """Yields the runs behind tool messages, newest first; without those whose message shows its pictures already."""
     for index in range(len(messages) - 1, -1, -1):
         message = messages[index]
+        # A content that is a list holds its pictures already: the tool was told to show them itself.
         if isinstance(message, ToolMessage) and isinstance(message.content, str):
             yield from ((index, result) for result in results_from(message))
 

@@ -46,6 +46,7 @@ class Live:
         redactor: Redactor,
     ) -> None:
         self._runtime = runtime
+        # Without handlers there is nobody to tell, and building an event costs more than this look.
         self._manager = run_manager if run_manager is not None and run_manager.handlers else None
         self._call_id = tool_call_id
         self._redacted = LiveRedactor(redactor)
@@ -59,11 +60,13 @@ class Live:
         return self._send(self._redacted.rest())
 
     def _send(self, events: Iterator[OutputEvent]) -> Awaitable[None] | None:
+        # The manager's kind says how the call came in; langgraph's streams are plain functions either way.
         if isinstance(self._manager, AsyncCallbackManagerForToolRun):
             return self._asend(self._manager, events)
         for data in map(delta, events):
             self._to_streams(data)
             if self._manager is not None:
+                # By the child manager: that is where `dispatch_custom_event` of a tool would send it.
                 self._manager.get_child().on_custom_event(EVENT, data, run_id=self._manager.run_id)
         return None
 

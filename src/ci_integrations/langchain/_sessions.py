@@ -38,6 +38,7 @@ class Sessions(AdapterSessions):
 
     def _start(self) -> None:
         super()._start()
+        # Neither a lock nor the runs of this process can be pickled.
         self._lock = threading.Lock()
         self._runs: dict[object, int] = {}
         self._warned = False
@@ -72,6 +73,7 @@ class Sessions(AdapterSessions):
     def _enter(self, run: object) -> None:
         with self._lock:
             self._runs[run] = self._runs.get(run, 0) + 1
+            # Two calls of one turn have the same `run`, so they do not count as overlapping.
             if len(self._runs) == 1 or self._warned:
                 return
             self._warned = True
@@ -87,6 +89,7 @@ class Sessions(AdapterSessions):
                 del self._runs[run]
 
     def __getstate__(self) -> dict[str, object]:
+        # A scope that is a function must be importable, as for any pickled object.
         return {**super().__getstate__(), "_scope": self._scope}
 
 
@@ -96,5 +99,6 @@ def thread_key(config: RunnableConfig | None) -> str | None:
     thread = configurable.get("thread_id")
     if thread is None:
         return None
+    # langgraph joins the runs of nested graphs by "|": "agent:<run>|tools:<call>".
     above, _, _ = str(configurable.get("checkpoint_ns") or "").rpartition("|")
     return f"{thread}/{above}" if above else str(thread)

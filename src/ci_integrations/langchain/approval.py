@@ -97,8 +97,9 @@ def risks(code: str) -> list[str]:
     """Returns what in Python `code` reaches out of plain computing: network, processes, files, dynamic code."""
     found = ["it runs shell or magic commands"] if _ESCAPES.search(code) else []
     try:
+        # A line with a magic is no Python; as a comment it lets the rest of the cell be parsed.
         tree = ast.parse(_ESCAPES.sub("#", code))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # CPython raises the last two for deep nesting
         return [*found, "it could not be read as Python"]
     return list(dict.fromkeys([*found, *_found_in(tree)]))
 

@@ -60,6 +60,7 @@ _OPERATIONS = {
 }  # fmt: skip
 """File operation to the result in which it reports an error."""
 
+# deepagents runs its file operations as shell commands, through `execute`: this tells them from a model's commands.
 _inside_file_operation: ContextVar[bool] = ContextVar("ci_integrations_file_operation", default=False)
 
 
@@ -86,6 +87,7 @@ def _guarded(operation: Callable[P, R], result: Callable[..., R]) -> Callable[P,
 def _aguarded(operation: Callable[P, Awaitable[R]], result: Callable[..., R]) -> Callable[P, Coroutine[None, None, R]]:
     """Returns the same of an operation that is awaited."""
 
+    # The flag reaches threads too: `asyncio.to_thread`, by which older deepagents work, copies the context.
     @wraps(operation)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         token = _inside_file_operation.set(True)
@@ -107,8 +109,10 @@ def _words(error: Exception) -> str:
 
 
 class E2BSandboxBackend(BaseSandbox):
-    """See the module. `interpreter` and `options` are those of `CodeInterpreterTool`; `command_timeout` is the limit in
-    seconds of a command that names none.
+    """Gives a deep agent its files and shell: see the module.
+
+    `interpreter` and `options` are those of `CodeInterpreterTool`; `command_timeout` is the limit in seconds of a
+    command that names none.
 
     deepagents keeps large results under `/`, where sandboxes let nobody write: with
     `CompositeBackend(default=backend, routes={}, artifacts_root="/home/user/.deepagents")` they have a place, and
@@ -165,7 +169,7 @@ class E2BSandboxBackend(BaseSandbox):
 
     def _execute(self, session: AnyInterpreter, command: str, timeout: int | None) -> Flow[ExecuteResponse]:
         said: list[str] = []
-        limit = self._command_timeout if timeout is None else timeout
+        limit = self._command_timeout if timeout is None else timeout  # 0: deepagents' word for no limit
         run = partial(session.run_command, command, timeout=limit or None)
         try:
             output: CommandOutput = yield partial(run, on_output=lambda event: said.append(event.text))
@@ -174,6 +178,7 @@ class E2BSandboxBackend(BaseSandbox):
                 raise
             return ExecuteResponse(output=f"Error: {error}", exit_code=None)
         notice = self._replaced(session)
+        # deepagents parses the output of a file operation: a notice in it would be taken for the file's content.
         if notice and _inside_file_operation.get():
             raise _ReplacedError(REPLACED)
         text = self._tool.redactor.text("".join(said) + (f"\nError: {output.error}" if output.error else ""))
@@ -213,6 +218,7 @@ class E2BSandboxBackend(BaseSandbox):
             if not is_run_time_failure(error, session):
                 raise
             return None, (yield from _reason(session, path, error, writing=writing))
+        # An upload into a new sandbox is fine; a file read from one is not the file that was asked for.
         if not writing and self._replaced(session):
             return None, REPLACED
         return given, None

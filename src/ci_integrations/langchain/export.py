@@ -1,4 +1,4 @@
-"""What a conversation produced, taken out of it: artifacts, files on this machine, a notebook that runs again."""
+"""Takes out of a conversation what it produced: artifacts, files on this machine, a notebook that runs again."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _cells(message: object) -> Iterator[Json]:
 
 def _ran(result: ExecutionResult) -> Iterator[Json]:
     """Yields a cell that runs again; words where it would not: stopped, or in a language that Jupyter has not."""
-    if result.language == "tool":
+    if result.language == "tool":  # such as `list_files`: there is no code that a notebook could run
         return
     if result.incomplete or result.language not in ("python", "bash"):
         yield _markdown(f"{_fenced(result.code, result.language)}\n\n{_fenced(render_text(result))}")
@@ -99,6 +99,7 @@ def _ran(result: ExecutionResult) -> Iterator[Json]:
     yield {
         "cell_type": "code",
         "execution_count": result.execution_count,
+        # nbconvert, nbclient and Jupyter go on after a cell with this tag.
         "metadata": {"tags": ["raises-exception"]} if result.error else {},
         "outputs": list(_outputs(result)),
         "source": source,
@@ -115,6 +116,7 @@ def _attached(file: Attachment) -> Json:
 
 
 def _fenced(text: str, language: str = "") -> str:
+    # Longer than any row of backticks inside, as CommonMark asks for.
     fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall(r"`+", text)), default=0))
     return f"{fence}{language}\n{text}\n{fence}"
 
@@ -131,6 +133,7 @@ def _outputs(result: ExecutionResult) -> Iterator[Json]:
     for name in ("stdout", "stderr"):
         if getattr(result, name):
             yield {"output_type": "stream", "name": name, "text": getattr(result, name)}
+    # One object may have several artifacts, such as a table as rows and as HTML: they are one output in a notebook.
     displays = {a.display: a.main for a in result.artifacts}
     for display, main in displays.items():
         data = _bundle(result, display, main=main)
@@ -153,6 +156,7 @@ def _bundle(result: ExecutionResult, display: int, *, main: bool) -> Json:
     """Returns one displayed object in all its forms, by MIME type."""
     forms = [a for a in result.artifacts if a.display == display]
     data = dict(pair for a in forms for pair in _form(a))
+    # Jupyter expects `text/plain` in every bundle: it is what a viewer shows that knows no other form.
     alt = result.text if main else next((a.alt for a in forms if a.alt), None)
     return {**data, "text/plain": alt} if alt and "text/plain" not in data and forms else data
 

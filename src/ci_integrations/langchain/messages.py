@@ -1,4 +1,4 @@
-"""A run as a LangChain message: words and pictures for the model in `content`, everything as plain JSON in `artifact`.
+"""Makes a LangChain message of a run: words and pictures for the model in `content`, plain JSON in `artifact`.
 
 The bytes of a picture are in one place only: when the message shows it to the model unchanged, the artifact refers to
 the message (`ref="content:<id>"`), and `ExecutionResult.from_message` puts them together again.

@@ -46,8 +46,7 @@ refer to them instead of repeating them. Say so when code failed or was stopped.
 
 EndOfRun = Literal["keep", "pause", "kill"]
 PRESENT = "true"
-"""A command that does nothing but meet the sandbox: one that is gone is replaced by it."""
-
+"""A shell command without any effect. Running it replaces a sandbox that is gone."""
 
 Update = dict[str, object] | None
 """What a hook changes of the graph's state."""
@@ -115,7 +114,7 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         tools = [one.for_agent(redact) for one in _tools(tool, options)]
         self.tools = tools
         self._names = {one.name for one in tools}
-        self._first = tools[0]
+        self._first = tools[0]  # all of them have the same sessions, store and picture size
         self._sessions = self._first.sessions
         self._prewarm, self._stage_attachments = prewarm, stage_attachments
         self._last_images = last_images
@@ -140,6 +139,7 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         """Takes over a session that another process left in the state; opens the sandbox in the background."""
         key = self._key()
         identity = _held(state).get("identity")
+        # A session that this process has already is newer than what the state says.
         if identity and not self._sessions.knows(key):
             self._sessions.adopt(key, identity)
             self._taken_over.add(key)
@@ -148,34 +148,43 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         return None
 
     async def abefore_agent(self, state: CodeInterpreterState, runtime: GraphRuntime) -> Update:
+        """Does the same as `before_agent`, in which nothing waits."""
         return self.before_agent(state, runtime)
 
     def wrap_model_call(self, request: Request, handler: Callable[[Request], Response]) -> Response:
+        """Adds the prompt and the pictures to a request, and names attached files by their paths."""
         return handler(self._prepared(request))
 
     async def awrap_model_call(self, request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
+        """Does the same as `wrap_model_call`, awaited."""
         return await handler(self._prepared(request))
 
     def after_model(self, state: CodeInterpreterState, runtime: GraphRuntime) -> Update:
+        """Uploads attached files, if the model has asked for a tool that may need them."""
         return drive(self._stage(self._sessions.session, state))
 
     async def aafter_model(self, state: CodeInterpreterState, runtime: GraphRuntime) -> Update:
+        """Does the same as `after_model`, awaited."""
         return await adrive(self._stage(self._sessions.asession, state))
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Answer]) -> Answer:
+        """Puts the session's identity into the graph's state after a call of our tools."""
         return self._recorded(request, handler(request))
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Answer]]
     ) -> Answer:
+        """Does the same as `wrap_tool_call`, awaited."""
         return self._recorded(request, await handler(request))
 
     def after_agent(self, state: CodeInterpreterState, runtime: GraphRuntime) -> Update:
+        """Pauses or kills the sandbox, as `end_of_run` says."""
         if self._end == "keep":
             return None
         return drive(self._leave(self._sessions.session))
 
     async def aafter_agent(self, state: CodeInterpreterState, runtime: GraphRuntime) -> Update:
+        """Does the same as `after_agent`, awaited."""
         if self._end == "keep":
             return None
         return await adrive(self._leave(self._sessions.asession))
@@ -197,6 +206,7 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
     def _prompted(self, message: SystemMessage | None) -> SystemMessage | None:
         if not self._system_prompt:
             return message
+        # Blocks, not text: other middleware marks blocks for the provider's prompt cache.
         before = message.content_blocks if message is not None else []
         text = f"\n\n{self._system_prompt}" if before else self._system_prompt
         return SystemMessage(content=[*map(dict, before), {"type": "text", "text": text}])
@@ -210,6 +220,7 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
 
         What could not be uploaded is told to the model in its next request, and tried again.
         """
+        # Not earlier: a conversation that never runs code must not wait for a sandbox.
         if not self._stage_attachments or not self._is_about_to_run(state):
             return None
         files = attachments(state["messages"])
@@ -217,6 +228,7 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
             return None
         key = self._key()
         session = session_of(key)
+        # The sandbox of another process may be gone. Its successor has another id, and `_staged` then lists no file.
         if key in self._taken_over:
             self._taken_over.discard(key)
             yield from self._met(session)
@@ -243,6 +255,7 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         identity = self._sessions.identity(self._sessions.key(request.runtime.config))
         if not identity or identity == _held(request.state).get("identity"):
             return answer
+        # A tool message cannot change the state of a graph, a Command can.
         return Command(update={"messages": [answer], "code_interpreter": {"identity": identity}})
 
     def _leave(self, session_of: Callable[[str], AnyInterpreter]) -> Flow[Update]:

@@ -1,4 +1,4 @@
-"""`CodeInterpreterTool`: the door for every LangChain agent. Needs langchain-core alone.
+"""`CodeInterpreterTool` gives any LangChain agent the code interpreter. It needs langchain-core alone.
 
     agent = create_agent("openai:gpt-5", tools=[CodeInterpreterTool()])
 
@@ -87,13 +87,16 @@ class CodeInterpreterTool(Closing, AsyncClosing, SandboxTool):
         redact: Sequence[Rule] = (),
         **options: Any,
     ) -> None:
+        # What is no field of the tool is an option of the interpreter, which checks it.
         fields = {name: options.pop(name) for name in list(options) if name in type(self).model_fields}
         try:
             super().__init__(**fields)
-        except ValidationError as error:  # which would show the values, secrets among them
+        except ValidationError as error:
+            # Not chained: pydantic's own message shows the values, and secrets are among them.
             raise ConfigurationError(_in_words(error)) from None
         if artifact_store is not None and not hasattr(artifact_store, "offload"):
             raise ConfigurationError(f"artifact_store takes an ArtifactStore, not {type(artifact_store).__name__}")
+        # E2B_API_KEY may be set while an interpreter is handed in, which has a key of its own.
         if self.api_key is not None and interpreter is None:
             options["api_key"] = self.api_key
         self._sessions = Sessions(options, session_scope, interpreter)
@@ -150,6 +153,7 @@ def _restarted(session: AnyInterpreter, language: str) -> Flow[None]:
     if language == "python":
         yield session.restart_context
         return
+    # Other languages have no default context: E2B makes one at the first cell.
     contexts = yield session.list_contexts
     for context in contexts:
         if context.language == language:
@@ -160,6 +164,7 @@ def _schema(languages: Sequence[str], *, allow_restart: bool) -> type[BaseModel]
     """Returns the input with the arguments that are enabled, and no other."""
     fields: dict[str, Any] = {}
     if len(languages) > 1:
+        # A Literal becomes an enum in the JSON schema: models keep to it more often than to a description.
         choice = Literal[tuple(languages)]  # type: ignore[valid-type]
         fields["language"] = (choice, Field(languages[0], description="The language of the code."))
     if allow_restart:

@@ -1,4 +1,4 @@
-"""`CodeInterpreterToolkit`: the code interpreter and its shell, files, packages and links, all in one session.
+"""`CodeInterpreterToolkit` gives an agent code, shell, files, packages and links, all in one session.
 
 (langchain-aws has a toolkit of the same name, for Bedrock AgentCore; this is another one.)
 """
@@ -45,6 +45,7 @@ class CodeInterpreterToolkit(BaseToolkit):
     ) -> None:
         super().__init__()
         names = _selected(include, exclude)
+        # Made even when it is not offered: it has the sessions that all the tools share.
         self._main = CodeInterpreterTool(interpreter, **options)
         others = make([name for name in names if name in ALL])
         for tool in others:
