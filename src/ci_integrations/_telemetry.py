@@ -1,9 +1,7 @@
-"""OpenTelemetry spans and metrics for create, run and recover, when its API package is installed.
+"""Records OpenTelemetry spans and metrics for create, run and recover, when its API package is installed.
 
 Code and output are left out, unless OpenTelemetry's own variable `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`
 is `true`.
-
-Spans are not made current: a flow's steps may run in different contexts.
 """
 
 from __future__ import annotations
@@ -11,17 +9,24 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Counter, Histogram
+    from opentelemetry.trace import Tracer
 
 SCOPE = "ci_integrations"
 _MOST_CONTENT = 10_000
 
+_Attribute = str | bool | int | float | None
+"""What a span's attribute can be; None leaves it out."""
+
 
 @functools.cache
-def _api() -> Any:
-    """Tracer, duration histogram and recovery counter; None without the API package."""
+def _api() -> tuple[Tracer, Histogram, Counter] | None:
+    """Returns tracer, duration histogram and recovery counter. None without the API package."""
     try:
         from opentelemetry import metrics, trace
     except ImportError:
@@ -35,15 +40,16 @@ def _api() -> Any:
 
 
 @contextmanager
-def span(operation: str, **attributes: Any) -> Iterator[dict[str, Any]]:
-    """Record `operation`; what is put into the dict it gives becomes attributes of its end."""
+def span(operation: str, **attributes: _Attribute) -> Iterator[dict[str, _Attribute]]:
+    """Records `operation`. What is put into the dict that it yields becomes attributes of the span."""
     api = _api()
-    said: dict[str, Any] = {}
+    said: dict[str, _Attribute] = {}
     if api is None:
         yield said
         return
     tracer, duration, _ = api
     began = time.monotonic()
+    # Not made current: the steps of a flow may run in different contexts, and "current" belongs to one.
     current = tracer.start_span(f"{SCOPE}.{operation}", attributes=_named(attributes))
     outcome = "ok"
     try:
@@ -52,24 +58,24 @@ def span(operation: str, **attributes: Any) -> Iterator[dict[str, Any]]:
         outcome = type(error).__name__
         raise
     finally:
-        outcome = said.pop("outcome", outcome)
+        outcome = str(said.pop("outcome", outcome))
         current.set_attributes(_named(said) | {f"{SCOPE}.outcome": outcome})
         current.end()
         duration.record(time.monotonic() - began, {"operation": operation, "outcome": outcome})
 
 
 def content(**texts: str) -> dict[str, str]:
-    """Code and output for a span, each cut to 10,000 characters; nothing unless it was asked for."""
+    """Returns code and output for a span, each cut to 10,000 characters. Nothing unless it was asked for."""
     asked = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").lower() == "true"
     return {name: text[:_MOST_CONTENT] for name, text in texts.items()} if asked else {}
 
 
 def count_loss(backend: str | None) -> None:
-    """One more sandbox was lost."""
+    """Counts one more sandbox that was lost."""
     api = _api()
     if api is not None:
         api[2].add(1, {"backend": backend or "unknown"})
 
 
-def _named(attributes: dict[str, Any]) -> dict[str, Any]:
+def _named(attributes: Mapping[str, _Attribute]) -> dict[str, str | bool | int | float]:
     return {f"{SCOPE}.{name}": value for name, value in attributes.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Everything that this library raises.
+"""Defines everything that this library raises.
 
     CodeInterpreterError
     ├── ConfigurationError             for the programmer: fix the call or the environment
@@ -60,7 +60,7 @@ __all__ = [
 
 
 class SandboxError(CodeInterpreterError):
-    """Something happened to the sandbox. Safe to show to the model."""
+    """Says that something happened to the sandbox. Safe to show to the model."""
 
     def __init__(self, message: str, result: ExecutionResult | None = None) -> None:
         super().__init__(message)
@@ -69,32 +69,41 @@ class SandboxError(CodeInterpreterError):
 
 
 class SandboxLostError(SandboxError):
-    """The sandbox no longer exists and `on_sandbox_lost="error"`, or it was handed in and cannot be replaced."""
+    """Says that the sandbox no longer exists and is not replaced.
+
+    Either `on_sandbox_lost="error"` forbids it, or the sandbox was handed in.
+    """
 
 
 class SandboxUnreachableError(SandboxError):
-    """No answer within the retry budget. The code may or may not have run; it was not run again."""
+    """Says that no answer came within the retry budget. The code may have run; it was not run again."""
 
 
 class SandboxBusyError(SandboxError):
-    """The service is busy or rate-limits us. Nothing ran."""
+    """Says that the service is busy or limits our rate. Nothing ran."""
 
 
 class QuotaError(SandboxError):
-    """The account's quota seems to be used up (read from status and message: the SDK has no class for it)."""
+    """Says that the account's quota seems to be used up. Nothing ran.
+
+    This is read from status and message: the SDK has no class for it.
+    """
 
 
 class SessionError(CodeInterpreterError):
-    """A session was used in a way it cannot serve."""
+    """Says that a session was used in a way that it cannot serve."""
 
 
 class SessionClosedError(SessionError):
-    """The session was closed."""
+    """Says that the session was closed."""
 
 
 class ForkedSessionError(SessionError):
-    """The process forked after the session was opened; open a new one in the child, or start workers with spawn."""
+    """Says that the process forked after the session was opened.
+
+    Open a new session in the child, or start workers with spawn.
+    """
 
 
 class QueueTimeoutError(SessionError):
-    """Other cells held this session for too long. Nothing ran."""
+    """Says that other cells held this session for too long. Nothing ran."""

@@ -1,4 +1,4 @@
-"""The public shells: `CodeInterpreter` blocks, `AsyncCodeInterpreter` awaits. One set of rules stands behind both.
+"""Defines the public shells: `CodeInterpreter` blocks, `AsyncCodeInterpreter` awaits. They share one set of rules.
 
 Their methods are written out twice, because a signature and a docstring belong where a user looks for them. Each is one
 call of the engine; `tests/core/test_parity.py` holds the two classes together.
@@ -37,11 +37,11 @@ class _Session(InterpreterBase):
     """Leads from one face of a session to the other."""
 
     def as_sync(self) -> CodeInterpreter:
-        """Return this session's interpreter for blocking callers."""
+        """Returns this session's interpreter for blocking callers."""
         return self if isinstance(self, CodeInterpreter) else CodeInterpreter._of(self._state)  # noqa: SLF001 - its other face
 
     def as_async(self) -> AsyncCodeInterpreter:
-        """Return this session's interpreter for `await`."""
+        """Returns this session's interpreter for `await`."""
         return self if isinstance(self, AsyncCodeInterpreter) else AsyncCodeInterpreter._of(self._state)  # noqa: SLF001 - its other face
 
 
@@ -60,7 +60,8 @@ class CodeInterpreter(Closing, _Session):
     is said in `result.events` and to `on_replaced`. `rerun_on_loss`: run code again that may have run already.
     `restore="replay"`: also run again the cells that were marked `replayable`. `recovery`: how long to wait and when to
     give up.
-    `sandbox`: one that exists. It is neither killed by `close` nor replaced when it is lost, unless `owns=True`.
+    `sandbox`: one that exists; it is never killed here, nor replaced, unless `owns=True`.
+    `owns`: True: `close` kills the sandbox that was handed in, and a lost one is replaced. Means nothing without one.
     """
 
     _face = SyncFace
@@ -77,7 +78,7 @@ class CodeInterpreter(Closing, _Session):
         tool_call_id: str | None = None,
         replayable: bool = False,
     ) -> ExecutionResult:
-        """Run `code` once and wait for its end, at most `timeout` seconds (default: `execution_timeout`).
+        """Runs `code` once and waits for its end, at most `timeout` seconds (default: `execution_timeout`).
 
         An error in the code, and a cell that ran too long (`error.name == "ExecutionTimeout"`), are results. A sandbox
         that was lost is replaced where it can be, and `result.events` says what is gone; where it cannot, a
@@ -92,7 +93,7 @@ class CodeInterpreter(Closing, _Session):
         return drive(self._engine.cells.run(request))
 
     def open(self) -> Sandbox:
-        """Return the SDK's own sandbox object, the way to everything that this class has no method for.
+        """Returns the SDK's own sandbox object, the way to everything that this class has no method for.
 
         Opens the sandbox if need be.
         """
@@ -100,22 +101,22 @@ class CodeInterpreter(Closing, _Session):
 
     @property
     def sandbox(self) -> Sandbox:
-        """The SDK's own `Sandbox`, as `open` returns it."""
+        """Is the SDK's own `Sandbox`, as `open` returns it."""
         return self.open()
 
     def upload(self, source: str | Path | bytes, path: str) -> str:
-        """Write a local file (a path) or bytes into the sandbox, and return the full path there.
+        """Writes a local file (a path) or bytes into the sandbox, and returns the full path there.
 
         It is restored after a loss: a file from where it came, bytes from memory (up to 64 MiB per session).
         """
         return drive(self._engine.workspace.upload(source, path))
 
     def download(self, path: str) -> bytes:
-        """Return a file's content. Raises the SDK's `FileNotFoundException` when there is none."""
+        """Returns a file's content. Raises the SDK's `FileNotFoundException` when there is none."""
         return drive(self._engine.workspace.download(path))
 
     def list_files(self, path: str = "/home/user") -> list[EntryInfo]:
-        """Return the SDK's `EntryInfo` of each entry of a directory."""
+        """Returns the SDK's `EntryInfo` of each entry of a directory."""
         return drive(self._engine.workspace.list_files(path))
 
     def run_command(
@@ -130,7 +131,7 @@ class CodeInterpreter(Closing, _Session):
         stdin: bool | None = None,
         on_output: OutputHandler | None = None,
     ) -> Any:
-        """Run a shell command, at most `timeout` seconds, and return its `CommandOutput`, also when it failed.
+        """Runs a shell command, at most `timeout` seconds, and returns its `CommandOutput`, also when it failed.
 
         `background=True` returns the SDK's `CommandHandle` at once: `wait`, `send_stdin`, `kill`. Its standard input
         stays open for that, unless `stdin=False`; otherwise it is empty, unless `stdin=True`.
@@ -140,36 +141,36 @@ class CodeInterpreter(Closing, _Session):
         return drive(begin(command, timeout, on_output, **options))
 
     def get_host(self, port: int) -> str:
-        """Return the host name under which a port of the sandbox is reached from outside."""
+        """Returns the host name under which a port of the sandbox is reached from outside."""
         return str(self.sandbox.get_host(port))
 
     def create_context(self, language: str | None = None, cwd: str | None = None) -> Context:
-        """Start a further kernel, with its own variables. Return the SDK's `Context`, for `run(context=...)`."""
+        """Starts a further kernel, with its own variables. Returns the SDK's `Context`, for `run(context=...)`."""
         return drive(self._engine.workspace.create_context(language, cwd))
 
     def restart_context(self, context: Context | None = None) -> None:
-        """Start a fresh kernel in a context (None: the default Python one). Its variables are gone."""
+        """Starts a fresh kernel in a context (None: the default Python one). Its variables are gone."""
         drive(self._engine.workspace.restart_context(context))
 
     def remove_context(self, context: Context) -> None:
-        """End a context's kernel."""
+        """Ends a context's kernel."""
         drive(self._engine.workspace.remove_context(context))
 
     def list_contexts(self) -> list[Context]:
-        """Return all contexts of the sandbox."""
+        """Returns all contexts of the sandbox."""
         return drive(self._engine.workspace.list_contexts())
 
     def interrupt(self) -> bool:
-        """Stop the cells that run now, from another thread or task. True when there was one and it was stopped."""
+        """Stops the cells that run now, from another thread or task. True when there was one and it was stopped."""
         return drive(self._engine.workspace.interrupt())
 
     def close(self) -> None:
-        """Kill the sandbox if it is ours. Safe to call twice."""
+        """Kills the sandbox if it is ours. Safe to call twice."""
         drive(self._engine.lifecycle.close())
 
 
 class AsyncCodeInterpreter(AsyncClosing, _Session):
-    """The code interpreter for `await`, with the options of `CodeInterpreter`.
+    """Runs code as `CodeInterpreter` does and has the same options, for `await`.
 
     One object may be used from several event loops, one after the other or at once.
     """
@@ -188,7 +189,7 @@ class AsyncCodeInterpreter(AsyncClosing, _Session):
         tool_call_id: str | None = None,
         replayable: bool = False,
     ) -> ExecutionResult:
-        """Run `code` once and wait for its end, at most `timeout` seconds (default: `execution_timeout`).
+        """Runs `code` once and waits for its end, at most `timeout` seconds (default: `execution_timeout`).
 
         An error in the code, and a cell that ran too long (`error.name == "ExecutionTimeout"`), are results. A sandbox
         that was lost is replaced where it can be, and `result.events` says what is gone; where it cannot, a
@@ -203,7 +204,7 @@ class AsyncCodeInterpreter(AsyncClosing, _Session):
         return await adrive(self._engine.cells.run(request))
 
     async def open(self) -> AsyncSandbox:
-        """Return the SDK's own sandbox object, the way to everything that this class has no method for.
+        """Returns the SDK's own sandbox object, the way to everything that this class has no method for.
 
         Opens the sandbox if need be.
         """
@@ -211,22 +212,22 @@ class AsyncCodeInterpreter(AsyncClosing, _Session):
 
     @property
     def sandbox(self) -> AsyncSandbox | None:
-        """The SDK's own `AsyncSandbox`, or None before the first use (then `await open()` returns it)."""
+        """Is the SDK's own `AsyncSandbox`, or None before the first use (then `await open()` returns it)."""
         return self._state.handles.get("async")
 
     async def upload(self, source: str | Path | bytes, path: str) -> str:
-        """Write a local file (a path) or bytes into the sandbox, and return the full path there.
+        """Writes a local file (a path) or bytes into the sandbox, and returns the full path there.
 
         It is restored after a loss: a file from where it came, bytes from memory (up to 64 MiB per session).
         """
         return await adrive(self._engine.workspace.upload(source, path))
 
     async def download(self, path: str) -> bytes:
-        """Return a file's content. Raises the SDK's `FileNotFoundException` when there is none."""
+        """Returns a file's content. Raises the SDK's `FileNotFoundException` when there is none."""
         return await adrive(self._engine.workspace.download(path))
 
     async def list_files(self, path: str = "/home/user") -> list[EntryInfo]:
-        """Return the SDK's `EntryInfo` of each entry of a directory."""
+        """Returns the SDK's `EntryInfo` of each entry of a directory."""
         return await adrive(self._engine.workspace.list_files(path))
 
     async def run_command(
@@ -241,7 +242,7 @@ class AsyncCodeInterpreter(AsyncClosing, _Session):
         stdin: bool | None = None,
         on_output: OutputHandler | None = None,
     ) -> Any:
-        """Run a shell command, at most `timeout` seconds, and return its `CommandOutput`, also when it failed.
+        """Runs a shell command, at most `timeout` seconds, and returns its `CommandOutput`, also when it failed.
 
         `background=True` returns the SDK's `CommandHandle` at once: `wait`, `send_stdin`, `kill`. Its standard input
         stays open for that, unless `stdin=False`; otherwise it is empty, unless `stdin=True`.
@@ -251,31 +252,31 @@ class AsyncCodeInterpreter(AsyncClosing, _Session):
         return await adrive(begin(command, timeout, on_output, **options))
 
     async def get_host(self, port: int) -> str:
-        """Return the host name under which a port of the sandbox is reached from outside."""
+        """Returns the host name under which a port of the sandbox is reached from outside."""
         return str((await self.open()).get_host(port))
 
     async def create_context(self, language: str | None = None, cwd: str | None = None) -> Context:
-        """Start a further kernel, with its own variables. Return the SDK's `Context`, for `run(context=...)`."""
+        """Starts a further kernel, with its own variables. Returns the SDK's `Context`, for `run(context=...)`."""
         return await adrive(self._engine.workspace.create_context(language, cwd))
 
     async def restart_context(self, context: Context | None = None) -> None:
-        """Start a fresh kernel in a context (None: the default Python one). Its variables are gone."""
+        """Starts a fresh kernel in a context (None: the default Python one). Its variables are gone."""
         await adrive(self._engine.workspace.restart_context(context))
 
     async def remove_context(self, context: Context) -> None:
-        """End a context's kernel."""
+        """Ends a context's kernel."""
         await adrive(self._engine.workspace.remove_context(context))
 
     async def list_contexts(self) -> list[Context]:
-        """Return all contexts of the sandbox."""
+        """Returns all contexts of the sandbox."""
         return await adrive(self._engine.workspace.list_contexts())
 
     async def interrupt(self) -> bool:
-        """Stop the cells that run now, from another thread or task. True when there was one and it was stopped."""
+        """Stops the cells that run now, from another thread or task. True when there was one and it was stopped."""
         return await adrive(self._engine.workspace.interrupt())
 
     async def aclose(self) -> None:
-        """Kill the sandbox if it is ours. Safe to call twice."""
+        """Kills the sandbox if it is ours. Safe to call twice."""
         await adrive(self._engine.lifecycle.close())
 
     close = aclose

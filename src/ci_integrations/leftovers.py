@@ -13,7 +13,7 @@ logger = logging.getLogger("ci_integrations")
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """A sandbox of this library that still exists."""
+    """Describes a sandbox of this library that still exists."""
 
     sandbox_id: str
     state: str
@@ -23,7 +23,10 @@ class Leftover:
 
 
 def list_leftovers(session_id: str | None = None, **access: Any) -> list[Leftover]:
-    """Sandboxes that carry this library's tags, at the service that `access` (`api_key=`, `api_url=` ...) reaches."""
+    """Returns the sandboxes that carry this library's tags, of all sessions or of one.
+
+    `access` says which service: `api_key=`, `api_url=` ... as the SDK takes them.
+    """
     from e2b import SandboxQuery
     from e2b_code_interpreter import Sandbox
 
@@ -36,7 +39,7 @@ def list_leftovers(session_id: str | None = None, **access: Any) -> list[Leftove
 
 
 def reap(session_id: str | None = None, **access: Any) -> list[Leftover]:
-    """Kill what `list_leftovers` finds, living owners' sandboxes included; gives those that were killed."""
+    """Kills what `list_leftovers` finds, and returns those that were killed. Living owners' sandboxes are included."""
     from e2b_code_interpreter import Sandbox
 
     found = list_leftovers(session_id, **access)

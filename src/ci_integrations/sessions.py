@@ -1,4 +1,4 @@
-"""Which interpreter belongs to which conversation: key -> session, made once, shared by sync and async callers.
+"""Keeps the session of each conversation: by key, made once, shared by sync and async callers.
 
 The registry also decides what happens to sandboxes that nobody uses: how many there may be, and what becomes of the
 one used least recently. A session outlives its sandbox: its next cell gets a new one and says what was lost.
@@ -32,7 +32,7 @@ Idle = Literal["kill", "pause", "keep"]
 
 
 class SessionRegistry(Closing, AsyncClosing):
-    """Hands out one session per key.
+    """Hands out one session for each key.
 
     `options`: what `CodeInterpreter` takes. `max_sessions`: how many sandboxes may be open at once; the least recently
     used idle one gives way (None: no limit). `max_created`: how many sandboxes this registry may make in all.
@@ -69,59 +69,59 @@ class SessionRegistry(Closing, AsyncClosing):
         self._gone_created = 0
 
     def session(self, key: str) -> CodeInterpreter:
-        """The interpreter of `key`, made on first use; its sandbox is made when its first cell runs."""
+        """Returns the interpreter of `key`, made on first use; its sandbox is made when its first cell runs."""
         return self._entry(key, self._new)
 
     def asession(self, key: str) -> AsyncCodeInterpreter:
-        """The same session for `await`: same sandbox, same kernel."""
+        """Returns the interpreter of `key` for `await`: the same sandbox, the same kernels."""
         return self.session(key).as_async()
 
     def adopt(self, key: str, identity: Mapping[str, Any], *, owns: bool = True) -> CodeInterpreter:
-        """Go on with another process's session under `key`. One that `key` has already stays."""
+        """Goes on with another process's session under `key`. A session that `key` has already stays."""
         return self._entry(key, lambda: CodeInterpreter.from_identity(identity, owns=owns, **self._options))
 
     def identity(self, key: str) -> dict[str, Any]:
-        """`key`'s session as plain JSON, for `adopt` in another process."""
+        """Returns the session of `key` as plain JSON, for `adopt` in another process."""
         return self.session(key).identity()
 
     def keys(self) -> list[str]:
-        """The keys that have a session, most recently used last."""
+        """Returns the keys that have a session, the most recently used last."""
         with self._mutex:
             return list(self._used)
 
     def prewarm(self, key: str) -> None:
-        """Make `key`'s sandbox in the background. A failure shows itself at the first cell, which tries again."""
+        """Makes the sandbox of `key` in the background. A failure shows itself at the first cell, which tries again."""
         session = self.session(key)
         in_worker(lambda: _quietly(session.open))
 
     def sandbox_seconds(self) -> float:
-        """How long sandboxes of this registry have lived, all together."""
+        """Returns how many seconds the sandboxes of this registry have lived, all together."""
         with self._mutex:
             sessions = [session.state for session in self._sessions.values()]
         running = sum(time.monotonic() - state.born for state in sessions if state.born)
         return self._gone_seconds + running + sum(state.seconds_used for state in sessions)
 
     def close_session(self, key: str) -> None:
-        """Close one session; a key that has none is fine."""
+        """Closes one session. A key that has none is fine."""
         session = self._pop(key)
         if session is not None:
             session.close()
             self._bury(session)
 
     async def aclose_session(self, key: str) -> None:
-        """The same for `await`."""
+        """Closes one session. A key that has none is fine."""
         session = self._pop(key)
         if session is not None:
             await session.as_async().aclose()
             self._bury(session)
 
     def close(self) -> None:
-        """Close all sessions. The registry can be used again."""
+        """Closes all sessions. The registry can be used again."""
         for key in self.keys():
             self.close_session(key)
 
     async def aclose(self) -> None:
-        """The same for `await`."""
+        """Closes all sessions. The registry can be used again."""
         for key in self.keys():
             await self.aclose_session(key)
 
@@ -146,10 +146,13 @@ class SessionRegistry(Closing, AsyncClosing):
         return session
 
     def _admit(self, state: SessionState) -> None:
-        """Asked before each sandbox that is made, for a new session or in a lost one's place."""
+        """Is asked before each sandbox that is made, for a new session or in a lost one's place.
+
+        Raises SandboxBusyError when the registry may make no more.
+        """
         with self._mutex:
             self._check_created()
-            state.creating = True
+            state.creating = True  # counted from here on: two sessions must not share the last place
 
     def _check_created(self) -> None:
         made = self._gone_created + sum(s.state.created + s.state.creating for s in self._sessions.values())
@@ -157,7 +160,7 @@ class SessionRegistry(Closing, AsyncClosing):
             raise SandboxBusyError(f"this registry may make {self._max_created} sandboxes and has made them all")
 
     def _leaving(self, key: str) -> Iterator[CodeInterpreter]:
-        """Sessions whose sandbox has to give way, the least recently used first."""
+        """Yields the sessions whose sandbox has to give way, the least recently used first."""
         now = self._clock()
         open_now = [session for session in self._sessions.values() if session.state.handles]
         resting = [s for s in open_now if s is not self._sessions[key] and not s.state.under_way]
@@ -170,7 +173,7 @@ class SessionRegistry(Closing, AsyncClosing):
                 yield session
 
     def _park(self, session: CodeInterpreter) -> None:
-        """In the background: asking for a session must not wait for another's end."""
+        """Parks a sandbox in the background: asking for a session must not wait for another's end."""
         lifecycle = Engine(session.state, SyncFace()).lifecycle
         in_worker(lambda: _quietly(lambda: drive(lifecycle.park(self._idle))))
 

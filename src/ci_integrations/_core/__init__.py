@@ -1,1 +1,9 @@
-"""One session of a code interpreter. May import `results` and the ground; `service.py` alone starts `local/`."""
+"""Serves one session of a code interpreter. May import `results` and the ground; `service.py` alone starts `local/`.
+
+The modules are the floors of a house, and none imports one above it (`tests/core/test_floors.py`):
+
+    how a step is done      flow threads locks output live_cell faces
+    what is known           variables service failures policy options uploads state
+    what is said and done   notices exit client kernels furnish lifecycle repair cells workspace
+    put together            identity engine handle
+"""

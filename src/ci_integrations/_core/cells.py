@@ -37,7 +37,7 @@ SDK_MARGIN = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One call of `run`. Raises ConfigurationError for arguments that cannot be meant."""
+    """Holds one call of `run`. Raises ConfigurationError for arguments that cannot be meant."""
 
     code: str
     language: str | None = None
@@ -67,7 +67,7 @@ class Cells:
         self.state, self.client, self.lifecycle, self.kernels, self.repair = state, client, lifecycle, kernels, repair
 
     def run(self, request: Request) -> Flow[ExecutionResult]:
-        """Run one cell when its kernel's turn has come. See `CodeInterpreter.run`."""
+        """Runs one cell when its kernel's turn has come. See `CodeInterpreter.run`."""
         state = self.state
         state.check_usable()
         kernel = state.kernel(request.language, request.context)
@@ -80,7 +80,7 @@ class Cells:
             kernel.lock.release()
 
     def _once(self, kernel: KernelState, request: Request) -> Flow[ExecutionResult]:
-        """Run the cell, unless its tool call was answered before: then it gets the same answer."""
+        """Runs the cell, unless its tool call was answered before: then it gets the same answer."""
         known = self.state.cached_result(request.tool_call_id, request.code)
         if known is not None:
             return known
@@ -114,20 +114,20 @@ class Cells:
         raise AssertionError("the last attempt ends with a result or an error")
 
     def ready(self, kernel: KernelState, request: Request) -> Flow[None]:
-        """Make sure that the sandbox is open, its lease covers this cell, and the kernel has run our first cell."""
+        """Makes sure that the sandbox is open, its lease covers this cell, and the kernel has run our first cell."""
         yield from self.lifecycle.open(request.on_output)
         yield from self.lifecycle.renew_lease(request.timeout)
         if kernel.prepared != self.state.generation:
             yield from self.kernels.prepare(kernel)
 
     def _execute(self, kernel: KernelState, request: Request, received: CellOutput) -> Flow[ExecutionResult]:
-        """One attempt. Raises what the SDK raises."""
+        """Runs the cell in one attempt. Raises what the SDK raises."""
         cell = self.client.face.start_cell(self._sdk_call(kernel, request), received, request.on_output)
         kernel.busy = self.state.has_state = True
         try:
             if not (yield from self._ended(cell, request.timeout)):
                 return (yield from self._too_slow(cell, kernel, request, received))
-        except GeneratorExit:
+        except GeneratorExit:  # the driver is gone: no step can be done any more
             raise
         except BaseException:  # cancelled or interrupted: the kernel is to be usable afterwards
             cell.mute()
@@ -140,12 +140,13 @@ class Cells:
             kernel.busy = False
         execution = cell.execution()
         received.execution_count = execution.execution_count
+        # Servers answer a cell for a dead kernel with an empty stream, or with an error but without a count.
         if received.execution_count is None and not received.output:
             raise _without_a_start(received)
         return self._finished(kernel, request, received)
 
     def _ended(self, cell: LiveCell, timeout: float | None) -> Flow[bool]:
-        """Wait for the cell's end. Without a limit of its own, its sandbox is kept alive meanwhile."""
+        """Waits for the cell's end. Without a limit of its own, its sandbox is kept alive meanwhile."""
         if timeout is not None:
             return bool((yield partial(cell.wait, timeout)))
         while not (yield partial(cell.wait, self.state.options.sandbox_timeout / 3)):
@@ -163,7 +164,7 @@ class Cells:
         )
 
     def _finished(self, kernel: KernelState, request: Request, received: CellOutput) -> ExecutionResult:
-        """The result of a cell whose stream came to its end. Notices a kernel that was replaced meanwhile."""
+        """Returns the result of a cell whose stream came to its end. Notices a kernel that was replaced meanwhile."""
         if received.error is not None and received.error.name in KERNEL_DEATH:
             self.kernels.lost(kernel, "the kernel died while this code ran")
             return self._result(kernel, request, received, incomplete=True)
@@ -178,7 +179,7 @@ class Cells:
     def _too_slow(
         self, cell: LiveCell, kernel: KernelState, request: Request, received: CellOutput
     ) -> Flow[ExecutionResult]:
-        """The limit is reached: stop the cell, and keep the kernel if it can be kept."""
+        """Stops a cell that has reached its limit, and keeps the kernel if it can be kept."""
         yield from self.client.tell(request.on_output, "interrupted")
         left = yield from self.stop(cell, kernel)
         received.error = None  # the KeyboardInterrupt is ours, not the code's
@@ -187,7 +188,7 @@ class Cells:
         return self._cut_short(kernel, request, received, too_slow(request.timeout, left))
 
     def stop(self, cell: LiveCell, kernel: KernelState) -> Flow[Literal["kept", "restarted", "unknown"]]:
-        """End a running cell, and say what is left: the variables, a fresh kernel, or nobody knows.
+        """Ends a running cell, and say what is left: the variables, a fresh kernel, or nobody knows.
 
         From the mildest to the harshest: SIGINT, closing the stream (the server interrupts the kernel then), restart.
         """
@@ -209,7 +210,7 @@ class Cells:
         return self._result(kernel, request, received, error=error, incomplete=True)
 
     def _result(self, kernel: KernelState, request: Request, received: CellOutput, **known: object) -> ExecutionResult:
-        """What the cell gave, and the events that were waiting for a result to tell them."""
+        """Returns what the cell gave, with the events that were waiting for a result to tell them."""
         state = self.state
         events, kernel.pending_events, state.pending_events = tuple(kernel.pending_events), [], []
         return received.result(
@@ -226,7 +227,7 @@ class Cells:
 
 
 def _without_a_start(received: CellOutput) -> Exception:
-    """The stream ended, but the kernel never said that it had taken the cell."""
+    """Returns the error of a stream that ended although the kernel never said that it had taken the cell."""
     if received.error is not None and received.error.name in BEFORE_THE_START:
         return KernelWasDeadError(received.error.value)
     return StreamEndedError("the answer ended before it began")

@@ -37,7 +37,7 @@ _CONNECT_OPTIONS = frozenset(
 
 
 def tags(session_id: str, at_exit: str = "kill") -> dict[str, str]:
-    """Return the metadata by which a sandbox of ours is found again: its session, its machine, its process.
+    """Returns the metadata by which a sandbox of ours is found again: its session, its machine, its process.
 
     A sandbox that is to outlive that process also says how: `"keep"` or `"pause"`.
     """
@@ -49,35 +49,35 @@ def tags(session_id: str, at_exit: str = "kill") -> dict[str, str]:
 
 
 class SandboxClient:
-    """The SDK as one session sees it through one face. Every step of every flow is made here or by the face."""
+    """Makes one session's calls through one face. The other parts yield few steps that are not made here."""
 
     def __init__(self, state: SessionState, face: Face) -> None:
         self.state, self.face = state, face
 
     @property
     def sandbox(self) -> SdkSandbox:
-        """The SDK's sandbox object of this face. Raises KeyError before the sandbox is open."""
+        """Returns the SDK's sandbox object of this face. Raises KeyError before the sandbox is open."""
         return self.state.handles[self.face.kind]
 
     @property
     def is_open(self) -> bool:
-        """True when this face has its object for the current sandbox."""
+        """Returns True when this face has its object for the current sandbox."""
         return self.face.kind in self.state.handles
 
     def call(
         self, function: Callable[..., MaybeAwaitable[T]], /, *args: object, within: float | None = None, **known: object
     ) -> Flow[T]:
-        """Make one call of the SDK. Raises TimeoutError after `within` seconds."""
+        """Makes one call of the SDK. Raises TimeoutError after `within` seconds."""
         value: T = yield partial(self.face.call, partial(function, *args, **known), within=within)
         return value
 
     def control(self, function: Callable[..., MaybeAwaitable[T]], /, *args: object, **known: object) -> Flow[T]:
-        """Make a call that does no harm when it is made twice: retried under the policy, within its deadline."""
+        """Makes a call that does no harm when it is made twice: retried under the policy, within its deadline."""
         value: T = yield from self.retrying(self._in_time(partial(self.face.call, partial(function, *args, **known))))
         return value
 
     def retrying(self, step: Step) -> Flow[T]:
-        """Do `step` as often as the policy says, and return its value or raise its last error.
+        """Does `step` as often as the policy says, and return its value or raise its last error.
 
         tenacity decides and never sleeps: it hands over the seconds, which this flow yields as a step of its own.
         """
@@ -94,20 +94,20 @@ class SandboxClient:
         raise AssertionError("tenacity ends with a value or an error")
 
     def _in_time(self, step: AnyCall) -> Step:
-        """`step(within=...)` with what is left of the policy's deadline, however often it is tried."""
+        """Returns a step that does `step(within=...)` with what is left of the policy's deadline at each try."""
         give_up = time.monotonic() + self.state.options.recovery.deadline
         return lambda: step(within=max(_SHORTEST, give_up - time.monotonic()))
 
     def sleep(self, seconds: float) -> Flow[None]:
-        """Wait."""
+        """Waits for so many seconds, and blocks nobody else."""
         yield partial(self.face.sleep, seconds)
 
     def tell(self, handler: OutputHandler | None, text: str) -> Flow[None]:
-        """Tell the caller of a cell what it is waiting for."""
+        """Tells the caller of a cell what it is waiting for."""
         yield partial(self.face.tell, handler, status(text))
 
     def quietly(self, flow: Flow[object]) -> Flow[bool]:
-        """Return whether `flow` succeeded, for steps that have a next best thing."""
+        """Returns whether `flow` succeeded, for steps that have a next best thing."""
         try:
             yield from flow
         except Exception as error:  # noqa: BLE001 - that is what this is for
@@ -116,13 +116,13 @@ class SandboxClient:
         return True
 
     def shielded(self, flow: Callable[[], Flow[T]]) -> Flow[T]:
-        """Do `flow` to its end, also when the caller is cancelled again meanwhile."""
+        """Does `flow` to its end, also when the caller is cancelled again meanwhile."""
         driver: AnyCall = self.face.driver
         ended: T = yield partial(self.face.shielded, lambda: driver(flow()))
         return ended
 
     def connection(self) -> Flow[service.Connection]:
-        """Return the SDK options that say where the sandbox runs. Starts the local server if it runs there."""
+        """Returns the SDK options that say where the sandbox runs. Starts the local server if it runs there."""
         state, options = self.state, self.state.options
         if state.connection is None:
             backend = service.choose(options.backend, options.api_key, options.create_options)
@@ -135,7 +135,7 @@ class SandboxClient:
         return state.connection
 
     def local_server_is_another(self) -> Flow[bool]:
-        """True when the local server had died, and its sandboxes with it. A new one is then running."""
+        """Returns True when the local server had died, and its sandboxes with it. A new one is then running."""
         if self.state.backend != "local":
             return False
         connection = yield partial(self.face.blocking, service.local_connection)
@@ -143,13 +143,13 @@ class SandboxClient:
         return before is not None and before != connection
 
     def access(self) -> Flow[service.Connection]:
-        """Return the options for calls about a sandbox that exists."""
+        """Returns the options for calls about a sandbox that exists."""
         given = self.state.options.create_options
         passed = {name: value for name, value in given.items() if name in _CONNECT_OPTIONS}
         return {**passed, **(yield from self.connection())}
 
     def create(self) -> Flow[None]:
-        """Make a sandbox for the session, within the policy's deadline.
+        """Makes a sandbox for the session, within the policy's deadline.
 
         All attempts share one idempotency key, so that an answer that got lost makes no second sandbox.
         """
@@ -160,9 +160,11 @@ class SandboxClient:
         create = self._in_time(partial(self.face.finish, self.face.sandbox_class().create, keep, kwargs))
         state.check_usable()
         state.check_quota()
-        state.creating = True
+        state.creating = True  # seen by the exit, which waits for a sandbox that is on its way
         try:
-            with span("create", session=state.id, backend=state.backend, template=kwargs.get("template")):
+            with span(
+                "create", session=state.id, backend=state.backend, template=state.template_id or state.options.template
+            ):
                 yield from self.retrying(create)
         except Exception as error:
             rule = classify(error)
@@ -177,12 +179,12 @@ class SandboxClient:
         logger.info("session %s: sandbox %s started", state.id, state.sandbox_id)
 
     def _default_template(self) -> str:
-        """What the SDK's `Sandbox.create` takes when it is given no template."""
+        """Returns what the SDK's `Sandbox.create` takes when it is given no template."""
         sdk = self.face.sandbox_class()
         return sdk.default_mcp_template if self.state.options.create_options.get("mcp") else sdk.default_template
 
     def create_arguments(self, connection: service.Connection) -> dict[str, object]:
-        """Return what `Sandbox.create` is called with."""
+        """Returns what `Sandbox.create` is called with."""
         state, options = self.state, self.state.options
         envs = dict(options.envs or {})
         if state.backend == "local" and options.inject_extractor:
@@ -197,7 +199,7 @@ class SandboxClient:
         }
 
     def connect(self, **options: object) -> Flow[None]:
-        """Get this face's object for the session's sandbox. Resumes a paused one; never shortens its lifetime."""
+        """Gets this face's object for the session's sandbox. Resumes a paused one; never shortens its lifetime."""
         state = self.state
         access = yield from self.access()
         lifetime = state.options.sandbox_timeout
@@ -205,12 +207,13 @@ class SandboxClient:
         state.handles[self.face.kind] = yield from self.control(
             connect, state.sandbox_id, lifetime, **access, **options
         )
+        # `connect` sets the lifetime anew but never shortens it; a lease that is not known stays so: it is asked for.
         state.born = state.born or time.monotonic()
         if state.lease_until is not None:
             state.lease_until = max(state.lease_until, time.monotonic() + lifetime)
 
     def whereabouts(self) -> Flow[str]:
-        """Return `"running"`, `"paused"` or `"gone"`, from the control plane. Raises when it does not answer either."""
+        """Returns `"running"`, `"paused"` or `"gone"`, from the control plane. Raises when it gives no answer."""
         if self.state.sandbox_id is None or (yield from self.local_server_is_another()):
             return "gone"
         look = self.face.sandbox_class().get_info
@@ -220,21 +223,22 @@ class SandboxClient:
             rule = classify(error)
             if rule is None:
                 raise
+            # A local server that is another one may answer, or refuse our key: either way it has not our sandbox.
             if rule.failure is Failure.GONE or (yield from self.local_server_is_another()):
                 return "gone"
             raise explained(rule.failure, str(error)) from error
         self.state.template_id = self.state.template_id or info.template_id
-        return str(getattr(info.state, "value", info.state))
+        return str(getattr(info.state, "value", info.state))  # an enum in some SDK versions, text in others
 
     def remaining(self) -> Flow[float]:
-        """Return the seconds that the sandbox still has."""
+        """Returns the seconds that the sandbox still has."""
         info = yield from self.control(self.sandbox.get_info)
         self.state.template_id = self.state.template_id or info.template_id
         # The service's clock against ours, both in UTC: the monotonic clock has nothing to do with `end_at`.
         return float(info.end_at.timestamp() - time.time())
 
     def set_timeout(self, seconds: int) -> Flow[None]:
-        """Let the sandbox live for `seconds` from now. Raises ConfigurationError when the tier does not allow that."""
+        """Lets the sandbox live for `seconds` from now. Raises ConfigurationError when the tier does not allow that."""
         try:
             yield from self.control(self.sandbox.set_timeout, seconds)
         except Exception as error:
@@ -244,7 +248,7 @@ class SandboxClient:
             raise explained(Failure.LIMIT, str(error)) from error
 
     def dispose(self, how: str) -> Flow[None]:
-        """Do with the sandbox what `how` says: `"kill"`, `"pause"` or `"keep"`. One that is gone already is fine."""
+        """Does with the sandbox what `how` says: `"kill"`, `"pause"` or `"keep"`. One that is gone already is fine."""
         if how == "keep":
             return
         sdk, sandbox_id = self.face.sandbox_class(), self.state.sandbox_id

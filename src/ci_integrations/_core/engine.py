@@ -14,7 +14,7 @@ from ci_integrations._core.workspace import Workspace
 
 
 class Engine:
-    """One session through one face. A session's state may have several engines: one for each face, and shells of each.
+    """Is one session through one face. A session's state may have several engines, at least one for each face in use.
 
     The parts know each other from left to right only: client, kernels, lifecycle, repair, cells and workspace. Each can
     be made alone, with a stand-in for the parts below it.

@@ -27,7 +27,7 @@ CREATING_SECONDS = 5.0
 
 
 class Watched(Protocol):
-    """What the exit has to know of a session."""
+    """Describes what the exit has to know of a session."""
 
     id: str
     sandbox_id: str | None
@@ -44,7 +44,7 @@ _forked_after_use = False
 
 
 def watch(state: W, close: Callable[[W], None]) -> None:
-    """Call `close(state)` at exit. To be called before the SDK is used for the first time.
+    """Calls `close(state)` at exit. To be called before the SDK is used for the first time.
 
     Raises ForkedSessionError in a process that was forked from one that had used the SDK.
     """
@@ -61,7 +61,7 @@ def watch(state: W, close: Callable[[W], None]) -> None:
 
 
 def handle_sigterm() -> None:
-    """Close all sessions on SIGTERM, if the program does not handle it itself: Python skips its exit functions then.
+    """Closes all sessions on SIGTERM, if the program does not handle it itself: Python skips its exit functions then.
 
     Called where an interpreter is made, because its first cell may run in a thread, where Python sets no handler.
     """
@@ -78,7 +78,7 @@ def _terminated(signum: int, _: FrameType | None) -> None:
 
 
 def close_all() -> None:
-    """Close every open session. Takes no lock, because it may run in a signal handler."""
+    """Closes every open session. Takes no lock, because it may run in a signal handler."""
     deadline = time.monotonic() + CREATING_SECONDS
     for state, close in list(_live.items()):
         # A create that is on its way makes a sandbox whose id nobody knows yet: wait until it is known.

@@ -30,13 +30,13 @@ _NO_SANDBOX = "no answer in time to the call that makes a sandbox"
 
 
 class SdkCommands(Protocol):
-    """What is used of the SDK's `sandbox.commands`."""
+    """Describes what is used of the SDK's `sandbox.commands`."""
 
     def run(self, cmd: str, **options: object) -> MaybeAwaitable[object]: ...
 
 
 class SdkFiles(Protocol):
-    """What is used of the SDK's `sandbox.files`."""
+    """Describes what is used of the SDK's `sandbox.files`."""
 
     def read(self, path: str, *, format: Literal["bytes"]) -> MaybeAwaitable[bytearray]: ...
     def write(self, path: str, data: object) -> MaybeAwaitable[object]: ...
@@ -45,7 +45,7 @@ class SdkFiles(Protocol):
 
 
 class SdkSandbox(Protocol):
-    """What is used of the SDK's `Sandbox` and `AsyncSandbox`, whose methods have the same names."""
+    """Describes what is used of the SDK's `Sandbox` and `AsyncSandbox`, whose methods have the same names."""
 
     @property
     def sandbox_id(self) -> str: ...
@@ -64,7 +64,7 @@ class SdkSandbox(Protocol):
 
 
 class SdkSandboxClass(Protocol):
-    """What is used of the SDK's two classes themselves: calls that know a sandbox by its id."""
+    """Describes what is used of the SDK's two classes themselves: calls that know a sandbox by its id."""
 
     default_template: str
     default_mcp_template: str
@@ -85,18 +85,19 @@ class SyncFace:
 
     @staticmethod
     def start_cell(run: AnyCall, received: CellOutput, on_output: OutputHandler | None) -> SyncCell:
-        """Start the SDK's call that runs a cell. What it gives goes into `received` and to `on_output`."""
+        """Starts the SDK's call that runs a cell. What it gives goes into `received` and to `on_output`."""
         return SyncCell(run, received, partial(SyncFace.tell, on_output) if on_output else None)
 
     @staticmethod
     def sandbox_class() -> SdkSandboxClass:
+        """Returns the SDK's class, imported on first use because that takes a second."""
         from e2b_code_interpreter import Sandbox
 
         return cast("SdkSandboxClass", Sandbox)
 
     @staticmethod
     def call(function: AnyCall, /, *args: object, within: float | None = None, **known: object) -> object:
-        """Make a call of the SDK; TimeoutError after `within` seconds. In the main thread a signal interrupts it."""
+        """Makes a call of the SDK; TimeoutError after `within` seconds. In the main thread a signal interrupts it."""
         # A call in a worker costs two switches of threads: one that needs neither deadline nor signals goes without.
         if within is None and threading.current_thread() is not threading.main_thread():
             return function(*args, **known)
@@ -104,7 +105,7 @@ class SyncFace:
 
     @staticmethod
     def finish(create: AnyCall, keep: AnyCall, kwargs: Mapping[str, object], within: float) -> None:
-        """`keep(create(**kwargs))`, even when the caller is interrupted meanwhile: no sandbox must be forgotten.
+        """Does `keep(create(**kwargs))`, also when the caller is interrupted meanwhile: no sandbox may be forgotten.
 
         TimeoutError after `within` seconds; a sandbox that comes later is killed.
         """
@@ -137,17 +138,17 @@ class SyncFace:
 
     @staticmethod
     def shielded(call: Callable[[], T]) -> T:
-        """Return `call()`. Only the async face knows cancellation."""
+        """Returns `call()`. Only the async face knows cancellation."""
         return call()
 
     @staticmethod
     def acquire(lock: FairLock, timeout: float | None = None) -> bool:
-        """Wait for a lock. False when `timeout` seconds went by."""
+        """Waits for a lock. False when `timeout` seconds went by."""
         return lock.acquire(timeout)
 
     @staticmethod
     def tell(handler: Callable[[T], object] | None, event: T) -> None:
-        """Call a handler of the caller's, and wait for what an async one does.
+        """Calls a handler of the caller's, and waits for what an async one does.
 
         That is done in a thread of its own, because the caller's thread may have a running event loop.
         """
@@ -157,7 +158,7 @@ class SyncFace:
 
 
 class AsyncFace:
-    """Returns awaitables."""
+    """Returns awaitables, for `adrive` to await in the caller's event loop."""
 
     kind: Literal["sync", "async"] = "async"
 
@@ -170,6 +171,7 @@ class AsyncFace:
 
     @staticmethod
     def sandbox_class() -> SdkSandboxClass:
+        """See `SyncFace.sandbox_class`."""
         from e2b_code_interpreter import AsyncSandbox
 
         return cast("SdkSandboxClass", AsyncSandbox)
@@ -205,7 +207,7 @@ class AsyncFace:
 
     @staticmethod
     async def shielded(call: Callable[[], Awaitable[T]]) -> T:
-        """Await `call()` to its end, whoever cancels meanwhile. The cancellation is raised after it."""
+        """Awaits `call()` to its end, whoever cancels meanwhile. The cancellation is raised after it."""
         from anyio import CancelScope
 
         task = asyncio.ensure_future(call())
@@ -222,7 +224,7 @@ class AsyncFace:
 
     @staticmethod
     async def blocking(function: AnyCall, /, *args: object) -> object:
-        """Call a blocking function of our own off the loop."""
+        """Calls a blocking function of our own off the loop."""
         return await asyncio.to_thread(function, *args)
 
     sleep = staticmethod(asyncio.sleep)

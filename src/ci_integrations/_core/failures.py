@@ -1,4 +1,9 @@
-"""Failures as a table: which exception of the SDK means what, and what is done about it."""
+"""Says what a failure means: a table from the SDK's exceptions to classes of failure. `repair.py` acts on it.
+
+The SDK raises one `TimeoutException` for a slow cell, a slow request, and a killed, expired or paused sandbox. Inside
+`run_code` no subclass tells them apart, so the message is read, and what stays unclear is probed. There is no exception
+for a used-up quota either: `QUOTA` is a guess from status and words.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from ci_integrations.errors import QuotaError, SandboxBusyError, SandboxLostErro
 
 
 class Failure(StrEnum):
-    """The classes of failure."""
+    """Names the classes of failure. The value says in words what each means."""
 
     SLOW = "the cell ran too long"
     NOT_RUNNING = "the sandbox is paused or gone; the control plane knows which"
@@ -31,7 +36,7 @@ class Failure(StrEnum):
 
 
 class Rule(NamedTuple):
-    """One row: an exception, what it means, and whether the code provably never started."""
+    """One row of the table: an exception, what it means, and whether the code provably never started."""
 
     exception: str
     """Its class's name, or a base's."""
@@ -96,17 +101,18 @@ THE_CALLERS = frozenset({"FileNotFoundException", "CommandExitException", "Inval
 
 
 class KernelWasDeadError(Exception):
-    """The kernel had died before the cell came to it."""
+    """Means that the kernel had died before the cell came to it."""
 
 
 class StreamEndedError(Exception):
-    """An answer ended, without an error, before it had begun."""
+    """Means that an answer ended, without an error, before it had begun."""
 
 
 def classify(error: BaseException) -> Rule | None:
-    """The rule that fits, or None: not a failure of a sandbox, to be raised as it is."""
+    """Returns the rule that fits. None: the error is not a sandbox's failure, and is to be raised as it is."""
     if isinstance(error, CodeInterpreterError):
         return None
+    # By name: importing the SDK's and the transport's exceptions would load both for every `import`.
     names = {cls.__name__ for cls in type(error).__mro__}
     message = str(error)
     flags = re.IGNORECASE | re.DOTALL
@@ -117,9 +123,10 @@ def classify(error: BaseException) -> Rule | None:
 
 
 def unanswered(error: BaseException) -> bool:
-    """True for a call that changes nothing twice (a create has its idempotency key) and got no answer: try again.
+    """Returns True for an error that says that a call got no answer, which makes it worth another try.
 
-    Statuses (429, 503 ...) are not in it: the SDK has retried those itself, honouring Retry-After.
+    It is asked about calls that do no harm when they are made twice; a create has its idempotency key. Statuses (429,
+    503 ...) are not in it: the SDK has retried those itself, honouring Retry-After.
     """
     rule = classify(error)
     return rule is not None and rule.failure in (Failure.UNREACHABLE, Failure.CUT, Failure.PORT_CLOSED)
@@ -143,7 +150,7 @@ _EXPLAINED: dict[Failure, tuple[type[CodeInterpreterError], str]] = {
 
 
 def explained(failure: Failure, message: str) -> Exception:
-    """Return our error for a failure that cannot be repaired here. `message` is the SDK's."""
+    """Returns our error for a failure that cannot be repaired here. `message` is the SDK's."""
     if failure is Failure.REFUSED:
         return service.refused(message)
     error, words = _EXPLAINED.get(failure, (SandboxUnreachableError, "the sandbox could not be reached ({})"))

@@ -1,4 +1,4 @@
-"""Generator flows and their two drivers. A flow yields what is to be done; `drive` blocks, `adrive` awaits.
+"""Defines generator flows and their two drivers. A flow yields what is to be done; `drive` blocks, `adrive` awaits.
 
 Every rule of a session is written once, as a flow. The flow does nothing by itself: each step that it yields is a call
 without arguments, and it gets the step's value, or its exception, back from the driver.
@@ -26,7 +26,7 @@ Flow: TypeAlias = Generator[Step, Any, T]
 
 
 def drive(flow: Flow[T]) -> T:
-    """Run a flow whose steps block."""
+    """Runs a flow whose steps block."""
     resume: Callable[[Any], Step] = flow.send
     value: object = None
     while True:
@@ -42,7 +42,7 @@ def drive(flow: Flow[T]) -> T:
 
 
 async def adrive(flow: Flow[T]) -> T:
-    """Run a flow whose steps may return awaitables."""
+    """Runs a flow whose steps may return awaitables."""
     resume: Callable[[Any], Step] = flow.send
     value: object = None
     while True:

@@ -32,7 +32,7 @@ _OFFLINE = (
 
 @dataclass
 class Restored:
-    """What is back after a loss and what is not, in words for the model."""
+    """Holds what is back after a loss and what is not, in words for the model."""
 
     done: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Furnisher:
         self.state, self.client = state, client
 
     def furnish(self) -> Flow[Restored]:
-        """Install packages, send files, run the setup code.
+        """Installs packages, send files, run the setup code.
 
         In a session's first sandbox a failure raises ConfigurationError. In the place of a lost one it is reported.
         """
@@ -70,7 +70,7 @@ class Furnisher:
         return restored
 
     def install(self, packages: Sequence[str]) -> Flow[str | None]:
-        """Install packages with uv where the sandbox has it, otherwise pip. None, or why it failed."""
+        """Installs packages with uv where the sandbox has it, otherwise pip. None, or why it failed."""
         names = shlex.join(packages)
         logger.info(
             "session %s: installing %s into the sandbox; a template with them baked in starts faster",
@@ -89,12 +89,13 @@ class Furnisher:
             if type(error).__name__ != "CommandExitException":
                 raise
             words = str(getattr(error, "stderr", error)).strip()
+            # uv says "dns error", pip "name resolution".
             offline = any(sign in words for sign in ("name resolution", "dns error"))
             return _OFFLINE if offline else words[-500:] or "no reason given"
         return None
 
     def restore_file(self, upload: Upload, restored: Restored) -> Flow[None]:
-        """Upload a file again from where it came."""
+        """Uploads a file again from where it came."""
         if upload.source is None and upload.data is None:
             restored.missing.append(f"file {upload.path} (too big to be kept for a second upload)")
         elif upload.source is not None and not upload.source.is_file():
@@ -105,13 +106,13 @@ class Furnisher:
             restored.done.append(f"file {upload.path}" + (" (changed since it was first uploaded)" if changed else ""))
 
     def run_setup(self, code: str) -> Flow[str | None]:
-        """Run code in the default kernel. None, or its error in words."""
+        """Runs code in the default kernel. None, or its error in words."""
         run = partial(self.client.sandbox.run_code, code, timeout=0)  # the SDK's "no limit": ours is `within`
         execution = yield from self.client.call(run, within=self.state.options.execution_timeout)
         return None if execution.error is None else f"{execution.error.name}: {execution.error.value}"
 
     def replay(self, restored: Restored) -> Flow[None]:
-        """Run again, in order, the cells of the default kernel that were marked as safe for it."""
+        """Runs again, in order, the cells of the default kernel that were marked as safe for it."""
         cells = self.state.kernel(None, None).replayable
         for number, code in enumerate(cells, 1):
             failed = yield from self.run_setup(code)
@@ -125,11 +126,11 @@ class Furnisher:
 
 
 def send(client: SandboxClient, upload: Upload) -> Flow[None]:
-    """Write one file into the sandbox."""
+    """Writes one file into the sandbox."""
     if upload.source is None:
         yield from client.call(client.sandbox.files.write, upload.path, upload.data)
         return
-    with upload.source.open("rb") as stream:
+    with upload.source.open("rb") as stream:  # streamed: a file may be larger than memory
         yield from client.call(client.sandbox.files.write, upload.path, stream)
 
 

@@ -1,4 +1,4 @@
-"""What the sync and the async interpreter share: how they are made, and what they know without asking the sandbox."""
+"""Makes interpreters, and holds what both public shells know without asking the sandbox."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ DEFAULT: Any = object()
 """Stands for the option's value, where None means something else."""
 
 
+# A Protocol, not a union of the two classes: they are defined a floor higher, and tests have stand-ins for both.
 class AnyInterpreter(Protocol):
-    """An interpreter of either face: `CodeInterpreter`, `AsyncCodeInterpreter`, or a test's stand-in for one.
+    """Describes an interpreter of either face: `CodeInterpreter`, `AsyncCodeInterpreter`, or a test's stand-in for one.
 
     The adapters are written for it. A flow yields a call of a method here as a step, and gets the value from `drive` or
     `adrive`, whichever face the interpreter has.
@@ -93,7 +94,7 @@ class AnyInterpreter(Protocol):
 
 
 class InterpreterBase:
-    """What the two shells share: how they are made, and what they know without asking the sandbox."""
+    """Is what the two shells share: how they are made, and what they know without asking the sandbox."""
 
     _face: Callable[[], Face]
 
@@ -141,14 +142,14 @@ class InterpreterBase:
 
     @classmethod
     def _of(cls, state: SessionState) -> Self:
-        """A shell for a session that exists already."""
+        """Returns a shell for a session that exists already."""
         made = cls.__new__(cls)
         made._adopt(state)  # noqa: SLF001 - our own class
         return made
 
     @classmethod
     def connect(cls, sandbox_id: str, *, owns: bool = False, **options: Any) -> Self:
-        """An interpreter for a sandbox that runs (or is paused) already. Killed by `close` only with `owns=True`."""
+        """Returns an interpreter for a sandbox that runs (or is paused). `close` kills it only with `owns=True`."""
         made = cls(**options)
         made._state.sandbox_id = sandbox_id
         made._state.owned = made._state.recreatable = owns
@@ -156,37 +157,37 @@ class InterpreterBase:
 
     @classmethod
     def from_identity(cls, identity: Mapping[str, Any], *, owns: bool = True, **options: Any) -> Self:
-        """Go on with a session of another process: the same sandbox, the same kernels. See `identity`."""
+        """Goes on with a session of another process: the same sandbox, the same kernels. See `identity`."""
         made = cls(**options)
         take_identity(made._state, identity)
         made._state.owned = owns
         return made
 
     def identity(self) -> Identity:
-        """The session as plain JSON (`{"sandbox_id": ..., ...}`), for `from_identity` in another process."""
+        """Returns the session as plain JSON (`{"sandbox_id": ..., ...}`), for `from_identity` in another process."""
         return identity_of(self._state)
 
     def detach(self) -> None:
-        """Leave the sandbox to its lease or to another process: `close` and process exit do not kill it any more."""
+        """Leaves the sandbox to its lease or to another process: `close` and process exit do not kill it any more."""
         self._state.owned = False
 
     @property
     def session_id(self) -> str:
-        """The name of this session in logs and in the sandbox's metadata."""
+        """Names this session in logs and in the sandbox's metadata."""
         return self._state.id
 
     @property
     def sandbox_id(self) -> str | None:
-        """The current sandbox's id; None before the first use. Changes when a lost sandbox is replaced."""
+        """Is the current sandbox's id, or None before the first use. It changes when a lost sandbox is replaced."""
         return self._state.sandbox_id
 
     @property
     def generation(self) -> int:
-        """How often the sandbox was replaced."""
+        """Counts how often the sandbox was replaced."""
         return self._state.generation
 
     def pending_events(self) -> tuple[SandboxEvent, ...]:
-        """A loss of the sandbox that no cell has told yet, given once: for whoever answers without running a cell.
+        """Returns the losses of the sandbox that no result has told yet, once: for tools that answer without a cell.
 
         The next cell tells of its own variables once more, but not of files: some may have been written meanwhile.
         """
@@ -199,22 +200,22 @@ class InterpreterBase:
 
     @property
     def last_result(self) -> ExecutionResult | None:
-        """What the last cell gave; of a cancelled one everything received before, marked incomplete."""
+        """Is what the last cell gave; of a cancelled one everything received before, marked incomplete."""
         return self._state.last_result
 
     @property
     def closed(self) -> bool:
-        """True after `close`."""
+        """Is True after `close`."""
         return self._state.closed
 
     @property
     def busy(self) -> bool:
-        """True while a cell runs."""
+        """Is True while a cell runs."""
         return any(kernel.busy for kernel in self._state.kernels.values())
 
     @property
     def state(self) -> SessionState:
-        """What the session knows; for `sessions.py`."""
+        """Holds what the session knows, for `sessions.py` and the adapters."""
         return self._state
 
     def _request(self, code: object, timeout: float | None, **rest: Any) -> Request:
@@ -231,7 +232,7 @@ class InterpreterBase:
 
 
 class _OldName:
-    """Asking for it is an AttributeError that says what it is called today."""
+    """Raises AttributeError when an old name is asked for; the message says what it is called today."""
 
     def __init__(self, name: str, today: str) -> None:
         self._words = f"{name} is a name of an older SDK: {today}"
@@ -245,16 +246,17 @@ for _name, _today in OLD_NAMES.items():
 
 
 def _take_in(state: SessionState, sandbox: Any, *, owns: bool) -> None:
-    """Use a sandbox that somebody else made."""
+    """Makes `state` the session of a sandbox that somebody else made. Raises ConfigurationError for anything else."""
     if not hasattr(sandbox, "run_code"):
         raise ConfigurationError(
             f"sandbox= takes a Sandbox or AsyncSandbox of e2b_code_interpreter, not {type(sandbox).__name__}"
         )
     kind = "async" if inspect.iscoroutinefunction(type(sandbox).run_code) else "sync"
     state.attach(sandbox, kind)
-    state.created = 0
+    state.created = 0  # made by somebody else: it does not count against a registry's limit
     state.lease_until, state.owned, state.recreatable = None, owns, owns
     params: dict[str, str] = sandbox.connection_config.get_api_params()
+    # The SDK's object knows the address and the key, but not whether that is our local server.
     local = service.local_connection_at(params.get("api_url") or "")
     state.backend = "local" if local else "e2b"
     state.connection = local or {k: v for k, v in params.items() if k not in ("validate_api_key", "logger")}

@@ -1,4 +1,4 @@
-"""A session as plain JSON and back, so that another process can go on with it."""
+"""Turns a session into plain JSON and back, so that another process can go on with it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Identity = dict[str, Any]
 
 
 def identity_of(state: SessionState) -> Identity:
-    """Return the session as plain JSON."""
+    """Returns the session as plain JSON."""
     return {
         "schema": IDENTITY,
         "session_id": state.id,
@@ -36,7 +36,7 @@ def identity_of(state: SessionState) -> Identity:
 
 
 def take_identity(state: SessionState, identity: Mapping[str, Any]) -> None:
-    """Make `state` the session that `identity` describes. Unknown or malformed parts are left out."""
+    """Makes `state` the session that `identity` describes. Unknown or malformed parts are left out."""
     state.sandbox_id = identity.get("sandbox_id") or None
     state.id = str(identity.get("session_id") or state.id)
     state.template_id = identity.get("template_id")
@@ -45,6 +45,7 @@ def take_identity(state: SessionState, identity: Mapping[str, Any]) -> None:
     state.has_state = state.sandbox_id is not None
     for known in identity.get("kernels") or ():
         kernel = state.kernel(known.get("language"), _context(known))
+        # The code itself stays at home: what counts is whether the kernel counted its last cell.
         kernel.count, kernel.last_code = known.get("count"), "" if known.get("blank") else "1"
         kernel.inherited = tuple(known.get("variables") or ())
 

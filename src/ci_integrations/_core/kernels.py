@@ -1,4 +1,4 @@
-"""Kernels of one sandbox: prepare them, probe them, interrupt them, restart them, and notice that one is a new one.
+"""Prepares, probes, interrupts and restarts the kernels of one sandbox, and notices when one is a new process.
 
 A kernel that dies is replaced by the server without a word. What gives it away is its execution count, which starts
 again at 1, and its process id, which our hidden first cell asks for.
@@ -41,13 +41,13 @@ PATIENCE = 0.8
 
 
 class Kernels:
-    """What is done with a session's kernels, apart from running cells in them."""
+    """Does everything with a session's kernels except running cells in them."""
 
     def __init__(self, state: SessionState, client: SandboxClient) -> None:
         self.state, self.client = state, client
 
     def prepare(self, kernel: KernelState) -> Flow[None]:
-        """Make a lost context again, and run our hidden first cell in a Python kernel.
+        """Makes a lost context again, and run our hidden first cell in a Python kernel.
 
         That cell says the process id and loads the chart extractor. An error in it costs the charts' data, no more.
         """
@@ -69,7 +69,7 @@ class Kernels:
         return self.client.call(run, within=PROBE_SECONDS)
 
     def _first_code(self) -> Flow[str]:
-        """The hidden cell. In the cloud the extractor's source is written into the sandbox before, once."""
+        """Returns the hidden cell. In the cloud the extractor's source is written into the sandbox before, once."""
         state = self.state
         if not state.options.inject_extractor:
             return PROBE
@@ -82,7 +82,7 @@ class Kernels:
         return f"{extractor.bootstrap_code()}\n{WHO}"
 
     def signal(self, kernel: KernelState) -> Flow[bool]:
-        """Send SIGINT to the kernel's process. False when its process id is not known or the call failed."""
+        """Sends SIGINT to the kernel's process. False when its process id is not known or the call failed."""
         if kernel.process is None:
             return False
         pid, uid = kernel.process
@@ -92,12 +92,12 @@ class Kernels:
         return (yield from self.client.quietly(self.client.call(send, within=PATIENCE)))
 
     def answers(self, kernel: KernelState, within: float) -> Flow[bool]:
-        """True when the kernel runs an empty cell within so many seconds: nothing else occupies it."""
+        """Returns True when the kernel runs an empty cell within so many seconds: nothing else occupies it."""
         probe = partial(self.client.sandbox.run_code, "", context=kernel.context, timeout=PATIENCE)
         return (yield from self.client.quietly(self.client.call(probe, within=within)))
 
     def restart(self, kernel: KernelState) -> Flow[None]:
-        """Start a fresh kernel under the same context id."""
+        """Starts a fresh kernel under the same context id."""
         context = kernel.context or (yield from self._default_context(kernel.language))
         yield from self.client.call(self.client.sandbox.restart_code_context, context, within=PATIENCE)
 
@@ -106,7 +106,7 @@ class Kernels:
         return next(context for context in contexts if context.language == language)
 
     def is_same(self, kernel: KernelState) -> Flow[bool]:
-        """Whether this kernel's process is the one that ran the earlier cells."""
+        """Returns whether this kernel's process is the one that ran the earlier cells."""
         code = PROBE if kernel.language == "python" else ""
         where: dict[str, object] = {"context": kernel.context} if kernel.context else {"language": kernel.language}
         probe = partial(self.client.sandbox.run_code, code, **where, timeout=PROBE_SECONDS)
@@ -116,7 +116,7 @@ class Kernels:
 
     @staticmethod
     def is_new_process(kernel: KernelState, count: int | None) -> bool:
-        """True when the execution count says that this kernel is not the one that ran the last cell."""
+        """Returns True when the execution count says that this kernel is not the one that ran the last cell."""
         if kernel.count is None or count is None or count > kernel.count:
             return False
         # A cell without a statement is not counted: then the same count is the same kernel's.
@@ -124,17 +124,18 @@ class Kernels:
 
     @staticmethod
     def lost(kernel: KernelState, why: str, kind: str = "context_restarted") -> None:
-        """Note that the kernel's variables are gone. The next result says so."""
+        """Notes that the kernel's variables are gone. The next result says so."""
         event = kernel_restarted(kernel.language, kernel.variables(), why, kind)
         kernel.forget()
         kernel.pending_events.append(event)
 
 
 def _process(text: str) -> tuple[int, int] | None:
-    """Process and user id in what the hidden cell printed. It comes from a sandbox: anything else is ignored."""
+    """Returns process and user id from what the hidden cell printed. It comes from a sandbox: all else is ignored."""
     try:
         pid, uid = json.loads(text.strip() or "null")
     except (ValueError, TypeError):
         return None
+    # Not 1, which is the sandbox's init, and nothing that `kill` would take for a group.
     fine = isinstance(pid, int) and isinstance(uid, int) and 1 < pid < 2**31
     return (pid, uid) if fine else None

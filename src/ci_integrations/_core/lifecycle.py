@@ -1,4 +1,4 @@
-"""A session's sandbox from its first use to its end: open, lease, resume, replace, park, close.
+"""Leads a session's sandbox from its first use to its end: open, lease, resume, replace, park, close.
 
 A session outlives its sandbox. What a lost or paused sandbox took with it is noted here, kernel by kernel, for the next
 result to tell.
@@ -40,7 +40,7 @@ class Lifecycle:
         self.state, self.client, self.kernels, self.furnisher = state, client, kernels, furnisher
 
     def holding(self, flow: Callable[[], Flow[T]]) -> Flow[T]:
-        """Do `flow` with the session's lifecycle lock held. Raises SandboxBusyError when it cannot be had in time."""
+        """Does `flow` with the session's lifecycle lock held. Raises SandboxBusyError when it cannot be had in time."""
         lock = self.state.lock
         if not (yield partial(self.client.face.acquire, lock, self.state.options.queue_timeout)):
             raise SandboxBusyError("another call has been opening or replacing this sandbox for too long")
@@ -50,7 +50,7 @@ class Lifecycle:
             lock.release()
 
     def open(self, on_output: OutputHandler | None = None) -> Flow[SdkSandbox]:
-        """Return the SDK's sandbox object, made on first use. Calls that come together make one sandbox."""
+        """Returns the SDK's sandbox object, made on first use. Calls that come together make one sandbox."""
         self.state.check_usable()
         if not self.client.is_open:
             if self.state.sandbox_id is None:
@@ -67,11 +67,11 @@ class Lifecycle:
             yield from self.rejoin()
 
     def watch(self) -> None:
-        """Have the session closed when the process ends."""
+        """Has the session closed when the process ends."""
         watch(self.state, _close_at_exit)
 
     def settle(self) -> Flow[None]:
-        """Make the session's sandbox, furnish it, and note what a lost one took with it.
+        """Makes the session's sandbox, furnish it, and note what a lost one took with it.
 
         A sandbox that could not be furnished is killed: nobody may take it for one that was.
         """
@@ -95,16 +95,16 @@ class Lifecycle:
             self.state.detach()
 
     def _note_loss(self, restored: Restored) -> SandboxEvent:
-        """Leave in each kernel the event that its next result tells. Return the one that tells of no kernel's names."""
+        """Leaves in each kernel the event that its next result tells. Returns the event for `on_replaced`."""
         state = self.state
-        state.kernel(None, None)
+        state.kernel(None, None)  # the default kernel is told of the loss, even if it has run nothing yet
         for kernel in state.kernels.values():
             earlier = [event for event in kernel.pending_events if event.type == "state_lost"]
             # A loss that nobody has read of yet becomes part of this one: its names are still gone.
             kernel.inherited = (*(name for event in earlier for name in event.lost), *kernel.inherited)
             event = self._loss(kernel, restored)
             kernel.forget()
-            kernel.stale = kernel.context is not None
+            kernel.stale = kernel.context is not None  # the new sandbox does not know that context's id
             kernel.pending_events = [other for other in kernel.pending_events if other not in earlier]
             kernel.pending_events += [event] if state.has_state else []
         announced = self._loss(KernelState("python"), restored)
@@ -131,7 +131,7 @@ class Lifecycle:
         )
 
     def _announce(self, event: SandboxEvent) -> Flow[None]:
-        """Call the application's `on_replaced`. An error in it is logged: it is no reason not to go on here."""
+        """Calls the application's `on_replaced`. An error in it is logged: it is no reason not to go on here."""
         callback = self.state.options.on_replaced
         if callback is None:
             return
@@ -141,7 +141,7 @@ class Lifecycle:
             logger.exception("session %s: on_replaced failed", self.state.id)
 
     def rejoin(self) -> Flow[None]:
-        """Get this face's object for a sandbox that exists. It may have been paused meanwhile."""
+        """Gets this face's object for a sandbox that exists. It may have been paused meanwhile."""
         self.watch()
         if (yield from self.client.whereabouts()) == "paused":
             yield from self.resume()
@@ -149,7 +149,7 @@ class Lifecycle:
             yield from self.client.connect()
 
     def resume(self) -> Flow[None]:
-        """Wake a paused sandbox, and find out kernel by kernel whether its memory came along."""
+        """Wakes a paused sandbox, and find out kernel by kernel whether its memory came along."""
         rebooted = False
         self.state.suspend()
         try:
@@ -158,7 +158,7 @@ class Lifecycle:
             rule = classify(error)
             if rule is None or rule.failure is not Failure.GUEST_UNRESPONSIVE:
                 raise
-            rebooted = True
+            rebooted = True  # the snapshot of its memory is unusable; its disk is not
             yield from self.client.connect(on_resume="reboot")
         for kernel in self.state.kernels.values():
             if kernel.count is None:
@@ -169,7 +169,7 @@ class Lifecycle:
                 self.kernels.lost(kernel, "the sandbox was paused and came back without its memory", "state_lost")
 
     def replace(self, on_output: OutputHandler | None, *, still_there: bool) -> Flow[None]:
-        """Put a new sandbox in the lost one's place, furnished as far as the options say.
+        """Puts a new sandbox in the lost one's place, furnished as far as the options say.
 
         `still_there`: the old one runs but gives no answer, so it is killed. Raises SandboxLostError when the options
         forbid it, or the sandbox was handed in.
@@ -190,7 +190,7 @@ class Lifecycle:
         yield from self.settle()
 
     def renew_lease(self, needed: float | None) -> Flow[None]:
-        """Make sure that the sandbox outlives a cell of `needed` seconds. Without a limit it is asked again and again.
+        """Makes sure that the sandbox outlives a cell of `needed` seconds. Without a limit it is asked again and again.
 
         No call is made while the lease is long enough. Before it is set, the service says how long it really is,
         because the user may have made it longer.
@@ -200,6 +200,7 @@ class Lifecycle:
         wanted = max(lifetime / 2, needed + LEASE_MARGIN if needed else 0.0)
         if state.lease_until is not None and state.lease_until - now >= wanted:
             return
+        # `now` from before the call: a lease is rather taken for a little shorter than for longer than it is.
         state.lease_until = now + (yield from self.client.remaining())
         if state.lease_until - now >= wanted:
             return
@@ -208,7 +209,7 @@ class Lifecycle:
         state.lease_until = now + seconds
 
     def park(self, how: str) -> Flow[None]:
-        """Pause or kill an idle session's sandbox, as `how` says. The session stays: its next cell tells what is lost.
+        """Pauses or kill an idle session's sandbox, as `how` says. The session stays: its next cell tells what is lost.
 
         A sandbox that is in use, or that is not ours, is left alone.
         """
@@ -228,13 +229,14 @@ class Lifecycle:
             state.generation += 1
 
     def close(self) -> Flow[None]:
-        """End the session. A sandbox of ours is killed, or what `at_exit` says. Safe to call twice."""
+        """Ends the session. A sandbox of ours is killed, or what `at_exit` says. Safe to call twice."""
         return close(self.client)
 
 
 def close(client: SandboxClient) -> Flow[None]:
-    """End the session that `client` serves. Takes no lock, because it may run in a signal handler."""
+    """Ends the session that `client` serves. Takes no lock, because it may run in a signal handler."""
     state = client.state
+    # A forked child has a copy of the session; the sandbox is its parent's.
     if state.closed or state.process not in (None, os.getpid()):
         state.closed = True
         return

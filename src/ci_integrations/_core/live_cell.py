@@ -1,4 +1,4 @@
-"""One running cell as its caller sees it: output is delivered while it runs, and the wait for its end has a limit."""
+"""Shows a running cell to its caller: output is delivered while it runs, and the wait for its end has a limit."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ _TICK = 0.25
 
 
 class SyncCell:
-    """A cell under way in a worker thread. Its events are delivered in the thread that waits, by `tell`."""
+    """Runs a cell in a worker thread. Its events are delivered by `tell`, in the thread that waits."""
 
     def __init__(self, run: AnyCall, received: CellOutput, tell: Callable[[OutputEvent], None] | None) -> None:
         self._events: SimpleQueue[tuple[EventKind, SdkItem] | Outcome] = SimpleQueue()
         self._received, self._tell = received, tell
         self._done: Outcome | None = None
+        # A cell that is started while Ctrl-C unwinds (a cleanup's) is not to be interrupted by that same Ctrl-C.
         self._began_interrupted = interrupted_elsewhere()
         handlers = {name: self._putter(kind) for name, kind in _CALLBACKS.items()}
         in_worker(lambda: self._events.put(outcome_of(lambda: run(**handlers))))
@@ -43,11 +44,12 @@ class SyncCell:
         return lambda item: self._events.put((kind, item))
 
     def wait(self, timeout: float | None) -> bool:
-        """Deliver what comes until the cell has ended. False when `timeout` seconds went by before that.
+        """Delivers what comes until the cell has ended. False when `timeout` seconds went by before that.
 
         Raises KeyboardInterrupt while Ctrl-C unwinds the main thread, which waits for this one.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
+        # In ticks: only Python code sees a signal, and a tool's thread sees Ctrl-C by looking for it.
         while self._done is None:
             left = deadline - time.monotonic()
             try:
@@ -71,19 +73,19 @@ class SyncCell:
             self._tell(output_event(kind, taken))
 
     def mute(self) -> None:
-        """Stop delivering output; the caller has gone."""
+        """Stops delivering output; the caller has gone."""
         self._tell = None
 
     def close(self) -> None:
-        """Do nothing: the SDK's sync stream cannot be closed from outside; its own timeout does that later."""
+        """Does nothing: the SDK's sync stream cannot be closed from outside; its own timeout does that later."""
 
     def execution(self) -> Execution:
-        """Return what the SDK's call returned, or raise its exception. To be called when the cell has ended."""
+        """Returns what the SDK's call returned, or raises its exception. To be called when the cell has ended."""
         return cast("Execution", self._done.get() if self._done else None)
 
 
 class AsyncCell:
-    """A cell under way in a task. Its events are delivered by `tell`, in that task."""
+    """Runs a cell in a task. Its events are delivered by `tell`, in that task."""
 
     def __init__(
         self, run: AnyCall, received: CellOutput, tell: Callable[[OutputEvent], Awaitable[None]] | None
@@ -94,6 +96,7 @@ class AsyncCell:
         )
 
     def _deliverer(self, kind: EventKind) -> Callable[[SdkItem], Awaitable[None] | None]:
+        # Without a listener the callback is a plain function: the SDK awaits nothing, and a flood costs no task switch.
         def keep(item: SdkItem) -> None:
             self._received.take(kind, item)
 
@@ -108,17 +111,17 @@ class AsyncCell:
         return deliver
 
     async def wait(self, timeout: float | None) -> bool:
-        """Wait for the cell's end. False when `timeout` seconds went by. The cell's task delivers the output itself."""
+        """Waits for the cell's end. False when `timeout` seconds went by. The task itself delivers the output."""
         if not self._task.done():
             await asyncio.wait({self._task}, timeout=timeout)
         return self._task.done()
 
     def mute(self) -> None:
-        """Stop delivering output; the caller has gone."""
+        """Stops delivering output; the caller has gone."""
         self._tell = None
 
     async def close(self) -> None:
-        """Close the stream: the server interrupts the kernel when it sees that."""
+        """Closes the stream: the server interrupts the kernel when it sees that."""
         self._task.cancel()
         await asyncio.wait({self._task})
 

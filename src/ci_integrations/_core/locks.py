@@ -1,4 +1,4 @@
-"""A first-come-first-served lock that threads and event loops may wait for together.
+"""Provides a first-come-first-served lock that threads and event loops may wait for together.
 
 One kernel serves a session's sync and async callers alike, from any thread and any loop. A waiter that gives up
 (timeout, cancellation, Ctrl-C) never takes the turn of another, and never keeps it.
@@ -13,11 +13,15 @@ from typing import Protocol
 
 
 class _Ticket(Protocol):
+    """A place in the queue."""
+
     def grant(self) -> bool:
-        """Tell the waiter that it is its turn. False when it can no longer be told (its loop is closed)."""
+        """Tells the waiter that it is its turn. False when it can no longer be told (its loop is closed)."""
 
 
 class _ThreadTicket:
+    """The place in the queue of a thread."""
+
     def __init__(self) -> None:
         self._granted = threading.Event()
         self.wait = self._granted.wait
@@ -28,6 +32,8 @@ class _ThreadTicket:
 
 
 class _TaskTicket:
+    """The place in the queue of a task, in whichever event loop it runs."""
+
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.granted = asyncio.Event()
@@ -41,7 +47,7 @@ class _TaskTicket:
 
 
 class FairLock:
-    """First come, first served, across threads and event loops. Not reentrant."""
+    """Serves threads and tasks of any event loop in the order in which they came. Not reentrant."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
@@ -49,13 +55,13 @@ class FairLock:
         self._queue: deque[_Ticket] = deque()
 
     def acquire(self, timeout: float | None = None) -> bool:
-        """Wait up to `timeout` seconds (None: for ever). False: the time is up and the lock is not held."""
+        """Waits up to `timeout` seconds (None: for ever). False: the time is up and the lock is not held."""
         ticket = _ThreadTicket()
         if self._take_or_queue(ticket):
             return True
         try:
             granted = ticket.wait(timeout)
-        except BaseException:
+        except BaseException:  # Ctrl-C in the wait
             self._leave(ticket)
             raise
         if not granted:
@@ -63,7 +69,7 @@ class FairLock:
         return granted
 
     async def aacquire(self, timeout: float | None = None) -> bool:
-        """The same for a task."""
+        """Does for a task what `acquire` does for a thread."""
         ticket = _TaskTicket()
         if self._take_or_queue(ticket):
             return True
@@ -72,20 +78,22 @@ class FairLock:
         except TimeoutError:
             self._leave(ticket)
             return False
-        except BaseException:
+        except BaseException:  # cancelled in the wait
             self._leave(ticket)
             raise
         return True
 
     def release(self) -> None:
-        """Give the turn to the one who has waited longest."""
+        """Gives the turn to the waiter that has waited longest."""
         with self._mutex:
+            # `_held` stays true while the turn goes to a waiter: nobody who comes now can take it before.
             while self._queue:
                 if self._queue.popleft().grant():
                     return
             self._held = False
 
     def locked(self) -> bool:
+        """Returns True while somebody holds the lock."""
         return self._held
 
     def _take_or_queue(self, ticket: _Ticket) -> bool:
@@ -97,7 +105,7 @@ class FairLock:
             return False
 
     def _leave(self, ticket: _Ticket) -> None:
-        """Give up waiting; when the turn came at that very moment, pass it on."""
+        """Gives up waiting. A turn that came at that very moment is passed on."""
         with self._mutex:
             if ticket in self._queue:
                 self._queue.remove(ticket)

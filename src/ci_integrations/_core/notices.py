@@ -1,4 +1,4 @@
-"""Every sentence that tells a model about a loss, a restart or an interrupt, and the events that carry them.
+"""Writes every sentence that tells a model about a loss, a restart or an interrupt, and the events that carry them.
 
 Models and tests read these words: they are part of the library's behaviour.
 """
@@ -20,7 +20,7 @@ INTERRUPTED = SandboxEvent(
 
 
 def sentence(lost: tuple[str, ...], restored: list[str], missing: list[str]) -> str:
-    """Return what the model reads about a replaced sandbox."""
+    """Returns what the model reads about a replaced sandbox."""
     parts = ["The sandbox was lost and a new one was started."]
     parts.append(_gone(lost))
     parts.append("Files that earlier code wrote are gone too.")
@@ -32,7 +32,7 @@ def sentence(lost: tuple[str, ...], restored: list[str], missing: list[str]) -> 
 
 
 def said_again(event: SandboxEvent) -> SandboxEvent:
-    """Return a loss as the first cell tells it after another tool has told it.
+    """Returns a loss as the first cell tells it after another tool has told it.
 
     Nothing about files: some may have been written meanwhile.
     """
@@ -40,7 +40,7 @@ def said_again(event: SandboxEvent) -> SandboxEvent:
 
 
 def kernel_restarted(language: str, lost: tuple[str, ...], why: str, kind: str) -> SandboxEvent:
-    """Return the event that says which variables went with a kernel."""
+    """Returns the event that says which variables went with a kernel."""
     names = f"Gone: {listed(lost)}. " if lost else "Variables are gone. "
     which = "" if language == "python" else f"{language} "
     message = f"The {which}kernel was restarted: {why}. {names}Files are kept."
@@ -48,13 +48,13 @@ def kernel_restarted(language: str, lost: tuple[str, ...], why: str, kind: str) 
 
 
 def lost_while_running(happened: str) -> ExecutionError:
-    """Return the error of a cell whose sandbox was `"paused"` or `"lost"` while it ran."""
+    """Returns the error of a cell whose sandbox was `"paused"` or `"lost"` while it ran."""
     words = f"the sandbox was {happened} while this code ran; it may have run in part, and was not run again"
     return ExecutionError(name=f"Sandbox{happened.title()}", value=words)
 
 
 def too_slow(timeout: float | None, left: str) -> ExecutionError:
-    """Return the error of a cell that reached its limit; `left` is a key of `LEFT`."""
+    """Returns the error of a cell that reached its limit; `left` is a key of `LEFT`."""
     return ExecutionError(name="ExecutionTimeout", value=f"the code ran longer than {timeout:g} s and was {LEFT[left]}")
 
 
@@ -63,7 +63,7 @@ def _gone(lost: tuple[str, ...]) -> str:
 
 
 def listed(names: tuple[str, ...], most: int = 30) -> str:
-    """Return `the variables a, b and 3 more`."""
+    """Returns `the variables a, b and 3 more`."""
     shown = ", ".join(names[:most])
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"the variable{'s' if len(names) > 1 else ''} {shown}{more}"

@@ -1,4 +1,7 @@
-"""The options of an interpreter and their checks."""
+"""Holds the options of an interpreter and checks them before anything is done.
+
+An option that the SDK would silently ignore is an error here, with the name that it has today.
+"""
 
 from __future__ import annotations
 
@@ -51,11 +54,14 @@ OLD_NAMES = {
 
 
 def check_options(options: Mapping[str, object]) -> None:
-    """Refuse what `Sandbox.create` does not know, and keys of `lifecycle` that it would silently ignore."""
+    """Checks what is passed on to `Sandbox.create`.
+
+    Raises ConfigurationError for a name that it does not know, and for a key of `lifecycle` that it would ignore.
+    """
     for name in options:
         if name in RENAMED:
             raise ConfigurationError(f"unknown option {name!r}: {RENAMED[name]}")
-    known = _create_options() if options else frozenset()
+    known = _create_options() if options else frozenset()  # asking the SDK means importing it, a second or so
     unknown = sorted(set(options) - known)
     if unknown:
         raise ConfigurationError(_unknown_option(unknown[0], known))
@@ -75,7 +81,7 @@ def _unknown_option(name: str, known: frozenset[str]) -> str:
 
 
 def _create_options() -> frozenset[str]:
-    """The names that the installed SDK's `Sandbox.create` takes."""
+    """Returns the names that the installed SDK's `Sandbox.create` takes."""
     import inspect
 
     from e2b import ApiParams, Sandbox
@@ -103,13 +109,14 @@ def _only_known(where: str, given: Mapping[str, object], known: set[str]) -> Non
 
 
 def are_seconds(value: object) -> bool:
-    """True for a positive, finite number."""
+    """Returns True for a positive, finite number."""
     return isinstance(value, Real) and 0 < float(value) < math.inf
 
 
 def check_envs(envs: Mapping[str, str] | None) -> None:
-    """Refuse what cannot be an environment, before anything runs. Values are never in the message."""
+    """Checks environment variables. Raises ConfigurationError, whose message never has a value in it."""
     for name, value in (envs or {}).items():
+        # A lone surrogate cannot be encoded: it would fail in the SDK's transport, after the sandbox was made.
         fine = isinstance(name, str) and isinstance(value, str) and name and name + value == text(name + value)
         if not fine or "=" in name or "\0" in name + value:
             raise ConfigurationError(f"envs= maps names to text, without NUL: {name!r} or its value is not that")
@@ -117,11 +124,11 @@ def check_envs(envs: Mapping[str, str] | None) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class InterpreterOptions:
-    """Everything that an interpreter is made from; see `CodeInterpreter` for what each means."""
+    """Holds everything that an interpreter is made from. See `CodeInterpreter` for what each option means."""
 
     backend: str = "auto"
-    """`"e2b"`, `"local"`, or `"auto"`: E2B when a key or an E2B endpoint is given, by argument or environment, else the
-    local sandbox."""
+    """`"e2b"`, `"local"`, or `"auto"`: E2B when a key or an E2B endpoint is given, by argument or environment,
+    otherwise the local sandbox."""
     api_key: str | None = field(default=None, repr=False)
     """E2B's key; without it `E2B_API_KEY`. Never logged or shown."""
     template: str | None = None
@@ -175,6 +182,6 @@ class InterpreterOptions:
         check_envs(self.envs)
 
     def arguments(self) -> dict[str, Any]:
-        """The keyword arguments that make an interpreter with these options."""
+        """Returns the keyword arguments that make an interpreter with these options."""
         named = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "create_options"}
         return named | dict(self.create_options)

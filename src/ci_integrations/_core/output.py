@@ -1,4 +1,4 @@
-"""What one running cell has given so far.
+"""Collects what one running cell has given so far.
 
 The SDK's callbacks fill it, because the SDK drops its own Execution when it raises: here everything that was received
 is kept, however the cell ends.
@@ -34,7 +34,7 @@ ADDRESS_SECONDS = 3600
 
 @dataclass(frozen=True, kw_only=True)
 class OutputEvent:
-    """Something that a running cell gave, as it came."""
+    """Holds one thing that a running cell gave, as it came."""
 
     kind: EventKind
     text: str
@@ -65,7 +65,7 @@ class BoundedText:
         return bool(self._head)
 
     def append(self, text: str) -> None:
-        """Take the stream's next piece."""
+        """Takes the stream's next piece."""
         head, rest = text[: self._room], text[self._room :]
         if head:
             self._head.append(head)
@@ -73,6 +73,7 @@ class BoundedText:
         if rest:
             self._tail.append(rest)
             self._tail_room -= len(rest)
+        # The tail forgets from its front, piece by piece: its memory is bounded, and no piece is copied twice.
         while self._tail_room < 0:
             oldest = self._tail.popleft()
             gone = min(len(oldest), -self._tail_room)
@@ -82,14 +83,14 @@ class BoundedText:
                 self._tail.appendleft(oldest[gone:])
 
     def text(self) -> str:
-        """Return both parts, and between them how much is missing."""
+        """Returns both parts, and between them how much is missing."""
         notice = f"\n[... {self.lost:,} characters are lost ...]\n" if self.lost else ""
         return f"{''.join(self._head)}{notice}{''.join(self._tail)}"
 
 
 @dataclass
 class CellOutput:
-    """What came out of a cell until now."""
+    """Holds what came out of a cell until now."""
 
     results: list[Display] = field(default_factory=list)
     stdout: BoundedText = field(default_factory=BoundedText)
@@ -101,16 +102,16 @@ class CellOutput:
 
     @property
     def anything(self) -> bool:
-        """True when the cell gave a sign of life: it has certainly started."""
+        """Returns True when the cell gave a sign of life: it has certainly started."""
         return bool(self.output or self.error)
 
     @property
     def output(self) -> bool:
-        """True when the code itself gave something."""
+        """Returns True when the code itself gave something."""
         return bool(self.results or self.stdout or self.stderr)
 
     def take(self, kind: EventKind, item: SdkItem) -> SdkItem:
-        """Keep what one callback brought; return it as `output_event` takes it."""
+        """Keeps what one callback brought, and returns it as `output_event` takes it."""
         if kind == "result":
             display = Display(item, len(self.results))
             self.results.append(display)
@@ -122,7 +123,7 @@ class CellOutput:
         return item
 
     def result(self, address: Callable[[str], str | None] | None = None, **known: object) -> ExecutionResult:
-        """Return all of it as a result; `known` are the fields that the SDK does not give.
+        """Returns all of it as a result; `known` are the fields that the SDK does not give.
 
         `address` gives the download address of a file in the sandbox.
         """
@@ -140,13 +141,13 @@ class CellOutput:
 
 
 class Downloads(Protocol):
-    """A sandbox whose files have addresses."""
+    """Describes a sandbox whose files have addresses."""
 
     def download_url(self, path: str, *, use_signature_expiration: int) -> str: ...
 
 
 def signed_address(sandbox: Downloads, path: str) -> str | None:
-    """Return a download address that is good for `ADDRESS_SECONDS`.
+    """Returns a download address that is good for `ADDRESS_SECONDS`.
 
     A sandbox that signs nothing gives no address: it would be open to everybody for ever.
     """
@@ -159,7 +160,7 @@ def signed_address(sandbox: Downloads, path: str) -> str | None:
 
 
 def output_event(kind: EventKind, item: SdkItem) -> OutputEvent:
-    """Return the event for what the SDK handed to a callback."""
+    """Returns the event for what the SDK handed to a callback."""
     if kind == "result":
         return OutputEvent(kind=kind, text=item.text or "", timestamp=time.time(), artifacts=shown_artifacts(item))
     if kind == "error":
@@ -168,12 +169,12 @@ def output_event(kind: EventKind, item: SdkItem) -> OutputEvent:
 
 
 def status(text: str) -> OutputEvent:
-    """Return an event of our own, which says what the caller is waiting for."""
+    """Returns an event of our own, which says what the caller is waiting for."""
     return OutputEvent(kind="status", text=text, timestamp=time.time())
 
 
 def _seconds(stamp: object) -> float:
-    """The wire's time stamp; servers send ISO 8601 text although the SDK calls it an integer."""
+    """Returns the wire's time stamp in seconds. Servers send ISO 8601 text although the SDK calls it an integer."""
     try:
         return datetime.fromisoformat(str(stamp)).timestamp()
     except (TypeError, ValueError):

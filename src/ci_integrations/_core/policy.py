@@ -1,10 +1,7 @@
-"""What a failure means and what to do about it: the table, as data, and the policy for waiting and giving up.
+"""Says how long a session waits after a failure, and when it gives up. tenacity computes both.
 
-Pure: nothing here talks to a sandbox. `_running.py` carries the decisions out. Users come here for `RecoveryPolicy`.
-
-The SDK raises one `TimeoutException` for a slow cell, a slow request, and a killed, expired or paused sandbox; inside
-`run_code` there is no subclass to tell them apart, so the message is read, and what stays unclear is probed. There is
-no exception for a used-up quota either: `QUOTA` is a guess from status and words.
+Nothing here talks to a sandbox and nothing sleeps: `client.py` and `repair.py` do. Users import `RecoveryPolicy` from
+`ci_integrations.recovery`.
 """
 
 from __future__ import annotations
@@ -19,10 +16,11 @@ from ci_integrations._core.failures import unanswered
 
 @dataclass(frozen=True, kw_only=True)
 class RecoveryPolicy:
-    """How long to wait and when to give up.
+    """Says how long to wait and when to give up.
 
-    `arguments()` gives tenacity's own, for `Retrying` and `AsyncRetrying` alike; override it to replace the engine's
-    rules. Waits are jittered; `deadline` bounds all attempts together.
+    `arguments()` returns tenacity's own, for `Retrying` and `AsyncRetrying` alike; override it to replace the rules.
+    Waits are random below their limit, so that clients that failed together do not come back together; `deadline`
+    bounds all attempts together.
     """
 
     attempts: int = 4
@@ -39,22 +37,22 @@ class RecoveryPolicy:
     """Which failure of a call that changes nothing twice is worth another try."""
 
     def pause(self, number: int) -> float:
-        """Return the seconds to wait after try `number` (1 is the first) before the next one."""
+        """Returns the seconds to wait after try `number` (1 is the first) before the next one."""
         return next(islice(self._pauses(), number - 1, None))
 
     def _pauses(self) -> Iterator[float]:
-        """The waits after the first try, the second, and so on. tenacity computes them; nobody waits here."""
+        """Yields the seconds after the first try, the second, and so on. tenacity computes them; nobody waits here."""
         from tenacity import Retrying, TryAgain, wait_none
 
         naps: list[float] = []
         for attempt in Retrying(wait=self.arguments().get("wait", wait_none()), sleep=naps.append):
             if naps:
                 yield naps.pop()
-            with attempt:
+            with attempt:  # a try that always fails makes tenacity say its next wait
                 raise TryAgain
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for `tenacity.Retrying` and `tenacity.AsyncRetrying`."""
+        """Returns keyword arguments for `tenacity.Retrying` and `tenacity.AsyncRetrying`."""
         from tenacity import retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
         return {

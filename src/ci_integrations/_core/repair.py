@@ -31,7 +31,7 @@ _UNCLEAR = {Failure.UNREACHABLE, Failure.CUT, Failure.SLOW}
 
 @dataclass(frozen=True, kw_only=True)
 class CellCall:
-    """What repair has to know of a call that is a cell."""
+    """Holds what repair has to know of a call that is a cell."""
 
     kernel: KernelState
     result: Callable[[CellOutput, ExecutionError], ExecutionResult]
@@ -42,7 +42,7 @@ class CellCall:
 
 @dataclass(kw_only=True)
 class Attempt:
-    """One try of one call, and what is known about it."""
+    """Holds what is known of one try of one call."""
 
     number: int
     generation: int
@@ -58,12 +58,12 @@ class Attempt:
     """True when it failed, now or in an earlier attempt, in a way that does not prove that it never started."""
 
     def never_started(self, rule: Rule) -> bool:
-        """True when it is certain that this call did nothing in the sandbox."""
+        """Returns True when it is certain that this call did nothing in the sandbox."""
         return not self.sent or (rule.never_started and not self.received.anything)
 
 
 class Repair:
-    """What is done about a failure of one session's calls."""
+    """Deals with the failures of one session's calls."""
 
     def __init__(self, state: SessionState, client: SandboxClient, lifecycle: Lifecycle, kernels: Kernels) -> None:
         self.state, self.client, self.lifecycle, self.kernels = state, client, lifecycle, kernels
@@ -71,7 +71,7 @@ class Repair:
     def attempts(
         self, output: Callable[[], CellOutput], *, limit: float | None = None, cell: CellCall | None = None
     ) -> Iterator[Attempt]:
-        """The attempts of one call, one after the other; `recover` raises when it was the last.
+        """Yields the attempts of one call without end: `recover` raises when one was the last.
 
         `output` makes what an attempt's output goes into. `limit`: the seconds that the code itself may take.
         """
@@ -90,7 +90,7 @@ class Repair:
             may_have_run = attempt.may_have_run
 
     def recover(self, error: Exception, attempt: Attempt) -> Flow[ExecutionResult | None]:
-        """Decide what comes after `error`. None: the next attempt. A result: the cell may have run, and ends with it.
+        """Decides what comes after `error`. None: the next attempt. A result: the cell may have run, and ends with it.
 
         Raises `error` itself when it is no failure of a sandbox, and one of our errors when nothing more can be done.
         """
@@ -117,7 +117,7 @@ class Repair:
         raise self.with_result(explained(rule.failure, str(error)), attempt) from error
 
     def _kernel_or_wait(self, rule: Rule, attempt: Attempt) -> Flow[bool]:
-        """True when the next attempt may do better: its kernel is made anew, or some time went by."""
+        """Returns True when the next attempt may do better: its kernel is made anew, or some time went by."""
         kernel = attempt.cell.kernel if attempt.cell is not None else None
         if rule.failure is Failure.CONTEXT_GONE and kernel is not None:
             self.kernels.lost(kernel, "its context was removed")
@@ -137,7 +137,10 @@ class Repair:
         yield from self.client.sleep(self.state.options.recovery.pause(attempt.number))
 
     def _after_loss(self, rule: Rule, attempt: Attempt, was: str) -> ExecutionResult | None:
-        """None when the call may be made in the new sandbox, otherwise the result that ends the cell. Or raises."""
+        """Returns None when the call may be made in the new sandbox, otherwise the result that ends the cell.
+
+        A call that is no cell has no such result: for it SandboxLostError is raised.
+        """
         if attempt.never_started(rule) or (attempt.cell and self.state.options.rerun_on_loss):
             return None
         if attempt.cell is None:
@@ -146,7 +149,10 @@ class Repair:
         return attempt.cell.result(attempt.received, lost_while_running("paused" if was == "paused" else "lost"))
 
     def _look(self, rule: Rule, error: Exception, attempt: Attempt) -> Flow[ExecutionResult | None]:
-        """No answer: ask the control plane. Gone is repaired; running is an error that says the code may have run."""
+        """Asks the control plane after a call without an answer. A sandbox that is gone or paused is repaired.
+
+        Raises SandboxUnreachableError, which says that the code may have run, when the sandbox runs.
+        """
         where = yield from self.client.whereabouts()
         if where != "running" or self.state.options.recovery.on_unreachable == "recreate":
             yield from self.revive(error, attempt, force=where == "running")
@@ -155,7 +161,7 @@ class Repair:
         raise self.with_result(SandboxUnreachableError(message), attempt) from error
 
     def with_result(self, error: Exception, attempt: Attempt) -> Exception:
-        """Return an error for the model that says whether anything ran and carries everything received before it."""
+        """Returns an error for the model that says whether anything ran and carries everything received before it."""
         if not isinstance(error, SandboxError) or error.result is not None:
             return error
         cell = attempt.cell
@@ -170,7 +176,7 @@ class Repair:
         return told
 
     def revive(self, error: Exception, attempt: Attempt, *, force: bool = False) -> Flow[str]:
-        """Make sure that a sandbox runs, once for all calls that lost the same one. Return what it was before.
+        """Makes sure that a sandbox runs, once for all calls that lost the same one. Returns what it was before.
 
         `force`: it is replaced, whatever the control plane says of it.
         """
@@ -190,13 +196,13 @@ class Repair:
 
     def _revive(self, attempt: Attempt, *, force: bool) -> Flow[str]:
         if self.state.generation != attempt.generation:
-            return "gone"
+            return "gone"  # another call of this session has repaired it while we waited for the lock
         where = "gone" if force else (yield from self.client.whereabouts())
         if where == "gone":
             on_output = attempt.cell.on_output if attempt.cell is not None else None
             yield from self.lifecycle.replace(on_output, still_there=force)
         elif where == "paused":
             yield from self.lifecycle.resume()
-        else:
+        else:  # it runs after all: the service was late to say so, or resumed it by itself
             yield from self._pause(attempt)
         return where

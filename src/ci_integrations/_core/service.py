@@ -1,6 +1,6 @@
-"""Where a sandbox runs, and with which of the SDK's options. The only place that starts the local server.
+"""Decides where a sandbox runs, and with which of the SDK's options. The only place that starts the local server.
 
-E2B is meant when a key or an endpoint of E2B's kind is given; else the local sandbox. Options pass through to
+E2B is meant when a key or an endpoint of E2B's kind is given, otherwise the local sandbox. Options pass through to
 `Sandbox.create` as they are; what it would silently ignore is refused here, with today's name.
 """
 
@@ -41,7 +41,10 @@ _KEYLESS = (
 
 
 def choose(backend: str, api_key: str | None, options: Mapping[str, object]) -> Literal["e2b", "local"]:
-    """`"e2b"` or `"local"`. An explicit backend wins, then `CI_INTEGRATIONS_BACKEND`, then a key or an endpoint."""
+    """Returns `"e2b"` or `"local"`. An explicit backend wins, then `CI_INTEGRATIONS_BACKEND`, then a key or endpoint.
+
+    Raises AuthenticationError when E2B is meant and there is no key.
+    """
     wanted = backend if backend != "auto" else os.environ.get("CI_INTEGRATIONS_BACKEND", "auto") or "auto"
     if wanted not in ("auto", "e2b", "local"):
         raise ConfigurationError(f'CI_INTEGRATIONS_BACKEND must be "auto", "e2b" or "local", not {wanted!r}')
@@ -69,18 +72,21 @@ def _points_to_e2b(api_key: str | None, options: Mapping[str, object]) -> bool:
 
 
 def refused(reason: str) -> AuthenticationError:
-    """The error for a key that the service did not accept."""
+    """Returns the error for a key that the service did not accept."""
     return AuthenticationError(f"E2B refused the key ({reason}): {_KEYLESS}")
 
 
 def check_local_extra() -> None:
-    """Raise MissingDependencyError when the local sandbox cannot be started for want of its extra."""
+    """Raises MissingDependencyError when the local sandbox cannot be started because its extra is not installed."""
     if any(find_spec(name) is None for name in _LOCAL_NEEDS):
         raise MissingDependencyError("The local sandbox", "local")
 
 
 def local_connection() -> Connection:
-    """Start the local server if it is not running, and say how the SDK reaches it. Blocks; thread-safe."""
+    """Starts the local server if it is not running, and returns how the SDK reaches it. Blocks; thread-safe.
+
+    Raises MissingDependencyError without its extra, and LocalSandboxUnavailable when no isolation works here.
+    """
     check_local_extra()
     from ci_integrations.local.launcher import LocalServerError, local_endpoint
 
@@ -91,7 +97,8 @@ def local_connection() -> Connection:
 
 
 def local_connection_at(url: str) -> Connection | None:
-    """As `local_connection`, when the local server that this process runs is the one at `url`. Starts nothing."""
+    """Returns how the SDK reaches the local server, if this process runs one at `url`. Starts nothing."""
+    # Looked up, not imported: a process that has not loaded the launcher has started no server.
     launcher = sys.modules.get("ci_integrations.local.launcher")
     endpoint = launcher.running_at(url) if launcher else None
     return endpoint.sdk_options() if endpoint else None

@@ -1,6 +1,6 @@
-"""What one session knows: its options, its sandbox, its kernels. Its sync and async interpreters share it.
+"""Holds what one session knows: its options, its sandbox, its kernels. Its sync and async interpreters share it.
 
-Data only. The rules are in the parts that `engine.py` puts together.
+It is data only. The rules are in the parts that `engine.py` puts together.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ JOURNAL = 500
 
 @dataclass(eq=False)
 class KernelState:
-    """What is known of one kernel of the sandbox: the default one of a language, or that of a context."""
+    """Holds what is known of one kernel of the sandbox: the default one of a language, or that of a context."""
 
     language: str
     context: Context | None = None
@@ -62,17 +62,17 @@ class KernelState:
     """Variables that another process made in it."""
 
     def variables(self) -> tuple[str, ...]:
-        """Return the names of the variables that the kernel has, as far as its cells tell."""
+        """Returns the names of the variables that the kernel has, as far as its cells tell."""
         if self.language != "python":
             return ()
         return tuple(dict.fromkeys((*self.inherited, *names_made(self.journal))))
 
     def last_was_blank(self) -> bool:
-        """True when the last cell had no statement: the kernel did not count it."""
+        """Returns True when the last cell had no statement: the kernel did not count it."""
         return is_blank(self.last_code)
 
     def forget(self) -> None:
-        """Note that the kernel's process is a new one, which has run nothing."""
+        """Notes that the kernel's process is a new one, which has run nothing."""
         self.prepared, self.process, self.count, self.last_code = -1, None, None, ""
         self.journal.clear()
         self.inherited = ()
@@ -82,7 +82,7 @@ _ALIASES = {"js": "javascript", "ts": "typescript"}
 
 
 class SessionState:
-    """The state of one session. Its interpreters (sync, async) come and go; this stays."""
+    """Holds the state of one session. Its interpreters (sync, async) come and go; this stays."""
 
     def __init__(self, options: InterpreterOptions) -> None:
         self.options = options
@@ -130,7 +130,7 @@ class SessionState:
         """Losses that no cell has told yet: see `InterpreterBase.pending_events`."""
 
     def check_usable(self) -> None:
-        """Raise when this session was closed, or was opened before this process forked."""
+        """Raises SessionClosedError for a closed session, ForkedSessionError for one that the parent process opened."""
         if self.closed:
             raise SessionClosedError("this session was closed; make a new CodeInterpreter")
         if self.process not in (None, os.getpid()):
@@ -140,19 +140,20 @@ class SessionState:
             )
 
     def kernel(self, language: str | None, context: Context | None) -> KernelState:
-        """Return the kernel that a cell with these arguments runs in."""
+        """Returns the kernel that a cell with these arguments runs in, and knows it from now on."""
         if context is not None:
             if not (hasattr(context, "id") and hasattr(context, "language")):
                 raise ConfigurationError("context= is what create_context() or list_contexts() gave")
             key = f"context {context.id}"
+            # `setdefault` alone is atomic, for callers in several threads; `get` spares making what is there.
             return self.kernels.get(key) or self.kernels.setdefault(key, KernelState(context.language, context))
         key = _ALIASES.get(name := (language or "python").strip().lower() or "python", name)
         return self.kernels.get(key) or self.kernels.setdefault(key, KernelState(key))
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Mark the sandbox as in use by a call: nobody parks it meanwhile."""
-        token = object()
+        """Marks the sandbox as in use by a call: nobody parks it meanwhile."""
+        token = object()  # a set of tokens, not a counter: adding and discarding are atomic without a lock
         self.under_way.add(token)
         try:
             yield
@@ -161,7 +162,7 @@ class SessionState:
             self.under_way.discard(token)
 
     def attach(self, sandbox: SdkSandbox, kind: str) -> None:
-        """Take in a sandbox that was just made: it is the session's from here on."""
+        """Takes in a sandbox that was just made: it is the session's from here on."""
         self.handles = {kind: sandbox}
         self.sandbox_id = sandbox.sandbox_id
         self.created, self.creating = self.created + 1, False
@@ -169,24 +170,24 @@ class SessionState:
         self.lease_until = self.born + self.options.sandbox_timeout
 
     def suspend(self) -> None:
-        """Drop the handles of a sandbox that still exists: the next use connects to it again."""
+        """Drops the handles of a sandbox that still exists: the next use connects to it again."""
         if self.born:
             self.seconds_used += time.monotonic() - self.born
         self.handles, self.lease_until, self.born = {}, None, 0.0
 
     def detach(self) -> None:
-        """Forget the sandbox: it is gone, or somebody else's."""
+        """Forgets the sandbox: it is gone, or somebody else's."""
         self.suspend()
         self.sandbox_id = None
 
     def cached_result(self, call_id: str | None, code: str) -> ExecutionResult | None:
-        """Return what that tool call gave before."""
+        """Returns what that tool call gave before. None: it was not made, or with other code."""
         # Some models count their calls from 1 in every turn: an id with other code is another call.
         known = self.cached_results.get(call_id or "")
         return known if known is not None and known.code == code else None
 
     def cache_result(self, call_id: str | None, result: ExecutionResult) -> None:
-        """Keep the result of a tool call, so that a replay of the call does not run the code again."""
+        """Keeps the result of a tool call, so that a replay of the call does not run the code again."""
         if not call_id:
             return
         self.cached_results[call_id] = result

@@ -12,15 +12,16 @@ _idle: list[SimpleQueue[Callable[[], None]]] = []
 
 
 def _worker(jobs: SimpleQueue[Callable[[], None]]) -> None:
+    # A worker stays for the next job: starting a thread for each call would cost more than most calls.
     while True:
         jobs.get()()
         _idle.append(jobs)
 
 
 def in_worker(job: Callable[[], None]) -> None:
-    """Run `job` in a daemon thread, an idle one if there is one. `job` must not raise.
+    """Runs `job` in a daemon thread, an idle one if there is one. `job` must not raise.
 
-    Runs `job` in the calling thread if no thread can be started: since 3.12 Python refuses new threads during shutdown,
+    It runs in the calling thread if no thread can be started: since 3.12 Python refuses new threads during shutdown,
     which is when sandboxes are killed.
     """
     try:
@@ -39,7 +40,7 @@ _looking = threading.Lock()
 
 
 def _exception_of(thread: int) -> object:
-    """What a thread is handling: an exception, or before Python 3.12 its `exc_info`."""
+    """Returns the exception that a thread is handling, or None."""
     with _looking:
         # CPython holds a lock during the call. A garbage collection that starts in it and runs a finalizer would wait
         # for that lock for ever (python/cpython#106883).
@@ -50,11 +51,11 @@ def _exception_of(thread: int) -> object:
         finally:
             if collecting:
                 gc.enable()
-    return active[1] if isinstance(active, tuple) else active
+    return active[1] if isinstance(active, tuple) else active  # Python 3.11 gives an `exc_info` tuple
 
 
 def interrupted_elsewhere() -> bool:
-    """True in a thread other than the main one while Ctrl-C unwinds the main thread.
+    """Returns True in a thread other than the main one while Ctrl-C unwinds the main thread.
 
     An agent's tools run in such threads, and the main thread waits for them to end before the program can.
     """
@@ -64,25 +65,25 @@ def interrupted_elsewhere() -> bool:
 
 
 def forget_workers() -> None:
-    """Start with no idle thread: in a forked child, where the parent's threads do not exist."""
+    """Starts with no idle thread: in a forked child, where the parent's threads do not exist."""
     _idle.clear()
 
 
 class Outcome:
-    """How a call ended: with a value, or with an exception that is raised where the caller waits."""
+    """Holds how a call ended: with a value, or with an exception that is raised where the caller waits."""
 
     def __init__(self, value: object = None, error: BaseException | None = None) -> None:
         self.value, self.error = value, error
 
     def get(self) -> object:
-        """Return the value, or raise the exception."""
+        """Returns the value, or raises the exception."""
         if self.error is not None:
             raise self.error
         return self.value
 
 
 def outcome_of(call: Callable[[], object]) -> Outcome:
-    """Make a call. Never raises."""
+    """Makes a call. Never raises."""
     try:
         return Outcome(call())
     except BaseException as error:  # noqa: BLE001 - raised again where the caller waits
@@ -90,7 +91,7 @@ def outcome_of(call: Callable[[], object]) -> Outcome:
 
 
 def from_worker(call: Callable[[], object], timeout: float | None = None) -> object:
-    """Return what `call` returns in a worker thread. Raises what it raises; TimeoutError after `timeout` seconds."""
+    """Returns what `call` returns in a worker thread. Raises what it raises; TimeoutError after `timeout` seconds."""
     done: SimpleQueue[Outcome] = SimpleQueue()
     in_worker(lambda: done.put(outcome_of(call)))
     try:
@@ -100,5 +101,5 @@ def from_worker(call: Callable[[], object], timeout: float | None = None) -> obj
 
 
 async def awaited(answer: Awaitable[object]) -> None:
-    """Await anything: `asyncio.run` takes coroutines only."""
+    """Awaits anything: `asyncio.run` takes coroutines only."""
     await answer

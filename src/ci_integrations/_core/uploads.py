@@ -1,4 +1,4 @@
-"""Files and folders that a session sends into its sandbox, and what is kept of them to send them again."""
+"""Describes the files that a session sends into its sandbox, and keeps what is needed to send them again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHUNK = 1 << 20
 
 @dataclass
 class Upload:
-    """A file that was put into the sandbox, and where it came from."""
+    """Describes a file that was put into the sandbox, and where it came from."""
 
     path: str
     sha256: str
@@ -32,7 +32,7 @@ class Upload:
 
 
 def uploads_from(files: object) -> Iterator[Upload]:
-    """Yield what the `files=` option names: `{path in the sandbox: local path or bytes}`, or local paths."""
+    """Yields what the `files=` option names: `{path in the sandbox: local path or bytes}`, or local paths."""
     if files is None:
         return
     if isinstance(files, Mapping):
@@ -46,7 +46,7 @@ def uploads_from(files: object) -> Iterator[Upload]:
 
 
 def upload_from(source: object, remote: str) -> Upload:
-    """Return one file to be uploaded, with its content's hash. Relative paths are below the home directory.
+    """Returns one file to be uploaded, with its content's hash. Relative paths are below the home directory.
 
     Raises ConfigurationError for what is neither bytes nor a file that exists.
     """
@@ -63,7 +63,7 @@ def upload_from(source: object, remote: str) -> Upload:
 
 
 def hash_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
+    """Returns the SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
@@ -72,7 +72,7 @@ def hash_of(path: Path) -> str:
 
 
 def keep_bytes(uploads: Mapping[str, Upload]) -> None:
-    """Forget the oldest bytes beyond `KEPT_BYTES`. After a loss of the sandbox, its notice names those files."""
+    """Forgets the oldest bytes beyond `KEPT_BYTES`. After a loss of the sandbox, its notice names those files."""
     total = 0
     for upload in reversed(list(uploads.values())):
         total += len(upload.data or b"")

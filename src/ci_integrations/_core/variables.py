@@ -1,4 +1,4 @@
-"""Which variables cells made: read from their source, so that a loss can name what is gone. No code is run."""
+"""Finds the variables that cells made by reading their source, so that a loss can name what is gone. No code is run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 
 def names_made(cells: Iterable[str]) -> tuple[str, ...]:
-    """Names bound at the top level of `cells`, in order of their first appearance, less what was deleted."""
+    """Returns the names bound at the top level of `cells`, in order of first appearance, without those deleted."""
     names: dict[str, None] = {}
     for code in cells:
         for name, bound in _bindings(code):
@@ -19,9 +19,10 @@ def names_made(cells: Iterable[str]) -> tuple[str, ...]:
 
 
 def is_blank(code: str) -> bool:
-    """True for a cell without a statement: the kernel does not count it."""
+    """Returns True for a cell without a statement: the kernel does not count it."""
     try:
         return not ast.parse(code).body
+    # A model's code is untrusted: NUL bytes, deep nesting and huge literals make the parser itself fail.
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
 
@@ -36,12 +37,12 @@ def _bindings(code: str) -> Iterator[tuple[str, bool]]:
 
 
 def _plain_python(code: str) -> str:
-    """Without IPython's `%magic` and `!command` lines, which `ast` does not know."""
+    """Returns the code without IPython's `%magic` and `!command` lines, which `ast` does not know."""
     return "\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!")))
 
 
 def _of(node: ast.AST) -> Iterator[tuple[str, bool]]:
-    """Bindings in one statement, not those inside functions, classes, lambdas and comprehensions."""
+    """Yields the bindings in one statement, without those inside functions, classes, lambdas and comprehensions."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         yield node.name, True
         return

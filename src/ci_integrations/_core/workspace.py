@@ -1,4 +1,4 @@
-"""What else a session does with its sandbox: files, commands, contexts, interrupts. Each is a flow over SDK calls."""
+"""Does what else a session needs of its sandbox: files, commands, contexts, interrupts, as flows over SDK calls."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _POLLS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class CommandOutput:
-    """What a shell command gave. A command that failed is not an exception."""
+    """Holds what a shell command gave. A command that failed is not an exception."""
 
     stdout: str
     stderr: str
@@ -43,12 +43,12 @@ class CommandOutput:
 
     @property
     def ok(self) -> bool:
-        """True for a command that ended by itself with exit code 0."""
+        """Returns True for a command that ended by itself with exit code 0."""
         return self.exit_code == 0 and self.error is None
 
 
 class Workspace:
-    """Files, commands and contexts of one session's sandbox."""
+    """Works with the files, commands and contexts of one session's sandbox."""
 
     def __init__(
         self, state: SessionState, client: SandboxClient, lifecycle: Lifecycle, kernels: Kernels, repair: Repair
@@ -63,7 +63,7 @@ class Workspace:
         received: CellOutput | None = None,
         repeatable: bool = False,
     ) -> Flow[T]:
-        """Do `step` with an open sandbox that lives for `needed` seconds. One that was lost before is repaired first.
+        """Does `step` with an open sandbox that lives for `needed` seconds. One that was lost before is repaired first.
 
         A `repeatable` step does no harm when it is done twice: it is done again also when it had begun.
         """
@@ -80,7 +80,7 @@ class Workspace:
         raise AssertionError("the last attempt ends with a value or an error")
 
     def upload(self, source: str | Path | bytes, path: str) -> Flow[str]:
-        """Write a file, and keep what is needed to write it again after a loss."""
+        """Writes a file, and keep what is needed to write it again after a loss."""
         upload = upload_from(source, path)
         yield from self.using(lambda: send(self.client, upload), repeatable=True)
         self.state.has_state = True
@@ -91,7 +91,7 @@ class Workspace:
         return upload.path
 
     def download(self, path: str) -> Flow[bytes]:
-        """Read a file."""
+        """Reads a file."""
 
         def read() -> Flow[bytearray]:
             return self.client.call(self.client.sandbox.files.read, path, format="bytes")
@@ -99,14 +99,14 @@ class Workspace:
         return bytes((yield from self.using(read, repeatable=True)))
 
     def list_files(self, path: str) -> Flow[list[EntryInfo]]:
-        """List a directory."""
+        """Lists a directory."""
         entries = yield from self.using(lambda: self.client.call(self.client.sandbox.files.list, path), repeatable=True)
         return list(entries)
 
     def start_command(
         self, command: str, timeout: float | None, on_output: OutputHandler | None, **options: object
     ) -> Flow[object]:
-        """Start a command in the background. Return the SDK's own handle: wait, send_stdin, kill."""
+        """Starts a command in the background. Returns the SDK's own handle: wait, send_stdin, kill."""
         if on_output is not None:
             raise ConfigurationError("on_output= is for a command that is waited for: leave it out, or background=True")
         self.state.has_state = True
@@ -120,7 +120,7 @@ class Workspace:
     def run_command(
         self, command: str, timeout: float | None, on_output: OutputHandler | None, **options: object
     ) -> Flow[CommandOutput]:
-        """Run a command to its end, at most `timeout` seconds."""
+        """Runs a command to its end, at most `timeout` seconds."""
         self.state.has_state = True
         received = CellOutput()
 
@@ -148,7 +148,7 @@ class Workspace:
         return CommandOutput(stdout=received.stdout.text(), stderr=received.stderr.text(), exit_code=code, error=error)
 
     def create_context(self, language: str | None, cwd: str | None) -> Flow[Context]:
-        """Make a further kernel."""
+        """Makes a further kernel."""
         context = yield from self.using(
             lambda: self.client.call(self.client.sandbox.create_code_context, cwd=cwd, language=language)
         )
@@ -156,13 +156,13 @@ class Workspace:
         return context
 
     def restart_context(self, context: Context | None) -> Flow[None]:
-        """Start a fresh kernel in a context. Its variables are gone, and no event says so: it was asked for."""
+        """Starts a fresh kernel in a context. Its variables are gone, and no event says so: it was asked for."""
         kernel = self.state.kernel("python", None) if context is None else self.state.kernel(None, context)
         yield from self.using(lambda: self.kernels.restart(kernel))
         kernel.forget()
 
     def remove_context(self, context: Context) -> Flow[None]:
-        """End a context's kernel."""
+        """Ends a context's kernel."""
         if context is None:
             raise ConfigurationError("which context? Give what create_context() or list_contexts() gave")
         kernel = self.state.kernel(None, context)
@@ -171,14 +171,14 @@ class Workspace:
         self.state.kernels.pop(f"context {context.id}", None)
 
     def list_contexts(self) -> Flow[list[Context]]:
-        """List the sandbox's contexts."""
+        """Lists the sandbox's contexts."""
         contexts = yield from self.using(
             lambda: self.client.call(self.client.sandbox.list_code_contexts), repeatable=True
         )
         return list(contexts)
 
     def interrupt(self) -> Flow[bool]:
-        """Interrupt the cells of this session that run now. True when there was one and all could be reached."""
+        """Interrupts the cells of this session that run now. True when there was one and all could be reached."""
         busy = [kernel for kernel in self.state.kernels.values() if kernel.busy]
         if not busy or self.state.sandbox_id is None:
             return False
@@ -203,13 +203,13 @@ class Workspace:
 def command_options(
     cwd: str | None, envs: Mapping[str, str] | None, user: str | None, *, stdin: bool
 ) -> dict[str, object]:
-    """Return keyword arguments for the SDK's `commands.run`."""
+    """Returns keyword arguments for the SDK's `commands.run`."""
     check_envs(envs)
     return {"cwd": cwd, "envs": dict(envs or {}), "user": user, "stdin": stdin or None}
 
 
 def _exit(failure: Exception, timeout: float | None) -> tuple[int, str | None]:
-    """Exit code and reason of a command that did not end well; other failures are raised."""
+    """Returns exit code and reason of a command that did not end well. Raises every other failure."""
     if type(failure).__name__ == "CommandExitException":
         return int(getattr(failure, "exit_code", 1)), None
     if "exceeding 'timeout'" in str(failure):  # the SDK's words for a command's own limit
