@@ -1,4 +1,4 @@
-"""A template as written down: one definition for the local server and for E2B. Read from TOML; pure data.
+"""Template definitions: one definition, written in TOML, for the local server and for E2B. This module is pure data.
 
 [tool.ci-integrations.templates.analysis]      # in pyproject.toml; `[templates.analysis]` in a file of its own
 packages = ["polars", "duckdb>=1"]             # installed with uv or pip; locally once, on the host
@@ -30,12 +30,12 @@ E2B_KERNELS = ("python", "bash", "deno", "java", "javascript", "r")
 
 
 class DefinitionError(ValueError):
-    """The file or a definition in it is wrong; the message names the place."""
+    """The file, or a definition in it, is wrong. The message names the place."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateDefinition:
-    """See the module. Paths are absolute."""
+    """One definition, as the module's docstring shows it. Paths are absolute."""
 
     name: str
     """The table's name: `[templates.NAME]`."""
@@ -76,7 +76,7 @@ _KINDS: dict[str, type] = {
 
 
 def load_definitions(path: Path) -> dict[str, TemplateDefinition]:
-    """All definitions of a TOML file by name. Raises DefinitionError."""
+    """Returns all definitions of a TOML file by name. Raises DefinitionError."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -86,8 +86,11 @@ def load_definitions(path: Path) -> dict[str, TemplateDefinition]:
     return read_definitions(document.get("tool", {}).get("ci-integrations", document).get("templates", {}), path)
 
 
-def read_definitions(tables: Any, path: Path) -> dict[str, TemplateDefinition]:
-    """From what stands below `templates`; paths start beside `path`. Raises DefinitionError."""
+def read_definitions(tables: object, path: Path) -> dict[str, TemplateDefinition]:
+    """Returns the definitions in `templates`, a table of tables. Relative paths start beside `path`.
+
+    Raises DefinitionError for an unknown setting, a wrong type, and a file that is not there or lies elsewhere.
+    """
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise DefinitionError(f"{path}: templates must be tables, [templates.NAME]")
     return {name: _definition(name, table, path) for name, table in tables.items()}
@@ -107,23 +110,24 @@ def _definition(name: str, table: dict[str, Any], path: Path) -> TemplateDefinit
     return TemplateDefinition(name=name, directory=here, **given)
 
 
-def _check(where: str, key: str, value: Any) -> None:
+def _check(where: str, key: str, value: object) -> None:
+    """Raises DefinitionError for one setting. By hand and not by pydantic: its words are not those of TOML's writer."""
     if key not in _KINDS:
         known = ", ".join(sorted(set(_KINDS) & {known.name for known in fields(TemplateDefinition)}))
         raise DefinitionError(f"{where}: there is no setting {key!r}; there are {known}")
-    if type(value) is not _KINDS[key]:
+    if type(value) is not _KINDS[key]:  # exactly: `true` is an int to isinstance
         raise DefinitionError(f"{where}: {key} must be a {_KINDS[key].__name__}, not {type(value).__name__}")
-    if key == "limits":
+    if key == "limits" and isinstance(value, dict):
         _check_limits(where, value)
         return
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
     if not all(isinstance(item, str) for item in inner):
         raise DefinitionError(f"{where}: {key} holds something else than strings")
     if key == "packages" and any(item.startswith("-") for item in inner):
         raise DefinitionError(f"{where}: packages are names and versions, not options of an installer")
 
 
-def _check_limits(where: str, value: Any) -> None:
+def _check_limits(where: str, value: Mapping[str, Any]) -> None:
     try:
         limits_in_mib(value)
     except ValueError as error:
@@ -132,6 +136,7 @@ def _check_limits(where: str, value: Any) -> None:
 
 def _check_files(where: str, files: Mapping[str, Path], here: Path) -> None:
     for remote, local in files.items():
+        # Whoever wrote the definition may be another person: it must not bring files in from elsewhere on the machine.
         if not remote.startswith("/"):
             raise DefinitionError(f"{where}: {remote!r} must be a whole path in the sandbox, /home/user/...")
         if not local.exists():

@@ -1,7 +1,7 @@
-"""Starts the local server for this Python process: a child of its own, once, shared by all threads, gone with it.
+"""Starts the local server for this Python process: a child process, started once, shared by all threads.
 
-The way in for the rooms above. The child is exec'd, gets its options and lives on a pipe that only this process
-holds: however this process ends, the server reads the end of that pipe and goes.
+The child gets its options on a pipe that only this process holds. However this process ends, the server reads the end
+of that pipe and ends too.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ci_integrations.local import container
 
 STOP_SECONDS = 3.0
+"""How long the child may take to end its sandboxes before it is killed."""
 
 
 class LocalServerError(RuntimeError):
@@ -31,17 +33,19 @@ class Endpoint:
 
     url: str
     token: str = field(repr=False)
+    """The API key that it wants: a random one for each server, unless the options name one."""
     level: str
+    """The level of isolation that its sandboxes have."""
 
     def sdk_options(self) -> dict[str, str]:
-        """What the E2B SDK's calls take to come here."""
+        """Returns the arguments that lead the E2B SDK's calls to this server, without changing the environment."""
         return {"api_url": self.url, "sandbox_url": self.url, "api_key": self.token}
 
 
 class _Server:
-    """One child process."""
+    """One child process. Raises LocalServerError when it does not start."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, object]) -> None:
         start = _start(options)
         self._process = subprocess.Popen(
             start.argv,
@@ -60,6 +64,7 @@ class _Server:
         self.endpoint = replace(endpoint, url=start.url or endpoint.url)
 
     def _ask(self, line: bytes) -> bytes:
+        """Sends the options and waits for the answer, which is empty when the child ends without one."""
         if self._process.stdin is None or self._process.stdout is None:
             raise AssertionError("the pipes were asked for")
         self._process.stdin.write(line)
@@ -67,6 +72,7 @@ class _Server:
         return self._process.stdout.readline()
 
     def _read(self, answer: bytes) -> Endpoint:
+        """Returns the address in the child's answer. Raises LocalServerError with what it said instead."""
         if not answer:
             self.stop()
             code = self._process.returncode
@@ -82,7 +88,7 @@ class _Server:
         return self._process.poll() is None
 
     def stop(self) -> None:
-        """Ends it and every sandbox of it."""
+        """Ends the server and all its sandboxes."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
@@ -94,15 +100,15 @@ class _Server:
             self._process.wait()
 
     def forget(self) -> None:
-        """In a fork: the server is the parent's; our copies of its pipes must not keep it alive."""
+        """Lets go of the server in a fork: it is the parent's, and copies of its pipes would keep it alive."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-        self._process.returncode = 0
+        self._process.returncode = 0  # otherwise Popen warns that a child of this process still runs
 
 
-def _start(options: dict[str, Any]) -> container.Start:
-    """On Linux the server as it is, elsewhere in a container."""
+def _start(options: Mapping[str, object]) -> container.Start:
+    """Returns how to start the server: as it is on Linux, and in a container elsewhere."""
     if not container.wanted(options):
         return container.Start([sys.executable, "-m", "ci_integrations.local.server", "--child"], options, "")
     try:
@@ -112,7 +118,7 @@ def _start(options: dict[str, Any]) -> container.Start:
 
 
 class _State:
-    """Of this process; a fork starts with a fresh one."""
+    """The servers of this process, by their options as JSON. A fork starts without any."""
 
     def __init__(self) -> None:
         self.servers: dict[str, _Server] = {}
@@ -123,7 +129,7 @@ _state = _State()
 
 
 def local_endpoint(**options: Any) -> Endpoint:
-    """The local server of this process, started by the first call; a server that died is replaced.
+    """Returns the local server of this process. The first call starts it; a server that died is replaced.
 
     `options` are those of `local.server.main.Options`; calls with equal options share one server. Where this is not
     Linux, or with `isolation="container"`, it runs in a container (Docker or Podman). Raises LocalServerError.
@@ -140,13 +146,13 @@ def local_endpoint(**options: Any) -> Endpoint:
 
 
 def running_at(url: str) -> Endpoint | None:
-    """The server of this process whose address is `url`, if there is one."""
+    """Returns the server of this process whose address is `url`, or None. Starts nothing."""
     with _state.lock:
         return next((server.endpoint for server in _state.servers.values() if server.endpoint.url == url), None)
 
 
 def stop_local_servers() -> None:
-    """Ends what `local_endpoint` started. Also done when the process exits."""
+    """Ends what `local_endpoint` started. This is also done when the process exits."""
     with _state.lock:
         while _state.servers:
             _state.servers.popitem()[1].stop()

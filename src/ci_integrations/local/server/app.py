@@ -49,6 +49,7 @@ def target_of(headers: Mapping[str, str]) -> Target | None:
         port, sandbox_id = found.groups()
     if sandbox_id is None or port is None:
         return None
+    # Headers are hostile: `isdigit` alone lets other alphabets' digits pass, and a long number takes `int` long.
     if not port.isascii() or not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
         raise HttpError(400, "the port of a sandbox is a number from 1 to 65535")
     return Target(sandbox_id, int(port))
@@ -86,7 +87,7 @@ class App:
             if not exchange.was_cut:
                 await exchange.reply_error(error)
         except ClientGone:
-            pass
+            pass  # nobody is there to be told
         except asyncio.CancelledError:
             if not exchange.was_cut:
                 raise
@@ -142,6 +143,7 @@ class App:
         if target.port == ENVD_PORT:
             await _serve_envd(exchange, record)
             return
+        # The traffic token guards every port but envd's, which has a token of its own.
         _check_traffic(exchange.headers, record)
         if target.port == INTERPRETER_PORT:
             # The SDK sends its token to /execute only: what guards /contexts is the sandbox id, which is random.
@@ -172,7 +174,7 @@ class App:
 
 async def _serve_envd(exchange: Exchange, record: SandboxRecord) -> None:
     if exchange.path == "/health":
-        await exchange.reply(204)
+        await exchange.reply(204)  # never with a token: the SDK asks so whether a sandbox still lives
         return
     # As envd does it: a signature counts only where no token was sent.
     if exchange.path != "/files" or "x-access-token" in exchange.headers or "signature" not in exchange.query:

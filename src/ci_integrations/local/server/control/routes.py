@@ -43,6 +43,7 @@ class ControlPlane:
         parts = exchange.raw_path.strip("/").split("/")
         if parts[0] == "v2":
             parts = parts[1:]
+        # E2B's client fails at other success codes: create must answer 201, and kill, pause and timeout 204.
         match exchange.method, parts:
             case "POST", ["sandboxes"]:
                 await self._create(exchange)
@@ -92,7 +93,7 @@ class ControlPlane:
         made = self._made.get(key)
         if made is None or _in_vain(made, self._table):
             made = self._made[key] = asyncio.create_task(self._table.create(request))
-            while len(self._made) > KEYS:
+            while len(self._made) > KEYS:  # dicts keep their order: the oldest goes first
                 del self._made[next(iter(self._made))]
         return await asyncio.shield(made)
 
@@ -118,6 +119,7 @@ class ControlPlane:
         record = self._table.get(sandbox_id)
         if record.state == "paused":
             raise HttpError(409, f"Sandbox '{sandbox_id}' is paused; connect to it first")
+        # Unlike connect, this may also shorten the life.
         self._table.lease(record, seconds)
         await exchange.reply(204)
 

@@ -79,10 +79,8 @@ async def _download(record: SandboxRecord, exchange: Exchange) -> None:
         if wanted is not None:
             await _send_range(exchange, channel, headers, wanted, size)
         # The SDK says "gzip, deflate" with every request, and "gzip" alone when its caller wants it packed.
-        elif exchange.headers.get("accept-encoding", "").strip().lower() == "gzip":
-            await _send_compressed(exchange, channel, headers)
-        elif size == 0:
-            await _send_unsized(exchange, channel, headers)
+        elif (packed := exchange.headers.get("accept-encoding", "").strip().lower() == "gzip") or size == 0:
+            await _send_all(exchange, channel, headers, packed=packed)
         else:
             await _send_bytes(exchange, channel, 200, headers, 0, length=size)
 
@@ -136,20 +134,15 @@ async def _send_bytes(
     # Otherwise the file shrank meanwhile: without an end the connection is closed, and the client knows.
 
 
-async def _send_unsized(exchange: Exchange, channel: Channel, headers: Headers) -> None:
-    """Sends a file without a length: an empty one, and those of /proc, whose size is 0 although they have content."""
-    await channel.send_frame({"start": 0, "length": None})
-    await exchange.start(200, headers)
-    async for chunk in channel.data():
-        await exchange.write(chunk)
-    await exchange.finish()
+async def _send_all(exchange: Exchange, channel: Channel, headers: Headers, *, packed: bool) -> None:
+    """Sends a file without telling its length: one that is compressed on the way, and one whose size is 0.
 
-
-async def _send_compressed(exchange: Exchange, channel: Channel, headers: Headers) -> None:
+    Files of /proc have content although their size is 0.
+    """
     await channel.send_frame({"start": 0, "length": None})
-    await exchange.start(200, [*headers, ("content-encoding", "gzip")])
     packer = zlib.compressobj(1, wbits=31)  # 31: with a gzip header
+    await exchange.start(200, [*headers, ("content-encoding", "gzip")] if packed else headers)
     async for chunk in channel.data():
-        if packed := packer.compress(chunk):
-            await exchange.write(packed)
-    await exchange.finish(packer.flush())
+        if data := packer.compress(chunk) if packed else chunk:
+            await exchange.write(data)
+    await exchange.finish(packer.flush() if packed else b"")

@@ -43,6 +43,7 @@ class _Form:
         boundary = parse_options_header(content_type)[1].get(b"boundary")
         if not boundary:
             raise HttpError(400, "the form has no boundary")
+        # The parser is given no size: a form may be large, and is bounded by the sandbox's disk.
         self._body = body
         self._events: deque[Event] = deque()
         self._in_file = False
@@ -77,7 +78,7 @@ class _Form:
     def _header_ends(self) -> None:
         if bytes(self._header["name"]).lower() == b"content-disposition":
             self._disposition = bytes(self._header["value"])
-        self._header = {"name": bytearray(), "value": bytearray()}
+        self._header = {"name": bytearray(), "value": bytearray()}  # the parser gives a header in pieces
 
     async def _event(self) -> Event:
         while not self._events:

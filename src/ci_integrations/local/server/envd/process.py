@@ -23,7 +23,7 @@ from ci_integrations.local.protocol.contract import EngineError, Pty, SandboxDea
 from ci_integrations.local.server.envd.call import CALL
 from ci_integrations.local.server.envd.requests import Context, check_user, keepalive, one_of
 from ci_integrations.local.server.http import HttpError, check_variables
-from ci_integrations.local.server.state.processes import Command, Ended, Event, Listener, Output, Process, events
+from ci_integrations.local.server.state.processes import Command, Ended, Event, Events, Output, Process, events
 
 MAX_TERMINAL = 1000
 """Columns and rows."""
@@ -148,20 +148,17 @@ def _pty(pty: pb.PTY) -> Pty:
 
 
 def _find(selector: pb.ProcessSelector | None) -> Process:
-    table = CALL.get().record.processes
-    found = None
+    """Returns the command of a pid or a tag, also one that ended a short while ago. Raises ConnectError NOT_FOUND."""
     chosen: Any = selector.selector if selector is not None else None
-    match chosen:
-        case Oneof(field="pid", value=pid):
-            found = table.find(pid=pid)
-        case Oneof(field="tag", value=tag):
-            found = table.find(tag=tag)
+    wanted = {chosen.field: chosen.value} if chosen is not None else {}
+    found = CALL.get().record.processes.find(**wanted)
     if found is None:
         raise _unknown(selector)
     return found
 
 
 def _unknown(selector: pb.ProcessSelector | None) -> ConnectError:
+    """Returns envd's words for a command that is not there. For the SDK that is "it was killed already"."""
     match selector.selector if selector is not None else None:
         case Oneof(field=field, value=value):
             return ConnectError(Code.NOT_FOUND, f"process with {field} {value} not found")
@@ -202,7 +199,7 @@ def _process_errors() -> Iterator[None]:
 # -- to the wire
 
 
-async def _stream(process: Process, listener: Listener, ctx: Context) -> AsyncIterator[pb.ProcessEvent]:
+async def _stream(process: Process, listener: Events, ctx: Context) -> AsyncIterator[pb.ProcessEvent]:
     leaving = asyncio.create_task(CALL.get().when_gone(lambda: process.leave(listener)))
     try:
         yield pb.ProcessEvent(event=one_of("start", pb.ProcessEvent.StartEvent(pid=process.pid)))

@@ -15,6 +15,7 @@ from ci_integrations.local.server.bodies import ContextBody, ExecuteBody, parse
 from ci_integrations.local.server.http import Exchange, HttpError, check_variables
 from ci_integrations.local.server.interpreter import lines
 from ci_integrations.local.server.state.contexts import CodeContext, normalise_language
+from ci_integrations.local.server.state.listeners import Listener
 
 if TYPE_CHECKING:
     from ci_integrations.local.server.state.records import SandboxRecord
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 KEEPALIVE_SECONDS = 5.0
 """Silence after which a line shows that the cell still runs, as at E2B."""
-QUEUED_LINES = 16
-"""Lines that wait for a client who reads slowly; then the kernel waits."""
 
 
 async def serve(record: SandboxRecord, exchange: Exchange) -> None:
@@ -64,10 +63,11 @@ async def _execute(record: SandboxRecord, exchange: Exchange) -> None:
     context = _choose(record, body.context_id, body.language)
     await context.kernel()
     run = Run(context, body.code, {**record.late_envs, **envs})
-    watching = asyncio.create_task(_abandon_when_gone(exchange, run))
+    watching = asyncio.create_task(_close_when_gone(exchange, run.lines))
     try:
         await exchange.start(200)
-        await _send_lines(exchange, run)
+        async for line in run.lines.items(KEEPALIVE_SECONDS):
+            await exchange.write(lines.KEEPALIVE if line is None else line)
         await exchange.finish()
     finally:
         watching.cancel()
@@ -82,48 +82,28 @@ def _choose(record: SandboxRecord, context_id: str | None, language: str | None)
     return record.contexts.default(normalise_language(language))
 
 
-async def _abandon_when_gone(exchange: Exchange, run: Run) -> None:
+async def _close_when_gone(exchange: Exchange, listener: Listener[bytes]) -> None:
     """Watches for the client to leave while a cell is silent: writing to it would be the only other sign."""
     await exchange.gone()
-    run.client_gone()
-
-
-async def _send_lines(exchange: Exchange, run: Run) -> None:
-    while True:
-        try:
-            async with asyncio.timeout(KEEPALIVE_SECONDS):
-                line = await run.lines.get()
-        except TimeoutError:
-            line = lines.KEEPALIVE
-        if line is None:
-            return
-        await exchange.write(line)
+    listener.close()
 
 
 class Run:
     """A cell under way, in a task of its own. It is interrupted when its client leaves before its end, as at E2B."""
 
     def __init__(self, context: CodeContext, code: str, envs: dict[str, str]) -> None:
-        self.lines: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED_LINES)
+        self.lines = Listener[bytes]()
         self._context = context
         self._code = code
         self._envs = envs
-        self._listening = True
         self._begun = False
         self._task = asyncio.create_task(self._drive())
-
-    def client_gone(self) -> None:
-        """Stops delivering lines, because nobody reads them any more, and wakes a reader that waits."""
-        self._listening = False
-        while not self.lines.empty():
-            self.lines.get_nowait()
-        self.lines.put_nowait(None)
 
     def abandon(self, record: SandboxRecord) -> None:
         """Interrupts the cell if it still runs. To be called when the request is over, for whatever reason."""
         if self._task.done():
             return
-        self.client_gone()
+        self.lines.close()
         if not self._begun:  # it waits for its turn: another client's cell runs, which must not be interrupted
             self._task.cancel()
             return
@@ -139,10 +119,8 @@ class Run:
         async with self._context.turn:
             self._begun = True
             async for line in self._cell_or_error():
-                if self._listening:
-                    await self.lines.put(line)
-        if self._listening:
-            await self.lines.put(None)
+                await self.lines.put(line)
+        await self.lines.put(None)
 
     async def _cell_or_error(self) -> AsyncIterator[bytes]:
         try:

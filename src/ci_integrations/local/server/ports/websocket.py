@@ -35,7 +35,7 @@ class Tunnel(asyncio.Protocol):
         self._writer: asyncio.StreamWriter | None = None
         self._waiting = bytearray()
         self._writable = asyncio.Event()
-        self._writable.set()
+        self._writable.set()  # cleared by asyncio, through pause_writing, while the client is slow
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -85,6 +85,7 @@ class Tunnel(asyncio.Protocol):
             self._refuse(502, "The sandbox is running but port is not open")
         else:
             reader, self._writer = await asyncio.open_connection(sock=connection)
+            # The head goes on as the client wrote it, but for the server's own headers.
             kept = [line for line in lines if line.partition(":")[0].lower() not in OURS]
             await self._pump(record, reader, self._writer, "\r\n".join(kept).encode("latin-1"))
 

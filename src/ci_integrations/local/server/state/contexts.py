@@ -53,6 +53,11 @@ def normalise_language(language: str | None) -> str:
     return {"js": "javascript", "ts": "typescript"}.get(name, name)
 
 
+def unknown(context_id: str) -> HttpError:
+    """Returns the 404 of E2B's server, in its words."""
+    return HttpError(404, f"Context {context_id} not found", plain=True)
+
+
 class CodeContext:
     """One context: an id, a language, a directory and, while it is in use, a kernel."""
 
@@ -72,13 +77,10 @@ class CodeContext:
 
         Raises SandboxDead, HttpError 404 when the context was removed, and HttpError 500 when no kernel starts.
         """
-        if self._kernel is not None and _usable(self._kernel):
-            return self._kernel
-        async with self._opening:
-            # Looked at again: while this task waited for the lock, another one may have started it.
+        async with self._opening:  # one task starts it, the others wait for that
             if self.removed:
-                raise HttpError(404, f"Context {self.id} not found", plain=True)
-            if self._kernel is None or not _usable(self._kernel):
+                raise unknown(self.id)
+            if self._kernel is None or not self._kernel.alive or self._kernel.exiting:
                 await self._drop()
                 self._kernel = await self._table.open(self.language, self.cwd)
             return self._kernel
@@ -106,10 +108,6 @@ class CodeContext:
     def as_json(self) -> dict[str, str]:
         """Returns the context as `/contexts` shows it. `cwd` is what was asked for, whether it exists or not."""
         return {"id": self.id, "language": self.language, "cwd": self.cwd}
-
-
-def _usable(kernel: Kernel) -> bool:
-    return kernel.alive and not kernel.exiting
 
 
 class ContextTable:
@@ -168,7 +166,7 @@ class ContextTable:
     def find(self, context_id: str) -> CodeContext:
         """Returns the context of this id. HttpError 404 when there is none."""
         if context_id not in self._by_id:
-            raise HttpError(404, f"Context {context_id} not found", plain=True)
+            raise unknown(context_id)
         return self._by_id[context_id]
 
     async def remove(self, context_id: str) -> None:

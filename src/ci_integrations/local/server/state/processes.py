@@ -16,6 +16,7 @@ from typing import Literal
 
 from ci_integrations.local.protocol.contract import Argv, Child, Exit, Pty, Sandbox, SandboxDead
 from ci_integrations.local.server.state import fds
+from ci_integrations.local.server.state.listeners import Listener
 
 CHUNK = 32 * 1024
 """Bytes of output in one event: envd's size."""
@@ -28,8 +29,6 @@ DRAIN_SECONDS = 0.2
 
 What the command wrote itself is there at once, but children that it left behind may hold its pipes open for ever.
 """
-QUEUED = 16
-"""Events that wait for one listener."""
 Stream = Literal["stdout", "stderr", "pty"]
 
 
@@ -52,6 +51,7 @@ class Ended:
 
 
 Event = Output | Ended
+Events = Listener[Event]
 
 
 def ended(exit_: Exit) -> Ended:
@@ -77,37 +77,6 @@ class Command:
     pty: Pty | None = None
 
 
-class Listener:
-    """One reader of a command's events. Its queue is short, so that a reader who is slow makes the command wait."""
-
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[Event | None] = asyncio.Queue(QUEUED)
-        self.closed = False
-
-    @property
-    def full(self) -> bool:
-        return self._queue.full()
-
-    def put_nowait(self, event: Event) -> None:
-        self._queue.put_nowait(event)
-
-    async def put(self, event: Event) -> None:
-        """Waits for a place in the queue. Does nothing once the listener is closed."""
-        if not self.closed:
-            await self._queue.put(event)
-
-    async def get(self) -> Event | None:
-        """Returns the next event, or None when the listener was closed."""
-        return await self._queue.get()
-
-    def close(self) -> None:
-        """Wakes whoever waits: the reader gets None, and a writer that waits for a place has one."""
-        self.closed = True
-        while not self._queue.empty():
-            self._queue.get_nowait()
-        self._queue.put_nowait(None)
-
-
 class Process:
     """A command that runs, or that ended a short while ago."""
 
@@ -118,22 +87,22 @@ class Process:
         self.end: Ended | None = None
         self.ended_at = 0.0
         """By the monotonic clock, once it has ended."""
-        self._listeners: set[Listener] = set()
+        self._listeners: set[Events] = set()
         self._writing = asyncio.Lock()
         self._deadline: asyncio.TimerHandle | None = None
         self._moved = 0
         self.timed_out = False
 
-    def listen(self) -> Listener:
+    def listen(self) -> Events:
         """Adds a listener, which gets what comes from now on. When the command has ended, that is its end."""
-        listener = Listener()
+        listener = Events()
         if self.end is not None:
             listener.put_nowait(self.end)
         else:
             self._listeners.add(listener)
         return listener
 
-    def leave(self, listener: Listener) -> None:
+    def leave(self, listener: Events) -> None:
         """Removes a listener. The command goes on."""
         self._listeners.discard(listener)
         listener.close()
@@ -188,21 +157,16 @@ class Process:
         at_end = before = self._moved
         while self._moved - at_end <= PIPES:
             _, waiting = await asyncio.wait(pumps, timeout=DRAIN_SECONDS)
-            if not waiting or (self._moved == before and not self._stalled()):
+            silent = self._moved == before
+            # While a listener has to catch up, silence means nothing.
+            if not waiting or (silent and not any(listener.full for listener in self._listeners)):
                 return
             before = self._moved
 
-    def _stalled(self) -> bool:
-        """Returns whether a listener still has to catch up: then silence means nothing."""
-        return any(listener.full for listener in self._listeners)
-
     def _sources(self) -> list[tuple[Stream, int]]:
-        if self.command.pty is not None:
-            return [("pty", self.child.stdout)]
-        found: list[tuple[Stream, int]] = [("stdout", self.child.stdout)]
-        if self.child.stderr is not None:
-            found.append(("stderr", self.child.stderr))
-        return found
+        if self.command.pty is not None or self.child.stderr is None:
+            return [("stdout" if self.command.pty is None else "pty", self.child.stdout)]
+        return [("stdout", self.child.stdout), ("stderr", self.child.stderr)]
 
     async def _pump(self, stream: Stream, fd: int) -> None:
         while data := await fds.read(fd, CHUNK):
@@ -268,17 +232,9 @@ class ProcessTable:
             task.cancel()
 
 
-async def events(listener: Listener, keepalive: float) -> AsyncIterator[Event | None]:
+async def events(listener: Events, keepalive: float) -> AsyncIterator[Event | None]:
     """Yields events until the command's end, and None after each `keepalive` seconds of silence."""
-    while True:
-        try:
-            async with asyncio.timeout(keepalive):
-                event = await listener.get()
-        except TimeoutError:
-            yield None
-            continue
-        if event is None:
-            return
+    async for event in listener.items(keepalive):
         yield event
         if isinstance(event, Ended):
             return

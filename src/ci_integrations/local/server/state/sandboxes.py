@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import timedelta
 
 from ci_integrations.local.host.files import FileWorker
@@ -66,6 +66,7 @@ class SandboxTable:
     # -- finding
 
     def all(self) -> list[SandboxRecord]:
+        """Returns the records of running and paused sandboxes. It is a copy: sandboxes end while a caller waits."""
         return list(self._records.values())
 
     def find(self, sandbox_id: str) -> SandboxRecord | None:
@@ -149,10 +150,8 @@ class SandboxTable:
             record.request = request
 
     async def _open_late(self, record: SandboxRecord, request: SandboxRequest) -> None:
-        try:
+        with _alive(record):
             network = await open_network(record.sandbox, request.rules())
-        except SandboxDead:
-            raise unknown(record.sandbox_id) from None
         if self.find(record.sandbox_id) is not record:  # it was killed meanwhile, and nobody would close the proxy
             network.close()
             raise unknown(record.sandbox_id)
@@ -203,18 +202,14 @@ class SandboxTable:
         record.paused_at = self.clock.now()
         record.running.clear()
         record.cut_exchanges()
-        try:
+        with _alive(record):
             await record.sandbox.freeze()
-        except SandboxDead:
-            raise unknown(record.sandbox_id) from None
         self._on_event("paused", record.sandbox_id)
 
     async def resume(self, record: SandboxRecord, timeout: int | None) -> None:
         """Thaws a sandbox for `timeout` seconds from now, or for as long as its creator asked."""
-        try:
+        with _alive(record):
             await record.sandbox.thaw()
-        except SandboxDead:
-            raise unknown(record.sandbox_id) from None
         record.state = "running"
         record.paused_at = None
         self.lease(record, record.request.timeout if timeout is None else timeout)
@@ -243,6 +238,7 @@ class SandboxTable:
                 self._spawn(self._end(record))
 
     async def _end(self, record: SandboxRecord) -> None:
+        # In a task of its own: killing waits for processes, and the others' time runs on.
         if record.request.pause_at_end:
             with contextlib.suppress(HttpError):  # it died or was paused at the same moment
                 await self.pause(record)
@@ -260,10 +256,8 @@ class SandboxTable:
         """Measures what the sandbox uses now and adds that to its samples. Does nothing while it is paused."""
         if record.state == "paused":
             return
-        try:
+        with _alive(record):
             usage = await record.sandbox.usage()
-        except SandboxDead:
-            raise unknown(record.sandbox_id) from None
         now = self.clock.now()
         share = _cpu_share(record, now.timestamp(), usage)
         record.samples = [*record.samples, (now, share, usage)][-MAX_SAMPLES:]
@@ -275,6 +269,15 @@ class SandboxTable:
             self._drop(record, "killed")
         await asyncio.gather(*(_finish(record) for record in records))
         await self.templates.close()
+
+
+@contextlib.contextmanager
+def _alive(record: SandboxRecord) -> Iterator[None]:
+    """Turns the death of a sandbox in the middle of a request into the 404 that the next request would get."""
+    try:
+        yield
+    except SandboxDead:
+        raise unknown(record.sandbox_id) from None
 
 
 def network_environment(python_path: str | None) -> dict[str, str]:

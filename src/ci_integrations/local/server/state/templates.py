@@ -85,6 +85,7 @@ class Templates:
         kind = _kind(definition) if definition is not None else (None, (), None)
         if definition is None or self._start is None or not any(part is not None and part != () for part in kind):
             return Kit(self._engine)
+        # A task is kept and not its result, so that creates at the same time start one engine.
         if kind not in self._kits:
             self._kits[kind] = asyncio.create_task(self._started(self._start, definition))
         try:

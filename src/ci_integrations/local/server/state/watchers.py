@@ -80,7 +80,7 @@ class WatcherTable:
             raise FileError("too_many", f"this sandbox has {MAX_WATCHERS} watchers already; remove one")
         watcher = Watcher()
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._open.add(watcher)
+        self._open.add(watcher)  # before it watches: many requests at once must not pass the limit
         request: dict[str, object] = {"op": "watch", "path": path, "recursive": recursive, "entries": include_entry}
         watcher.task = asyncio.create_task(self._follow(watcher, request, started))
         await started
@@ -94,7 +94,7 @@ class WatcherTable:
                 while True:
                     watcher.add(_change(await channel.answer(None)))
         except FileError as error:
-            if not started.done():
+            if not started.done():  # otherwise the directory is gone, or the worker has ended: so do the changes
                 started.set_exception(error)
         finally:
             watcher.closed = True
@@ -102,17 +102,21 @@ class WatcherTable:
             self._open.discard(watcher)
 
     def keep(self, watcher: Watcher) -> str:
+        """Keeps a watcher for a client who asks later, and returns the id to ask with."""
         watcher_id = secrets.token_hex(8)
         self._kept[watcher_id] = watcher
         return watcher_id
 
     def find(self, watcher_id: str) -> Watcher | None:
+        """Returns a watcher that was kept, None when there is none of this id."""
         return self._kept.get(watcher_id)
 
     def forget(self, watcher_id: str) -> None:
+        """Forgets a watcher that was kept. The caller closes it."""
         self._kept.pop(watcher_id, None)
 
     def close(self) -> None:
+        """Closes all watchers."""
         for watcher in list(self._open):
             watcher.close()
 
