@@ -18,6 +18,7 @@ def endpoint(why: str) -> None:
 @contextmanager
 def e2b_errors() -> Iterator[None]:
     """Turns the SDK's exceptions into one line and an exit code: 2 for a refused key, 1 for the others."""
+    # Imported here: the SDK takes half a second, which `--help` need not wait for.
     import httpx
     from e2b.exceptions import AuthenticationException, SandboxException
 
@@ -27,6 +28,7 @@ def e2b_errors() -> Iterator[None]:
         yield
     except AuthenticationException as error:
         stop(f"E2B refused the key in E2B_API_KEY: {error}")
+    # The SDK lets errors of the network through: which class it is depends on the call.
     except (httpx.TransportError, ConnectionError, TimeoutError) as error:
         raise SandboxUnreachableError(f"E2B cannot be reached: {error}") from error
     except SandboxException as error:

@@ -30,7 +30,7 @@ def _with_numbers(interpreter: CodeInterpreter, artifact: Artifact) -> Artifact:
         return artifact
     from e2b import SandboxException
 
-    try:
+    try:  # a column of more than a few thousand values stays in the sandbox as a file, and is fetched here
         return artifact.model_copy(update={"chart": artifact.chart.load(interpreter.download)})
     except (ArtifactError, SandboxError, SandboxException):
         return artifact  # changed or gone; its JSON says where they were
@@ -60,14 +60,18 @@ def _named(result: ExecutionResult, prefix: str) -> Iterator[tuple[Artifact, str
     for number, artifact in enumerate(result.artifacts, 1):
         match artifact:
             case ImageArtifact():
-                ending = artifact.mime.partition("/")[2].partition("+")[0]
-                yield artifact, f"{prefix}{titles.get(artifact.id) or f'image-{number}'}.{_slug(ending) or 'bin'}"
+                yield artifact, f"{prefix}{titles.get(artifact.id) or f'image-{number}'}.{_ending(artifact.mime)}"
             case ChartArtifact():
                 yield artifact, f"{prefix}{titles[artifact.image]}.json"
             case TableArtifact():
                 yield artifact, f"{prefix}table-{number}.json"
             case FileArtifact():
                 yield artifact, _file_name(artifact.path)
+
+
+def _ending(mime: str) -> str:
+    """Returns what a MIME type is called in a file name: `image/svg+xml` is `svg`."""
+    return _slug(mime.partition("/")[2].partition("+")[0]) or "bin"
 
 
 def _title(artifact: ChartArtifact) -> str | None:
@@ -77,6 +81,7 @@ def _title(artifact: ChartArtifact) -> str | None:
 
 
 def _bytes(interpreter: CodeInterpreter, artifact: Artifact) -> bytes | None:
+    """Returns the content of an artifact, None for one that has none or is too large."""
     if not isinstance(artifact, FileArtifact):
         return artifact.read()
     if (artifact.size or 0) > MAX_FILE:

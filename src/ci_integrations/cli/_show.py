@@ -67,6 +67,7 @@ def _table(artifact: TableArtifact) -> RenderableType:
     for number, column in enumerate(artifact.columns[:MAX_COLUMNS]):
         style = "bold" if number < artifact.index else None
         table.add_column(Text(column.name), style=style, justify=_justify(column.dtype), overflow="ellipsis")
+    # As `Text`, which rich does not read as markup: `[red]` in a cell stays what it is.
     for row in artifact.rows[:MAX_ROWS]:
         table.add_row(*(Text(_cell(value)) for value in row[:MAX_COLUMNS]))
     return table
@@ -80,7 +81,7 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.6g}"  # as many digits as numpy and pandas show
     return cut(clean_output(str(value)), 200)
 
 
@@ -92,5 +93,6 @@ def _error(error: ExecutionError) -> RenderableType:
 def _brief(traceback: str) -> str:
     """Returns the frames of the cell and the last line. The frames of libraries in between are in the artifact."""
     lines = traceback.strip().splitlines()
+    # IPython begins the frame of the cell with "Cell In", and those of libraries with "File".
     inner = next((n for n, line in enumerate(lines) if line.startswith("File ")), len(lines) - 1)
     return "\n".join([*lines[:inner], *lines[-1:]])

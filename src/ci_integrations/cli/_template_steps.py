@@ -54,6 +54,7 @@ def steps(definition: TemplateDefinition, *, debug: bool = False) -> list[Step]:
             f"template {definition.name}: E2B has no kernel {foreign[0]!r}; it has {', '.join(E2B_KERNELS)}"
         )
     made = [Step("from_template", (definition.base,))]
+    # As root and with --system, because E2B's kernels run the image's own Python.
     if definition.packages:
         wanted = shlex.join(definition.packages)
         made.append(Step("run_cmd", (f"pip install -q uv && uv pip install --system {wanted}",), {"user": "root"}))

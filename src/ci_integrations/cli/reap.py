@@ -80,6 +80,7 @@ def _tagged(session: str | None) -> Iterator[SandboxInfo]:
     from e2b import SandboxQuery
     from e2b_code_interpreter import Sandbox
 
+    # E2B filters: a team may have thousands of sandboxes of other programs.
     wanted = {TAG: "1"} | ({f"{TAG}_session": session} if session else {})
     pages = Sandbox.list(query=SandboxQuery(metadata=wanted))
     while pages.has_next:
@@ -105,6 +106,7 @@ def _described(info: SandboxInfo) -> Entry:
 def _owner(tags: dict[str, str]) -> Owner:
     """Returns whether the process that made a sandbox still lives, as far as this machine can say."""
     pid = tags.get(f"{TAG}_pid", "")
+    # A pid means something on its own machine only.
     if tags.get(f"{TAG}_host") != socket.gethostname() or not pid.isdecimal():
         return "elsewhere"
     try:
@@ -146,6 +148,7 @@ def _fate(entry: Entry) -> str:
 
 
 def _minutes(moment: str, *, past: bool) -> str:
+    """Returns how long ago a moment was, or how far it is ahead. Never less than 0: clocks differ."""
     seconds = (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()
     return f"{max(0.0, -seconds if past else seconds) / 60:.0f} min"
 

@@ -44,6 +44,7 @@ def run(
     with CodeInterpreter(backend=_checked(backend)) as interpreter:
         result = _execute(interpreter, code, language or _guess(file), timeout, uploads, quiet=as_json)
         saved = _saved(interpreter, result, save) if save else []
+    # `sys.exit(0)` is an error to the kernel, and none to a shell.
     exit_code = 0 if result.ok else _exit_code(result)
     if as_json:
         print_json(result.model_dump(mode="json"))
@@ -65,15 +66,12 @@ def _exit_code(result: ExecutionResult) -> int:
 
 def _read(file: str) -> str:
     """Returns the script. Ends with one line for a file that is not there or no text."""
-    if file == "-":
-        return sys.stdin.read()
-    path = Path(file)
-    if not path.exists():
-        stop(f"{file}: there is no such file")
-    if path.is_dir():
-        stop(f"{file} is a directory, not a script")
     try:
-        return path.read_text(encoding="utf-8")
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        stop(f"{file}: there is no such file")
+    except IsADirectoryError:
+        stop(f"{file} is a directory, not a script")
     except UnicodeDecodeError:
         stop(f"{file} is not UTF-8 text")
     except OSError as error:
@@ -94,6 +92,7 @@ def _checked(backend: str) -> Literal["auto", "local", "e2b"]:
 
 
 def _guess(file: str) -> str:
+    """Returns the language that a script's ending says; Python for all others."""
     return {".sh": "bash", ".js": "javascript", ".ts": "typescript", ".r": "r"}.get(Path(file).suffix.lower(), "python")
 
 
@@ -131,6 +130,7 @@ def _hint(result: ExecutionResult) -> None:
     """Warns when the script looked in the sandbox for a file that is on this machine."""
     if result.error is None or result.error.name != "FileNotFoundError":
         return
+    # Python's own words: "[Errno 2] No such file or directory: 'sales.csv'".
     _, quote, name = result.error.value.rstrip("'").rpartition("'")
     if quote and Path(name).is_file():
         warn(f"the sandbox does not see the files of this machine; bring it along: --upload {name}")

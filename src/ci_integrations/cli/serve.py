@@ -75,7 +75,7 @@ def serve(
     from ci_integrations.local.protocol.contract import EngineError, check_limits, limits_in_mib
     from ci_integrations.local.server import main as server
 
-    if while_pid:
+    if while_pid:  # a thread: the event loop belongs to the server
         threading.Thread(target=_end_with, args=(while_pid,), daemon=True).start()
     try:
         options = server.Options(
@@ -108,6 +108,7 @@ def _token(token_file: Path | None) -> str | None:
 
 def _tell(address: Address, *, as_json: bool) -> None:
     """Prints what a client needs to know: lines for `eval` in a shell, or JSON."""
+    # The variables of E2B's SDK: a program that uses it needs no other change.
     variables = {"E2B_API_URL": address.url, "E2B_SANDBOX_URL": address.url, "E2B_API_KEY": address.token}
     if as_json:
         print_json({**variables, "level": address.level, "pid": os.getpid()})
@@ -157,6 +158,7 @@ def _first_words(child: subprocess.Popen[bytes], answer: Path, log: Path) -> str
 
 
 def _is_whole(lines: str) -> bool:
+    """Returns whether the last line is there with its end: the file is read while the server writes it."""
     return "E2B_API_KEY" in lines and lines.endswith("\n")
 
 

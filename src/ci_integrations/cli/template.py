@@ -58,11 +58,13 @@ def template(
         print_json({"name": name, "steps": [step.as_json() for step in made], **sizes})
     else:
         program = source(definition, made)
+        # Plain text where somebody saves it to a file.
         shown = Syntax(program, "python", theme="ansi_dark", background_color="default", word_wrap=False)
         out.print(shown if out.is_terminal else Text(program), soft_wrap=True)
 
 
 def _load(file: Path) -> dict[str, TemplateDefinition]:
+    """Returns the definitions of a file, which must be right: it was named or lies here."""
     try:
         return load_definitions(file)
     except DefinitionError as error:
@@ -108,7 +110,7 @@ def _build(definition: TemplateDefinition, made: list[Step], *, skip_cache: bool
             )
         except BuildException as error:
             err.print(Text(f"the build failed: {error}", style="red"))
-            raise typer.Exit(1) from error
+            raise typer.Exit(1) from error  # its reasons were in the log, which has been shown
     if as_json:
         print_json({"template_id": info.template_id, "build_id": info.build_id, "name": definition.name})
     else:

@@ -67,6 +67,7 @@ def demo(
 
 
 def _writable(output: Path) -> Path:
+    """Makes the directory for the artifacts, before anything runs. Ends with one line when that cannot be done."""
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -78,7 +79,7 @@ def _play(console: Console, profile: Profile, model: str | None, output: Path) -
     """Runs the agent over the file, shows it live, and saves what it makes."""
     if find_spec("langchain") is None:
         raise MissingDependencyError("The demo", "langchain,local")
-    chat = _real_model(model) if model else None
+    chat = _real_model(model) if model else None  # before the sandbox: a wrong name should not cost one
     from ci_integrations.cli._save import with_numbers
     from ci_integrations.langchain import CodeInterpreterTool
 
@@ -90,6 +91,7 @@ def _play(console: Console, profile: Profile, model: str | None, output: Path) -
             tool.session(THREAD).upload(profile.path, name)
         for turn in _turns(console, tool, chat or _scripted_model(profile, name), name):
             story.turns.append(turn)
+            # After each cell and not at the end: a real model's later cell may change or remove files.
             if turn.result is not None:
                 turn.result = with_numbers(tool.session(THREAD), turn.result)
                 turn.saved = _save(tool, turn.result, output, len(story.turns))
@@ -111,6 +113,7 @@ def _model_errors(model: str | None) -> Iterator[None]:
 
 
 def _real_model(model: str) -> BaseChatModel:
+    """Returns LangChain's model of this name. Ends with one line when its package or key is missing."""
     from langchain.chat_models import init_chat_model
 
     try:

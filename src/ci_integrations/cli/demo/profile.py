@@ -20,6 +20,7 @@ MAX_ROWS = 5000
 """Rows that are looked at; the sandbox reads all of them."""
 SEPARATORS = ",;\t|"
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
+"""What a missing value is called, in lower case: most of what pandas' `read_csv` takes for one."""
 _UNITS = frozenset(
     {"mm", "cm", "m", "km", "g", "kg", "t", "s", "ms", "min", "h", "usd", "eur", "gbp", "pct", "c", "f", "l"}
 )
@@ -99,6 +100,7 @@ def read_profile(path: Path) -> Profile:
     if not path.is_file():
         stop(f"{path}: there is no such file" if not path.exists() else f"{path} is not a file")
     try:
+        # utf-8-sig: Excel writes a byte order mark, which would become part of the first name.
         with path.open(encoding="utf-8-sig", newline="") as file:
             delimiter = _delimiter(file.read(8192))
             file.seek(0)
@@ -155,11 +157,12 @@ def _is_identifier(column: Column) -> bool:
 
 def correlation(one: Column, other: Column) -> float:
     """Returns Pearson's r over the rows that have both values; 0.0 when there are too few or they do not vary."""
+    # Only rows that have both: statistics.correlation refuses gaps.
     pairs = [(a, b) for a, b in zip(one.numbers or [], other.numbers or [], strict=False) if None not in (a, b)]
     if len(pairs) < 3:
         return 0.0
     xs, ys = zip(*pairs, strict=True)
     try:
         return statistics.correlation(xs, ys)
-    except statistics.StatisticsError:
+    except statistics.StatisticsError:  # all values of a column are the same
         return 0.0

@@ -19,7 +19,7 @@ from pygments.lexers import PythonLexer
 
 from ci_integrations._version import __version__
 from ci_integrations.results.clean import clean_output, cut
-from ci_integrations.results.model import ChartArtifact, ImageArtifact, TableArtifact
+from ci_integrations.results.model import ChartArtifact, ExecutionError, ImageArtifact, TableArtifact
 from ci_integrations.results.result import ExecutionResult
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def _page(story: Story) -> Iterator[str]:
 
 
 def _style() -> str:
+    """Returns the page's own style sheet, and those of the code's colours for both forms."""
     sheet = (files("ci_integrations.cli") / "report.css").read_text(encoding="utf-8")
     light = HtmlFormatter(style="friendly").get_style_defs(".code")
     dark = HtmlFormatter(style="github-dark").get_style_defs(".code")
@@ -68,6 +69,7 @@ def _style() -> str:
 
 
 def _facts(story: Story) -> Iterator[str]:
+    """Yields where, by whom and how long."""
     where = {"local": "a local sandbox", "e2b": "E2B"}.get(story.backend or "", "a sandbox")
     model = "a script in the model's place" if story.model == "scripted" else story.model
     yield '<ul class="facts">'
@@ -77,6 +79,7 @@ def _facts(story: Story) -> Iterator[str]:
 
 
 def _turn(number: int, turn: Turn, result: ExecutionResult) -> Iterator[str]:
+    """Yields one cell: what the agent said, its code, what it printed, its artifacts and its error."""
     yield f'<section class="turn{"" if result.ok else " failed"}"><h2><span>{number}</span>{escape(turn.text)}</h2>'
     code = highlight(result.code.strip(), PythonLexer(), HtmlFormatter(nowrap=True))
     yield f'<details open><summary>code</summary><pre class="code">{code}</pre></details>'
@@ -85,11 +88,13 @@ def _turn(number: int, turn: Turn, result: ExecutionResult) -> Iterator[str]:
     if output := clean_output(result.stdout + result.stderr):
         yield f'<pre class="output">{escape(cut(output, 4000))}</pre>'
     yield from _artifacts(result)
-    yield from _error(result)
+    if result.error is not None:
+        yield from _error(result.error)
     yield "</section>"
 
 
 def _artifacts(result: ExecutionResult) -> Iterator[str]:
+    """Yields charts with their pictures, pictures without a chart, tables, and a text where there is none of these."""
     images = {image.id: image for image in result.images}
     pictured = {chart.image for chart in result.charts}
     for artifact in result.artifacts:
@@ -105,6 +110,7 @@ def _artifacts(result: ExecutionResult) -> Iterator[str]:
 
 
 def _figure(image: ImageArtifact | None, chart: ChartArtifact | None) -> Iterator[str]:
+    # The picture is part of the page, so that it can be sent to somebody as one file.
     told = chart.chart.describe() if chart else "picture"
     yield "<figure>"
     if image is not None and image.data is not None:
@@ -167,6 +173,7 @@ def _decimals(values: list[object]) -> int:
 
 
 def _cell(value: object, decimals: int) -> str:
+    # From a billion on in powers of ten: that many digits say nothing.
     if value is None:
         return "-"
     if isinstance(value, float):
@@ -174,13 +181,11 @@ def _cell(value: object, decimals: int) -> str:
     return cut(clean_output(str(value)), 120)
 
 
-def _error(result: ExecutionResult) -> Iterator[str]:
-    if result.error is None:
-        return
-    headline = clean_output(f"{result.error.name}: {result.error.value}")
+def _error(error: ExecutionError) -> Iterator[str]:
+    headline = clean_output(f"{error.name}: {error.value}")
     yield f'<div class="error"><strong>{escape(cut(headline, 500))}</strong>'
-    if result.error.traceback:
-        trace = escape(cut(clean_output(result.error.traceback), 4000))
+    if error.traceback:
+        trace = escape(cut(clean_output(error.traceback), 4000))
         yield f"<details><summary>traceback</summary><pre>{trace}</pre></details>"
     yield "</div>"
 

@@ -43,6 +43,7 @@ def task(name: str) -> str:
 
 
 def _look(profile: Profile, name: str) -> Step:
+    """Returns the first cell: it loads the file and describes it."""
     separator = "" if profile.delimiter == "," else f", sep={profile.delimiter!r}"
     overview = '.T[["count", "mean", "std", "min", "max"]].round(1)' if profile.measures else ""
     code = f"""
@@ -63,6 +64,7 @@ def _measure(profile: Profile) -> Column | None:
 
 
 def _first_chart(profile: Profile) -> Step:
+    """Returns means by category where the file has both, otherwise how one column is spread."""
     measure, categories = _measure(profile), profile.categories
     if measure and categories:
         return _means(measure, categories[0], profile.crossed(categories[0]))
@@ -178,6 +180,7 @@ def _scatter(x: Column, y: Column, category: Column | None) -> Step:
 
 
 def _course(measure: Column) -> Step:
+    """Returns a line over the rows: for files with one measure and no category, such as a log."""
     return Step(
         f"Second picture: {measure.label} in the order of the file.",
         f"""
@@ -193,6 +196,7 @@ def _course(measure: Column) -> Step:
 
 
 def _summary(profile: Profile) -> Step:
+    """Returns the last cell: the table whose numbers the conclusion quotes, as a value and as a file."""
     measure, category = _measure(profile), next(iter(profile.categories), None)
     if measure and category:
         rows, summary = f"data.groupby({category.name!r})[{measure.name!r}]", _STATISTICS
@@ -221,6 +225,7 @@ def conclusion(profile: Profile, outputs: Sequence[str], table: tuple[Sequence[s
 
 
 def _size_sentence(outputs: Sequence[str]) -> str:
+    # What the first cell printed. The text in the tool's message is all that a model sees, too.
     found = re.search(r"(\d+) rows, (\d+) columns\nmissing values: (.*)", "\n".join(outputs))
     if not found:
         return ""
@@ -250,6 +255,7 @@ def _together_sentence(profile: Profile, outputs: Sequence[str]) -> str:
     if not found or not profile.pair:
         return ""
     x, y = profile.pair
+    # The usual limits for a correlation that is called strong or moderate.
     strength = "closely" if abs(float(found[-1])) > 0.7 else "loosely" if abs(float(found[-1])) > 0.3 else "hardly"
     return _sentence(f"{x.label} and {y.label} go {strength} together (r = {found[-1]}).")
 

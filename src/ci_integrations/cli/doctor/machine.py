@@ -58,6 +58,7 @@ def examine() -> Iterator[Check]:
 
 
 def _key() -> Iterator[Check]:
+    """Yields whether there is a key. It is not tried: that would take a request, and show it to a server."""
     key = os.environ.get("E2B_API_KEY")
     if key:
         yield Check("E2B key", "ok", "E2B_API_KEY is set: E2B is the default backend (not tried; the key is not shown)")
@@ -73,6 +74,7 @@ def _settings() -> Iterator[Check]:
 
 def _local() -> Iterator[Check]:
     """Yields one finding when the local sandbox cannot start, and otherwise what it can do."""
+    # Without Linux the sandbox runs in a container: that is not tried here, because it builds an image.
     if platform.system() != "Linux":
         yield Check(
             "local sandbox", "fail", f"it needs Linux, this is {platform.system()}: set E2B_API_KEY, or use Docker"
@@ -145,6 +147,7 @@ def _preload() -> Iterator[Check]:
 
 
 def _limits() -> Iterator[Check]:
+    """Yields the default limits of a sandbox."""
     from ci_integrations.local.protocol.contract import Limits
 
     limits = asdict(Limits())
@@ -157,6 +160,7 @@ def _amount(name: str, value: int) -> str:
 
 
 def _cgroup() -> Iterator[Check]:
+    """Yields whether the kernel enforces the memory limit, or this library's watchdog does it alone."""
     from ci_integrations.local.host import cgroups
 
     found = cgroups.find()
@@ -181,7 +185,7 @@ def _versions() -> Iterator[Check]:
         try:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            continue
+            continue  # most of them belong to extras
         if name in ranges and not ranges[name].contains(version, prereleases=True):
             yield Check(name, "warn", f"{version} is not tested with this library: it wants {ranges[name]}")
         else:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PROBE_SECONDS = 10.0
 """How long each question may take."""
 _DISK_AND_MEMORY = "df -h / | tail -1; free -m | sed -n 2p"
+# -n: sudo must not ask for a password, which nobody could type.
 _LOGS = "sudo -n journalctl --no-pager -n 15 -u jupyter -u code-interpreter 2>/dev/null || true"
 
 
@@ -54,6 +55,7 @@ def _lease(info: SandboxInfo) -> Iterator[Check]:
 
 
 def _services(sandbox: Sandbox) -> Iterator[Check]:
+    """Yields what each service answers. Only a missing log is no failure: most templates keep none."""
     yield _asked("envd", lambda: "healthy" if sandbox.is_running(request_timeout=PROBE_SECONDS) else None)
     yield _asked("code interpreter", lambda: _kernels(sandbox))
     yield _asked("disk and memory", lambda: _command(sandbox, _DISK_AND_MEMORY))
@@ -71,6 +73,7 @@ def _asked(name: str, question: Callable[[], str | None], worst: Status = "fail"
 
 
 def _kernels(sandbox: Sandbox) -> str:
+    """Returns the contexts, which are asked of the code interpreter itself: its answer shows that it lives."""
     contexts = sandbox.list_code_contexts()
     names = ", ".join(f"{context.id} ({context.language})" for context in contexts)
     return f"{len(contexts)} kernels: {names}" if contexts else "it answers; no kernel yet"
