@@ -73,18 +73,12 @@ class Bubblewrap:
     def _launch(self, limits: Limits, channel: socket.socket, info: int) -> subprocess.Popen[bytes]:
         """Starts bwrap, as a host user of its own where we may choose one."""
         uid = FIRST_HOST_UID + random.randrange(HOST_UIDS) if may_use_spare_uids() else None
-        texts = _open_texts()
+        texts = {name: _in_memory(text) for name, text in rootfs.TEXTS.items()}
+        around = [self._program, "--info-fd", str(info), *arguments(limits, texts, self._interpreter.shown), "--"]
         try:
-            return self._popen(channel, info, texts, limits, uid)
+            return self._interpreter.start(_AGENT, channel, around, pass_fds=[info, *texts.values()], uid=uid)
         finally:
-            close_all(list(texts.values()))
-
-    def _popen(
-        self, channel: socket.socket, info: int, texts: Mapping[str, int], limits: Limits, uid: int | None
-    ) -> subprocess.Popen[bytes]:
-        around = arguments(limits, texts, self._interpreter.shown)
-        program = [self._program, "--info-fd", str(info), *around, "--"]
-        return self._interpreter.start(_AGENT, channel, program, pass_fds=[info, *texts.values()], uid=uid)
+            close_all(texts.values())
 
     def _bury(self, sandbox: LocalSandbox, process: subprocess.Popen[bytes]) -> None:
         """Reaps bwrap after its sandbox has died."""
@@ -115,16 +109,8 @@ def arguments(limits: Limits, texts: Mapping[str, int], shown: Sequence[str]) ->
     """
     # --disable-userns (bwrap 0.8): code inside cannot make namespaces, and with them kernel calls that need root.
     # --as-pid-1: bwrap would otherwise stay inside as PID 1, dumpable and of the code's user.
-    words = [
-        "--unshare-all",
-        "--unshare-user",
-        "--disable-userns",
-        "--die-with-parent",
-        "--as-pid-1",
-        "--cap-drop",
-        "ALL",
-    ]
-    words += ["--uid", "1000", "--gid", "1000", "--hostname", "sandbox", "--chdir", "/"]
+    words = ["--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--as-pid-1"]
+    words += ["--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox", "--chdir", "/"]
     for path in _outside_of_tmp(shown):
         words += ["--ro-bind", path, path]
     words += ["--proc", "/proc", "--dev", "/dev"]
@@ -140,13 +126,8 @@ def arguments(limits: Limits, texts: Mapping[str, int], shown: Sequence[str]) ->
     return [*words, "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
-def _open_texts() -> dict[str, int]:
-    """Our own /etc/passwd and similar files, as descriptors that bwrap reads."""
-    return {name: _in_memory(text) for name, text in rootfs.TEXTS.items()}
-
-
 def _in_memory(text: str) -> int:
-    """A descriptor from which `text` can be read."""
+    """A descriptor from which bwrap can read `text`, one of our own files in /etc."""
     # bwrap copies it into a file of the sandbox's, so it cannot be changed through the descriptor later.
     fd = os.memfd_create("etc")
     os.write(fd, text.encode())

@@ -138,20 +138,15 @@ async def _listener(sandbox: Sandbox) -> socket.socket:
     try:
         if child.control is None:
             raise OSError("the sandbox gave no control socket")
-        fd = await asyncio.wait_for(_received_fd(child.control), CONNECT_SECONDS)
+        await asyncio.wait_for(readable(child.control.fileno()), CONNECT_SECONDS)
+        _, fds, _, _ = socket.recv_fds(child.control, 1, 1, socket.MSG_CMSG_CLOEXEC)
     finally:
         child.close()
-    listener = socket.socket(fileno=fd)
-    listener.settimeout(0)
-    return listener
-
-
-async def _received_fd(control: socket.socket) -> int:
-    await readable(control.fileno())
-    _, fds, _, _ = socket.recv_fds(control, 1, 1, socket.MSG_CMSG_CLOEXEC)
     if not fds:
         raise OSError("the sandbox passed no listening socket")
-    return fds[0]
+    listener = socket.socket(fileno=fds[0])
+    listener.settimeout(0)
+    return listener
 
 
 def _parsed(head: bytes) -> h11.Request:
