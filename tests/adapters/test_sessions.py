@@ -1,0 +1,71 @@
+"""Sessions of both adapters: handed in or made, found by their key, closed by their owner."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+
+import pytest
+from pydantic import SecretStr
+from stand_ins import Awaiting, Blocking, Registry
+
+from ci_integrations import CodeInterpreter
+from ci_integrations._adapters.sessions import AdapterSessions
+from ci_integrations.errors import ConfigurationError
+
+
+def test_a_registry_serves_each_key_and_stays_open():
+    registry = Registry()
+    sessions = AdapterSessions(registry)
+    assert sessions.session("a") is registry.sessions["a"]
+    assert sessions.asession("a").blocking is registry.sessions["a"]
+    assert sessions.knows("a")
+    assert not sessions.knows("b")
+    sessions.close()
+    assert not registry.closed
+
+
+@pytest.mark.parametrize("given", [Blocking(), Awaiting(Blocking())], ids=["sync", "async"])
+def test_one_interpreter_serves_everybody_on_both_faces(given):
+    sessions = AdapterSessions(given)
+    assert sessions.shares_interpreter
+    assert not asyncio.iscoroutinefunction(sessions.session("a").run)
+    assert asyncio.iscoroutinefunction(sessions.asession("b").run)
+    assert sessions.identity("a") is None
+
+
+def test_a_session_is_ended_on_the_face_that_it_has():
+    registry = Registry()
+    sessions = AdapterSessions(registry)
+    sessions.end(sessions.session("a"), "a")
+    asyncio.run(sessions.end(sessions.asession("b"), "b"))
+    assert registry.keys() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "words"),
+    [
+        (object(), {}, "takes a SessionRegistry or a CodeInterpreter"),
+        (Registry(), {"template": "x"}, "belong to the interpreter that is handed in"),
+        (None, {"sandbox_timeuot": 3}, "sandbox_timeuot"),
+        (None, {"idle": "sleep"}, "idle must be"),
+    ],
+)
+def test_a_wrong_option_is_the_programmers_to_hear_of_at_once(given, options, words):
+    with pytest.raises(ConfigurationError, match=words):
+        AdapterSessions(given, options)
+
+
+def test_options_of_the_registry_go_to_the_registry():
+    sessions = AdapterSessions(options={"backend": "local", "idle": "keep", "max_sessions": 2})
+    assert isinstance(sessions.session("a"), CodeInterpreter)
+    sessions.close()
+
+
+def test_a_copy_in_another_process_has_the_options_and_a_key_of_its_own():
+    sessions = AdapterSessions(options={"backend": "local", "envs": {"TOKEN": SecretStr("open sesame")}})
+    copy = pickle.loads(pickle.dumps(sessions))
+    assert copy.own_key != sessions.own_key
+    assert copy.session("a").state.options.envs == {"TOKEN": "open sesame"}
+    copy.close()
+    sessions.close()
