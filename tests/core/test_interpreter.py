@@ -498,3 +498,7 @@ def test_the_representation_keeps_the_key_to_itself() -> None:
     it = CodeInterpreter(api_key="e2b_secret", envs={"TOKEN": "s3cret"})
     assert "secret" not in repr(it) + repr(it.state.options)
     assert "s3cret" not in repr(it.state.options)
+
+
+def test_setup_code_has_no_limit_where_cells_have_none(interpreter: Callable[..., Any]) -> None:
+    assert interpreter(setup_code="x = 5", execution_timeout=None).run("x").text == "5"
