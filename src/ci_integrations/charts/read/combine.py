@@ -8,24 +8,31 @@ one tolerance. `extractor/matplotlib` runs in the kernel and decides the same fo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from operator import itemgetter
 
 from ci_integrations.charts.columns import is_number
-from ci_integrations.charts.read.entry import Entry, PanelDraft
-from ci_integrations.charts.read.plain import as_list, plus, rank
+from ci_integrations.charts.read.entry import OTHER, Entry, PanelDraft, of_kind
+from ci_integrations.charts.read.plain import Json, as_list, plus, rank
 
 TOLERANCE = 1e-9
 """Two ends are the same when they differ by less than this part of the larger one, or of 1."""
 _LEADERS = (
     "candlestick", "gantt", "histogram", "box", "violin", "heatmap", "contour", "hexbin", "surface3d", "scatter3d",
 )  # fmt: skip
+MAX_SERIES = 2000
+"""Series of a panel that are looked at together; a chart with more is refused."""
+MAX_COMPARED = 2_000_000
+"""Marks that are compared to find the owners of error bars or stems; beyond it these stay series of their own."""
 _MARKS = ("scatter", "errorbar", "stem", "line", "step")
 _STANDING = ("bar", "histogram", "area")
 
 Stroke = tuple[object, float, float]
 """Place, and the two ends of what is drawn there."""
-Spans = dict[object, tuple[float, float]]
-"""Place to two ends, in the order in which they were given."""
+Spans = dict[object, tuple[float, ...]]
+"""Place to its ends, in the order in which they were given."""
+Pick = Callable[[tuple[float, ...]], float]
 
 
 def settle(panel: PanelDraft, barmode: str | None = None) -> None:
@@ -36,7 +43,7 @@ def settle(panel: PanelDraft, barmode: str | None = None) -> None:
 
 def joined(entries: list[Entry]) -> list[Entry]:
     """Returns the series with boxes, error bars, candlesticks and stems each made one series."""
-    return _stems(_candles(_with_errors(_boxes(entries))))
+    return _stems(_candles(_with_errors(_boxes(entries)))) if len(entries) <= MAX_SERIES else entries
 
 
 def panel_kind(entries: list[Entry]) -> str:
@@ -45,38 +52,41 @@ def panel_kind(entries: list[Entry]) -> str:
     distinct = [kind for kind in every if kind != "rule"] or every[:1]
     if len(distinct) == 1:
         return distinct[0]
-    leader = next((kind for kind in _LEADERS if kind in distinct), None)
+    leader = _first(_LEADERS, distinct)
     if leader is None and "bar" in distinct:
         return "bar" if set(distinct) <= {"bar", "errorbar"} else "mixed"
-    leader = leader or _leading_mark(entries)
-    return leader or next((kind for kind in ("area", "band") if kind in distinct), "mixed")
+    return leader or _leading_mark(entries) or _first(("area", "band"), distinct) or "mixed"
+
+
+def _first(kinds: Iterable[str], among: Sequence[str]) -> str | None:
+    return next((kind for kind in kinds if kind in among), None)
 
 
 def _leading_mark(entries: list[Entry]) -> str | None:
     """The kind that is drawn first; points lead over a line that has fewer, such as a diagonal, in any order."""
-    marks = [entry for entry in entries if entry.kind in _MARKS]
-    longest = max((len(entry.places) for entry in marks if entry.kind in ("line", "step")), default=0)
-    if any(entry.kind == "scatter" and len(entry.places) > longest for entry in marks):
-        return "scatter"
-    return marks[0].kind if marks else None
+    marks = of_kind(entries, *_MARKS)
+    longest = max((len(entry.places) for entry in of_kind(marks, "line", "step")), default=0)
+    many = any(len(entry.places) > longest for entry in of_kind(marks, "scatter"))
+    return "scatter" if many else marks[0].kind if marks else None
 
 
 def bar_mode(entries: list[Entry], told: str | None = None) -> str | None:
     """Returns "group", "stack" or "overlay" for several series of bars, bins or areas; None for a single one."""
     for kind in _STANDING:
-        alike = [entry for entry in entries if entry.kind == kind]
+        alike = of_kind(entries, kind)
         if len(alike) > 1:
             return _stand(alike, None if kind == "area" else told)
     return None
 
 
 def _stand(alike: list[Entry], told: str | None) -> str:
+    """Stacks first, then the library's own word, then where the first two series stand."""
     first, second = alike[:2]
     if sum(entry.stack is not None for entry in alike) > 1:
         return "stack"
     if told is not None:
         return told
-    if first.dodged or (first.kind == "bar" and not set(first.places) & set(second.places)):
+    if first.dodged or (first.kind == "bar" and set(first.places).isdisjoint(second.places)):
         return "group"
     return "stack" if any(as_list(second.extra.get("base"))) else "overlay"
 
@@ -87,16 +97,14 @@ def shares(entries: list[Entry], whole: float, value: str = "") -> None:
     `value` is the axis along which they are stacked; without it the bars' orientation says so.
     """
     total: defaultdict[object, float] = defaultdict(float)
-    axes = [value or ("x" if entry.horizontal else "y") for entry in entries]
-    rows = [
-        list(zip(entry.column("y" if axis == "x" else "x"), entry.column(axis), strict=False))
-        for entry, axis in zip(entries, axes, strict=True)
-    ]
-    for place, amount in (pair for row in rows for pair in row):
-        total[place] += abs(amount) if is_number(amount) else 0
-    for entry, axis, row in zip(entries, axes, rows, strict=True):
-        entry.extra["amount"] = entry.column(axis)
-        entry.put(axis, [_share(amount, total[place], whole) for place, amount in row])
+    rows = [(entry, value or entry.value_axis) for entry in entries]
+    for entry, axis in rows:
+        for place, amount in zip(entry.column(OTHER[axis]), entry.column(axis), strict=False):
+            total[place] += abs(amount) if is_number(amount) else 0
+    for entry, axis in rows:
+        entry.extra["amount"] = amounts = entry.column(axis)
+        wholes = [total[place] for place in entry.column(OTHER[axis])]
+        entry.put(axis, [_share(amount, all_of_it, whole) for amount, all_of_it in zip(amounts, wholes, strict=False)])
 
 
 def _share(amount: object, total: float, whole: float) -> float | None:
@@ -105,45 +113,45 @@ def _share(amount: object, total: float, whole: float) -> float | None:
 
 def _boxes(entries: list[Entry]) -> list[Entry]:
     """Two bars on top of one another between whiskers, at the same places, are boxes: they meet in the median."""
-    bars = [entry for entry in entries if _floats(entry)]
-    whiskers = [entry for entry in entries if entry.kind in ("rule", "errorbar") and _has_ends(entry, "x")]
+    bars, whiskers = _floating(entries), _standing_on("x", of_kind(entries, "rule", "errorbar"))
     if len(bars) != 2 or not whiskers:
         return entries
-    lower, upper = sorted((_sorted(_by_place(_body(bar))) for bar in bars), key=_height)
+    lower, upper = sorted(map(_by_place, map(_body, bars)), key=_height)
     reach = _reach(whiskers)
-    if not lower.keys() == upper.keys() == reach.keys() or not reach or not _is_box(lower, upper, reach):
+    if not _is_box(lower, upper, reach):
         return entries
-    extra: dict[str, object] = {
-        "q1": [lower[at][0] for at in lower], "median": [lower[at][1] for at in lower],
-        "q3": [upper[at][1] for at in lower], "whislo": [reach[at][0] for at in lower],
-        "whishi": [reach[at][1] for at in lower],
-    }  # fmt: skip
-    gone = [*bars, *whiskers, *(entry for entry in entries if _caps(entry, reach))]
-    return _replaced(entries, gone, Entry("box", list(lower), extra=extra))
+    parts = {
+        "q1": (lower, min),
+        "median": (lower, max),
+        "q3": (upper, max),
+        "whislo": (reach, min),
+        "whishi": (reach, max),
+    }
+    extra: Json = {name: _picked(spans, lower, pick) for name, (spans, pick) in parts.items()}
+    caps = [entry for entry in entries if _caps(entry, reach)]
+    return _replaced(entries, [*bars, *whiskers, *caps], Entry("box", list(lower), extra=extra))
 
 
 def _is_box(lower: Spans, upper: Spans, reach: Spans) -> bool:
-    meet = all(_same(lower[at][1], upper[at][0]) for at in lower)
-    return meet and all(_within((lower[at][0], upper[at][1]), reach[at]) for at in lower)
+    if not reach or not lower.keys() == upper.keys() == reach.keys():
+        return False
+    meet = all(_same(max(lower[at]), min(upper[at])) for at in lower)
+    return meet and all(_within((*lower[at], *upper[at]), reach[at]) for at in lower)
 
 
 def _height(spans: Spans) -> float:
-    return sum(low for low, _ in spans.values())
+    return sum(map(min, spans.values()))
 
 
 def _reach(whiskers: list[Entry]) -> Spans:
-    """How far all the whiskers at each place go; nothing when some stand elsewhere."""
-    found = _sorted(_by_place(_ends_of(whiskers[0])))
-    for whisker in whiskers[1:]:
-        ends = _sorted(_by_place(_ends_of(whisker)))
-        if ends.keys() != found.keys():
-            return {}
-        found = {at: (min(found[at][0], low), max(found[at][1], high)) for at, (low, high) in ends.items()}
-    return found
+    """The ends of all the whiskers at each place; nothing when some stand elsewhere."""
+    each = [_by_place(_ends_of(whisker)) for whisker in whiskers]
+    together = all(ends.keys() == each[0].keys() for ends in each)
+    return {at: tuple(chain(*map(itemgetter(at), each))) for at in each[0]} if together else {}
 
 
 def _caps(entry: Entry, reach: Spans) -> bool:
-    """The short strokes at the whiskers' ends, one on each place: flat rectangles."""
+    """True for the short strokes at the whiskers' ends, one on each place: flat rectangles."""
     if not entry.flat or set(entry.places) != reach.keys():
         return False
     heights = zip(entry.places, entry.values, strict=True)
@@ -152,76 +160,92 @@ def _caps(entry: Entry, reach: Spans) -> bool:
 
 def _with_errors(entries: list[Entry]) -> list[Entry]:
     """Error bars at the places of bars or points belong to these. Points that carry error bars are of that kind."""
-    found = list(entries)
-    for error in [entry for entry in entries if entry.kind == "errorbar"]:
-        which = "x" if "err_low" in error.extra else "y"
-        ends = _by_place(_ends_of(error))
-        owner = next((entry for entry in found if _owns(entry, error, which, ends)), None)
-        if owner is None:
-            continue
-        names = ("err_low", "err_high") if which == "x" or owner.horizontal else ("xerr_low", "xerr_high")
-        for n, name in enumerate(names):
-            owner.extra[name] = [ends[at][n] for at in owner.column(which)]
-        found.remove(error)
-    for entry in found:
-        if entry.kind in ("scatter", "line") and not entry.extra.keys().isdisjoint(("err_low", "xerr_low")):
+    found, errors = list(entries), of_kind(entries, "errorbar")
+    for error in errors if _is_affordable(entries, errors) else ():
+        owner = next((entry for entry in found if _owns(entry, error)), None)
+        if owner is not None:
+            _attach(owner, error)
+            found.remove(error)
+    for entry in of_kind(found, "scatter", "line"):
+        if not entry.extra.keys().isdisjoint(("err_low", "xerr_low")):
             entry.kind = "errorbar"
     return found
 
 
-def _owns(entry: Entry, error: Entry, which: str, ends: Spans) -> bool:
+def _owns(entry: Entry, error: Entry) -> bool:
+    """True when the error bars stand at the entry's places, one at each, and it has none of its own there."""
     if entry.kind not in ("bar", "scatter", "line") or error.name not in (None, entry.name):
         return False
-    places = entry.column(which)
-    known = not entry.extra.keys().isdisjoint(error.extra)
-    return not known and 0 < len(places) == len(ends) and ends.keys() == set(places)
+    places, own = (part.column(_errors_on(error)) for part in (error, entry))
+    if len(own) != len(places) or not entry.extra.keys().isdisjoint(error.extra):
+        return False
+    return 0 < len(own) == len(set(own)) and set(own) == set(places)
+
+
+def _is_affordable(ones: list[Entry], others: list[Entry]) -> bool:
+    """False when comparing all marks of both would take long: the sandbox chooses how many there are."""
+    return len(ones) * sum(len(entry.x or entry.y or ()) + 1 for entry in others) <= MAX_COMPARED
+
+
+def _errors_on(error: Entry) -> str:
+    """The axis on which error bars have their places: upright ones, along y, have them on x."""
+    return "x" if "err_low" in error.extra else "y"
+
+
+def _attach(owner: Entry, error: Entry) -> None:
+    which = _errors_on(error)
+    rows = {place: n for n, place in enumerate(error.column(which))}
+    for name, column in error.extra.items():
+        # The values of bars go in one direction only, so their error bars need no word for it.
+        own = name.removeprefix("x") if owner.horizontal else name
+        owner.extra[own] = [as_list(column)[rows[place]] for place in owner.column(which)]
 
 
 def _candles(entries: list[Entry]) -> list[Entry]:
     """Floating bars, each within the upright stroke at its place, are candlesticks."""
-    bodies = [entry for entry in entries if _floats(entry)]
-    wicks = [entry for entry in entries if entry.kind in ("rule", "line") and _has_ends(entry, "x")]
-    body = _by_place([stroke for entry in bodies for stroke in _body(entry)])
-    wick = _by_place([stroke for entry in wicks for stroke in _ends_of(entry)])
+    bodies, wicks = _floating(entries), _standing_on("x", of_kind(entries, "rule", "line"))
+    body, wick = (_by_place(list(chain(*map(ends, parts)))) for ends, parts in ((_body, bodies), (_ends_of, wicks)))
     if not body or body.keys() != wick.keys() or not all(_within(body[at], wick[at]) for at in body):
         return entries
-    low, high = (list(column) for column in zip(*_sorted(wick).values(), strict=True))
-    extra: dict[str, object] = {"low": low, "high": high}
-    one, two = _prices(bodies[0]) or ("body_low", "body_high")
-    spans = body if _prices(bodies[0]) else _sorted(body)
-    extra |= {one: [spans[at][0] for at in wick], two: [spans[at][1] for at in wick]}
+    parts = {"low": (wick, min), "high": (wick, max)} | _prices(bodies[0], body)
+    extra: Json = {name: _picked(spans, wick, pick) for name, (spans, pick) in parts.items()}
     return _replaced(entries, [*bodies, *wicks], Entry("candlestick", list(wick), extra=extra))
 
 
-def _prices(body: Entry) -> tuple[str, str] | None:
-    """Which end of a body is the opening and which the closing price, when the fields that they come from say it."""
-    first, second = body.ends or ("", "")
-    pairs = (("open", "close"), ("close", "open"))
-    return next(((one, two) for one, two in pairs if one in first and two in second), None)
+def _prices(bar: Entry, body: Spans) -> dict[str, tuple[Spans, Pick]]:
+    """The ends of the bodies, as opening and closing prices when the names of their fields say so."""
+    first, second = bar.ends or ("", "")
+    for one, two in (("open", "close"), ("close", "open")):
+        if one in first and two in second:
+            return {one: (body, itemgetter(0)), two: (body, itemgetter(1))}
+    return {"body_low": (body, min), "body_high": (body, max)}
 
 
 def _stems(entries: list[Entry]) -> list[Entry]:
     """Strokes from one base to points are the stems of these points, which may have a name and sizes."""
     found = list(entries)
-    for which in ("x", "y"):
-        strokes = [entry for entry in found if entry.kind in ("rule", "line", "stem") and _has_ends(entry, which)]
-        for head in [entry for entry in found if entry.kind == "scatter"]:
-            for some in (*([entry] for entry in strokes), strokes):
-                if _carry(some, head, which):
-                    found = [entry for entry in found if entry not in some]
-                    strokes = [entry for entry in strokes if entry not in some]
-                    head.kind, head.orientation = "stem", "v" if which == "x" else "h"
-                    break
+    for which, orientation in (("x", "v"), ("y", "h")):
+        heads, strokes = of_kind(found, "scatter"), _standing_on(which, of_kind(found, "rule", "line", "stem"))
+        for head in heads if _is_affordable(strokes, heads) else ():
+            stems = next((some for some in (*map(_alone, strokes), strokes) if _carry(some, head, which)), None)
+            if stems is not None:
+                found, strokes = ([entry for entry in some if entry not in stems] for some in (found, strokes))
+                head.kind, head.orientation = "stem", orientation
     return found
+
+
+def _alone(entry: Entry) -> list[Entry]:
+    return [entry]
 
 
 def _carry(strokes: list[Entry], head: Entry, which: str) -> bool:
     """True when each point of `head` is the far end of one stroke, and the near ends are all the same."""
-    ends = [stroke for entry in strokes for stroke in _ends_of(entry)]
-    points = zip(head.column(which), head.column("y" if which == "x" else "x"), strict=False)
+    ends = list(chain(*map(_ends_of, strokes)))
+    points = zip(head.column(which), head.column(OTHER[which]), strict=False)
     tips = _in_order((place, value) for place, value in points if is_number(value))
-    bases = {0.0, *ends[0][1:]} if ends and len(ends) == len(tips) else ()
-    return any(_reach_from(base, ends, tips) for base in bases)
+    if not ends or len(ends) != len(tips):
+        return False
+    return any(_reach_from(base, ends, tips) for base in (0.0, *ends[0][1:]))
 
 
 def _reach_from(base: float, ends: list[Stroke], tips: list[tuple[object, float]]) -> bool:
@@ -235,78 +259,90 @@ def _in_order(points: Iterable[tuple[object, float]]) -> list[tuple[object, floa
     return sorted(points, key=lambda point: (rank(point[0]), point[1]))
 
 
-def _floats(entry: Entry) -> bool:
-    return entry.kind == "bar" and not entry.horizontal and isinstance(entry.extra.get("base"), list)
+def _floating(entries: list[Entry]) -> list[Entry]:
+    """The upright bars that stand on bases of their own."""
+    bars = of_kind(entries, "bar")
+    return [entry for entry in bars if not entry.horizontal and isinstance(entry.extra.get("base"), list)]
 
 
 def _body(bar: Entry) -> list[Stroke]:
     """Place and both ends of each floating bar; those with a missing end are left out."""
     bases = as_list(bar.extra["base"])
-    ends = as_list(bar.extra.get("end")) or [plus(base, length) for base, length in zip(bases, bar.values, strict=True)]
-    return list(_strokes(bar.places, bases, ends))
+    return _strokes(bar.places, bases, as_list(bar.extra.get("end")) or list(map(plus, bases, bar.values)))
+
+
+def _standing_on(which: str, entries: list[Entry]) -> list[Entry]:
+    """The entries that are strokes with their places on axis `which`."""
+    return [entry for entry in entries if _has_ends(entry, which)]
 
 
 def _has_ends(entry: Entry, which: str) -> bool:
-    """True for strokes that all stand on axis `which`: rules with two ends, lines in straight pieces, stems."""
+    """True for rules with two ends, whiskers and stems on axis `which`, and for lines in straight pieces."""
     extra = entry.extra
-    if entry.kind == "stem":
-        return entry.horizontal == (which == "y")
     if entry.kind == "rule":
         return extra.get("axis") == which and isinstance(extra.get("low"), list)
     if entry.kind == "errorbar":
-        return ("err_low" if which == "x" else "xerr_low") in extra
-    return entry.name is None and not extra and _pieces(entry, which) is not None
+        return _errors_on(entry) == which
+    if entry.kind == "stem":
+        return entry.value_axis != which
+    return entry.name is None and not extra and bool(_pieces(entry, which))
 
 
 def _ends_of(entry: Entry) -> list[Stroke]:
     """Place and both ends of each stroke or whisker."""
-    extra = entry.extra
     if entry.kind == "stem":
-        return list(_strokes(entry.places, [0.0] * len(entry.places), entry.values))
-    if entry.kind == "rule":
-        return list(_strokes(as_list(extra["value"]), as_list(extra["low"]), as_list(extra["high"])))
+        return _strokes(entry.places, [0.0] * len(entry.places), entry.values)
+    if entry.kind == "line":
+        return _pieces(entry, "x") or _pieces(entry, "y")
+    places: object = entry.extra.get("value")
+    names = ("low", "high")
     if entry.kind == "errorbar":
-        name, places = ("err", entry.x) if "err_low" in extra else ("xerr", entry.y)
-        return list(_strokes(places or (), as_list(extra.get(f"{name}_low")), as_list(extra.get(f"{name}_high"))))
-    return _pieces(entry, "x") or _pieces(entry, "y") or []
+        which = _errors_on(entry)
+        names, places = (("err_low", "err_high") if which == "x" else ("xerr_low", "xerr_high")), entry.column(which)
+    return _strokes(
+        list(places) if isinstance(places, (list, tuple)) else [], *(as_list(entry.extra[name]) for name in names)
+    )
 
 
-def _pieces(entry: Entry, which: str) -> list[Stroke] | None:
-    """The strokes of a line that goes straight along the other axis, lifting the pen between them; or None."""
-    places, values = (list(entry.column(name)) for name in (which, "y" if which == "x" else "x"))
-    if places and places[-1] is None:
+def _pieces(entry: Entry, which: str) -> list[Stroke]:
+    """The strokes of a line that goes straight along the other axis, lifting the pen between them; or nothing."""
+    places, values = list(entry.column(which)), list(entry.column(OTHER[which]))
+    if places[-1:] == [None]:
         places, values = places[:-1], values[:-1]
     # plotly draws many strokes as one line in which every third point is missing.
-    gaps = all(place is None for place in places[2::3])
-    if not gaps or len(places) % 3 != 2 or places[::3] != places[1::3] or len(values) != len(places):
-        return None
-    found = list(_strokes(places[::3], values[::3], values[1::3]))
-    return found if 3 * len(found) == len(places) + 1 else None
+    straight = len(places) % 3 == 2 and places[::3] == places[1::3] and not any(map(_is_told, places[2::3]))
+    found = _strokes(places[::3], values[::3], values[1::3]) if straight else []
+    return found if 3 * len(found) == len(places) + 1 else []
 
 
-def _strokes(places: Sequence[object], ones: Sequence[object], twos: Sequence[object]) -> Iterator[Stroke]:
-    for place, one, two in zip(places, ones, twos, strict=False):
-        if is_number(one) and is_number(two):
-            yield place, one, two
+def _is_told(value: object) -> bool:
+    return value is not None
+
+
+def _strokes(places: Sequence[object], ones: Sequence[object], twos: Sequence[object]) -> list[Stroke]:
+    rows = zip(places, ones, twos, strict=False)
+    return [(place, one, two) for place, one, two in rows if is_number(one) and is_number(two)]
 
 
 def _by_place(strokes: list[Stroke]) -> Spans:
     """The two ends at each place; nothing when two strokes share a place."""
-    found = {place: (one, two) for place, one, two in strokes}
+    found: Spans = {place: (one, two) for place, one, two in strokes}
     return found if len(found) == len(strokes) else {}
 
 
-def _sorted(spans: Spans) -> Spans:
-    return {at: (min(ends), max(ends)) for at, ends in spans.items()}
+def _picked(spans: Spans, places: Iterable[object], pick: Pick) -> list[float]:
+    return [pick(spans[at]) for at in places]
 
 
 def _same(one: float, two: float) -> bool:
     return abs(one - two) <= TOLERANCE * max(1.0, abs(one), abs(two))
 
 
-def _within(inner: tuple[float, float], outer: tuple[float, float]) -> bool:
-    low, high = min(outer), max(outer)
-    return (low <= min(inner) or _same(low, min(inner))) and (max(inner) <= high or _same(high, max(inner)))
+def _within(inner: tuple[float, ...], outer: tuple[float, ...]) -> bool:
+    """True when no end of `inner` lies outside `outer` by more than the tolerance."""
+    ends = min(inner), max(inner)
+    held = max(ends[0], min(outer)), min(ends[1], max(outer))
+    return _same(ends[0], held[0]) and _same(ends[1], held[1])
 
 
 def _replaced(entries: list[Entry], gone: list[Entry], merged: Entry) -> list[Entry]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ci_integrations.charts.read.plain import Json
 
 Column = Sequence[object] | None
+OTHER = {"x": "y", "y": "x"}
+"""Each axis to the other one."""
 
 
 @dataclass(eq=False)
@@ -43,14 +45,19 @@ class Entry:
         return self.orientation == "h"
 
     @property
+    def value_axis(self) -> str:
+        """The axis along which the marks reach: x for horizontal ones."""
+        return "x" if self.horizontal else "y"
+
+    @property
     def places(self) -> Sequence[object]:
         """The column that says where each mark stands."""
-        return (self.y if self.horizontal else self.x) or ()
+        return self.column(OTHER[self.value_axis])
 
     @property
     def values(self) -> Sequence[object]:
         """The column that says how long or high each mark is."""
-        return (self.x if self.horizontal else self.y) or ()
+        return self.column(self.value_axis)
 
     def column(self, which: str) -> Sequence[object]:
         """Returns x or y, empty when there is none."""
@@ -67,6 +74,11 @@ class Entry:
         """Returns the series as the chart's schema has it."""
         names = ("name", "kind", "x", "y", "extra", "axis", "orientation")
         return {name: getattr(self, name) for name in names}
+
+
+def of_kind(entries: Iterable[Entry], *kinds: str) -> list[Entry]:
+    """Returns the entries of these kinds, in their order."""
+    return [entry for entry in entries if entry.kind in kinds]
 
 
 def across(which: str, places: Column, values: Column, kind: str, extra: Json | None = None) -> Entry:
