@@ -59,6 +59,7 @@ def panel_kind(entries: list[Entry]) -> str:
 
 
 def _first(kinds: Iterable[str], among: Sequence[str]) -> str | None:
+    """The first of these kinds that a series has."""
     return next((kind for kind in kinds if kind in among), None)
 
 
@@ -108,6 +109,7 @@ def shares(entries: list[Entry], whole: float, value: str = "") -> None:
 
 
 def _share(amount: object, total: float, whole: float) -> float | None:
+    """A value's part of the total, times `whole`; None where the value is missing or the total is zero."""
     return whole * amount / total if is_number(amount) and total else None
 
 
@@ -133,6 +135,7 @@ def _boxes(entries: list[Entry]) -> list[Entry]:
 
 
 def _is_box(lower: Spans, upper: Spans, reach: Spans) -> bool:
+    """True when both bars meet and no whisker ends inside them, at every place."""
     if not reach or not lower.keys() == upper.keys() == reach.keys():
         return False
     meet = all(_same(max(lower[at]), min(upper[at])) for at in lower)
@@ -140,6 +143,7 @@ def _is_box(lower: Spans, upper: Spans, reach: Spans) -> bool:
 
 
 def _height(spans: Spans) -> float:
+    """How low the bars stand, to tell the lower ones from the upper ones."""
     return sum(map(min, spans.values()))
 
 
@@ -193,6 +197,7 @@ def _errors_on(error: Entry) -> str:
 
 
 def _attach(owner: Entry, error: Entry) -> None:
+    """Adds the ends of error bars to the series that they belong to, in the order of its marks."""
     which = _errors_on(error)
     rows = {place: n for n, place in enumerate(error.column(which))}
     for name, column in error.extra.items():
@@ -227,18 +232,14 @@ def _stems(entries: list[Entry]) -> list[Entry]:
     for which, orientation in (("x", "v"), ("y", "h")):
         heads, strokes = of_kind(found, "scatter"), _standing_on(which, of_kind(found, "rule", "line", "stem"))
         for head in heads if _is_affordable(strokes, heads) else ():
-            stems = next((some for some in (*map(_alone, strokes), strokes) if _carry(some, head, which)), None)
+            stems = next((some for some in (*zip(strokes), strokes) if _carry(some, head, which)), None)
             if stems is not None:
                 found, strokes = ([entry for entry in some if entry not in stems] for some in (found, strokes))
                 head.kind, head.orientation = "stem", orientation
     return found
 
 
-def _alone(entry: Entry) -> list[Entry]:
-    return [entry]
-
-
-def _carry(strokes: list[Entry], head: Entry, which: str) -> bool:
+def _carry(strokes: Sequence[Entry], head: Entry, which: str) -> bool:
     """True when each point of `head` is the far end of one stroke, and the near ends are all the same."""
     ends = list(chain(*map(_ends_of, strokes)))
     points = zip(head.column(which), head.column(OTHER[which]), strict=False)
@@ -249,6 +250,7 @@ def _carry(strokes: list[Entry], head: Entry, which: str) -> bool:
 
 
 def _reach_from(base: float, ends: list[Stroke], tips: list[tuple[object, float]]) -> bool:
+    """True when each stroke has one end at `base` and the other at a tip."""
     if not all(_same(base, one) or _same(base, two) for _, one, two in ends):
         return False
     far = _in_order((place, two if _same(base, one) else one) for place, one, two in ends)
@@ -256,6 +258,7 @@ def _reach_from(base: float, ends: list[Stroke], tips: list[tuple[object, float]
 
 
 def _in_order(points: Iterable[tuple[object, float]]) -> list[tuple[object, float]]:
+    """Points in an order of their own, so that both sides of a comparison can be drawn in any order."""
     return sorted(points, key=lambda point: (rank(point[0]), point[1]))
 
 
@@ -310,16 +313,14 @@ def _pieces(entry: Entry, which: str) -> list[Stroke]:
     if places[-1:] == [None]:
         places, values = places[:-1], values[:-1]
     # plotly draws many strokes as one line in which every third point is missing.
-    straight = len(places) % 3 == 2 and places[::3] == places[1::3] and not any(map(_is_told, places[2::3]))
+    gaps = places[2::3]
+    straight = len(places) % 3 == 2 and places[::3] == places[1::3] and gaps == [None] * len(gaps)
     found = _strokes(places[::3], values[::3], values[1::3]) if straight else []
     return found if 3 * len(found) == len(places) + 1 else []
 
 
-def _is_told(value: object) -> bool:
-    return value is not None
-
-
 def _strokes(places: Sequence[object], ones: Sequence[object], twos: Sequence[object]) -> list[Stroke]:
+    """Rows with two known ends; the others are left out."""
     rows = zip(places, ones, twos, strict=False)
     return [(place, one, two) for place, one, two in rows if is_number(one) and is_number(two)]
 
@@ -331,10 +332,12 @@ def _by_place(strokes: list[Stroke]) -> Spans:
 
 
 def _picked(spans: Spans, places: Iterable[object], pick: Pick) -> list[float]:
+    """One number for each place, such as the lowest end."""
     return [pick(spans[at]) for at in places]
 
 
 def _same(one: float, two: float) -> bool:
+    """True when two ends differ by no more than the tolerance."""
     return abs(one - two) <= TOLERANCE * max(1.0, abs(one), abs(two))
 
 
@@ -346,4 +349,5 @@ def _within(inner: tuple[float, ...], outer: tuple[float, ...]) -> bool:
 
 
 def _replaced(entries: list[Entry], gone: list[Entry], merged: Entry) -> list[Entry]:
+    """The series without those that were made one, which comes first."""
     return [merged, *(entry for entry in entries if entry not in gone)]

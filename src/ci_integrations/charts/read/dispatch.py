@@ -34,6 +34,7 @@ def chart_from_e2b(raw: object) -> Chart | None:
 
 
 def _read(reader: Reader, payload: object) -> Chart | None:
+    """What the reader makes of a payload; None when it is too large or not what its type says."""
     try:
         return reader(payload) if isinstance(payload, dict) and bounded(payload) else None
     except TROUBLE:
@@ -41,6 +42,7 @@ def _read(reader: Reader, payload: object) -> Chart | None:
 
 
 def _reader(mime: str) -> Reader | None:
+    """The reader of a MIME type, or None for one that holds no chart."""
     # Each library's reader is loaded when the first of its charts arrives.
     if mime == CHART_MIME:
         return _own
@@ -60,5 +62,6 @@ def _reader(mime: str) -> Reader | None:
 
 
 def _own(payload: Json) -> Chart | None:
+    """A chart in our own schema, as the extractor sends it."""
     chart = Chart.model_validate(payload)
     return chart if chart.panels else None

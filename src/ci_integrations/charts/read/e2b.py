@@ -37,6 +37,7 @@ def chart(raw: Json) -> Chart | None:
 
 
 def _panel(raw: Json) -> PanelDraft:
+    """One of E2B's charts as a panel, with the reason when it cannot be trusted."""
     kind, elements = str(raw.get("type")), maps(raw.get("elements"))
     title = raw.get("title")
     panel = PanelDraft(str(title) if title else None, kind=_KINDS.get(kind, "mixed"))
@@ -66,10 +67,12 @@ def _doubt(kind: str, raw: Json, elements: list[Json]) -> str | None:
 
 
 def _axis(raw: Json, which: str) -> Json:
+    """The axis as E2B tells it."""
     return {key: raw.get(f"{which}_{key}") or None for key in ("label", "scale", "unit")}
 
 
 def _points(element: Json) -> list[list[object]]:
+    """The points of a line or of a group, each a list of x and y."""
     return [as_list(point) for point in as_list(element.get("points"))]
 
 
@@ -83,6 +86,7 @@ def _marks(elements: list[Json], kind: str, automatic: str) -> list[Entry]:
 
 
 def _bars(elements: list[Json]) -> list[Entry]:
+    """Bars by their groups; E2B calls a group without a name "Group 1" and so on."""
     groups: dict[str, list[Json]] = {}
     for item in elements:
         groups.setdefault(str(item.get("group")), []).append(item)
@@ -93,16 +97,19 @@ def _bars(elements: list[Json]) -> list[Entry]:
 
 
 def _slices(elements: list[Json]) -> list[Entry]:
+    """The slices of a pie, of which only the angles are told."""
     return [Entry("pie", _column(elements, "label"), _column(elements, "angle"), extra={"values_are": "degrees"})]
 
 
 def _boxes(elements: list[Json]) -> list[Entry]:
+    """Boxes with their five numbers and their outliers."""
     extra: Json = {ours: _column(elements, theirs) for ours, theirs in _BOX.items()}
     extra["fliers"] = [as_list(item.get("outliers")) for item in elements]
     return [Entry("box", _column(elements, "label"), extra=extra)]
 
 
 def _column(elements: list[Json], key: str) -> list[object]:
+    """One field of all elements."""
     return [item.get(key) for item in elements]
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from ci_integrations.charts.read.plain import Json
 
 Column = Sequence[object] | None
+MAX_CELLS = 1_000_000
+"""Places of one heat map that is put together from single cells."""
 OTHER = {"x": "y", "y": "x"}
 """Each axis to the other one."""
 
@@ -85,6 +87,17 @@ def across(which: str, places: Column, values: Column, kind: str, extra: Json | 
     """Returns an entry with its places on axis `which` and its values on the other one."""
     x, y = (places, values) if which == "x" else (values, places)
     return Entry(kind, x, y, extra={} if extra is None else extra)
+
+
+def heat_map(x: Sequence[object], y: Sequence[object], cells: Iterable[tuple[object, object, object]]) -> Entry:
+    """Returns a heat map over these places, from single cells (x, y, value); places without a cell are None.
+
+    Raises `ValueError` for more than `MAX_CELLS` places.
+    """
+    if len(x) * len(y) > MAX_CELLS:
+        raise ValueError("too many cells")
+    held = {(column, row): value for column, row, value in cells}
+    return Entry("heatmap", x, y, extra={"z": [[held.get((column, row)) for column in x] for row in y]})
 
 
 def rule(axis: str, value: object, name: str | None = None) -> Entry:

@@ -6,15 +6,13 @@ is asked for; those that raise say so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from ci_integrations.charts.columns import is_number
 
 Json = dict[str, object]
 """A JSON object of which nothing is known yet."""
-MAX_CELLS = 1_000_000
-"""Cells of one heat map that is put together from single cells."""
 
 
 def as_map(value: object) -> Json:
@@ -67,20 +65,13 @@ def minus(one: object, two: object) -> float | None:
 
 
 def low_high(ones: Iterable[object], twos: Iterable[object]) -> tuple[list[object], list[object]]:
-    """Returns the lower and the higher of each pair of numbers or texts; None and None where they are neither.
+    """Returns the lower and the higher of each pair; None and None where one of them is missing.
 
     Raises `ValueError` when the columns differ in length.
     """
-    pairs = [_low_high(one, two) for one, two in zip(ones, twos, strict=True)]
-    return [low for low, _ in pairs], [high for _, high in pairs]
-
-
-def _low_high(one: object, two: object) -> tuple[object, object]:
-    if is_number(one) and is_number(two):
-        return min(one, two), max(one, two)
-    if isinstance(one, str) and isinstance(two, str):
-        return min(one, two), max(one, two)
-    return None, None
+    pairs = [sorted(pair, key=rank) for pair in zip(ones, twos, strict=True)]
+    # What is missing comes last, so that the higher one says whether the pair is whole.
+    return [None if high is None else low for low, high in pairs], [high for _, high in pairs]
 
 
 def rank(value: object) -> tuple[int, float, str]:
@@ -90,14 +81,3 @@ def rank(value: object) -> tuple[int, float, str]:
     if isinstance(value, datetime):
         return 0, value.timestamp() * 1000, ""
     return (2, 0.0, "") if value is None else (1, 0.0, str(value))
-
-
-def matrix(x: Sequence[object], y: Sequence[object], cells: Iterable[tuple[object, object, object]]) -> list[object]:
-    """Returns the rows of a heat map over these places, from single cells (x, y, value).
-
-    Raises `ValueError` for more than `MAX_CELLS` places.
-    """
-    if len(x) * len(y) > MAX_CELLS:
-        raise ValueError("too many cells")
-    held = {(column, row): value for column, row, value in cells}
-    return [[held.get((column, row)) for column in x] for row in y]

@@ -29,6 +29,7 @@ def table_from_mime(payload: object) -> Json | None:
 
 
 def _table(payload: Json) -> Json | None:
+    """The fields of a table whose shape is right; None otherwise. Raises on nonsense."""
     columns, rows, shape, index = payload["columns"], payload["rows"], payload["shape"], payload.get("index", 0)
     if not isinstance(columns, list) or not isinstance(rows, list):
         return None
@@ -54,6 +55,7 @@ def _table(payload: Json) -> Json | None:
 
 
 def _is_count(value: object) -> bool:
+    """True for a number of rows, columns or bytes."""
     # Up to 2 ** 53, above which JSON numbers are no longer exact everywhere.
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
 
@@ -70,6 +72,7 @@ def files_from_mime(payload: object) -> list[Json] | None:
 
 
 def _file(entry: Json) -> Json | None:
+    """The fields of one file, or None when its path is not plain."""
     path = entry.get("path")
     if not isinstance(path, str) or not 0 < len(path) <= MAX_PATH or "\0" in path or not path.startswith("/"):
         return None

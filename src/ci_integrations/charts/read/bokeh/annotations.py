@@ -39,12 +39,14 @@ def _box(doc: Document, model: Json) -> Entry | None:
 
 
 def _slope(doc: Document, model: Json) -> Entry | None:
+    """A line through the whole plot, told by two of its points."""
     gradient, start = doc.get(model, "gradient"), doc.get(model, "y_intercept")
     end = plus(start, gradient)
     return None if end is None else Entry("line", [0, 1], [start, end], extra={"infinite": True})
 
 
 def _span(doc: Document, model: Json) -> Entry:
+    """A rule at one place of an axis; `dimension` is the direction in which it runs."""
     return rule("y" if doc.get(model, "dimension") in (None, "width") else "x", doc.get(model, "location"))
 
 
@@ -60,6 +62,7 @@ def _spread(doc: Document, model: Json) -> Entry:
 
 
 def _column(data: Json, spec: object) -> list[object]:
+    """A column that an annotation names, directly or by `{"field"}`."""
     field = spec.get("field") if isinstance(spec, dict) else spec
     return [factor(value) for value in values_of(data.get(str(field)))]
 
@@ -94,8 +97,10 @@ def _keys(entry: Entry, axis: str) -> set[str]:
 
 
 def _dates(values: list[object]) -> list[object]:
+    """Each number of a column as a date."""
     return [_date(value) for value in values]
 
 
 def _date(value: object) -> object:
+    """A number of milliseconds as ISO-8601 without a zone; anything else as it is."""
     return (_EPOCH + timedelta(milliseconds=value)).isoformat() if is_number(value) else value

@@ -23,6 +23,7 @@ class Document:
     """All models of a document by id; a model is `{"name", "id", "attributes"}`."""
 
     def __init__(self, doc: Json) -> None:
+        """Indexes the models of `doc`, at most `MAX_MODELS` of them."""
         self.models: dict[str, Json] = {}
         self._roots = doc.get("roots")
         stack: list[object] = [self._roots]
@@ -83,6 +84,7 @@ def values_of(raw: object) -> list[object]:
 
 
 def _scalar(value: object) -> object:
+    """One value of a column."""
     # bokeh writes NaN and infinities as {"type": "number", "value": "nan"}.
     return None if isinstance(value, dict) and value.get("type") == "number" else value
 
@@ -92,6 +94,7 @@ _TYPES = {"float64": "f8", "float32": "f4", "int32": "i4", "uint32": "u4", "int1
 
 
 def _ndarray(raw: Json) -> list[object]:
+    """An array as a list of values, or a list of rows when it has two dimensions."""
     inner = raw.get("array")
     if isinstance(inner, list):
         return [_scalar(value) for value in inner]
@@ -158,6 +161,7 @@ class Columns:
     """A glyph's properties resolved against its data source. Raises `KeyError` as `kept` does."""
 
     def __init__(self, doc: Document, renderer: Json) -> None:
+        """Resolves the data of one renderer and leaves out the rows that its view hides."""
         self._doc, self.glyph = doc, doc.model(doc.get(renderer, "glyph"))
         self.data = data_of(doc, doc.get(renderer, "data_source"))
         self.n = max((len(values_of(value)) for value in self.data.values()), default=1)

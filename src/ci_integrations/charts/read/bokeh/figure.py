@@ -27,6 +27,7 @@ def chart(payload: Json) -> Chart | None:
 
 
 def _panel(doc: Document, figure: Json) -> PanelDraft | None:
+    """One figure as a panel; None when nothing is drawn in it."""
     panel = PanelDraft(doc.words(doc.get(figure, "title")))
     legend = _legend(doc, figure)
     for renderer in doc.models_of(figure, "renderers"):
@@ -48,6 +49,7 @@ def _panel(doc: Document, figure: Json) -> PanelDraft | None:
 
 
 def _renderer(doc: Document, renderer: Json, legend: object, panel: PanelDraft) -> None:
+    """Adds the series of one renderer to the panel, or notes that it is not read."""
     kind = renderer.get("name")
     if kind == "ContourRenderer":
         levels = [level for level in values_of(doc.get(renderer, "levels")) if isinstance(level, (int, float))]
@@ -97,6 +99,7 @@ def _chosen(column: object, rows: list[int], values: list[object]) -> object:
 
 
 def _axis(doc: Document, figure: Json, which: str) -> Json:
+    """The axis in the schema: its label, and its scale by the range, the scale model or the kind of axis."""
     label, kind = _drawn(doc, figure, *(("below", "above") if which == "x" else ("left", "right")))
     places, scale = doc.model(doc.get(figure, f"{which}_range")), doc.model(doc.get(figure, f"{which}_scale"))
     if places.get("name") == "FactorRange":
@@ -141,6 +144,7 @@ def _legend(doc: Document, figure: Json) -> dict[str, object]:
 
 
 def _group_field(doc: Document, renderer: str, rows: dict[int, str]) -> Json | None:
+    """The name of the column in which the rows of a grouped legend have the values that it shows."""
     data = data_of(doc, doc.get(doc.models.get(renderer), "data_source"))
     for name, raw in data.items():
         values = [str(value) for value in values_of(raw)]

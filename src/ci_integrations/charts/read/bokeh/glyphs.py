@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from ci_integrations.charts.columns import is_number
 from ci_integrations.charts.read.bokeh.document import Columns, values_of
-from ci_integrations.charts.read.entry import Entry, across, rule
-from ci_integrations.charts.read.plain import as_list, as_map, low_high, matrix, minus, number, plus
+from ci_integrations.charts.read.entry import Entry, across, heat_map, rule
+from ci_integrations.charts.read.plain import as_list, as_map, low_high, minus, number, plus
 
 _PLAIN = {
     "Line": "line", "Step": "step", "Scatter": "scatter", "Circle": "scatter", "Marker": "scatter", "Patch": "area",
@@ -37,6 +37,7 @@ def read(cols: Columns, legend: object) -> list[Entry] | None:
 
 
 def _lines(cols: Columns) -> list[Entry]:
+    """One line for each row of a `MultiLine`."""
     xs, ys = ([values_of(item) for item in as_list(cols.held(name))] for name in ("xs", "ys"))
     return [Entry("line", x, y) for x, y in zip(xs, ys, strict=False)]
 
@@ -58,19 +59,21 @@ def _spans(cols: Columns) -> list[Entry]:
 
 
 def _bar(cols: Columns) -> list[Entry]:
-    lying = cols.glyph.get("name") == "HBar"
-    at, end, base = ("y", "right", "left") if lying else ("x", "top", "bottom")
+    """Bars; those that do not start at zero have lengths over a base."""
+    horizontal = cols.glyph.get("name") == "HBar"
+    at, end, base = ("y", "right", "left") if horizontal else ("x", "top", "bottom")
     values, bases = cols.column(end) or [], cols.column(base)
     found = across(at, cols.column(at) or [], values, "bar")
-    found.orientation, found.dodged = "h" if lying else "v", cols.is_dodged(at)
+    found.orientation, found.dodged = "h" if horizontal else "v", cols.is_dodged(at)
     if bases is not None and any(bases):
-        found.put("x" if lying else "y", list(map(minus, values, bases)))
+        found.put("x" if horizontal else "y", list(map(minus, values, bases)))
         found.extra = {"base": bases, "end": values}
     found.stack = "" if cols.is_expression(end) else None
     return [found]
 
 
 def _quad(cols: Columns) -> list[Entry]:
+    """Rectangles between edges, which are the bins of a histogram."""
     left, right, top, bottom = cols.columns("left", "right", "top", "bottom")
     values = [minus(end, base or 0) for end, base in zip(top, bottom or [0] * len(top), strict=False)]
     centres = [None if total is None else total / 2 for total in map(plus, left, right)]
@@ -91,6 +94,7 @@ def _wedges(cols: Columns, kind: str, legend: object) -> Entry:
 
 
 def _in_proportion(values: list[float], angles: list[float]) -> bool:
+    """True when the values are the angles times one factor."""
     whole = math.fsum(angles)
     ratio = math.fsum(values) / whole if whole and len(values) == len(angles) else 0.0
     return bool(ratio) and all(abs(v - a * ratio) <= 1e-9 * abs(v) for v, a in zip(values, angles, strict=True))
@@ -101,24 +105,24 @@ def _rects(cols: Columns) -> list[Entry]:
     x, y, values = cols.columns("x", "y", "fill_color")
     if not any(is_number(value) for value in values):
         return [Entry("scatter", x, y, flat=len(set(cols.column("height") or ())) == 1)]
-    columns, rows = list(dict.fromkeys(x)), list(dict.fromkeys(y))
-    return [Entry("heatmap", columns, rows, extra={"z": matrix(columns, rows, zip(x, y, values, strict=False))})]
+    return [heat_map(list(dict.fromkeys(x)), list(dict.fromkeys(y)), zip(x, y, values, strict=False))]
 
 
 def _area(cols: Columns) -> list[Entry]:
-    lying = cols.glyph.get("name") == "HArea"
-    names = ("x1", "x2") if lying else ("y1", "y2")
-    places, (one, two) = cols.column("y" if lying else "x"), cols.columns(*names)
+    """An area from zero or from the area below it, or a band between two columns."""
+    horizontal = cols.glyph.get("name") == "HArea"
+    names = ("x1", "x2") if horizontal else ("y1", "y2")
+    places, (one, two) = cols.column("y" if horizontal else "x"), cols.columns(*names)
     one, two = one or [0] * len(two), two or [0] * len(one)
     low, high = low_high(one, two)
     stacked = any(cols.is_expression(name) for name in names)
-    at = "y" if lying else "x"
+    at = "y" if horizontal else "x"
     if stacked or not any(one) or not any(two):
         found = across(at, places, list(map(minus, high, low)) if stacked else high, "area")
         found.stack = "" if stacked else None
     else:
-        found = across(at, places, high, "band", {"x0" if lying else "y0": low})
-    found.orientation = "h" if lying else None
+        found = across(at, places, high, "band", {"x0" if horizontal else "y0": low})
+    found.orientation = "h" if horizontal else None
     return [found]
 
 

@@ -61,6 +61,7 @@ def unpack(value: object) -> object:
 
 
 def _array(value: Json) -> list[object]:
+    """A packed array as a list. Raises `ValueError` when length, type or shape do not fit the data."""
     text, code = str(value["bdata"]), str(value["dtype"])
     shape = [int(part) for part in str(value.get("shape") or "").split(",") if part.strip()]
     packed: Json = {"b64": text, "dtype": code, "n": (len(text) * 3 // 4 - text[-2:].count("=")) // int(code[1:])}
@@ -70,6 +71,7 @@ def _array(value: Json) -> list[object]:
 
 
 def _panels(data: list[Json], layout: Json) -> list[Draft]:
+    """The visible traces as panels by their places, in the order in which the places first come."""
     found: dict[Place, Draft] = {}
     for trace in data:
         if trace.get("visible") is False:
@@ -101,10 +103,12 @@ def _place(trace: Json, layout: Json) -> Place:
 
 
 def _axis_name(trace: Json, which: str) -> str:
+    """The name of the trace's axis: "x", "y2" ..."""
     return str(trace.get(f"{which}axis") or which)
 
 
 def _add(panel: Draft, trace: Json, layout: Json) -> None:
+    """Adds a trace as a series to its panel, or notes that it is not read."""
     reader = traces.READERS.get(str(trace.get("type") or "scatter"))
     if reader is None:
         panel.lack(f"a {trace.get('type')} trace is not read")
@@ -174,6 +178,7 @@ def _free_note(note: Json) -> tuple[float, float, str, bool] | None:
 
 
 def _finish(panel: Draft, layout: Json) -> None:
+    """Gives the panel its kind, its bar mode and its axes."""
     panel.series = combine.joined(panel.series)
     mode = str(layout.get("barmode") or "group")
     combine.settle(panel, "stack" if mode == "relative" else mode)

@@ -83,6 +83,7 @@ def domain_of(place: Place, layout: Json) -> tuple[Sequence[float], Sequence[flo
 
 
 def _fractions(domain: object) -> Sequence[float]:
+    """The two ends of a domain; the whole figure when it has none."""
     found = [float(part) for part in _NUMBERS.findall(str(domain))]
     return found if len(found) == 2 else (0.0, 1.0)
 
@@ -103,6 +104,7 @@ def axis_of(name: str, layout: Json, series: list[Entry], which: str, own: str =
 
 
 def _scale(spec: Json, series: list[Entry], which: str) -> str:
+    """The scale of an axis by its type, or by what stands on it."""
     told = _SCALES.get(str(spec.get("type")))
     if told is not None:
         return told
@@ -118,11 +120,13 @@ def _scale(spec: Json, series: list[Entry], which: str) -> str:
 
 
 def _scale_values(entry: Entry, which: str) -> list[object]:
+    """The first values of a series on an axis; the bars of a timeline have theirs in `extra`."""
     spans = entry.kind == "gantt" and which == "x"
     return as_list(entry.extra["start"] if spans else entry.column(which))[:_LOOKED_AT]
 
 
 def _numeric(text: str) -> bool:
+    """True for a number written as text, which plotly draws on a linear axis."""
     try:
         float(text)
     except ValueError:

@@ -28,6 +28,7 @@ def add(panels: list[Draft], layout: Json) -> None:
 
 
 def _put(panel: Draft, shape: Json, at: list[str], second: dict[str, str]) -> None:
+    """Adds a shape to a panel as a series of its own, or notes that it is not read."""
     entry = _entry(shape, at)
     if entry is None:
         panel.lack(f"a {words(shape.get('type')) or 'rect'} drawn by hand is not read")
@@ -54,6 +55,7 @@ def _second_axes(panel: Draft, refs: dict[str, str], layout: Json) -> dict[str, 
 
 
 def _entry(shape: Json, at: list[str]) -> Entry | None:
+    """A shape as a series; None when it is neither a line nor a band across the plot."""
     name = words(shape.get("name")) or words(shape.get("label"))
     ends = {which: [shape.get(f"{which}0"), shape.get(f"{which}1")] for which in "xy"}
     kind = shape.get("type") or "rect"

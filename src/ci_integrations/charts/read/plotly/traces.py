@@ -7,20 +7,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from ci_integrations.charts.columns import is_number
-from ci_integrations.charts.read.entry import Entry
-from ci_integrations.charts.read.plain import (
-    Json,
-    as_column,
-    as_list,
-    as_map,
-    at,
-    low_high,
-    matrix,
-    minus,
-    number,
-    plus,
-    rank,
-)
+from ci_integrations.charts.read.entry import Entry, heat_map
+from ci_integrations.charts.read.plain import Json, as_column, as_list, as_map, at, low_high, minus, number, plus, rank
 from ci_integrations.charts.read.plotly.layout import is_time, words
 
 WITHOUT_AXES = {
@@ -39,7 +27,7 @@ def whole(norm: object) -> float | None:
     return _WHOLE.get(str(norm))
 
 
-def horizontal(trace: Json) -> bool:
+def is_horizontal(trace: Json) -> bool:
     """True when the trace has its values in x."""
     return trace.get("orientation") == "h"
 
@@ -51,6 +39,7 @@ def _pair(trace: Json) -> tuple[list[object], list[object]]:
 
 
 def _steps(trace: Json, which: str, n: int) -> list[object]:
+    """The places of `n` values without places of their own."""
     start, step = number(trace.get(f"{which}0")) or 0, number(trace.get(f"d{which}")) or 1
     return [start + i * step for i in range(n)]
 
@@ -69,6 +58,7 @@ def _levels(values: list[object]) -> list[object]:
 
 
 def _errors(trace: Json, which: str, values: list[object]) -> Json:
+    """The ends of error bars, as absolute values; nothing when there are none or their kind is unknown."""
     bar = trace.get(f"error_{which}")
     if not isinstance(bar, dict) or bar.get("visible") is False:
         return {}
@@ -125,6 +115,7 @@ def _mirrored(x: list[object]) -> int:
 
 
 def _between(x: list[object], one: list[object], two: list[object]) -> Entry:
+    """A band between two edges over the same places."""
     low, high = low_high(one, two)
     return Entry("band", x, high, extra={"y0": low})
 
@@ -149,6 +140,7 @@ def bands(entries: list[Entry]) -> list[Entry]:
 
 
 def _marker(trace: Json) -> Json:
+    """Sizes, colours and texts of points, where each point has its own."""
     marker, text = as_map(trace.get("marker")), trace.get("text")
     extra: Json = {
         key: [value if is_number(value) else str(value) for value in as_list(marker[key])]
@@ -163,15 +155,15 @@ def _marker(trace: Json) -> Json:
 def bar(trace: Json) -> Entry:
     """Reads bars; horizontal ones with dates for bases are the spans of a timeline."""
     x, y = _pair(trace)
-    base, lying = trace.get("base"), horizontal(trace)
-    spans = _spans(base, x) if lying and isinstance(base, list) else None
+    base, horizontal = trace.get("base"), is_horizontal(trace)
+    spans = _spans(base, x) if horizontal and isinstance(base, list) else None
     if spans is not None:
         return Entry("gantt", None, y, extra={"start": base, "end": spans})
-    errors = _errors(trace, "x" if lying else "y", x if lying else y)
+    errors = _errors(trace, "x" if horizontal else "y", x if horizontal else y)
     extra = {key.removeprefix("x"): value for key, value in errors.items()}
     if base is not None:
         extra["base"] = base
-    return Entry("bar", x, y, extra=extra, orientation="h" if lying else "v")
+    return Entry("bar", x, y, extra=extra, orientation="h" if horizontal else "v")
 
 
 def _spans(base: list[object], lengths: list[object]) -> list[object] | None:
@@ -186,7 +178,7 @@ def _spans(base: list[object], lengths: list[object]) -> list[object] | None:
 
 def histogram(trace: Json) -> Entry:
     """Reads the raw values: plotly bins them in the browser."""
-    which = "y" if not isinstance(trace.get("x"), list) or horizontal(trace) else "x"
+    which = "y" if not isinstance(trace.get("x"), list) or is_horizontal(trace) else "x"
     bins = as_map(trace.get(f"{which}bins"))
     extra: Json = {f"bin_{key}": bins[key] for key in ("start", "end", "size") if key in bins}
     if trace.get("histnorm"):
@@ -206,7 +198,7 @@ def box(trace: Json) -> Entry:
     extra: Json = {ours: trace[theirs] for theirs, ours in _BOX.items() if isinstance(trace.get(theirs), list)}
     found = Entry("violin" if trace.get("type") == "violin" else "box", as_column(trace.get("x")), extra=extra)
     found.y = as_column(trace.get("y"))
-    if horizontal(trace) or (found.y is None and "q1" not in extra):
+    if is_horizontal(trace) or (found.y is None and "q1" not in extra):
         found.orientation = "h"
     return found
 
@@ -217,20 +209,18 @@ def heatmap(trace: Json) -> Entry:
         return Entry("heatmap", as_column(trace.get("x")), as_column(trace.get("y")))
     x, y, z = (as_list(trace.get(which)) for which in "xyz")
     if z and not any(isinstance(row, list) for row in z):
-        cells = list(zip(x, y, z, strict=False))
-        x, y = _places(x), _places(y)
-        z = matrix(x, y, cells)
-    width = len(as_list(z[0])) if z else 0
-    extra: Json = {"z": z}
-    contour = trace.get("type") == "contour"
-    levels = _contours(as_map(trace.get("contours"))) if contour else []
-    if levels:
-        extra["levels"] = levels
-    kind = "contour" if contour else "heatmap"
-    return Entry(kind, x or _steps(trace, "x", width), y or _steps(trace, "y", len(z)), extra=extra)
+        found = heat_map(_places(x), _places(y), zip(x, y, z, strict=False))
+    else:
+        found = Entry("heatmap", x or _steps(trace, "x", len(as_list(z[0])) if z else 0), extra={"z": z})
+        found.y = y or _steps(trace, "y", len(z))
+    if trace.get("type") == "contour":
+        found.kind, levels = "contour", _contours(as_map(trace.get("contours")))
+        found.extra |= {"levels": levels} if levels else {}
+    return found
 
 
 def _contours(told: Json) -> list[float]:
+    """The levels of a contour plot, where its layout tells them."""
     start, end, size = (number(told.get(key)) for key in ("start", "end", "size"))
     if start is None or end is None or not size or (end - start) / size >= _MAX_LEVELS:
         return []
@@ -267,6 +257,7 @@ def tree(trace: Json) -> Entry:
 
 
 def _texts(values: object) -> list[str]:
+    """The items of a list as texts."""
     return [str(value) for value in as_list(values)]
 
 
@@ -297,7 +288,7 @@ def candlestick(trace: Json) -> Entry:
 def waterfall(trace: Json) -> Entry:
     """Reads waterfalls; `measure` says which bars are changes and which are totals."""
     extra: Json = {"measure": _texts(trace["measure"])} if trace.get("measure") else {}
-    return Entry("waterfall", *_pair(trace), extra=extra, orientation="h" if horizontal(trace) else None)
+    return Entry("waterfall", *_pair(trace), extra=extra, orientation="h" if is_horizontal(trace) else None)
 
 
 def funnel(trace: Json) -> Entry:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from ci_integrations.charts.read.plain import Json, as_list, as_map, as_text, at, rank
 from ci_integrations.charts.read.vega_lite.expressions import Unknown
-from ci_integrations.charts.read.vega_lite.units import Bins, Key, Row, bin_start, time_unit, unit_parts
+from ci_integrations.charts.read.vega_lite.units import Bins, Key, Row, bin_of, bin_start, time_unit, unit_parts
 
 SPLITS = ("color", "fill", "stroke", "shape", "strokeDash", "detail", "xOffset", "yOffset")
 """Channels whose values make series of their own."""
 _DISCRETE = ("nominal", "ordinal")
+_NO_BINS = (None, False, "binned")
 _LAST = 10**6
 """Where a value stands in an order that does not name it."""
 
@@ -43,6 +44,12 @@ class Unit:
     def discrete(self, which: str) -> bool:
         """True when a channel holds categories."""
         return self.channel(which).get("type") in _DISCRETE
+
+    def bins(self, name: str) -> Bins | None:
+        """Returns the bins that Vega-Lite makes of a channel's field; None for no bins and for ready-made ones."""
+        channel = self.channel(name)
+        told = channel.get("bin")
+        return bin_of(self.rows, str(channel["field"]), told) if told not in _NO_BINS and "field" in channel else None
 
     @property
     def horizontal(self) -> bool:
@@ -98,11 +105,6 @@ def ordered(keys: Iterable[Key], channels: list[Json]) -> list[Key]:
     return sorted(keys, key=places)
 
 
-def is_binned(channel: Json) -> bool:
-    """True when Vega-Lite bins the field; ready-made bins are not."""
-    return bool(channel.get("bin")) and channel.get("bin") != "binned" and "field" in channel
-
-
 def value_of(row: Row, channel: Json, bins: Bins | None) -> object:
     """Returns what a channel shows of a row: a constant, a bin's middle, a date cut short, a label or the field."""
     if "datum" in channel or "value" in channel:
@@ -142,6 +144,7 @@ def axis_of(units: list[Unit], which: str) -> Json:
 
 
 def _scale(channel: Json) -> str:
+    """The scale of a channel by its own word, or by the type of its field."""
     named, kind = str(at(channel, "scale", "type")), str(channel.get("type", "quantitative"))
     if named in ("log", "symlog", "linear"):
         return named

@@ -45,6 +45,7 @@ def evaluate(text: str, datum: Json) -> object:
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
+    """The kind and the text of each token. Raises `Unknown` for a character that begins none."""
     found, at = [], 0
     while at < len(text.rstrip()):
         match = _TOKEN.match(text, at)
@@ -56,23 +57,29 @@ def _tokens(text: str) -> list[tuple[str, str]]:
 
 
 class _Parser:
+    """Evaluates while it parses, by precedence climbing. `depth` bounds the recursion."""
+
     def __init__(self, tokens: list[tuple[str, str]], datum: Json) -> None:
         self._tokens, self._datum, self._at = tokens, datum, 0
 
     def peek(self) -> str | None:
+        """Returns the next token without taking it; None at the end."""
         return self._tokens[self._at][1] if self._at < len(self._tokens) else None
 
     def _next(self) -> tuple[str, str]:
+        """Takes a token. Raises `Unknown` at the end."""
         if self._at >= len(self._tokens):
             raise Unknown("it ends too early")
         self._at += 1
         return self._tokens[self._at - 1]
 
     def _expect(self, op: str) -> None:
+        """Takes a token that has to be this one. Raises `Unknown` for another."""
         if self._next()[1] != op:
             raise Unknown(f"no {op}")
 
     def ternary(self, depth: int) -> object:
+        """Returns the value of a whole expression, `test ? yes : no` included."""
         if depth > MAX_DEPTH:
             raise Unknown("too deep")
         test = self._binary(0, depth)
@@ -85,6 +92,7 @@ class _Parser:
         return yes if truthy(test) else no
 
     def _binary(self, level: int, depth: int) -> object:
+        """Operators that bind more tightly than `level`, from left to right."""
         left = self._unary(depth)
         while (op := self.peek()) in _BINARY and _BINARY[str(op)] > level:
             self._next()
@@ -92,6 +100,7 @@ class _Parser:
         return left
 
     def _unary(self, depth: int) -> object:
+        """Signs and negation."""
         if depth > MAX_DEPTH:
             raise Unknown("too deep")
         op = self.peek()
@@ -102,6 +111,7 @@ class _Parser:
         return self._postfix(self._primary(depth), depth)
 
     def _primary(self, depth: int) -> object:
+        """Literals, lists, parentheses, calls, `datum` and constants."""
         kind, word = self._next()
         if kind == "number":
             return float(word)
@@ -123,6 +133,7 @@ class _Parser:
         raise Unknown(word)
 
     def _list(self, end: str, depth: int) -> list[object]:
+        """The values up to `end`, separated by commas."""
         found = []
         while self.peek() != end:
             found.append(self.ternary(depth + 1))
@@ -132,6 +143,7 @@ class _Parser:
         return found
 
     def _postfix(self, value: object, depth: int) -> object:
+        """Members by `.name` and `[key]`."""
         while self.peek() in (".", "["):
             if self._next()[1] == ".":
                 key: object = self._next()[1]
@@ -150,6 +162,7 @@ _CONSTANTS: dict[str, object] = {
 
 
 def _member(value: object, key: object) -> object:
+    """A field of an object, an item of a list, or a length; None for anything else, as in JavaScript."""
     if isinstance(value, Mapping):
         return value.get(str(key))
     if isinstance(value, (list, str)) and key == "length":
@@ -177,6 +190,7 @@ def to_number(value: object) -> float:
 
 
 def _apply(op: str, a: object, b: object) -> object:
+    """The value of a binary operator."""
     if op == "&&":
         return b if truthy(a) else a
     if op == "||":
@@ -205,16 +219,19 @@ _ORDER: dict[str, Callable[..., bool]] = {
 
 
 def _plain(value: object) -> object:
+    """A value that can be compared: dates as numbers."""
     return to_number(value) if isinstance(value, datetime) else value
 
 
 def _text(value: object) -> str:
+    """A value as JavaScript writes it."""
     if value is None or isinstance(value, bool):
         return {True: "true", False: "false", None: "null"}[value]
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _arithmetic(op: str, a: float, b: float) -> float:
+    """Division by zero gives what JavaScript gives, and no exception."""
     if op in ("+", "-", "*"):
         return {"+": a + b, "-": a - b, "*": a * b}[op]
     if b == 0:
@@ -248,10 +265,13 @@ def _datetime(*parts: object) -> datetime:
 
 
 def _round(value: float) -> float:
+    """JavaScript's rounding: halves go up, also below zero."""
     return math.floor(value + 0.5)
 
 
 def _safe(function: Callable[..., float]) -> Callable[..., float]:
+    """A function of numbers that takes any values and gives NaN where Python would raise."""
+
     def call(*args: object) -> float:
         try:
             return function(*map(to_number, args))
@@ -283,6 +303,7 @@ _FUNCTIONS: dict[str, Callable[..., object]] = {
 
 
 def _call(name: str, args: list[object]) -> object:
+    """Calls a known function. Raises `Unknown` for others and for arguments that do not fit."""
     function = _FUNCTIONS.get(name)
     if function is None:
         raise Unknown(f"{name}()")

@@ -6,21 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ci_integrations.charts.read import combine
-from ci_integrations.charts.read.entry import Entry, PanelDraft, across, rule
-from ci_integrations.charts.read.plain import MAX_CELLS, matrix, rank
+from ci_integrations.charts.read.entry import MAX_CELLS, OTHER, Entry, PanelDraft, across, heat_map, rule
+from ci_integrations.charts.read.plain import rank
 from ci_integrations.charts.read.vega_lite import spans
-from ci_integrations.charts.read.vega_lite.channels import (
-    Unit,
-    axis_of,
-    channel_title,
-    is_binned,
-    ordered,
-    series_name,
-    value_of,
-)
+from ci_integrations.charts.read.vega_lite.channels import Unit, axis_of, channel_title, ordered, series_name, value_of
 from ci_integrations.charts.read.vega_lite.expressions import Unknown
 from ci_integrations.charts.read.vega_lite.transforms import aggregate, groups, key_of, spread
-from ci_integrations.charts.read.vega_lite.units import Key, Row, bin_of
+from ci_integrations.charts.read.vega_lite.units import Bins, Key, Row
 
 MAX_RULES = 200
 """Rules across the panel that one mark may draw."""
@@ -96,6 +88,7 @@ def _special(unit: Unit, kind: str) -> list[Entry] | None:
 
 
 def _grouped(unit: Unit, kind: str) -> list[Entry]:
+    """The groups of a mark as series, in the order in which Vega-Lite draws them."""
     splits = unit.splits
     parts = groups(records(unit), splits)
     keys = ordered(parts, [unit.channel(name) for name in splits])
@@ -111,8 +104,8 @@ def records(unit: Unit) -> list[Row]:
     """Returns one record for each mark, with the value of each channel; aggregated when a channel asks for it."""
     names = [name for name in unit.encoding if name not in _WITHOUT_PLACE]
     channels = {name: channel for name in names if (channel := unit.channel(name))}
-    bins = {name: bin_of(unit.rows, str(c["field"]), c["bin"]) for name, c in channels.items() if is_binned(c)}
-    wide = [{name: value_of(row, c, bins.get(name)) for name, c in channels.items()} for row in unit.rows]
+    bins = {name: unit.bins(name) for name in channels}
+    wide = [{name: value_of(row, c, bins[name]) for name, c in channels.items()} for row in unit.rows]
     measured = {name: c for name, c in channels.items() if isinstance(c.get("aggregate"), str)}
     if not measured:
         return wide
@@ -128,6 +121,7 @@ def records(unit: Unit) -> list[Row]:
 
 
 def _one(unit: Unit, kind: str, rows: list[Row], name: str | None) -> Entry:
+    """One group of rows as a series."""
     if kind in ("line", "area") and not unit.has("order"):
         along = "y" if kind == "area" and unit.horizontal else "x"
         rows = sorted(rows, key=lambda row: rank(row.get(along)))
@@ -150,42 +144,38 @@ def _column(unit: Unit, rows: list[Row], *channels: str) -> list[object] | None:
 
 
 def _line(unit: Unit, found: Entry, rows: list[Row]) -> None:
+    """Lines that go in steps are of a kind of their own."""
     if str(unit.mark.get("interpolate", "")).startswith("step"):
         found.kind = "step"
 
 
 def _box(unit: Unit, found: Entry, rows: list[Row]) -> None:
+    """Boxes whose values are in x are horizontal."""
     found.orientation = "h" if unit.horizontal else None
 
 
-def _between(unit: Unit, found: Entry, rows: list[Row]) -> None:
-    if unit.has("x2", "y2"):
-        spans.between(found, rows, "y" if unit.has("y2") else "x")
-
-
-def _rule(unit: Unit, found: Entry, rows: list[Row]) -> None:
-    spans.rules(found, rows, unit)
-
-
 def _bar(unit: Unit, found: Entry, rows: list[Row]) -> None:
+    """Bars between two ends, over bins, or from zero."""
     found.orientation = "h" if unit.horizontal or (unit.has("x2") and unit.has("y")) else "v"
-    binned = next((which for which in "xy" if is_binned(unit.channel(which))), None)
     if unit.has("x2", "y2"):
-        spans.bars(found, rows, unit)
-    elif binned is not None:
-        found.kind = "histogram"
-        _all_bins(unit, found, binned)
+        spans.bars(unit, found, rows)
+        return
+    for which in "xy":
+        bins = unit.bins(which)
+        if bins is not None and found.kind == "bar":
+            found.kind = "histogram"
+            _all_bins(unit, found, which, bins)
 
 
 _FINISH: dict[str, Callable[[Unit, Entry, list[Row]], None]] = {
-    "line": _line, "bar": _bar, "box": _box, "area": _between, "band": _between, "errorbar": _between, "rule": _rule,
+    "line": _line, "bar": _bar, "box": _box, "area": spans.between, "band": spans.between, "errorbar": spans.between,
+    "rule": spans.rules,
 }  # fmt: skip
 
 
-def _all_bins(unit: Unit, found: Entry, which: str) -> None:
+def _all_bins(unit: Unit, found: Entry, which: str, bins: Bins) -> None:
     """Bins in order, x bins and y counts as everywhere; an empty one between others has no bar: a count of zero."""
-    other, channel = "y" if which == "x" else "x", unit.channel(which)
-    start, _stop, size = bin_of(unit.rows, str(channel["field"]), channel["bin"])
+    other, (start, _, size) = OTHER[which], bins
     middles = zip(found.column(which), found.column(other), strict=True)
     have = {round((at - start) / size - 0.5): count for at, count in middles if isinstance(at, float)}
     places = range(min(have), max(have) + 1) if have else range(0)
@@ -206,16 +196,17 @@ def _rules(unit: Unit) -> list[Entry]:
 
 
 def _grid(unit: Unit) -> Entry:
+    """Coloured rectangles over two axes as a heat map."""
     rows = records(unit)
     held = {which: {(row.get(which),) for row in rows if row.get(which) is not None} for which in "xy"}
     x, y = ([value for (value,) in ordered(held[which], [unit.channel(which)])] for which in "xy")
     if len(x) * len(y) > MAX_CELLS:
         raise Unknown("too many cells")
-    cells = ((row.get("x"), row.get("y"), row.get("color")) for row in rows)
-    return Entry("heatmap", x, y, extra={"z": matrix(x, y, cells)})
+    return heat_map(x, y, ((row.get("x"), row.get("y"), row.get("color")) for row in rows))
 
 
 def _slices(unit: Unit) -> Entry:
+    """The arcs of a pie; one with an inner radius is a donut."""
     rows = records(unit)
     label = next((name for name in ("color", "fill", "detail") if "field" in unit.channel(name)), None)
     names = [str(row.get(label)) if label else f"slice {n + 1}" for n, row in enumerate(rows)]
@@ -237,6 +228,7 @@ def _spreads(unit: Unit, kind: str) -> list[Entry]:
 
 
 def _spread(kind: str, at: str, marks: list[tuple[object, float, float, float]], name: str | None) -> Entry:
+    """A band or error bars from the places, low ends, middles and high ends of its marks."""
     places, low, middle, high = (list(column) for column in zip(*marks, strict=True))
     if kind == "band":
         found = across(at, places, high, kind, {"y0" if at == "x" else "x0": low})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ci_integrations.charts.read.entry import Entry
+from ci_integrations.charts.read.entry import OTHER, Entry
 from ci_integrations.charts.read.plain import low_high, minus, plus
 from ci_integrations.charts.read.vega_lite.channels import Unit
 from ci_integrations.charts.read.vega_lite.units import Row
@@ -11,7 +11,7 @@ MAX_STRIPES = 200
 """Bands across the panel that one mark may draw."""
 
 
-def bars(found: Entry, rows: list[Row], unit: Unit) -> None:
+def bars(unit: Unit, found: Entry, rows: list[Row]) -> None:
     """Reads bars with two ends: over time spans, over ready-made bins a histogram, otherwise lengths over a base."""
     which = "x" if unit.has("x2") else "y"
     first, second = unit.channel(which), unit.channel(f"{which}2")
@@ -33,8 +33,11 @@ def bars(found: Entry, rows: list[Row], unit: Unit) -> None:
     found.ends = str(first.get("field")).lower(), str(second.get("field")).lower()
 
 
-def between(found: Entry, rows: list[Row], which: str) -> None:
-    """Reads bands, and error bars with given ends, along axis `which`."""
+def between(unit: Unit, found: Entry, rows: list[Row]) -> None:
+    """Reads bands, and error bars with given ends; areas with one end stay what they are."""
+    which = "y" if unit.has("y2") else "x"
+    if not unit.has("x2", "y2"):
+        return
     low, high = low_high([row.get(which) for row in rows], [row.get(f"{which}2") for row in rows])
     if found.kind != "errorbar":
         found.kind = "band"
@@ -53,11 +56,11 @@ def stripes(rows: list[Row], end: str) -> list[Entry]:
     return [Entry("rule", extra={"axis": axis, "start": a, "end": b, "value": [a, b]}) for a, b in ends]
 
 
-def rules(found: Entry, rows: list[Row], unit: Unit) -> None:
+def rules(unit: Unit, found: Entry, rows: list[Row]) -> None:
     """Reads rules between two ends, as under error bars and candles; from zero over categories they are stems."""
     ranged = [which for which in "xy" if unit.has(f"{which}2")]
     for which in ranged:
-        axis = "x" if which == "y" else "y"
+        axis = OTHER[which]
         found.extra |= {"axis": axis, "value": found.column(axis), "low": [row.get(which) for row in rows],
                         "high": [row.get(f"{which}2") for row in rows]}  # fmt: skip
         found.x = found.y = None

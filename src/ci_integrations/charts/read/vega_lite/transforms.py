@@ -31,6 +31,7 @@ def run(rows: list[Row], transforms: Iterable[Json]) -> list[Row]:
 
 
 def _filter(rows: list[Row], step: Json) -> list[Row]:
+    """The rows that a filter keeps."""
     return [row for row in rows if keeps(step["filter"], row)]
 
 
@@ -51,6 +52,7 @@ def keeps(test: object, row: Row) -> bool:
 
 
 def _field_test(test: Json, value: object) -> bool:
+    """A predicate on the value of one field. Raises `Unknown` for a predicate that is not known."""
     if "oneOf" in test:
         return value in as_list(test["oneOf"])
     if "valid" in test:
@@ -77,6 +79,7 @@ def _holds(op: str, value: object, limit: object) -> bool:
 
 
 def _calculate(rows: list[Row], step: Json) -> list[Row]:
+    """The rows with the value of an expression as a further field."""
     name, expression = str(step["as"]), str(step["calculate"])
     return [{**row, name: evaluate(expression, row)} for row in rows]
 
@@ -95,26 +98,31 @@ def key_of(row: Row, keys: list[str]) -> Key:
 
 
 def _hashable(value: object) -> object:
+    """A value that can be a key."""
     return str(value) if isinstance(value, (list, dict)) else value
 
 
 def _names(step: Json, word: str = "groupby") -> list[str]:
+    """The names in a list of a step; nothing when the step has none."""
     return [str(name) for name in as_list(step.get(word))]
 
 
 def _aggregate(rows: list[Row], step: Json) -> list[Row]:
+    """One row for each group, with its measures."""
     keys = _names(step)
     parts = groups(rows, keys).items()
     return [dict(zip(keys, key, strict=True)) | _measures(part, step["aggregate"]) for key, part in parts]
 
 
 def _join(rows: list[Row], step: Json) -> list[Row]:
+    """Every row with the measures of its group."""
     keys = _names(step)
     measured = {key: _measures(part, step["joinaggregate"]) for key, part in groups(rows, keys).items()}
     return [row | measured[key_of(row, keys)] for row in rows]
 
 
 def _measures(rows: list[Row], measures: object) -> Row:
+    """The measures of one group by the names that the step gives them."""
     return {
         str(m.get("as", f"{m['op']}_{m.get('field', '')}")): aggregate(m["op"], m.get("field"), rows)
         for m in maps(measures)
@@ -160,6 +168,7 @@ def spread(numbers: list[float], extent: str) -> tuple[float, float, float]:
 
 
 def _spread(function: Callable[[list[float]], float]) -> Callable[[list[float]], float]:
+    """A measure of spread that is zero for a single value, where `statistics` would raise."""
     return lambda values: function(values) if len(values) > 1 else 0.0
 
 
@@ -173,11 +182,13 @@ _NUMERIC: dict[str, Callable[[list[float]], float]] = {
 
 
 def _fold(rows: list[Row], step: Json) -> list[Row]:
+    """One row for each of several fields: its name and its value."""
     key, value = _names(step, "as") or ["key", "value"]
     return [{**row, key: field, value: row.get(field)} for row in rows for field in _names(step, "fold")]
 
 
 def _flatten(rows: list[Row], step: Json) -> list[Row]:
+    """One row for each item of lists, which are filled up to the longest one."""
     fields = _names(step, "flatten")
     names = _names(step, "as") or fields
     found = []
@@ -190,6 +201,7 @@ def _flatten(rows: list[Row], step: Json) -> list[Row]:
 
 
 def _bin(rows: list[Row], step: Json) -> list[Row]:
+    """The rows with both ends of their value's bin."""
     names, field = _names(step, "as") or [str(step["as"])], str(step["field"])
     bins = bin_of(rows, field, step["bin"])
     found = []
@@ -201,6 +213,7 @@ def _bin(rows: list[Row], step: Json) -> list[Row]:
 
 
 def _time(rows: list[Row], step: Json) -> list[Row]:
+    """The rows with a date cut to a time unit."""
     return [{**row, str(step["as"]): time_unit(row.get(str(step["field"])), step["timeUnit"])} for row in rows]
 
 
@@ -218,6 +231,7 @@ def _window(rows: list[Row], step: Json) -> list[Row]:
 
 
 def _windowed(measure: Json, rows: list[Row], n: int, frame: list[Row], step: Json) -> object:
+    """The value of one window function in row `n`."""
     op, field = measure["op"], measure.get("field")
     if op == "row_number":
         return n + 1
@@ -241,6 +255,7 @@ def sort_rows(rows: list[Row], keys: list[Json]) -> list[Row]:
 
 
 def _pivot(rows: list[Row], step: Json) -> list[Row]:
+    """One row for each group, with a column for each value of a field."""
     keys, pivot, op = _names(step), str(step["pivot"]), step.get("op", "sum")
     names = sorted({str(row.get(pivot)) for row in rows})
     found = []

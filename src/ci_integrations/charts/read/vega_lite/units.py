@@ -95,6 +95,7 @@ def time_unit(value: object, unit: object, *, words: bool = False) -> str | None
 
 
 def _word(when: datetime, part: str) -> str:
+    """What an ordinal axis shows for one part of a date."""
     return {
         "year": str(when.year), "quarter": f"Q{(when.month + 2) // 3}", "month": _MONTHS[when.month - 1],
         "date": str(when.day), "day": _DAYS[when.weekday()], "hours": f"{when.hour:02d}",

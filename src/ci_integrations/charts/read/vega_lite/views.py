@@ -52,6 +52,7 @@ def chart(payload: Json) -> Chart | None:
 
 
 def _panels(spec: object, view: View, depth: int) -> list[PanelDraft]:
+    """The panels of a view and of all views in it."""
     if depth > MAX_DEPTH or not isinstance(spec, dict):
         return []
     view = _inherit(spec, view)
@@ -72,10 +73,12 @@ def _panels(spec: object, view: View, depth: int) -> list[PanelDraft]:
 
 
 def _only(held: Json, *names: str) -> Json:
+    """The fields of these names, where there are any."""
     return {name: held[name] for name in names if name in held}
 
 
 def _without(held: Json, *names: str) -> Json:
+    """All fields except those of these names."""
     return {name: value for name, value in held.items() if name not in names}
 
 
@@ -144,10 +147,12 @@ def _repeated(spec: Json, view: View, depth: int) -> list[PanelDraft]:
 
 
 def _substituted(spec: Json, repeat: Json) -> Json:
+    """A layer with the field that the repetition gives it."""
     return {**spec, "encoding": _filled(spec.get("encoding"), repeat)}
 
 
 def _faceted(spec: Json, channels: Json, view: View, depth: int) -> list[PanelDraft]:
+    """One panel for each group of rows, with the values that make it for a title."""
     if view.rows == [] and isinstance(spec.get("data"), dict):
         view = replace(view, rows=_rows(as_map(spec["data"]), view)[0])
         spec = _without(spec, "data")
