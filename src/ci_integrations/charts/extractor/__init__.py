@@ -1,4 +1,4 @@
-"""The extractor: runs inside the kernel and turns what a cell draws into data (schema ci.chart/1).
+"""Runs inside the kernel and turns what a cell draws into data (schema ci.chart/1).
 
 Pure Python, standard library only; plotting libraries are used when the user's code has imported them, never before.
 Locally it is a package of `ci_integrations`; in the cloud its files are written to `REMOTE_DIR` and imported as
@@ -13,9 +13,13 @@ namespace, writes nothing and raises nothing.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .state import STATE, VERSION
+
+if TYPE_CHECKING:
+    from .foreign import Shell
+
 
 NAME = "_ci_extractor"
 REMOTE_DIR = f"/tmp/.ci_extractor/{VERSION}"  # noqa: S108 - a place in the sandbox, outside the user's directory
@@ -23,8 +27,8 @@ REMOTE_DIR = f"/tmp/.ci_extractor/{VERSION}"  # noqa: S108 - a place in the sand
 __all__ = ["NAME", "REMOTE_DIR", "STATE", "VERSION", "bootstrap_code", "install", "source_files"]
 
 
-def install(shell: Any, *, full: bool = True) -> None:
-    """Hook this kernel's `shell` (an IPython InteractiveShell). Again is harmless; `full` may be raised later."""
+def install(shell: Shell, *, full: bool = True) -> None:
+    """Hooks this kernel's `shell` (an IPython InteractiveShell). Calling it again is harmless, also to raise `full`."""
     from . import kernel
 
     sys.modules[NAME] = sys.modules[__name__]
@@ -32,7 +36,7 @@ def install(shell: Any, *, full: bool = True) -> None:
 
 
 def source_files() -> dict[str, str]:
-    """What to write into a cloud kernel's file system: path to text, all below `REMOTE_DIR`."""
+    """Returns what to write into a cloud kernel's file system: path to text, all below `REMOTE_DIR`."""
     from pathlib import Path
 
     folder = Path(__file__).parent
@@ -41,7 +45,7 @@ def source_files() -> dict[str, str]:
 
 
 def bootstrap_code() -> str:
-    """One cell that imports and installs the written files, once per kernel. Leaves no name and no history entry.
+    """Returns a cell that imports and installs the written files, and leaves no name and no history entry.
 
     Its value is None and it prints nothing; `execution_count` is afterwards as if it had not run.
     """
@@ -52,14 +56,14 @@ def bootstrap_code() -> str:
     )
 
 
-def enter(shell: Any) -> None:
-    """What `bootstrap_code` calls: install everything and take the bootstrap cell out of the count and history."""
+def enter(shell: Shell) -> None:
+    """Installs everything and takes the bootstrap cell, which calls this, out of the count and the history."""
     install(shell, full=True)
     forget_cell(shell)
 
 
-def forget_cell(shell: Any) -> None:
-    """Take the running cell out of the count and history, and leave everything else as it is."""
+def forget_cell(shell: Shell) -> None:
+    """Takes the running cell out of the count and the history, and leaves everything else as it is."""
     from . import kernel
 
     kernel.forget_cell(shell)

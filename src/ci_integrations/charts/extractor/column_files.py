@@ -1,4 +1,4 @@
-"""Columns that are too long for the payload, as files in the sandbox: raw little-endian numbers, named by their hash.
+"""Writes columns that are too long for the payload as files: raw little-endian numbers, named by their hash.
 
 Bounded per figure and per kernel. The same numbers are written once. The host fetches them when somebody asks.
 """
@@ -8,9 +8,14 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from .importing import np
 from .state import STATE
+
+if TYPE_CHECKING:
+    from .foreign import Packed
+
 
 FOLDER = ".ci_charts"
 """Below the directory for temporary files: not among the user's files."""
@@ -20,10 +25,8 @@ MOST_IN_A_KERNEL = 512_000_000
 """Bytes, of all figures since the kernel began."""
 
 
-def write(item: dict[str, Any]) -> bool:
-    """Put the waiting column `item` into a file and its address into `item`. False when there is no room."""
-    import numpy as np
-
+def write(item: Packed) -> bool:
+    """Puts the waiting column `item` into a file and its address into `item`. Returns False when there is no room."""
     values = item["raw"]
     data = values.tobytes()
     digest = hashlib.sha256(data).hexdigest()
@@ -31,7 +34,7 @@ def write(item: dict[str, Any]) -> bool:
     if not _is_there(path, len(data)) and not _written(path, data):
         return False
     del item["raw"]
-    item.update(file=str(path), sha256=digest, dtype=values.dtype.str[1:], n=len(values))
+    item.update({"file": str(path), "sha256": digest, "dtype": values.dtype.str[1:], "n": len(values)})
     known = values[np.isfinite(values)] / item.get("div", 1)
     if len(known):
         item["range"] = [float(known.min()), float(known.max())]
@@ -39,6 +42,7 @@ def write(item: dict[str, Any]) -> bool:
 
 
 def _is_there(path: Path, size: int) -> bool:
+    """Says whether the same numbers were written before: the name is their hash."""
     try:
         return path.stat().st_size == size
     except OSError:
@@ -46,6 +50,7 @@ def _is_there(path: Path, size: int) -> bool:
 
 
 def _written(path: Path, data: bytes) -> bool:
+    """Writes a file, unless all files together would exceed `MOST_IN_A_KERNEL` or the disk refuses it."""
     if STATE.filed + len(data) > MOST_IN_A_KERNEL:
         return False
     try:

@@ -1,21 +1,26 @@
-"""E2B's own `e2b/chart`: the same extraction in the shape that the E2B SDK reads into `Result.chart`.
+"""Writes E2B's own `e2b/chart`: the same extraction in the shape that the E2B SDK reads into `Result.chart`.
 
 The shape knows line, scatter, bar, pie, box_and_whisker, superchart and unknown. Values are not rounded here.
-A figure with more than 20 000 points in one series is told as `unknown`: that shape has no way to pack numbers.
+A figure with more than 20 000 points in one series is `unknown`: that shape has no way to pack numbers.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from . import pack
 from .matplotlib.report import last_of
 
+if TYPE_CHECKING:
+    from .foreign import E2BChart, Figure, Json, Panel, Series
+
+
 _MOST = 20_000
+"""Points of one series."""
 
 
-def chart(figure: Any) -> dict[str, Any] | None:
-    """The figure in E2B's shape; `{}` when nothing is drawn in it, as E2B has it."""
+def chart(figure: Figure) -> E2BChart | None:
+    """Returns the figure in E2B's shape; `{}` when nothing is drawn in it or it cannot be read, as E2B has it."""
     try:
         payload = last_of(figure)
         if payload is None:
@@ -28,14 +33,12 @@ def chart(figure: Any) -> dict[str, Any] | None:
     return {"type": "superchart", "title": payload["title"], "elements": panels}
 
 
-def _panel(panel: dict[str, Any], figure: Any) -> dict[str, Any]:
-    series = panel["series"]
-    kind = _TYPES.get(panel["kind"], "unknown")
-    series = [{**entry, "x": pack.unpack(entry["x"], _MOST), "y": pack.unpack(entry["y"], _MOST)} for entry in series]
-    if any(isinstance(entry[key], dict) for entry in series for key in ("x", "y")):
-        kind = "unknown"
-    title = panel.get("title")
-    if kind == "unknown" or {_SERIES.get(entry["kind"]) for entry in series} - {kind, None}:
+def _panel(panel: Panel, figure: Figure) -> E2BChart:
+    """Returns one panel; a panel of several kinds, or of a kind that E2B does not know, is `unknown`."""
+    kind, title = _TYPES.get(panel["kind"], "unknown"), panel.get("title")
+    series = [entry | {key: pack.unpack(entry[key], _MOST) for key in ("x", "y")} for entry in panel["series"]]
+    packed = any(isinstance(entry[key], dict) for entry in series for key in ("x", "y"))
+    if packed or kind == "unknown" or {_SERIES.get(entry["kind"]) for entry in series} - {kind, None}:
         return {"type": "unknown", "title": title, "elements": []}
     found = {"type": kind, "title": title, "elements": _ELEMENTS[kind](series)}
     if kind == "pie":
@@ -54,29 +57,35 @@ _TYPES = {
 _SERIES = {**_TYPES, "rule": None}
 
 
-def _points(series: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    named = [entry for entry in series if entry["kind"] != "rule"]
+def _without_rules(series: list[Series]) -> list[Series]:
+    return [entry for entry in series if entry["kind"] != "rule"]
+
+
+def _points(series: list[Series]) -> list[E2BChart]:
+    """Returns lines or scatters as lists of points."""
     return [
         {
             "label": entry["name"] or f"Line {n + 1}",
-            "points": [list(p) for p in zip(entry["x"], entry["y"], strict=False)],
+            "points": list(map(list, zip(entry["x"], entry["y"], strict=False))),
         }
-        for n, entry in enumerate(named)
+        for n, entry in enumerate(_without_rules(series))
     ]
 
 
-def _bars(series: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    found = []
-    for n, entry in enumerate(one for one in series if one["kind"] != "rule"):
-        lying = entry.get("orientation") == "h" and entry["kind"] == "bar"
-        labels, values = (entry["y"], entry["x"]) if lying else (entry["x"], entry["y"])
+def _bars(series: list[Series]) -> list[E2BChart]:
+    """Returns every bar with its category and its group."""
+    found: list[E2BChart] = []
+    for n, entry in enumerate(_without_rules(series)):
+        horizontal = entry.get("orientation") == "h" and entry["kind"] == "bar"
+        labels, values = (entry["y"], entry["x"]) if horizontal else (entry["x"], entry["y"])
         group = entry["name"] or f"Group {n + 1}"
         found += [{"label": str(label), "group": group, "value": v} for label, v in zip(labels, values, strict=False)]
     return found
 
 
-def _slices(series: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    found = []
+def _slices(series: list[Series]) -> list[E2BChart]:
+    """Returns slices with their angles in degrees."""
+    found: list[E2BChart] = []
     for entry in series:
         total = sum(entry["y"]) or 1.0
         found += [
@@ -86,17 +95,15 @@ def _slices(series: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _boxes(series: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    found = []
-    for entry in series:
-        extra = entry["extra"]
-        for n, label in enumerate(entry["x"]):
-            found.append({
-                "label": str(label), "min": extra["whislo"][n], "first_quartile": extra["q1"][n],
-                "median": extra["median"][n], "third_quartile": extra["q3"][n], "max": extra["whishi"][n],
-                "outliers": extra["fliers"][n],
-            })  # fmt: skip
-    return found
+def _boxes(series: list[Series]) -> list[E2BChart]:
+    """Returns each box with its statistics and outliers."""
+    names = {"min": "whislo", "first_quartile": "q1", "median": "median", "third_quartile": "q3", "max": "whishi"}
+    names["outliers"] = "fliers"
+    return [
+        {"label": str(label)} | {theirs: entry["extra"][ours][n] for theirs, ours in names.items()}
+        for entry in series
+        for n, label in enumerate(entry["x"])
+    ]
 
 
 _ELEMENTS = {
@@ -104,13 +111,13 @@ _ELEMENTS = {
 }  # fmt: skip
 
 
-def _ticks(which: str, axis: dict[str, Any], panel: dict[str, Any], figure: Any) -> dict[str, Any]:
-    """Ticks as E2B gives them: of the figure's first axes that fits this panel's labels."""
+def _ticks(which: str, axis: Panel, panel: Panel, figure: Figure) -> E2BChart:
+    """Returns ticks as E2B gives them: those of the figure's first Axes with this panel's title."""
     source = next((ax for ax in figure.axes if (ax.get_title() or None) == panel.get("title")), figure.axes[0])
     mine = getattr(source, f"{which}axis")
     ticks = [float(v) for v in mine.get_majorticklocs()]
     labels = [text.get_text() for text in mine.get_majorticklabels()]
-    values: list[Any] = ticks
+    values: list[Json] = ticks
     if axis.get("scale") == "datetime":
         from .matplotlib.axes import Axis
 

@@ -1,4 +1,7 @@
-"""The files that a cell wrote under its working directory: path, size, sha256 and MIME type, bounded on all sides."""
+"""Finds the files that a cell wrote below its working directory: path, size, sha256 and MIME type.
+
+The search is bounded in files, entries, depth and bytes that are hashed.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,21 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .state import STATE
 
+if TYPE_CHECKING:
+    from .foreign import Bundle
+
+
 FILES_MIME = "application/vnd.ci-files.v1+json"
 MAX_FILES = 100
+"""Files reported for one cell."""
 MAX_ENTRIES = 5000
+"""Entries of folders looked at after one cell."""
 MAX_DEPTH = 5
+"""Folders below the working directory."""
 MAX_HASHED = 64 * 1024 * 1024
 """Bytes; a larger file is reported without its hash."""
 _SKIPPED = {"node_modules", "__pycache__", "site-packages", "venv", "env"}
@@ -24,17 +34,18 @@ _SLACK = 20_000_000
 
 
 class Watch:
-    """Between `start` and `written`: one cell. Files are told by their change time, which no copy can fake."""
+    """Watches one cell, from `start` to `written`, by the files' change times, which no copy can fake."""
 
     def __init__(self) -> None:
         self.began = 0
 
     def start(self) -> None:
+        """Begins with a cell."""
         self.began = time.time_ns() - _SLACK
 
-    def written(self) -> list[dict[str, Any]]:
-        """Each file changed since `start` and not reported in this state before."""
-        found: list[dict[str, Any]] = []
+    def written(self) -> list[Bundle]:
+        """Returns each file that changed since `start` and was not reported in this state before."""
+        found: list[Bundle] = []
         for path, stat in _walk(str(Path.cwd())):
             state = (stat.st_ctime_ns, stat.st_size)
             if stat.st_ctime_ns < self.began or STATE.files.get(path) == state:
@@ -47,7 +58,7 @@ class Watch:
 
 
 def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Regular files below `root`, no links followed, hidden ones and package folders left aside."""
+    """Yields regular files below `root`. Follows no links; leaves out hidden files and folders of packages."""
     stack, seen = [(root, 0)], 0
     while stack:
         folder, depth = stack.pop()
@@ -68,12 +79,14 @@ def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
                 yield entry.path, entry.stat(follow_symlinks=False)
 
 
-def _entry(path: str, size: int) -> dict[str, Any]:
+def _entry(path: str, size: int) -> Bundle:
+    """Returns what is reported of one file."""
     mime = mimetypes.guess_type(path)[0] or "application/octet-stream"
     return {"path": path, "size": size, "sha256": _sha256(path) if size <= MAX_HASHED else None, "mime": mime}
 
 
 def _sha256(path: str) -> str | None:
+    """Returns the hash of a file, or None when it cannot be read."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             return hashlib.sha256(file.read(MAX_HASHED)).hexdigest()

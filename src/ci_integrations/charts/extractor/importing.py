@@ -1,6 +1,7 @@
-"""Run a function when a module is imported, now if it already is. For hooks that must not import what they hook.
+"""Runs a function when a module is imported, and imports numpy when it is first used.
 
-A finder at the head of `sys.meta_path` lets the other finders find the module and only wraps its loader.
+Nothing here imports a library before the user's code does. A finder at the head of `sys.meta_path` lets the other
+finders find a module that shall be patched and only wraps its loader.
 """
 
 # ruff: noqa: SIM105 - each `except` says why it drops the failure
@@ -8,15 +9,37 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+__all__ = ["Patch", "np", "when_imported"]
 
 Patch = Callable[[ModuleType], None]
 
 
+class _Later:
+    """A module that is imported at its first use; what was read of it once is an attribute from then on."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __getattr__(self, attribute: str) -> object:
+        found = getattr(import_module(self.__name__), attribute)
+        setattr(self, attribute, found)
+        return found
+
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = _Later("numpy")
+
+
 class _PatchingLoader(Loader):
-    """The real loader, followed by the patches. A patch that fails leaves the module as it is."""
+    """The module's own loader, followed by the patch. A patch that fails leaves the module as it is."""
 
     def __init__(self, loader: Loader, patch: Patch) -> None:
         self._loader = loader
@@ -34,7 +57,7 @@ class _PatchingLoader(Loader):
 
 
 class Finder(MetaPathFinder):
-    """Knows which modules have a patch waiting."""
+    """Finds the modules for which a patch is waiting, by way of the finders behind it."""
 
     def __init__(self) -> None:
         self.patches: dict[str, Patch] = {}
@@ -57,7 +80,7 @@ class Finder(MetaPathFinder):
 
 
 def when_imported(patches: dict[str, Patch]) -> None:
-    """Call `patches[name](module)` once each named module is there."""
+    """Calls `patches[name](module)` as soon as each named module is imported; at once for those that are."""
     finder = next((item for item in sys.meta_path if isinstance(item, Finder)), None)
     if finder is None:
         finder = Finder()
@@ -71,10 +94,12 @@ def when_imported(patches: dict[str, Patch]) -> None:
 
 
 def _loading(module: ModuleType) -> bool:
+    """Says whether a module is being imported right now: its names are not all there yet."""
     return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
 
 
 def _apply(patch: Patch, module: ModuleType) -> None:
+    """Calls a patch and drops its failure."""
     try:
         patch(module)
     except Exception:  # noqa: BLE001, S110 - a library that looks different is read without this hook; the cell goes on

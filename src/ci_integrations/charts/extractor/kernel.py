@@ -1,18 +1,22 @@
-"""The extractor's place in IPython: formatters, events, and hooks that wait for the plotting libraries."""
+"""Installs the extractor in IPython: formatters, events, and hooks that wait for the plotting libraries."""
 
 # ruff: noqa: SIM105 - each `except` says why it drops the failure
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from . import e2b, files, tables, web
-from .importing import when_imported
+from .importing import Patch, when_imported
 from .matplotlib import hooks, libraries, report
 from .state import STATE
 
-_PATCHES: dict[str, Any] = {
+if TYPE_CHECKING:
+    from .foreign import Json, Shell, UserData
+
+
+_PATCHES: dict[str, Patch] = {
     "matplotlib.axes._axes": hooks.patch_axes,
     "mpl_toolkits.mplot3d.axes3d": hooks.patch_axes3d,
     "seaborn.categorical": libraries.patch_seaborn_categorical,
@@ -21,7 +25,7 @@ _PATCHES: dict[str, Any] = {
     "pandas.plotting._matplotlib.core": libraries.patch_pandas,
     "squarify": libraries.patch_squarify,
 }
-_FULL: dict[str, Any] = {
+_FULL: dict[str, Patch] = {
     "matplotlib.figure": report.patch_figure,
     "matplotlib._pylab_helpers": report.patch_gcf,
     "plotly.io._renderers": web.patch_plotly,
@@ -34,8 +38,8 @@ _FULL: dict[str, Any] = {
 _WATCH = files.Watch()
 
 
-def install(shell: Any, *, full: bool) -> None:
-    """Idempotent for one shell in one process; a fork or a new shell starts afresh."""
+def install(shell: Shell, *, full: bool) -> None:
+    """Installs once for each shell and process; a fork or a new shell starts afresh."""
     known = STATE.shell is shell
     if STATE.pid != os.getpid() or not known:
         STATE.reset()
@@ -50,11 +54,12 @@ def install(shell: Any, *, full: bool) -> None:
         _events(shell)
 
 
-def _formatters(shell: Any) -> None:
+def _formatters(shell: Shell) -> None:
+    """Adds our MIME types to what IPython shows of figures and frames."""
     from IPython.core.formatters import BaseFormatter
     from traitlets import ObjectName, Unicode
 
-    def add(mime: str, readers: dict[tuple[str, str], Callable[[Any], Any]]) -> None:
+    def add(mime: str, readers: dict[tuple[str, str], Callable[[UserData], Json]]) -> None:
         class Formatter(BaseFormatter):
             """Knows types by name, and cannot lose them: the inline backend unregisters figures everywhere."""
 
@@ -62,35 +67,33 @@ def _formatters(shell: Any) -> None:
             print_method = ObjectName(f"_repr_{mime.replace('/', '_')}_" if mime.startswith("e2b/") else "_repr_ci_")
             _return_type = dict
 
-            def __call__(self, obj: Any) -> Any:
+            def __call__(self, obj: object) -> Json:
                 reader = next((r for name in _type_names(obj) if (r := readers.get(name)) is not None), None)
                 return reader(obj) if reader is not None and self.enabled else super().__call__(obj)
 
         shell.display_formatter.formatters[mime] = Formatter(parent=shell.display_formatter)
 
     figure = ("matplotlib.figure", "Figure")
-    frames = [
-        ("pandas", "DataFrame"),
-        ("pandas.core.frame", "DataFrame"),
-        ("pandas", "Series"),
-        ("pandas.core.series", "Series"),
-    ]
+    # pandas 3 says that its classes are in `pandas`, earlier ones name the module.
+    frames = [(module, "DataFrame") for module in ("pandas", "pandas.core.frame")]
+    series = [(module, "Series") for module in ("pandas", "pandas.core.series")]
     add(report.CHART_MIME, {figure: report.chart_of})
-    add(tables.TABLE_MIME, dict.fromkeys(frames, tables.table))
+    add(tables.TABLE_MIME, dict.fromkeys([*frames, *series], tables.table))
     add("e2b/chart", {figure: e2b.chart})
-    add("e2b/data", {name: tables.e2b_data for name in frames if name[1] == "DataFrame"})
+    add("e2b/data", dict.fromkeys(frames, tables.e2b_data))
 
 
-def _type_names(obj: Any) -> list[tuple[str, str]]:
+def _type_names(obj: object) -> list[tuple[str, str]]:
+    """Returns where an object's class and its bases are from, and their names."""
     return [(c.__module__, c.__name__) for c in type(obj).__mro__]
 
 
-def _once(shell: Any) -> None:
-    """With everything installed, a figure that was reported in this cell and has not changed is not shown again."""
+def _once(shell: Shell) -> None:
+    """Makes IPython show a figure once: not again when it was reported in this cell and has not changed."""
     from IPython.core.formatters import IPythonDisplayFormatter
 
     class Once(IPythonDisplayFormatter):
-        def __call__(self, obj: Any) -> Any:
+        def __call__(self, obj: object) -> Json:
             try:
                 if STATE.full and report.is_figure(obj) and report.already_reported(obj):
                     return True
@@ -104,7 +107,8 @@ def _once(shell: Any) -> None:
     shell.display_formatter.ipython_display_formatter = new
 
 
-def _events(shell: Any) -> None:
+def _events(shell: Shell) -> None:
+    """Calls `_before` and `_after` around every cell, from the running one on."""
     shell.events.register("pre_execute", _before)
     # First of all: matplotlib's inline backend flushes and closes the open figures in the same event.
     shell.events.callbacks["post_execute"].insert(0, _after)
@@ -112,12 +116,14 @@ def _events(shell: Any) -> None:
 
 
 def _before() -> None:
+    """Begins with a cell."""
     STATE.cell = int(getattr(STATE.shell, "execution_count", 0))
     STATE.published = 0
     _WATCH.start()
 
 
 def _after() -> None:
+    """Reports what a cell saved, closed and wrote."""
     for step in (report.sweep, web.sweep, _report_files):
         try:
             step()
@@ -127,6 +133,7 @@ def _after() -> None:
 
 
 def _report_files() -> None:
+    """Publishes the files that a cell wrote."""
     found = _WATCH.written()
     if found:
         names = ", ".join(item["path"].rpartition("/")[2] for item in found[:5])
@@ -135,8 +142,8 @@ def _report_files() -> None:
         )
 
 
-def forget_cell(shell: Any) -> None:
-    """Give the running cell's number back and take its text out of the history."""
+def forget_cell(shell: Shell) -> None:
+    """Gives the running cell's number back and takes its text out of the history."""
     try:
         history = shell.history_manager
         for kept in (history.input_hist_parsed, history.input_hist_raw):

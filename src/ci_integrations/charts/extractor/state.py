@@ -1,4 +1,4 @@
-"""What the extractor remembers in one kernel: its marker, figures already reported, figures still to report.
+"""Holds what the extractor remembers in one kernel: its marker, figures already reported, figures still to report.
 
 `STATE` is the only mutable global of this package. Nothing here imports a plotting library.
 """
@@ -8,10 +8,26 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-VERSION = "1.4"
+if TYPE_CHECKING:
+    from .foreign import Figure, Payload, Shell
+
+
+VERSION = "1.5"
+"""A part of the folder in a cloud sandbox, so that the files of two versions never mix there."""
+
+
+@dataclass
+class Pending:
+    """A figure that was saved or closed and is reported at the end of the cell, unless it is shown until then."""
+
+    figure: Figure
+    payload: Payload
+    digest: str
+    png: bytes | None = None
 
 
 class State:
@@ -21,24 +37,24 @@ class State:
         self.reset()
 
     def reset(self) -> None:
-        """Fresh, as after a fork: a new marker, this process' id, nothing reported."""
+        """Forgets everything, as after a fork: a new marker, this process' id, nothing reported."""
         self.marker: str = secrets.token_hex(8)
         self.pid: int = os.getpid()
         self.version = VERSION
-        self.shell: Any = None
+        self.shell: Shell = None
         self.full = False
         self.cell = 0
         self.figures = 0
-        self.reported: WeakKeyDictionary[Any, tuple[int, str]] = WeakKeyDictionary()
-        self.ids: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-        self.pending: list[Any] = []
+        self.reported: WeakKeyDictionary[Figure, tuple[int, str]] = WeakKeyDictionary()
+        self.ids: WeakKeyDictionary[Figure, str] = WeakKeyDictionary()
+        self.pending: list[Pending] = []
         self.published = 0
-        self.last: tuple[Any, dict[str, Any] | None] | None = None
+        self.last: tuple[Figure, Payload | None] | None = None
         self.files: dict[str, tuple[int, int]] = {}
         self.filed = 0
 
-    def figure_id(self, figure: Any) -> str:
-        """The figure's own name, stable for its life in this kernel."""
+    def figure_id(self, figure: Figure) -> str:
+        """Returns the figure's own name, which stays the same as long as the figure lives."""
         if figure not in self.ids:
             self.figures += 1
             self.ids[figure] = f"{self.marker[:6]}-{self.figures}"
@@ -49,4 +65,5 @@ STATE = State()
 
 
 def version_of(module: str) -> str:
+    """Returns the version of a module that is imported already, empty when it is not or has none."""
     return str(getattr(sys.modules.get(module), "__version__", ""))

@@ -1,4 +1,4 @@
-"""pandas objects as data: the table payload, and E2B's own `e2b/data`."""
+"""Reads pandas objects as data: the table payload, and E2B's own `e2b/data`."""
 
 from __future__ import annotations
 
@@ -6,27 +6,33 @@ import base64
 import json
 import math
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .foreign import Bundle, Frame, Index, Json, UserData
+
 
 TABLE_MIME = "application/vnd.ci-table.v1+json"
 MAX_ROWS = 200
 """Rows sent; `shape` has the whole size."""
 MAX_COLUMNS = 200
+"""Columns sent."""
 MAX_TEXT = 2000
 """Characters of one cell."""
 MAX_DATA_CELLS = 2_000_000
 """Cells of `e2b/data`, which is the whole frame; larger frames go without."""
 
 
-def table(frame: Any) -> dict[str, Any] | None:
-    """A DataFrame or Series: columns with dtypes, the first rows, the whole shape, the index as leading columns."""
+def table(frame: Frame) -> Bundle | None:
+    """Returns a DataFrame or Series with dtypes, its first rows, whole shape and index; None when that fails."""
     try:
         return _table(frame)
     except Exception:  # noqa: BLE001 - the text form is still there; the cell must not fail for its table
         return None
 
 
-def _table(frame: Any) -> dict[str, Any]:
+def _table(frame: Frame) -> Bundle:
+    """Returns the table payload, the index as leading columns. Raises whatever an unusual frame raises."""
     series = frame.ndim == 1
     rows, width = len(frame), 1 if series else frame.shape[1]
     head = frame.iloc[:MAX_ROWS]
@@ -37,11 +43,11 @@ def _table(frame: Any) -> dict[str, Any]:
         columns.append({"name": "" if frame.name is None else _name(frame.name), "dtype": str(frame.dtype)})
         values.append(_cells(head))
     else:
+        # By place: two columns may have one name.
         for place in range(min(width, MAX_COLUMNS)):
-            column = head.iloc[:, place]
             columns.append({"name": _name(frame.columns[place]), "dtype": str(frame.dtypes.iloc[place])})
-            values.append(_cells(column))
-    found: dict[str, Any] = {
+            values.append(_cells(head.iloc[:, place]))
+    found: Bundle = {
         "columns": columns, "rows": [list(row) for row in zip(*values, strict=True)], "shape": [rows, width],
         "index": index.nlevels, "series": series,
     }  # fmt: skip
@@ -50,47 +56,59 @@ def _table(frame: Any) -> dict[str, Any]:
     return found
 
 
-def _levels(index: Any) -> list[tuple[Any, Any]]:
+def _levels(index: Index) -> list[tuple[object, object]]:
+    """Returns the name and dtype of each level of an index; a level without a name has an empty one."""
     dtypes = list(index.dtypes) if index.nlevels > 1 else [index.dtype]
     return [("" if name is None else name, dtype) for name, dtype in zip(index.names, dtypes, strict=True)]
 
 
-def _name(name: Any) -> str:
-    words = " / ".join(str(part) for part in name) if isinstance(name, tuple) else str(name)
+def _name(name: object) -> str:
+    """Returns a column's name, the parts of a nested one joined by slashes."""
+    words = " / ".join(map(str, name)) if isinstance(name, tuple) else str(name)
     return words[:MAX_TEXT]
 
 
-def _cells(column: Any) -> list[Any]:
-    return [cell(value) for value in column.tolist()] if hasattr(column, "tolist") else [cell(v) for v in column]
+def _cells(column: Frame) -> list[Json]:
+    return list(map(cell, column.tolist() if hasattr(column, "tolist") else column))
 
 
-def cell(value: Any, depth: int = 4) -> Any:  # noqa: C901, PLR0911 - one line per type
-    """One value as JSON: numbers and words stay, times are ISO-8601, everything else is its text."""
+def cell(value: UserData, depth: int = 4) -> Json:
+    """Returns one value as JSON: numbers and words stay, times are ISO-8601, everything else is its text."""
     if value is None or isinstance(value, (bool, str)):
         return value[:MAX_TEXT] if isinstance(value, str) else value
-    if isinstance(value, int):
-        return value if abs(value) < 2**63 else str(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else (None if math.isnan(value) else str(value))
+    if isinstance(value, (int, float)):
+        return _number(value)
     if type(value).__name__ in ("NaTType", "NAType"):
         return None
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
     if isinstance(value, timedelta):
         return str(value)
-    if isinstance(value, dict) and depth:
+    return _nested(value, depth)
+
+
+def _number(value: float) -> Json:
+    """Returns a number as JSON can hold it: NaN is null; infinities and integers beyond 64 bits are text."""
+    if isinstance(value, int):
+        return value if abs(value) < 2**63 else str(value)
+    return value if math.isfinite(value) else (None if math.isnan(value) else str(value))
+
+
+def _nested(value: UserData, depth: int) -> Json:
+    """Returns a container with at most 100 entries at each of `depth` levels; anything else and deeper as text."""
+    if depth and isinstance(value, dict):
         return {str(k)[:MAX_TEXT]: cell(v, depth - 1) for k, v in list(value.items())[:100]}
-    if isinstance(value, (list, tuple, set, frozenset)) and depth:
+    if depth and isinstance(value, (list, tuple, set, frozenset)):
         return [cell(v, depth - 1) for v in list(value)[:100]]
-    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:  # a scalar of numpy
         return cell(value.item(), depth - 1) if depth else str(value)
-    if hasattr(value, "tolist") and depth:
+    if depth and hasattr(value, "tolist"):
         return cell(value.tolist(), depth - 1)
     return str(value)[:MAX_TEXT]
 
 
-def e2b_data(frame: Any) -> dict[str, list[Any]] | None:
-    """E2B's `e2b/data`: column name to all its values, the index dropped, NaT as "NaT"."""
+def e2b_data(frame: Frame) -> dict[str, list[Json]] | None:
+    """Returns E2B's `e2b/data`: column name to all its values, the index dropped, NaT as "NaT"; None on failure."""
     try:
         if frame.shape[0] * frame.shape[1] > MAX_DATA_CELLS:
             return None
@@ -101,11 +119,13 @@ def e2b_data(frame: Any) -> dict[str, list[Any]] | None:
         return None
 
 
-def _data_key(name: Any) -> str:
+def _data_key(name: object) -> str:
+    """Returns a column's name as JSON writes a key."""
     return json.dumps(name) if name is None or isinstance(name, bool) else str(name)
 
 
-def _data_cell(value: Any) -> Any:
+def _data_cell(value: UserData) -> Json:
+    """Returns one value of `e2b/data`: bytes as base64, infinities as null, anything else as `cell` has it."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     if type(value).__name__ == "NaTType":

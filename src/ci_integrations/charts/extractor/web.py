@@ -1,5 +1,4 @@
-"""plotly, altair and bokeh: their own specification as a MIME form, decoded on the client; and charts that were
-only saved.
+"""Sends the specifications of plotly, altair and bokeh, which are decoded on the client, also of saved charts.
 
 plotly and altair are told to show their JSON instead of megabytes of HTML. A figure that a cell writes to a file
 without showing it is published at the end of the cell.
@@ -8,16 +7,22 @@ without showing it is published at the end of the cell.
 # ruff: noqa: SIM105 - each `except` says why it drops the failure
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import os
 import sys
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .matplotlib.hooks import hook
 from .matplotlib.report import publish
 from .state import STATE
+
+if TYPE_CHECKING:
+    from .foreign import Call, Drawn, Json, Reader, UserData
+
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 VEGALITE_MIME = "application/vnd.vegalite.v6+json"
@@ -27,31 +32,34 @@ MAX_SPEC = 20_000_000
 
 
 class _Shown:
-    """What this cell showed and saved, by object. Saved ones are kept alive until the sweep."""
+    """Holds what this cell showed and saved, by object. Saved ones are kept alive until the sweep."""
 
     def __init__(self) -> None:
         self.cell = -1
-        self.shown: list[Any] = []
-        self.saved: list[tuple[Any, str]] = []
+        self.shown: list[object] = []
+        self.saved: list[tuple[object, str]] = []
 
     def fresh(self) -> _Shown:
+        """Forgets what earlier cells did."""
         if self.cell != STATE.cell:
             self.cell, self.shown, self.saved = STATE.cell, [], []
         return self
 
-    def has_shown(self, obj: Any) -> bool:
+    def has_shown(self, obj: UserData) -> bool:
         return any(item is obj for item in self.fresh().shown)
 
 
 _SEEN = _Shown()
 
 
-def _mark_shown(self: Any, a: dict[str, Any], result: Any) -> None:
+def _mark_shown(self: object, a: Call, result: Drawn) -> None:
     _SEEN.fresh().shown.append(self)
 
 
-def _mark_saved(kind: str) -> Any:
-    def after(self: Any, a: dict[str, Any], result: Any) -> None:
+def _mark_saved(kind: str) -> Reader:
+    """Returns what notes a saved chart of a library, up to 20 in one cell."""
+
+    def after(self: object, a: Call, result: Drawn) -> None:
         if len(_SEEN.fresh().saved) < 20 and not any(item is self for item, _ in _SEEN.saved):
             _SEEN.saved.append((self, kind))
 
@@ -59,7 +67,7 @@ def _mark_saved(kind: str) -> Any:
 
 
 def patch_plotly(module: ModuleType) -> None:
-    """`module` is plotly.io._renderers. A renderer that the user's environment chose stays."""
+    """Makes plotly show its JSON. `module` is plotly.io._renderers; a renderer that the environment chose stays."""
     if "PLOTLY_RENDERER" not in os.environ:
         module.renderers.default = "plotly_mimetype"
     if not module.nbformat:
@@ -85,6 +93,7 @@ def patch_plotly_io(module: ModuleType) -> None:
 
 
 def patch_altair(module: ModuleType) -> None:
+    """Makes altair show its JSON. `module` is altair."""
     module.renderers.enable("mimetype")
     hook(module.TopLevelMixin, "_repr_mimebundle_", _mark_shown)
     hook(module.TopLevelMixin, "save", _mark_saved("altair"))
@@ -100,11 +109,12 @@ def patch_bokeh_save(module: ModuleType) -> None:
     _wrap_function(module, "save", lambda obj: _mark_saved("bokeh")(obj, {}, None))
 
 
-def _wrap_function(module: ModuleType, name: str, after: Any) -> None:
+def _wrap_function(module: ModuleType, name: str, after: Callable[[UserData], object]) -> None:
+    """Makes each call of a function also call `after` with its first argument, wherever the function was imported."""
     original = getattr(module, name)
 
     @functools.wraps(original)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def wrapped(*args: UserData, **kwargs: UserData) -> Drawn:
         __tracebackhide__ = True
         result = original(*args, **kwargs)
         try:
@@ -118,13 +128,13 @@ def _wrap_function(module: ModuleType, name: str, after: Any) -> None:
             setattr(holder, name, wrapped)
 
 
-def _bokeh_shown(obj: Any) -> None:
+def _bokeh_shown(obj: UserData) -> None:
     _SEEN.fresh().shown.append(obj)
     _publish(obj, "bokeh")
 
 
 def sweep() -> None:
-    """Publish what was saved in this cell and not shown."""
+    """Publishes what was saved in this cell and not shown."""
     saved, _SEEN.fresh().saved = _SEEN.fresh().saved, []
     for obj, kind in saved:
         if not _SEEN.has_shown(obj):
@@ -132,13 +142,15 @@ def sweep() -> None:
     _SEEN.shown = []
 
 
-def _publish(obj: Any, kind: str) -> None:
+def _publish(obj: UserData, kind: str) -> None:
+    """Sends a chart's specification, unless it is too large."""
     mime, spec = _spec(obj, kind)
     if len(json.dumps(spec)) <= MAX_SPEC:
         publish({"text/plain": repr(type(obj).__name__), mime: spec})
 
 
-def _spec(obj: Any, kind: str) -> tuple[str, Any]:
+def _spec(obj: UserData, kind: str) -> tuple[str, Json]:
+    """Returns the MIME type and the specification of a chart, which its own library writes."""
     if kind == "plotly":
         from plotly.io import to_json
 
@@ -152,10 +164,8 @@ def _spec(obj: Any, kind: str) -> tuple[str, Any]:
         return BOKEH_MIME, {"doc": _plain(document.to_json(deferred=False))}
 
 
-def _plain(value: Any) -> Any:
-    """Bokeh leaves raw bytes and arrays for its own serialiser; as JSON they are base64."""
-    import base64
-
+def _plain(value: UserData) -> Json:
+    """Returns JSON of what bokeh leaves as raw bytes and arrays for its own serialiser: they become base64."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

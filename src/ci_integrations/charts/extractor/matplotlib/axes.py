@@ -1,4 +1,4 @@
-"""One axis of a panel: its label, scale and categories, and how drawn positions become values.
+"""Reads one axis of a panel: its label, scale and categories, and how drawn positions become values.
 
 Categories are found by position, never by zipping labels with data: a position that is no tick stays a number.
 """
@@ -7,18 +7,24 @@ Categories are found by position, never by zipping labels with data: a position 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from .. import pack
+from ..importing import np
+
+if TYPE_CHECKING:
+    from ..foreign import Array, Artist, Axes, AxisArtist, Column, Converter, Frequency, Index, Json, Panel, Zone
+
 
 _UNIT = re.compile(r"\s\(([^()]+)\)\s*$|\[([^\[\]]+)\]\s*$")
-_DATE_CLASSES = ("DateFormatter", "AutoDateFormatter", "ConciseDateFormatter", "TimeSeries_DateFormatter")
+_DATE_CLASSES = frozenset(("DateFormatter", "AutoDateFormatter", "ConciseDateFormatter"))
 
 
 class Axis:
     """`which` is "x", "y" or "z" of a matplotlib Axes; `labels` maps positions to category labels, if it has any."""
 
-    def __init__(self, ax: Any, which: str) -> None:
+    def __init__(self, ax: Axes, which: str) -> None:
         self.which = which
         self.ax = ax
         self.axis = getattr(ax, f"{which}axis")
@@ -29,8 +35,8 @@ class Axis:
         self.mode = self._mode()
 
     def _mode(self) -> str:
-        name = type(self.converter).__name__
-        kinds = [type(self.converter).__mro__[i].__name__ for i in range(len(type(self.converter).__mro__))]
+        """Returns what positions on the axis are: "category", "period", "date", "time" or "number"."""
+        name, formatter = type(self.converter).__name__, self.axis.get_major_formatter()
         if name == "StrCategoryConverter" and self.source.units is not None:
             self.labels = {float(v): str(k) for k, v in self.source.units._mapping.items()}
             return "category"
@@ -38,46 +44,42 @@ class Axis:
             return "period"
         if self.axis.get_scale() != "linear":
             return "number"
-        if any("Date" in kind or kind == "_SwitchableDateConverter" for kind in kinds) or self._dated():
+        if any("Date" in kind for kind in _classes(self.converter)) or _DATE_CLASSES & _classes(formatter):
             return "date"
-        if "TimeConverter" in name or type(self.axis.get_major_formatter()).__name__ == "TimeSeries_TimedeltaFormatter":
-            return "time"
-        return "number"
-
-    def _dated(self) -> bool:
-        formatter = self.axis.get_major_formatter()
-        return any(base.__name__ in _DATE_CLASSES[:3] for base in type(formatter).__mro__)
+        durations = "TimeConverter" in name or type(formatter).__name__ == "TimeSeries_TimedeltaFormatter"
+        return "time" if durations else "number"
 
     @property
     def scale(self) -> str:
+        """The scale's name in the schema; a scale of the user's own functions counts as linear."""
         if self.labels:
             return "categorical"
         if self.mode in ("date", "period"):
             return "datetime"
         name = str(self.axis.get_scale())
-        return name if name in ("linear", "log", "symlog", "logit") else ("linear" if name == "function" else name)
+        return "linear" if name == "function" else name
 
     def candidates(self) -> dict[float, str]:
-        """Tick labels written by hand that may be categories: position -> label. Empty when they are only numbers."""
-        known = getattr(self.ax, "_ci_index", None)
-        if known and self.which == "x" and self.mode == "number":
-            return dict(known)
-        if self.mode != "number" or self.axis.get_scale() != "linear":
+        """Returns tick labels that may be categories, position to label; nothing when they are only numbers."""
+        known = getattr(self.ax, "_ci_index", None)  # from our hook on pandas
+        if self.mode != "number":
             return {}
-        found = fixed_labels(self.axis)
-        found = {position: label for position, label in found.items() if label.strip()}
+        if known and self.which == "x":
+            return dict(known)
+        if self.axis.get_scale() != "linear":
+            return {}
+        found = {position: label for position, label in fixed_labels(self.axis).items() if label.strip()}
         return {} if all(_same_number(position, label) for position, label in found.items()) else found
 
     def adopt(self, labels: dict[float, str]) -> None:
+        """Makes a categorical axis of this one."""
         self.labels, self.mode, self.adopted = labels, "category", True
 
-    def values(self, positions: Any, *, exact: bool = False, between: bool = False) -> Any:
-        """Positions as a JSON column of labels, ISO times or numbers.
+    def values(self, positions: Array, *, exact: bool = False, between: bool = False) -> Column:
+        """Returns positions as a JSON column of labels, ISO times or numbers.
 
         Beside a tick they stay numbers: with `exact` if the ticks were made by hand, with `between` always.
         """
-        import numpy as np
-
         positions = np.asarray(positions, float)
         if self.labels:
             return self._category(positions, exact=between or (exact and self.adopted))
@@ -87,36 +89,34 @@ class Axis:
             return _periods(positions, _period_freq(self.ax, self.axis), getattr(self.ax, "_ci_times", ()))
         return pack.column(positions)
 
-    def _category(self, positions: Any, *, exact: bool) -> list[Any]:
-        """The nearest tick's label, at most half a tick's spacing away; else the number itself."""
-        import numpy as np
-
+    def _category(self, positions: Array, *, exact: bool) -> list[Json]:
+        """Returns the label of the nearest tick within half a tick's spacing, otherwise the number itself."""
         ticks = np.array(sorted(self.labels))
         reach = 1e-6 if exact else reach_of(ticks)
-        found: list[Any] = []
+        found: list[Json] = []
         for position in positions.ravel().tolist():
-            if position != position:
+            if position != position:  # NaN
                 found.append(None)
                 continue
             nearest = float(ticks[int(np.argmin(np.abs(ticks - position)))])
             found.append(self.labels[nearest] if abs(nearest - position) <= reach else position)
         return found
 
-    def _zone(self) -> Any:
+    def _zone(self) -> Zone:
+        """Returns the time zone of a date axis: that of the data, or that of the formatter."""
         unit = self.source.get_units() if hasattr(self.source, "get_units") else None
         return unit if hasattr(unit, "utcoffset") else getattr(self.axis.get_major_formatter(), "tz", None)
 
-    def describe(self) -> dict[str, Any]:
-        """The axis as the schema has it."""
+    def describe(self) -> Panel:
+        """Returns the axis as the schema has it."""
         label = text_of(getattr(self.axis, "label", None)) if self.axis.get_visible() else None
         low, high = sorted(float(v) for v in self.axis.get_view_interval())
         match = _UNIT.search(label or "")
-        found: dict[str, Any] = {"label": label, "scale": self.scale}
+        found: Panel = {"label": label, "scale": self.scale}
         if match:
             found["unit"] = match.group(1) or match.group(2)
-        elif self.mode == "time" and type(formatter := self.axis.get_major_formatter()).__name__.startswith(
-            "TimeSeries"
-        ):
+        formatter = self.axis.get_major_formatter()
+        if not match and self.mode == "time" and type(formatter).__name__.startswith("TimeSeries"):
             found["unit"] = getattr(formatter, "unit", "ns")  # pandas counts durations in it, and writes 00:30:00
         if self.labels:
             found["categories"] = [self.labels[key] for key in sorted(self.labels)][: pack.LONG]
@@ -127,23 +127,26 @@ class Axis:
         return found
 
 
-def reach_of(ticks: Any) -> float:
-    """How far from its tick a category's mark may stand: just under half the smallest spacing."""
-    import numpy as np
+def _classes(thing: object) -> set[str]:
+    """Returns the names of an object's class and of its bases: nothing is imported to compare with."""
+    return {base.__name__ for base in type(thing).__mro__}
 
+
+def reach_of(ticks: Array) -> float:
+    """Returns how far from its tick a category's mark may be: just under half the smallest spacing."""
     return 0.4999 * float(np.min(np.diff(ticks))) if len(ticks) > 1 else 0.5
 
 
-def text_of(artist: Any) -> str | None:
-    """A visible text artist's words, or None."""
+def text_of(artist: Artist) -> str | None:
+    """Returns the words of a visible text artist, or None."""
     if artist is None or not artist.get_visible():
         return None
     words = str(artist.get_text()).strip()
     return words or None
 
 
-def _with_converter(ax: Any, axis: Any, which: str) -> Any:
-    """The axis itself, or the one it shares, whichever knows how its data were converted."""
+def _with_converter(ax: Axes, axis: AxisArtist, which: str) -> AxisArtist:
+    """Returns the axis itself, or one that it shares its data with, whichever knows how they were converted."""
     if _converter(axis) is not None or which == "z":
         return axis
     shared = ax.get_shared_x_axes() if which == "x" else ax.get_shared_y_axes()
@@ -151,13 +154,17 @@ def _with_converter(ax: Any, axis: Any, which: str) -> Any:
     return next((other for other in others if _converter(other) is not None), axis)
 
 
-def _converter(axis: Any) -> Any:
+def _converter(axis: AxisArtist) -> Converter:
+    """Returns an axis' converter, which is an attribute before matplotlib 3.10."""
     getter = getattr(axis, "get_converter", None)
     return getter() if getter is not None else getattr(axis, "converter", None)
 
 
-def _period_freq(ax: Any, axis: Any) -> Any:
-    """Pandas draws a series with a regular time index by period ordinals, whatever formatter is set afterwards."""
+def _period_freq(ax: Axes, axis: AxisArtist) -> Frequency | None:
+    """Returns the frequency of an axis on which pandas draws the ordinals of periods, or None.
+
+    pandas does so for a regular time index, whatever formatter is set afterwards.
+    """
     formatter = axis.get_major_formatter()
     named = type(formatter).__name__.startswith("TimeSeries_Date")
     if axis.axis_name != "x" or not (named or type(_converter(axis)).__name__ == "PeriodConverter"):
@@ -165,8 +172,8 @@ def _period_freq(ax: Any, axis: Any) -> Any:
     return getattr(axis, "freq", None) or getattr(ax, "freq", None) or getattr(formatter, "freq", None)
 
 
-def fixed_labels(axis: Any) -> dict[float, str]:
-    """Labels set by hand for ticks set by hand."""
+def fixed_labels(axis: AxisArtist) -> dict[float, str]:
+    """Returns labels that were set by hand for ticks that were set by hand, by the ticks' positions."""
     locator, formatter = axis.get_major_locator(), axis.get_major_formatter()
     if type(locator).__name__ == "FixedLocator":
         ticks = [float(v) for v in locator.locs]
@@ -176,6 +183,7 @@ def fixed_labels(axis: Any) -> dict[float, str]:
         return {}
     if type(formatter).__name__ == "FixedFormatter":
         return {tick: str(label) for tick, label in zip(ticks, formatter.seq, strict=False)}
+    # `set_xticks(ticks, labels)` and `set_xticklabels` make a partial of this function of matplotlib's.
     function = getattr(getattr(formatter, "func", None), "func", None)
     if getattr(function, "__name__", "") != "_format_with_dict":
         return {}
@@ -183,15 +191,15 @@ def fixed_labels(axis: Any) -> dict[float, str]:
 
 
 def _same_number(position: float, label: str) -> bool:
+    """Says whether a label is its position in figures, as the locale-free formatters write it."""
     try:
         return abs(float(label.replace("\u2212", "-").replace(",", "")) - position) <= 1e-6 * max(1.0, abs(position))
     except ValueError:
         return False
 
 
-def _dates(positions: Any, zone: Any) -> Any:
-    """Matplotlib's days since its epoch as ISO-8601, in the axis' zone when it has one that is not UTC."""
-    import numpy as np
+def _dates(positions: Array, zone: Zone) -> Column:
+    """Returns matplotlib's days since its epoch as ISO-8601, in the axis' zone when that is not UTC."""
     from matplotlib import dates
 
     flat = positions.ravel()
@@ -205,7 +213,8 @@ def _dates(positions: Any, zone: Any) -> Any:
     return [None if np.isnat(stamp) else _iso(stamp, zone) for stamp in stamps]
 
 
-def _iso(stamp: Any, zone: Any) -> str:
+def _iso(stamp: Array, zone: Zone) -> str:
+    """Returns a time without zone in UTC, otherwise with the zone's offset."""
     moment = stamp.astype("datetime64[us]").item()
     if zone is None or str(zone) == "UTC":
         return str(moment.isoformat())
@@ -214,15 +223,14 @@ def _iso(stamp: Any, zone: Any) -> str:
     return str(moment.replace(tzinfo=timezone.utc).astimezone(zone).isoformat())  # noqa: UP017 - Python 3.10 kernels
 
 
-def _periods(ordinals: Any, freq: Any, times: Any = ()) -> Any:
-    """Periods as the times of the index they were made from, one of `times`, or as their starts."""
-    import numpy as np
+def _periods(ordinals: Array, freq: Frequency, times: Iterable[Index] = ()) -> Column:
+    """Returns periods as the times of the index they were made from, one of `times`, or as their starts."""
     import pandas as pd
 
     flat = ordinals.ravel()
     known = np.isfinite(flat)
     whole = np.where(known, flat, 0).round().astype("int64")
-    make = getattr(pd.PeriodIndex, "from_ordinals", None)
+    make = getattr(pd.PeriodIndex, "from_ordinals", None)  # since pandas 2.2
     index = make(whole, freq=freq) if make is not None else pd.PeriodIndex(ordinal=whole, freq=freq)
     stamps = index.to_timestamp(how="start")
     if len(flat) > pack.LONG:
@@ -233,8 +241,8 @@ def _periods(ordinals: Any, freq: Any, times: Any = ()) -> Any:
     return [stamp.isoformat() if ok else None for stamp, ok in zip(stamps, known.tolist(), strict=True)]
 
 
-def _own_times(ordinals: list[int], freq: Any, times: Any) -> dict[int, Any]:
-    """Ordinal -> time of the index that was drawn there; weeks on an axis of days stand at their first day."""
+def _own_times(ordinals: list[int], freq: Frequency, times: Iterable[Index]) -> dict[int, Json]:
+    """Returns the times of the index that was drawn by ordinals; weeks on an axis of days are at their first day."""
     found = []
     for index in times:
         plain = index.tz_localize(None)

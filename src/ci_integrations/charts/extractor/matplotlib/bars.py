@@ -1,42 +1,50 @@
-"""Bars, histograms, waterfalls, Gantt charts and candlesticks: rectangles and what belongs to them."""
+"""Reads bars, histograms, waterfalls and Gantt charts: rectangles, and the error bars that belong to them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
+from ..importing import np
 from . import candles
-from .hooks import tag_of
+from .hooks import Tag, tag_of
 from .lines import error_ends
-from .series import Found, Raw, hex_color, in_data, label_of
+from .series import Found, Raw, first_color, hex_color, in_data, label_of
+
+if TYPE_CHECKING:
+    from ..foreign import Array, Call, Collection, Color, Container, Extra, Patch
+
+
+_KEYS = ("at", "base", "length", "thick")
+"""What a series of bars keeps of each bar: its middle, where it begins, its length and its width."""
 
 
 def read(found: Found) -> None:
-    for container in list(found.ax.containers):
-        if type(container).__name__ == "BarContainer" and any(patch.axes is found.ax for patch in container.patches):
+    """Adds bars, histograms and loose rectangles; bars of one `bar` call each become one series."""
+    for container in found.left(found.ax.containers, "BarContainer"):
+        if any(patch.axes is found.ax for patch in container.patches):
             _container(found, container)
-    for artist in [*found.ax.patches, *found.ax.lines, *found.ax.collections]:
-        note = tag_of(artist)
-        if id(artist) not in found.done and note is not None and note.kind == "histogram":
-            _histogram(found, note, [artist])
+    for artist in found.left([*found.ax.patches, *found.ax.lines, *found.ax.collections]):
+        if tag_of(artist).kind == "histogram":
+            _histogram(found, tag_of(artist), [artist])
     _loose(found)
     _merge_single(found)
 
 
 def finish(found: Found) -> None:
-    """When every series is known: candles are bars together with their wicks; far error bars join their bars."""
+    """Joins bars with error bars and wicks that were drawn apart from them, when every series is known."""
     _errors_on_bars(found)
-    _candles(found)
-    candles.thin_bars(found)
+    candles.read(found)
 
 
-def _container(found: Found, container: Any) -> None:
+def _container(found: Found, container: Container) -> None:
+    """Adds the rectangles of one call: a histogram or a tree map when the hook says so, bars otherwise."""
     patches = [patch for patch in container.patches if patch.axes is found.ax]
     note = tag_of(patches[0])
     found.take(patches)
-    if note is not None and note.kind == "histogram":
+    if note.kind == "histogram":
         _histogram(found, note, patches, label_of(container))
         return
-    if note is not None and note.kind == "treemap":
+    if note.kind == "treemap":
         values = note.data["values"]
         extra = {"value": ("n", values)}
         found.add(Raw("treemap", None, note.data["labels"], values.tolist(), extra, artists=patches, ready=True))
@@ -46,27 +54,25 @@ def _container(found: Found, container: Any) -> None:
     if errors is not None:
         line, caps, collections = errors.lines
         raw.extra.update(_bar_errors(raw, list(collections)))
-        found.take([artist for artist in (line, *caps, *collections) if artist is not None])
+        found.take(artist for artist in (line, *caps, *collections) if artist is not None)
     found.add(raw)
 
 
-def _bar_errors(raw: Raw, collections: list[Any]) -> dict[str, Any]:
+def _bar_errors(raw: Raw, collections: list[Collection]) -> Extra:
+    """Returns the ends of the error bars along the bars' own direction."""
     ends = error_ends(collections, raw.flags["at"], raw.flags["at"])
-    axis = "x" if raw.orientation == "h" else "y"
-    names = ("xerr_low", "xerr_high") if raw.orientation == "h" else ("err_low", "err_high")
-    return {new: (axis, ends[old][1]) for new, old in zip(("err_low", "err_high"), names, strict=True) if old in ends}
+    axis, prefix = ("x", "x") if raw.orientation == "h" else ("y", "")
+    names = [name for name in ("err_low", "err_high") if prefix + name in ends]
+    return {name: (axis, ends[prefix + name][1]) for name in names}
 
 
-def _bars(patches: list[Any], name: str | None, *, horizontal: bool) -> Raw:
-    import numpy as np
-
+def _bars(patches: list[Patch], name: str | None, *, horizontal: bool) -> Raw:
+    """Returns rectangles as a series of bars; a base is told only where one of them does not begin at zero."""
     box = np.array([[p.get_x(), p.get_y(), p.get_width(), p.get_height()] for p in patches], float)
     at = _clean(box[:, 1] + box[:, 3] / 2 if horizontal else box[:, 0] + box[:, 2] / 2)
     base, length = (box[:, 0], box[:, 2]) if horizontal else (box[:, 1], box[:, 3])
     value, across = ("x", "y") if horizontal else ("y", "x")
-    extra: dict[str, Any] = {}
-    if np.any(np.nan_to_num(base) != 0):
-        extra = {"base": (value, base), "start": (value, base), "end": (value, base + length)}
+    extra = _based(value, base, length) if np.any(np.nan_to_num(base) != 0) else {}
     raw = Raw(
         "bar", name, at, length, extra, "h" if horizontal else "v", across, artists=list(patches),
         color=hex_color(patches[0].get_facecolor()),
@@ -77,49 +83,51 @@ def _bars(patches: list[Any], name: str | None, *, horizontal: bool) -> Raw:
     return raw
 
 
-def _clean(values: Any) -> Any:
-    """A bar's middle is its edge plus half its width: the last digit of that sum is noise."""
-    import numpy as np
+def _based(value: str, base: Array, length: Array) -> Extra:
+    """Returns where bars begin and end on the axis `value`."""
+    return {"base": (value, base), "start": (value, base), "end": (value, base + length)}
 
+
+def _clean(values: Array) -> Array:
+    """Returns middles of bars without noise: each is an edge plus half a width, whose last digit is none of theirs."""
     rounded = np.round(values, 9)
     return np.where(np.abs(rounded - values) <= 1e-12 * np.maximum(1.0, np.abs(values)), rounded, values)
 
 
-def _histogram(found: Found, note: Any, patches: list[Any], name: str | None = None) -> None:
-    """The bins of one `hist` call or of seaborn's, whatever artists drew them."""
-    import numpy as np
-
+def _histogram(found: Found, note: Tag, patches: list[Patch], name: str | None = None) -> None:
+    """Adds the bins of one `hist` call or of seaborn's, whatever artists drew them."""
     edges, counts = note.data["edges"], note.data["counts"]
-    centres = (edges[:-1] + edges[1:]) / 2
     horizontal = note.data.get("orientation") == "horizontal"
     axis = "y" if horizontal else "x"
-    extra: dict[str, Any] = {"edges": (axis, edges)}
-    raw = Raw("histogram", name or label_of(patches[0]), None, None, extra, artists=[*patches, *note.artists])
-    raw.color = hex_color(_fill_color(patches[0]))
-    raw.flags = {"centres": centres, "axis": axis} | {key: note.data.get(key) for key in ("stacked", "beside")}
-    if horizontal:
-        raw.orientation = "h"
-    raw.x, raw.y = centres, np.asarray(counts, float)
+    raw = Raw("histogram", name or label_of(patches[0]), _middles(edges), np.asarray(counts, float))
+    raw.extra, raw.orientation = {"edges": (axis, edges)}, "h" if horizontal else None
+    raw.artists, raw.color = [*patches, *note.artists], hex_color(_fill_color(patches[0]))
+    raw.flags = {"axis": axis} | {key: note.data.get(key) for key in ("stacked", "beside")}
     found.add(raw)
 
 
-def _fill_color(patch: Any) -> Any:
+def _middles(edges: Array) -> Array:
+    return (edges[:-1] + edges[1:]) / 2
+
+
+def _fill_color(patch: Patch) -> Color:
+    """Returns the colour of a bin: that of its outline when it is not filled."""
     if not hasattr(patch, "get_facecolor"):
         return patch.get_color()
     face = patch.get_facecolor()
     if getattr(face, "ndim", 1) == 2:
-        return face[0] if len(face) else None
+        return first_color(face)
     return face if face[3] > 0 else patch.get_edgecolor()
 
 
 def _loose(found: Found) -> None:
-    """Patches that no container holds: stairs, spans, and rectangles drawn one by one."""
+    """Adds patches that no container holds: stairs, spans, and rectangles drawn one by one."""
     rectangles = []
-    for patch in list(found.ax.patches):
-        if id(patch) in found.done or not patch.get_visible():
-            continue
+    for patch in found.left(found.ax.patches):
         kind, note = type(patch).__name__, tag_of(patch)
-        if note is not None and note.kind == "span":
+        if not patch.get_visible():
+            continue
+        if note.kind == "span":
             _span(found, patch, note.data)
         elif kind == "StepPatch":
             _stairs(found, patch)
@@ -128,55 +136,57 @@ def _loose(found: Found) -> None:
         elif kind == "Rectangle" and in_data(patch, found.ax):
             rectangles.append(patch)
     for group in _by_color(rectangles):
-        raw = _bars(group, None, horizontal=_lying(group))
-        found.add(raw)
+        found.add(_bars(group, None, horizontal=_are_horizontal(group)))
         found.lack("rectangles drawn one by one are read as bars")
 
 
-def _by_color(patches: list[Any]) -> list[list[Any]]:
-    groups: dict[Any, list[Any]] = {}
+def _by_color(patches: list[Patch]) -> list[list[Patch]]:
+    groups: dict[object, list[Patch]] = {}
     for patch in patches:
         groups.setdefault(hex_color(patch.get_facecolor()), []).append(patch)
     return list(groups.values())
 
 
-def _lying(patches: list[Any]) -> bool:
-    """Bars of one group share their base and their thickness."""
+def _are_horizontal(patches: list[Patch]) -> bool:
+    """Says whether rectangles are horizontal bars, which share their thickness and differ in length."""
     heights, widths = ({round(p.get_height(), 9) for p in patches}, {round(p.get_width(), 9) for p in patches})
     return len(heights) == 1 and len(widths) > 1
 
 
-def _span(found: Found, patch: Any, data: dict[str, Any]) -> None:
+def _span(found: Found, patch: Patch, data: Call) -> None:
+    """Adds a band across the panel as a rule from its start to its end."""
     axis = data["axis"]
-    convert = found.ax.convert_xunits if axis == "x" else found.ax.convert_yunits
-    ends = [float(convert(data["low"])), float(convert(data["high"]))]
+    ends = [float(found.convert(axis, data[key])) for key in ("low", "high")]
     extra = {"axis": axis, "start": (axis + "1", ends[:1]), "end": (axis + "1", ends[1:]), "value": (axis, ends)}
     found.add(Raw("rule", label_of(patch), None, None, extra, artists=[patch]))
 
 
-def _stairs(found: Found, patch: Any) -> None:
-    import numpy as np
-
+def _stairs(found: Found, patch: Patch) -> None:
+    """Adds what `ax.stairs` drew: heights between edges."""
     values, edges, _baseline = patch.get_data()
     horizontal = getattr(patch, "orientation", "vertical") == "horizontal"
-    edges = np.asarray(edges, float)
+    edges, heights = np.asarray(edges, float), np.asarray(values, float)
     axis, value = ("y", "x") if horizontal else ("x", "y")
-    centres, heights = (edges[:-1] + edges[1:]) / 2, np.asarray(values, float)
     extra = {"edges": (axis, edges), "values": (value, heights)}
-    raw = Raw("step", label_of(patch), centres, heights, extra, artists=[patch], color=hex_color(_fill_color(patch)))
-    found.add(raw)
+    color = hex_color(_fill_color(patch))
+    found.add(Raw("step", label_of(patch), _middles(edges), heights, extra, artists=[patch], color=color))
 
 
 def _merge_single(found: Found) -> None:
-    """One `bar` call per category, as in a loop, is one series when nobody named them."""
+    """Makes one series of `bar` calls with one category each, as in a loop, when none of them has a name."""
     last: Raw | None = None
-    for raw in [raw for raw in found.series if raw.kind == "bar"]:
-        same = last is not None and last.orientation == raw.orientation and raw.name is None and last.name is None
-        if last is None or not same or not (_single(last) and _single(raw)) or _overlap(last, raw):
+    for raw in found.of("bar"):
+        if last is None or not _continues(last, raw):
             last = raw
             continue
         _append(last, raw)
         found.series.remove(raw)
+
+
+def _continues(last: Raw, raw: Raw) -> bool:
+    """Says whether a bar is the next one of a series that is drawn bar by bar."""
+    same = last.orientation == raw.orientation and raw.name is None and last.name is None
+    return same and _single(last) and _single(raw) and not _overlap(last, raw)
 
 
 def _single(raw: Raw) -> bool:
@@ -184,23 +194,17 @@ def _single(raw: Raw) -> bool:
 
 
 def _overlap(one: Raw, two: Raw) -> bool:
-    import numpy as np
-
     gap = np.abs(one.flags["at"][:, None] - two.flags["at"][None, :])
     return bool(np.any(gap < 0.5 * max(one.flags["thick"][0], two.flags["thick"][0])))
 
 
 def _append(one: Raw, two: Raw) -> None:
-    import numpy as np
-
-    for key in ("at", "base", "length", "thick"):
-        one.flags[key] = np.concatenate([one.flags[key], two.flags[key]])
-    one.flags["merged"] = True
+    """Puts the bars of the second series behind those of the first one."""
+    one.flags = {key: np.concatenate([one.flags[key], two.flags[key]]) for key in _KEYS} | {"merged": True}
     one.x, one.y = np.concatenate([one.x, two.x]), np.concatenate([one.y, two.y])
     value = "x" if one.orientation == "h" else "y"
-    base, end = one.flags["base"], one.flags["base"] + one.flags["length"]
-    if np.any(base != 0):
-        one.extra.update(base=(value, base), start=(value, base), end=(value, end))
+    if np.any(one.flags["base"] != 0):
+        one.extra.update(_based(value, one.flags["base"], one.flags["length"]))
     for key in ("err_low", "err_high"):
         if key in one.extra and key in two.extra:
             one.extra[key] = (value, np.concatenate([one.extra[key][1], two.extra[key][1]]))
@@ -208,55 +212,21 @@ def _append(one: Raw, two: Raw) -> None:
 
 
 def _errors_on_bars(found: Found) -> None:
-    """Error bars that were drawn on their own over bars, as seaborn and many people do."""
-    import numpy as np
-
-    bars = [raw for raw in found.series if raw.kind == "bar"]
-    for error in [raw for raw in found.series if raw.kind in ("errorbar", "error_lines")]:
-        for bar in bars:
-            axis = "x" if bar.orientation == "h" else "y"
-            low, high = ("xerr_low", "xerr_high") if axis == "x" else ("err_low", "err_high")
-            at = error.y if axis == "x" else error.x
-            tip = bar.flags["base"] + bar.flags["length"]
-            on = error.x if axis == "x" else error.y
-            if low in error.extra and len(at) == len(tip) and np.allclose(at, bar.flags["at"]) and np.allclose(on, tip):
-                bar.extra["err_low"], bar.extra["err_high"] = (axis, error.extra[low][1]), (axis, error.extra[high][1])
-                found.series.remove(error)
-                break
+    """Gives error bars that were drawn on their own over bars, as seaborn and many people do, to those bars."""
+    bars = found.of("bar")
+    for error in found.of("errorbar"):
+        bar = next((bar for bar in bars if _at_tips(error, bar)), None)
+        if bar is not None:
+            axis, prefix = ("x", "x") if bar.orientation == "h" else ("y", "")
+            for name in ("err_low", "err_high"):
+                bar.extra[name] = (axis, error.extra[prefix + name][1])
+            found.series.remove(error)
 
 
-def _candles(found: Found) -> None:
-    """Bars floating within the vertical lines at their places, body within wick for each."""
-    import numpy as np
-
-    bars = [raw for raw in found.series if raw.kind == "bar" and raw.orientation == "v" and "base" in raw.extra]
-    wicks = candles.wicks(found)
-    if not bars or not wicks:
-        return
-    at, low, high = (np.concatenate([raw.flags["positions"] for raw in wicks]), *_joined(wicks))
-    spots = np.concatenate([raw.flags["at"] for raw in bars])
-    order, places = np.argsort(at, kind="stable"), np.argsort(spots, kind="stable")
-    if len(at) != len(spots) or not np.allclose(at[order], spots[places], atol=1e-6):
-        return
-    base = np.concatenate([raw.flags["base"] for raw in bars])[places]
-    end = base + np.concatenate([raw.flags["length"] for raw in bars])[places]
-    body_low, body_high = np.minimum(base, end), np.maximum(base, end)
-    slack = 1e-9 * np.maximum(1.0, np.abs(high[order]))
-    if np.any(body_low < low[order] - slack) or np.any(body_high > high[order] + slack):
-        return
-    extra = {
-        "low": ("y", low[order]), "high": ("y", high[order]),
-        "body_low": ("y", body_low), "body_high": ("y", body_high),
-    }  # fmt: skip
-    if len(bars) == 1:
-        extra |= {"open": ("y", base), "close": ("y", end)}
-    merged = Raw("candlestick", bars[0].name if len(bars) == 1 else None, at[order], None, extra, discrete="x")
-    merged.order = min(raw.order for raw in bars + wicks)
-    drawn = [*bars, *wicks, *(raw.flags.get("line") for raw in wicks)]
-    found.series = [raw for raw in found.series if raw not in drawn] + [merged]
-
-
-def _joined(wicks: list[Raw]) -> tuple[Any, Any]:
-    import numpy as np
-
-    return tuple(np.concatenate([raw.extra[key][1] for raw in wicks]) for key in ("low", "high"))  # type: ignore[return-value]
+def _at_tips(error: Raw, bar: Raw) -> bool:
+    """Says whether each error bar is at the end of one of the bars, along its direction."""
+    horizontal = bar.orientation == "h"
+    at, on = (error.y, error.x) if horizontal else (error.x, error.y)
+    tip = bar.flags["base"] + bar.flags["length"]
+    known = ("xerr_low" if horizontal else "err_low") in error.extra and len(at) == len(tip)
+    return known and bool(np.allclose(at, bar.flags["at"]) and np.allclose(on, tip))

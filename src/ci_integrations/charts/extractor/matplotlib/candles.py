@@ -1,39 +1,84 @@
-"""Candlesticks by hand whose wicks are no `vlines`: a drawn line for each, or thin bars at the bodies' places."""
+"""Reads candlesticks that were drawn by hand, from bars for the bodies and lines or thinner bars for the wicks."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
+from ..importing import np
 from .series import Found, Raw
+
+if TYPE_CHECKING:
+    from ..foreign import Array, Extra
+
 
 _THIN = 0.25
 """A wick's bar is at most so wide beside its body."""
 
 
-def wicks(found: Found) -> list[Raw]:
-    """Upright lines: those of `vlines`, or nameless lines of two points."""
-    ruled = [raw for raw in found.series if raw.kind == "rule" and raw.flags.get("upright")]
-    return ruled or [_wick(raw) for raw in found.series if raw.kind == "line" and not raw.name and _upright(raw)]
+def read(found: Found) -> None:
+    """Makes candles of bars that float within the vertical lines at their places, or that thinner bars touch."""
+    _on_lines(found)
+    _on_thin_bars(found)
 
 
-def _upright(raw: Raw) -> bool:
-    return len(raw.x) == 2 and bool(raw.x[0] == raw.x[1]) and bool(raw.y[0] != raw.y[1])
+def _on_lines(found: Found) -> None:
+    """Bars together with the lines at their places are candles when each body lies within its wick."""
+    bars = [raw for raw in found.of("bar") if raw.orientation == "v" and "base" in raw.extra]
+    wicks = _wicks(found)
+    if not bars or not wicks:
+        return
+    at, low, high = (np.concatenate(columns) for columns in zip(*map(_ends, wicks), strict=True))
+    spots, base, length = (np.concatenate([raw.flags[key] for raw in bars]) for key in ("at", "base", "length"))
+    order, places = np.argsort(at, kind="stable"), np.argsort(spots, kind="stable")
+    if len(at) != len(spots) or not np.allclose(at[order], spots[places], atol=1e-6):
+        return
+    low, high, base, end = low[order], high[order], base[places], (base + length)[places]
+    body_low, body_high = np.minimum(base, end), np.maximum(base, end)
+    slack = 1e-9 * np.maximum(1.0, np.abs(high))
+    if np.any(body_low < low - slack) or np.any(body_high > high + slack):
+        return
+    extra = _columns(low, high, body_low, body_high)
+    if len(bars) == 1:  # the direction is known only when rising and falling bars come from one call
+        extra |= {"open": ("y", base), "close": ("y", end)}
+    merged = Raw("candlestick", bars[0].name if len(bars) == 1 else None, at[order], None, extra, discrete="x")
+    _replace(found, [*bars, *wicks, *(raw.flags.get("line") for raw in wicks)], merged)
+
+
+def _ends(wick: Raw) -> tuple[Array, Array, Array]:
+    """Returns the places of wicks, their lower and their upper ends."""
+    return wick.flags["positions"], wick.extra["low"][1], wick.extra["high"][1]
+
+
+def _columns(*columns: Array) -> Extra:
+    return {name: ("y", column) for name, column in zip(("low", "high", "body_low", "body_high"), columns, strict=True)}
+
+
+def _replace(found: Found, drawn: list[Raw | None], candles: Raw) -> None:
+    """Puts the candles where the first of the series was that they are made of."""
+    candles.order = min(raw.order for raw in drawn if raw is not None)
+    found.series = [raw for raw in found.series if raw not in drawn] + [candles]
+
+
+def _wicks(found: Found) -> list[Raw]:
+    """Returns upright lines: those of `vlines`, or nameless lines of two points."""
+    ruled = [raw for raw in found.of("rule") if raw.flags.get("upright")]
+    return ruled or [_wick(raw) for raw in found.of("line") if not raw.name and _upright(raw)]
+
+
+def _upright(line: Raw) -> bool:
+    return len(line.x) == 2 and bool(line.x[0] == line.x[1]) and bool(line.y[0] != line.y[1])
 
 
 def _wick(line: Raw) -> Raw:
-    """The line as `vlines` would have given it."""
-    import numpy as np
-
+    """Returns the line as `vlines` would have given it."""
     low, high = np.sort(np.asarray(line.y, float))[:, None]
     flags = {"positions": np.asarray(line.x[:1], float), "line": line}
     return Raw("rule", None, extra={"low": ("y", low), "high": ("y", high)}, flags=flags, order=line.order)
 
 
-def thin_bars(found: Found) -> None:
-    """Floating bars, and thinner ones at each of their places that touch them: candles."""
-    import numpy as np
-
-    bars = [raw for raw in found.series if raw.kind == "bar" and raw.orientation == "v"]
+def _on_thin_bars(found: Found) -> None:
+    """Floating bars, and thinner ones at each of their places that touch them, are candles."""
+    bars = [raw for raw in found.of("bar") if raw.orientation == "v"]
     if len(bars) < 2 or any(raw.name for raw in bars):
         return
     keys = ("at", "base", "length", "thick")
@@ -44,16 +89,13 @@ def thin_bars(found: Found) -> None:
     if np.any(counts > 1) or np.any(low <= 0) or set(at[~body]) != set(places):
         return
     rows = [_candle(low, high, body & (at == place), ~body & (at == place)) for place in places]
-    if not all(rows):
-        return
-    names = ("low", "high", "body_low", "body_high")
-    extra: dict[str, Any] = {name: ("y", column) for name, column in zip(names, np.array(rows).T, strict=True)}
-    merged = Raw("candlestick", None, places, None, extra, discrete="x", order=min(raw.order for raw in bars))
-    found.series = [raw for raw in found.series if raw not in bars] + [merged]
+    if all(rows):
+        merged = Raw("candlestick", None, places, None, _columns(*np.array(rows).T), discrete="x")
+        _replace(found, list(bars), merged)
 
 
-def _candle(low: Any, high: Any, body: Any, wick: Any) -> tuple[float, ...] | None:
-    """Lowest, highest, and the body between; None when a thin bar does not touch the body."""
+def _candle(low: Array, high: Array, body: Array, wick: Array) -> tuple[float, ...] | None:
+    """Returns lowest, highest, and the body between; None when a thin bar does not touch the body."""
     bottom, top = float(low[body][0]), float(high[body][0])
     slack = 1e-9 * max(1.0, abs(top))
     if (low[wick] > top + slack).any() or (high[wick] < bottom - slack).any():

@@ -1,16 +1,21 @@
-"""Hooks on seaborn, pandas and squarify: what they know and their drawings do not tell."""
+"""Hooks on seaborn, pandas and squarify, for what these libraries know and their drawings do not tell."""
 
 # ruff: noqa: SLF001 - private names of the libraries it reads
 # ruff: noqa: SIM105 - each `except` says why it drops the failure
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
-from .hooks import _violin_stats, hook, tag, tag_of
+from ..importing import np
+from .hooks import hook, tag, tag_of, violin_stats
+
+if TYPE_CHECKING:
+    from ..foreign import Array, Axes, Call, Drawn, Index, Patch, Plotter, UserData
 
 
 def patch_seaborn_categorical(module: ModuleType) -> None:
+    """`module` is seaborn.categorical."""
     plotter = module._CategoricalPlotter
     hook(plotter, "plot_errorbars", _errorbars)
     hook(plotter, "plot_violins", _violins)
@@ -18,10 +23,12 @@ def patch_seaborn_categorical(module: ModuleType) -> None:
 
 
 def patch_seaborn_distributions(module: ModuleType) -> None:
+    """`module` is seaborn.distributions."""
     hook(module._DistributionPlotter, "plot_univariate_histogram", _histogram)
 
 
 def patch_seaborn_matrix(module: ModuleType) -> None:
+    """`module` is seaborn.matrix."""
     hook(module._HeatMapper, "plot", _heatmap)
     hook(module._DendrogramPlotter, "plot", lambda self, a, result: tag("tree", list(a["ax"].collections)))
 
@@ -32,9 +39,10 @@ def patch_pandas(module: ModuleType) -> None:
 
 
 def patch_squarify(module: ModuleType) -> None:
+    """`module` is squarify, whose `plot` is a function and no method."""
     original = module.plot
 
-    def plot(sizes: Any, *args: Any, **kwargs: Any) -> Any:
+    def plot(sizes: UserData, *args: UserData, **kwargs: UserData) -> Axes:
         __tracebackhide__ = True
         ax = original(sizes, *args, **kwargs)
         try:
@@ -46,7 +54,8 @@ def patch_squarify(module: ModuleType) -> None:
     module.plot = plot  # type: ignore[attr-defined]
 
 
-def _errorbars(self: Any, a: dict[str, Any], result: Any) -> None:
+def _errorbars(self: Plotter, a: Call, result: Drawn) -> None:
+    """Keeps the ends of error bars, which seaborn draws as plain lines, for `names.attach_errors`."""
     ax, data = a["ax"], a["data"]
     value = "y" if self.orient == "x" else "x"
     keep = data.dropna(subset=[self.orient])
@@ -56,39 +65,40 @@ def _errorbars(self: Any, a: dict[str, Any], result: Any) -> None:
     tag("error", list(ax.lines)[len(ax.lines) - len(data) :])
 
 
-def _violins(self: Any, a: dict[str, Any], result: Any) -> None:
+def _violins(self: Plotter, a: Call, result: Drawn) -> None:
+    """Keeps the statistics of the values behind the violins, Axes by Axes and hue by hue."""
     value = "y" if self.orient == "x" else "x"
-    axes: dict[int, list[Any]] = {}
+    axes: dict[int, list[Drawn]] = {}
     for key, data in self.iter_data([self.orient, "hue"], from_comp_data=True, allow_empty=False):
         ax = self._get_axes(key)
-        axes.setdefault(id(ax), [ax]).append((key, data[value].to_numpy(float)))
+        part = (str(key["hue"]) if "hue" in key else None, float(key[self.orient]), data[value].to_numpy(float))
+        axes.setdefault(id(ax), [ax]).append(part)
     for ax, *parts in axes.values():
-        artists = [item for item in [*ax.collections, *ax.lines] if tag_of(item) is None or tag_of(item).kind == "fill"]  # type: ignore[union-attr]
+        artists = [item for item in [*ax.collections, *ax.lines] if tag_of(item).kind in ("", "fill")]
         bodies = [item for item in artists if type(item).__name__.endswith("PolyCollection")]
-        hues = list(dict.fromkeys(str(key["hue"]) if "hue" in key else None for key, _ in parts))
-        for hue in hues:
-            chosen = [(k, v) for k, v in parts if (str(k["hue"]) if "hue" in k else None) == hue]
-            mine = artists if hue == hues[0] else bodies[-1:]
+        for n, hue in enumerate(dict.fromkeys(hue for hue, _, _ in parts)):
+            chosen = [(at, values) for own, at, values in parts if own == hue]
+            # The first hue takes all artists, so that none is left over; the others have one body to stand for them.
             tag(
-                "violin", mine, stats=[_violin_stats(v, {}) for _, v in chosen], horizontal=self.orient == "y",
-                positions=[float(k[self.orient]) for k, _ in chosen], hue=hue if _distinct(self) else None, boxes=[],
+                "violin", bodies[-1:] if n else artists, stats=[violin_stats(values) for _, values in chosen],
+                positions=[at for at, _ in chosen], horizontal=self.orient == "y", boxes=[],
+                hue=hue if _distinct(self) else None,
             )  # fmt: skip
 
 
-def _distinct(self: Any) -> bool:
-    """False when hue only repeats the categories."""
+def _distinct(self: Plotter) -> bool:
+    """Says whether hue is more than the categories once again."""
     hue = self.plot_data.get("hue")
     return hue is not None and not (hue.astype(str) == self.plot_data[self.orient].astype(str)).all()
 
 
-def _boxens(self: Any, a: dict[str, Any], result: Any) -> None:
-    """Letter values are read as nothing: `grids.leftovers` says so."""
+def _boxens(self: Plotter, a: Call, result: Drawn) -> None:
+    """Keeps nothing: letter values are not read, and `grids.leftovers` says so."""
 
 
-def _histogram(self: Any, a: dict[str, Any], result: Any) -> None:
-    import numpy as np
-
-    lying = "y" in self.variables and "x" not in self.variables
+def _histogram(self: Plotter, a: Call, result: Drawn) -> None:
+    """Keeps counts and edges of `histplot`, whose bars may be shrunk, dodged or outlines."""
+    horizontal = "y" in self.variables and "x" not in self.variables
     upon = a.get("multiple") in ("stack", "fill")
     for ax in {id(ax): ax for ax in _axes_of(self)}.values():
         if a.get("element") == "step":
@@ -96,25 +106,28 @@ def _histogram(self: Any, a: dict[str, Any], result: Any) -> None:
         boxes = {}
         for container in ax.containers:
             patches = list(getattr(container, "patches", ()))
-            if patches and tag_of(patches[0]) is None:
-                boxes[container] = np.array([_along(patch, lying=lying) for patch in patches], float)
+            if patches and not tag_of(patches[0]).kind:
+                boxes[container] = np.array([_along(patch, horizontal=horizontal) for patch in patches], float)
+        first = min((box[0, 0] for box in boxes.values()), default=0.0)
         for container, box in boxes.items():
-            edges = _edges(self, a, box, min(other[0, 0] for other in boxes.values()))
+            edges = _edges(self, a, box, first)
             if edges is not None:
                 tag("histogram", list(container.patches), counts=box[:, 2], edges=edges, container=container,
-                    orientation="horizontal" if lying else "vertical", stacked=upon)  # fmt: skip
+                    orientation="horizontal" if horizontal else "vertical", stacked=upon)  # fmt: skip
 
 
-def _along(patch: Any, *, lying: bool) -> tuple[float, float, float]:
-    if lying:
+def _along(patch: Patch, *, horizontal: bool) -> tuple[float, float, float]:
+    """Returns where a bin begins, how wide it is and how high its bar is."""
+    if horizontal:
         return patch.get_y(), patch.get_height(), patch.get_width()
     return patch.get_x(), patch.get_width(), patch.get_height()
 
 
-def _edges(self: Any, a: dict[str, Any], box: Any, first: float) -> Any:
-    """The bins' edges: those of the bars when they touch; shrunk and dodged ones stand within theirs."""
-    import numpy as np
+def _edges(self: Plotter, a: Call, box: Array, first: float) -> Array | None:
+    """Returns the bins' edges: those of the bars when they touch; shrunk and dodged ones are inside of theirs.
 
+    Returns None when the bins are not even or not on a linear scale, and cannot be concluded from such bars.
+    """
     start, width = box[:, 0], box[:, 1]
     edges = np.append(start, start[-1] + width[-1])
     if np.allclose(start + width, edges[1:]):
@@ -127,35 +140,35 @@ def _edges(self: Any, a: dict[str, Any], box: Any, first: float) -> Any:
     return np.append(low, low[-1] + step)
 
 
-def _scaled(self: Any) -> bool:
+def _scaled(self: Plotter) -> bool:
     return any(getattr(ax, f"get_{self.data_variable}scale")() != "linear" for ax in _axes_of(self))
 
 
-def _outlines(ax: Any) -> None:
-    """Histograms as outlines, filled or not: steps over the edges, whose last height stands twice."""
-    import numpy as np
-
+def _outlines(ax: Axes) -> None:
+    """Tags histograms that are outlines, filled or not: steps over the edges, whose last height is there twice."""
     found = []
     for artist in ax.collections:
         note = tag_of(artist)
-        if note is not None and note.kind == "fill" and note.data["step"] == "post":
+        if note.kind == "fill" and note.data["step"] == "post":
             edges, base, top = (np.asarray(note.data[key], float) for key in ("at", "one", "two"))
             found.append((artist, edges, top - base, bool(note.data["horizontal"])))
     for line in ax.lines:
         style = str(line.get_drawstyle())
-        if tag_of(line) is None and style in ("steps-post", "steps-pre"):
+        if not tag_of(line).kind and style in ("steps-post", "steps-pre"):
             x, y = (np.asarray(values, float) for values in line.get_data())
             found.append((line, y, x, True) if style == "steps-pre" else (line, x, y, False))
-    for artist, edges, counts, lying in found:
+    for artist, edges, counts, horizontal in found:
         tag("histogram", [artist], counts=counts[:-1], edges=edges, container=None, stacked=False,
-            orientation="horizontal" if lying else "vertical")  # fmt: skip
+            orientation="horizontal" if horizontal else "vertical")  # fmt: skip
 
 
-def _axes_of(self: Any) -> list[Any]:
+def _axes_of(self: Plotter) -> list[Axes]:
+    """Returns the Axes that a seaborn plotter draws on: one, or those of a grid."""
     return [self.ax] if self.ax is not None else list(self.facets.axes.flat)
 
 
-def _heatmap(self: Any, a: dict[str, Any], result: Any) -> None:
+def _heatmap(self: Plotter, a: Call, result: Drawn) -> None:
+    """Keeps the names of all rows and columns, of which the ticks may show a few."""
     mesh = a["ax"].collections[-1]
     columns, rows = (_names(index) for index in (self.data.columns, self.data.index))
     shown = [len(self.xticks) > 0 and self.xlabel is not None, len(self.yticks) > 0 and self.ylabel is not None]
@@ -164,22 +177,23 @@ def _heatmap(self: Any, a: dict[str, Any], result: Any) -> None:
     tag("heatmap", [mesh], x_labels=labels[0], y_labels=labels[1])
 
 
-def _full(names: list[str], given: Any, *, ok: bool) -> list[str] | None:
-    """The whole list of labels, when the ticks show a part of it; None when somebody wrote other words."""
+def _full(names: list[str], given: UserData, *, ok: bool) -> list[str] | None:
+    """Returns the whole list of labels, when the ticks show a part of it; None when they show other words."""
     words = [str(label) for label in given] if given is not None else []
     if not ok or not words:
         return None
     return names if set(words) <= set(names) else None
 
 
-def _names(index: Any) -> list[str]:
+def _names(index: Index) -> list[str]:
+    """Returns the entries of an index as seaborn writes them."""
     if getattr(index, "nlevels", 1) > 1:
         return ["-".join(map(str, entry)) for entry in index]
     return [str(entry) for entry in index]
 
 
-def _pandas(self: Any, a: dict[str, Any], result: Any) -> None:
-    """A line plot over text: positions 0..n-1 stand for the index, of which only some ticks show. Times: see `Axis`."""
+def _pandas(self: Plotter, a: Call, result: Drawn) -> None:
+    """Keeps the index of a plot: pandas draws text at 0..n-1 and labels some of it, and times as periods."""
     if hasattr(self.data.index, "tz_localize"):
         for ax in list(self.axes):
             for one in (ax, getattr(ax, "right_ax", None) or ax):
@@ -194,9 +208,8 @@ def _pandas(self: Any, a: dict[str, Any], result: Any) -> None:
         ax._ci_index = labels
 
 
-def _treemap(ax: Any, sizes: Any, labels: Any) -> None:
-    import numpy as np
-
+def _treemap(ax: Axes, sizes: UserData, labels: UserData) -> None:
+    """Keeps the values, which the rectangles hold as areas only."""
     container = ax.containers[-1]
     words = [str(label) for label in labels] if labels is not None else [str(n + 1) for n in range(len(sizes))]
     tag("treemap", container.patches, labels=words, values=np.array(sizes, float))

@@ -1,69 +1,86 @@
-"""Names that only the legend tells, and error bars that belong to the marks they stand on."""
+"""Finds names that only the legend has, and gives error bars to the marks on which they are drawn."""
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
-from .series import Found, Raw, hex_color
+from ..importing import np
+from .series import Found, Raw, first_color, hex_color
+
+if TYPE_CHECKING:
+    from ..foreign import Array, Artist, Axes, Color
+
 
 _NAMED = ("line", "step", "bar", "histogram", "box", "violin", "scatter", "area", "errorbar", "rule")
+"""Kinds of series that a legend names."""
+_NO_LINE = ("None", "none", "")
+
+_Legend: TypeAlias = dict[str, str | None]
+"""Texts by colour, those of lines also by "rule" and colour; None where two texts share a colour."""
 
 
-def entries(group: list[Any]) -> dict[str, str | None]:
-    """Legend texts by colour, those of lines also by "rule" and colour; None where two texts share a colour."""
+def entries(group: list[Axes]) -> _Legend:
+    """Returns what the legends of a panel and of its figure say."""
     legends = [ax.get_legend() for ax in group] + list(getattr(group[0].get_figure(), "legends", ()))
-    found: dict[str, str | None] = {}
-    for legend in [legend for legend in legends if legend is not None]:
-        handles = getattr(legend, "legend_handles", None) or getattr(legend, "legendHandles", [])
-        for handle, text in zip(handles, legend.get_texts(), strict=False):
-            color = _handle_color(handle)
-            words = text.get_text().strip()
-            for key in _keys(handle, color) if color is not None and words else ():
-                found[key] = None if key in found and found[key] != words else words
+    found: _Legend = {}
+    for key, words in itertools.chain.from_iterable(_entries(legend) for legend in legends if legend is not None):
+        found[key] = None if found.get(key, words) != words else words
     return found
 
 
-def _keys(handle: Any, color: str) -> tuple[str, ...]:
-    return (color, f"rule {color}") if hasattr(handle, "get_drawstyle") else (color,)
+def handles_of(legend: Artist) -> list[Artist]:
+    """Returns the marks of a legend's entries. Before matplotlib 3.7 their attribute has another name."""
+    return getattr(legend, "legend_handles", None) or getattr(legend, "legendHandles", None) or []
 
 
-def _handle_color(handle: Any) -> str | None:
-    for getter in ("get_facecolor", "get_markerfacecolor", "get_color"):
-        if not hasattr(handle, getter):
+def _entries(legend: Artist) -> Iterator[tuple[str, str]]:
+    """Yields a legend's colours with their texts."""
+    for handle, text in zip(handles_of(legend), legend.get_texts(), strict=False):
+        color, words = hex_color(_handle_color(handle)), text.get_text().strip()
+        if color is None or not words:
             continue
-        if getter == "get_markerfacecolor" and str(handle.get_linestyle()) not in ("None", "none", ""):
-            continue
-        color = getattr(handle, getter)()
-        if hasattr(color, "ndim") and getattr(color, "ndim", 1) == 2:
-            color = color[0] if len(color) else None
-        return hex_color(color) if color is not None else None
-    return None
+        yield color, words
+        if hasattr(handle, "get_drawstyle"):
+            yield f"rule {color}", words
 
 
-def give(found: Found, legend: dict[str, str | None]) -> None:
-    """Name the unnamed by colour, where that is certain."""
+def _handle_color(handle: Artist) -> Color:
+    """Returns the colour that a legend's mark shows: its face, its marker when it has no line, or its line."""
+    if hasattr(handle, "get_facecolor"):
+        return first_color(handle.get_facecolor())
+    if hasattr(handle, "get_markerfacecolor") and str(handle.get_linestyle()) in _NO_LINE:
+        return first_color(handle.get_markerfacecolor())
+    return first_color(handle.get_color()) if hasattr(handle, "get_color") else None
+
+
+def give(found: Found, legend: _Legend) -> None:
+    """Names the series without a name by their colour, where that is certain."""
     if not legend:
         return
     owned = {raw.name for raw in found.series if raw.name}
     found.series = [part for raw in found.series for part in _split(raw, legend)]
-    nameless = [raw for raw in found.series if not raw.name and raw.kind in _NAMED]
+    nameless = [raw for raw in found.of(*_NAMED) if not raw.name]
     for raw in nameless:
         name = legend.get(f"rule {raw.color}" if raw.kind == "rule" else raw.color or "")
-        if not name or name in owned:
-            continue  # an artist with that label stands behind the entry
-        rivals = [other for other in nameless if raw.kind in ("rule", other.kind) and other.color == raw.color]
-        if (len(rivals) == 1 or raw.kind == "scatter") and _one_color(raw):
+        # An artist with that label is what the entry means, not this one.
+        if name and name not in owned and _certain(raw, nameless):
             raw.name = name
             raw.flags["legend"] = True
     _join(found)
 
 
-def _join(found: Found) -> None:
-    """Points of one legend entry, drawn category by category as seaborn's strips and swarms are, are one series."""
-    import numpy as np
+def _certain(raw: Raw, nameless: list[Raw]) -> bool:
+    """Says whether a colour means this series: no other one has it, and all its marks do."""
+    rivals = [other for other in nameless if raw.kind in ("rule", other.kind) and other.color == raw.color]
+    return (len(rivals) == 1 or raw.kind == "scatter") and _one_color(raw)
 
+
+def _join(found: Found) -> None:
+    """Points of one legend entry, drawn category by category as seaborn's strips and swarms are, become one series."""
     first: dict[str, Raw] = {}
-    for raw in [raw for raw in found.series if raw.kind == "scatter" and raw.name and "legend" in raw.flags]:
+    for raw in [raw for raw in found.of("scatter") if raw.name and "legend" in raw.flags]:
         whole = first.setdefault(str(raw.name), raw)
         if whole is raw or whole.extra.keys() != raw.extra.keys():
             continue
@@ -75,47 +92,45 @@ def _join(found: Found) -> None:
 
 
 def _one_color(raw: Raw) -> bool:
+    """Says whether all marks of a series have one colour."""
     if raw.kind == "scatter":
-        colors = raw.flags.get("point_colors", ())
-        return "color" not in raw.extra and len({hex_color(color) for color in colors}) <= 1
+        return "color" not in raw.extra and len(set(map(hex_color, raw.flags.get("point_colors", ())))) <= 1
     if raw.kind != "bar":
         return True
     return len({hex_color(patch.get_facecolor()) for patch in raw.artists if hasattr(patch, "get_facecolor")}) == 1
 
 
-def _split(raw: Raw, legend: dict[str, str | None]) -> list[Raw]:
-    """A scatter whose points carry the legend's colours is one series per colour, as seaborn's hue means it."""
-    import numpy as np
-
+def _split(raw: Raw, legend: _Legend) -> list[Raw]:
+    """A scatter whose points have the legend's colours is one series per colour, as seaborn's hue means it."""
     colors = raw.flags.get("point_colors")
     if colors is None or raw.name:
         return [raw]
-    keys = [hex_color(color) for color in colors]
+    keys = list(map(hex_color, colors))
     groups = [color for color in legend if color in keys]
     if len(groups) < 2 or set(keys) - set(groups) or not all(legend[color] for color in groups):
         return [raw]
-    parts = []
-    for color in groups:
-        chosen = np.array([key == color for key in keys])
-        extra = {key: (which, values[chosen]) for key, (which, values) in raw.extra.items()}
-        part = Raw("scatter", legend[color], raw.x[chosen], raw.y[chosen], extra, discrete="xy", order=raw.order)
-        part.artists, part.color, part.flags = raw.artists, color, {"legend": True}
-        parts.append(part)
-    return parts
+    return [_part(raw, color, legend[color], np.array([key == color for key in keys])) for color in groups]
+
+
+def _part(raw: Raw, color: str, name: str | None, chosen: Array) -> Raw:
+    """Returns the chosen points of a scatter as a series."""
+    extra = {key: (which, values[chosen]) for key, (which, values) in raw.extra.items()}
+    part = Raw("scatter", name, raw.x[chosen], raw.y[chosen], extra, discrete="xy", order=raw.order)
+    part.artists, part.color, part.flags = raw.artists, color, {"legend": True}
+    return part
 
 
 def attach_errors(found: Found) -> None:
-    """Error bars that seaborn drew as plain lines, told by its hook, go to the bars or points beneath."""
-    import numpy as np
-
+    """Error bars that seaborn drew as plain lines, known from its hook, go to the bars or points below them."""
     for note in getattr(found.ax, "_ci_errors", ()):
         at, low, high = (np.asarray(note[key], float) for key in ("at", "low", "high"))
         value = "y" if note["orient"] == "x" else "x"
-        for raw in found.series:
+        for raw in found.of("bar", "line", "scatter"):
             own = raw.flags.get("at", raw.x if value == "y" else raw.y)
-            if raw.kind not in ("bar", "line", "scatter") or own is None or "err_low" in raw.extra:
-                continue
-            own = np.asarray(own, float)
-            if own.shape == at.shape and np.allclose(own, at, equal_nan=True):
+            if own is not None and "err_low" not in raw.extra and _same(np.asarray(own, float), at):
                 raw.extra["err_low"], raw.extra["err_high"] = (value, low), (value, high)
                 break
+
+
+def _same(one: Array, two: Array) -> bool:
+    return one.shape == two.shape and bool(np.allclose(one, two, equal_nan=True))

@@ -1,4 +1,4 @@
-"""When a figure is reported, and that it is reported once: shown, returned, saved, closed unseen, or drawn on Agg.
+"""Reports each figure once: when it is shown, returned, saved, closed unseen, or drawn on a silent backend.
 
 Displayed figures get their data from a formatter beside the PNG. Saved and closed figures are noted by hooks on
 `Figure.savefig` and pyplot's figure manager, and published by the sweep at the end of the cell.
@@ -13,13 +13,16 @@ import io
 import marshal
 import sys
 import warnings
-from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING
 
-from ..state import STATE
+from ..state import STATE, Pending
 from .figure import extract
 from .hooks import hook
+
+if TYPE_CHECKING:
+    from ..foreign import Bundle, Call, Drawn, Figure, Function, Gcf, Manager, Payload, UserData
+
 
 CHART_MIME = "application/vnd.ci-chart.v1+json"
 MAX_PUBLISHED = 50
@@ -28,33 +31,26 @@ MAX_IMAGE = 8_000_000
 """Bytes of one saved picture that is sent along."""
 
 
-@dataclass
-class Pending:
-    figure: Any
-    payload: dict[str, Any]
-    digest: str
-    png: bytes | None = None
-
-
-def digest_of(payload: dict[str, Any]) -> str:
-    """The same for the same content, whatever way it was shown."""
+def digest_of(payload: Payload) -> str:
+    """Returns a hash that is the same for the same content, in whatever way it was shown."""
     return hashlib.blake2b(marshal.dumps([payload["title"], payload["panels"]]), digest_size=12).hexdigest()
 
 
-def is_figure(obj: Any) -> bool:
+def is_figure(obj: object) -> bool:
+    """Says whether an object is a matplotlib figure, without importing matplotlib."""
     return any(c.__module__ == "matplotlib.figure" and c.__name__ == "Figure" for c in type(obj).__mro__)
 
 
-def safe_extract(figure: Any, how: str) -> dict[str, Any] | None:
-    """Extraction that never raises: a figure that cannot be read has no data."""
+def safe_extract(figure: Figure, how: str) -> Payload | None:
+    """Returns the figure as data, or None when that fails. Never raises."""
     try:
         return extract(figure, how)
     except Exception:  # noqa: BLE001 - the picture is still shown; the cell must not fail for its data
         return None
 
 
-def chart_of(figure: Any) -> dict[str, Any] | None:
-    """What the formatter adds to a displayed figure: its payload, or None. Remembers that it was reported."""
+def chart_of(figure: Figure) -> Payload | None:
+    """Returns the payload that the formatter adds to a displayed figure, or None, and notes that it was reported."""
     payload = safe_extract(figure, "returned" if _by_displayhook() else "shown")
     STATE.last = (figure, payload)
     if payload is not None and STATE.full:
@@ -62,14 +58,14 @@ def chart_of(figure: Any) -> dict[str, Any] | None:
     return payload
 
 
-def last_of(figure: Any) -> dict[str, Any] | None:
-    """The payload that `chart_of` just made for this figure; asked for once, by the next formatter in line."""
+def last_of(figure: Figure) -> Payload | None:
+    """Returns the payload that `chart_of` just made for this figure; the next formatter asks for it once."""
     last, STATE.last = STATE.last, None
     return last[1] if last is not None and last[0] is figure else safe_extract(figure, "shown")
 
 
-def already_reported(figure: Any) -> bool:
-    """True when this very content was reported in this cell."""
+def already_reported(figure: Figure) -> bool:
+    """Says whether this very content was reported in this cell."""
     cell, digest = STATE.reported.get(figure, (-1, ""))
     if cell != STATE.cell:
         return False
@@ -78,19 +74,28 @@ def already_reported(figure: Any) -> bool:
 
 
 def _by_displayhook() -> bool:
-    frame: Any = sys._getframe()
-    for _ in range(25):
-        if frame is None:
-            return False
-        if frame.f_code.co_name == "compute_format_data":
-            return True
+    """Says whether the running formatter was called for the value of a cell, rather than by `display`."""
+    frame: FrameType | None = sys._getframe()
+    for _ in range(25):  # it is a few frames away, and user code may be very deep
+        if frame is None or frame.f_code.co_name == "compute_format_data":
+            return frame is not None
         frame = frame.f_back
     return False
 
 
-def _remember(figure: Any, digest: str) -> None:
+def _remember(figure: Figure, digest: str) -> None:
+    """Notes that this content was reported, so that it no longer waits."""
     STATE.reported[figure] = (STATE.cell, digest)
+    _forget(figure, digest)
+
+
+def _forget(figure: Figure, digest: str) -> None:
     STATE.pending = [item for item in STATE.pending if item.figure is not figure or item.digest != digest]
+
+
+def _last_digest(figure: Figure) -> str:
+    """Returns the digest under which a figure was last reported, empty when it never was."""
+    return STATE.reported.get(figure, (-1, ""))[1]
 
 
 def patch_figure(module: ModuleType) -> None:
@@ -108,8 +113,10 @@ def patch_gcf(module: ModuleType) -> None:
         setattr(gcf, name, classmethod(_closing(original.__func__, every=name == "destroy_all")))
 
 
-def _closing(original: Any, *, every: bool) -> Any:
-    def destroy(cls: Any, *args: Any) -> Any:
+def _closing(original: Function, *, every: bool) -> Function:
+    """Returns `destroy` or `destroy_all` of pyplot's manager, with a look at the figures before they go."""
+
+    def destroy(cls: Gcf, *args: UserData) -> object:
         __tracebackhide__ = True
         try:
             for manager in _managers(cls, args, every=every):
@@ -122,26 +129,26 @@ def _closing(original: Any, *, every: bool) -> Any:
     return destroy
 
 
-def _managers(gcf: Any, args: Any, *, every: bool) -> list[Any]:
+def _managers(gcf: Gcf, args: tuple[UserData, ...], *, every: bool) -> list[Manager]:
     if every:
         return list(gcf.figs.values())
     wanted = args[0]
     return [m for number, m in gcf.figs.items() if wanted is m or wanted == number]
 
 
-def _saved(self: Any, a: dict[str, Any], result: Any) -> None:
+def _saved(self: Figure, a: Call, result: Drawn) -> None:
+    """Notes a figure that `savefig` wrote; it is reported at the end of the cell unless it is shown until then."""
     payload = safe_extract(self, "saved") if STATE.shell is not None else None
     if payload is None:
         return
     digest = digest_of(payload)
-    if STATE.reported.get(self, (-1, ""))[1] == digest or len(STATE.pending) >= MAX_PUBLISHED:
-        return
-    STATE.pending = [item for item in STATE.pending if item.figure is not self or item.digest != digest]
-    STATE.pending.append(Pending(self, payload, digest, _saved_png(a["fname"])))
+    if _last_digest(self) != digest and len(STATE.pending) < MAX_PUBLISHED:
+        _forget(self, digest)
+        STATE.pending.append(Pending(self, payload, digest, _saved_png(a["fname"])))
 
 
-def _saved_png(target: Any) -> bytes | None:
-    """The picture just written, when it is a PNG of reasonable size."""
+def _saved_png(target: UserData) -> bytes | None:
+    """Returns the picture just written, when it is a PNG of at most `MAX_IMAGE` bytes."""
     if isinstance(target, io.BytesIO):
         data = target.getvalue()
     elif str(target).lower().endswith(".png"):
@@ -152,8 +159,8 @@ def _saved_png(target: Any) -> bytes | None:
     return data if data[:4] == b"\x89PNG" and len(data) <= MAX_IMAGE else None
 
 
-def _closed(figure: Any) -> None:
-    """A figure goes away: report what was never seen of it."""
+def _closed(figure: Figure) -> None:
+    """Reports what was never seen of a figure that is closed."""
     if STATE.shell is None or not is_figure(figure) or (figure in STATE.reported and not figure.stale):
         return
     payload = safe_extract(figure, "closed")
@@ -163,12 +170,12 @@ def _closed(figure: Any) -> None:
     saved = [item for item in STATE.pending if item.figure is figure]
     if any(item.digest == digest for item in saved):
         _flush(saved)
-    elif STATE.reported.get(figure, (-1, ""))[1] != digest:
+    elif _last_digest(figure) != digest:
         _flush([*saved, Pending(figure, payload, digest)])
 
 
 def sweep() -> None:
-    """At the end of a cell: publish what was saved but not shown, and what a silent backend drew."""
+    """Publishes at the end of a cell what was saved but not shown, and what a silent backend drew."""
     inline = _inline()
     open_figures = _open_figures()
     for item in list(STATE.pending):
@@ -180,46 +187,51 @@ def sweep() -> None:
         return
     for figure in open_figures[:MAX_PUBLISHED]:
         payload = safe_extract(figure, "shown")
-        if payload is not None and STATE.reported.get(figure, (-1, ""))[1] != digest_of(payload):
-            _flush([Pending(figure, payload, digest_of(payload))])
+        if payload is not None and _last_digest(figure) != (digest := digest_of(payload)):
+            _flush([Pending(figure, payload, digest)])
 
 
-def _current(figure: Any) -> str | None:
+def _current(figure: Figure) -> str | None:
+    """Returns the digest of a figure as it is now."""
     payload = safe_extract(figure, "shown")
     return None if payload is None else digest_of(payload)
 
 
 def _inline() -> bool:
+    """Says whether the inline backend will show the open figures."""
+    # `_get` reads the setting as it is: `rcParams["backend"]` would choose a backend if there is none yet.
     matplotlib = sys.modules.get("matplotlib")
     backend = matplotlib.rcParams._get("backend") if matplotlib is not None else ""
     return "inline" in str(backend)
 
 
-def _open_figures() -> list[Any]:
+def _open_figures() -> list[Figure]:
+    """Returns the figures that pyplot keeps, without importing it."""
     helpers = sys.modules.get("matplotlib._pylab_helpers")
     return [m.canvas.figure for m in helpers.Gcf.get_all_fig_managers()] if helpers is not None else []
 
 
 def _flush(items: list[Pending]) -> None:
+    """Publishes figures with their pictures."""
     for item in items:
         png = item.png if item.png is not None else _render(item.figure)
-        bundle: dict[str, Any] = {"text/plain": repr(item.figure), CHART_MIME: item.payload}
+        bundle: Bundle = {"text/plain": repr(item.figure), CHART_MIME: item.payload}
         if png is not None:
             bundle["image/png"] = base64.b64encode(png).decode("ascii")
         publish(bundle)
         _remember(item.figure, item.digest)
 
 
-def publish(bundle: dict[str, Any]) -> None:
-    """One display message, as long as this cell has not published too many."""
+def publish(bundle: Bundle) -> None:
+    """Sends one display message, unless this cell has published `MAX_PUBLISHED` already."""
     if STATE.shell is None or STATE.published >= MAX_PUBLISHED:
         return
     STATE.published += 1
     STATE.shell.display_pub.publish(data=bundle, metadata={})
 
 
-def _render(figure: Any) -> bytes | None:
-    """The figure as PNG without touching its canvas."""
+def _render(figure: Figure) -> bytes | None:
+    """Returns the figure as PNG and leaves it its canvas; None when it cannot be drawn."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     target = io.BytesIO()

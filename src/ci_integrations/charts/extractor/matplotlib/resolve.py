@@ -1,19 +1,27 @@
-"""From drawn positions to values: which axes are categorical, what each series and each panel is called."""
+"""Turns drawn positions into values, and decides which axes are categorical and what each panel is called."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .. import pack
+from ..importing import np
 from .axes import Axis, fixed_labels, reach_of
 from .series import Found, Raw
 
+if TYPE_CHECKING:
+    from ..foreign import Array, Axes, Column, Json, Series
+
+
+# Kinds whose marks may be beside a category's tick, and kinds whose marks are exactly at it.
 _FIXED = ("bar", "box", "violin", "heatmap", "gantt", "candlestick")
 _LOOSE = ("line", "step", "scatter", "stem", "errorbar", "area", "band")
+_LEADERS = ("candlestick", "histogram", "box", "violin", "heatmap", "contour", "hexbin", "bar")
+"""The kind of a panel is the first of these that one of its series has, whatever else is drawn there."""
 
 
 def categories(plane: dict[str, Axis], found: Found) -> None:
-    """Tick labels written by hand are categories when the marks stand at those ticks."""
+    """Makes categories of tick labels that were written by hand, when the marks are at those ticks."""
     for which, axis in plane.items():
         labels = _cell_labels(which, found) or axis.candidates() or _box_labels(axis, which, found)
         if labels and _fit(labels, which, found):
@@ -21,18 +29,18 @@ def categories(plane: dict[str, Axis], found: Found) -> None:
 
 
 def _cell_labels(which: str, found: Found) -> dict[float, str]:
-    """A heat map that knows the names of all its rows or columns, of which the ticks may show a few."""
-    for raw in found.series:
-        names = raw.flags.get(f"{which}_labels") if raw.kind == "heatmap" else None
+    """Returns the names of all rows or columns of a heat map, of which the ticks may show a few."""
+    for raw in found.of("heatmap"):
+        names = raw.flags.get(f"{which}_labels")
         if names:
             return dict(zip(getattr(raw, which).tolist(), names, strict=False))
     return {}
 
 
 def _box_labels(axis: Axis, which: str, found: Found) -> dict[float, str]:
-    """Box plots label their groups themselves, with numbers when they have no names."""
-    for raw in found.series:
-        if raw.kind == "box" and raw.flags["axis"] == which and axis.mode == "number":
+    """Returns the labels that a box plot gave to its groups; they are numbers when the groups have no names."""
+    for raw in found.of("box") if axis.mode == "number" else ():
+        if raw.flags["axis"] == which:
             labels = raw.flags["tick_labels"]
             own = dict(zip(map(float, raw.flags["groups"]), labels, strict=True)) if labels else {}
             return own or fixed_labels(axis.axis)
@@ -40,31 +48,27 @@ def _box_labels(axis: Axis, which: str, found: Found) -> dict[float, str]:
 
 
 def _fit(labels: dict[float, str], which: str, found: Found) -> bool:
-    import numpy as np
-
+    """Says whether marks are at the ticks: near them for bars and boxes, exactly there for lines and points."""
     ticks = np.array(sorted(labels))
-    fixed = [p for raw in found.series if raw.kind in _FIXED and (p := _places(raw, which)) is not None]
+    fixed = _all_places(found.of(*_FIXED), which)
     if fixed:
-        reach = reach_of(ticks)
-        return all(_near(places, ticks, reach) for places in fixed)
-    loose = [p for raw in found.series if raw.kind in _LOOSE and (p := _places(raw, which)) is not None]
-    loose = [places[np.isfinite(places)] for places in loose]
+        return all(_near(places, ticks, reach_of(ticks)) for places in fixed)
+    loose = [places[np.isfinite(places)] for places in _all_places(found.of(*_LOOSE), which)]
     span = float(np.min(np.diff(ticks))) if len(ticks) > 1 else 1.0
-    return bool(loose) and all(_near(places, ticks, 1e-6 * span) for places in loose if len(places))
+    return bool(loose) and all(_near(places, ticks, 1e-6 * span) for places in loose)
 
 
-def _near(places: Any, ticks: Any, reach: float) -> bool:
-    import numpy as np
-
-    if len(places) == 0:
-        return True
-    return bool(np.all(np.min(np.abs(places[:, None] - ticks[None, :]), axis=1) <= reach))
+def _near(places: Array, ticks: Array, reach: float) -> bool:
+    """Says whether every place has a tick within `reach`."""
+    return len(places) == 0 or bool(np.all(np.min(np.abs(places[:, None] - ticks[None, :]), axis=1) <= reach))
 
 
-def _places(raw: Raw, which: str) -> Any:
-    """The series' positions on this axis, when they may be categories."""
-    import numpy as np
+def _all_places(raws: list[Raw], which: str) -> list[Array]:
+    return [places for raw in raws if (places := _places(raw, which)) is not None]
 
+
+def _places(raw: Raw, which: str) -> Array | None:
+    """Returns a series' positions on an axis when they may be categories, which more than 5 000 are not."""
     if which not in raw.discrete or raw.ready:
         return None
     for key in ("at", "groups"):
@@ -76,8 +80,8 @@ def _places(raw: Raw, which: str) -> Any:
     return np.asarray(values, float)
 
 
-def finish(raw: Raw, plane: dict[str, Axis]) -> dict[str, Any]:
-    """The series as the schema has it."""
+def finish(raw: Raw, plane: dict[str, Axis]) -> Series:
+    """Returns a series as the schema has it."""
     x, y = raw.x, raw.y
     if not raw.ready:
         x, y = _columns(raw, plane)
@@ -86,7 +90,7 @@ def finish(raw: Raw, plane: dict[str, Axis]) -> dict[str, Any]:
     if plane["x"].ax.name == "polar" and isinstance(x, list) and _closed(x, y):
         x, y = x[:-1], y[:-1]
     extra = {key: _extra(value, plane, between=raw.kind == "rule") for key, value in raw.extra.items()}
-    entry: dict[str, Any] = {"name": raw.name, "kind": raw.kind, "x": x, "y": y}
+    entry: Series = {"name": raw.name, "kind": raw.kind, "x": x, "y": y}
     if extra:
         entry["extra"] = extra
     if raw.orientation and raw.kind in ("bar", "box", "violin", "histogram", "gantt", "stem", "band", "area"):
@@ -94,44 +98,40 @@ def finish(raw: Raw, plane: dict[str, Axis]) -> dict[str, Any]:
     return entry
 
 
-def _closed(x: list[Any], y: Any) -> bool:
-    """A radar's polygon over categories repeats its first corner."""
+def _closed(x: list[Json], y: Column) -> bool:
+    """Says whether a radar's polygon over categories repeats its first corner, which is no value of its own."""
     return len(x) > 2 and isinstance(x[0], str) and x[0] == x[-1] and isinstance(y, list) and y[0] == y[-1]
 
 
-def _columns(raw: Raw, plane: dict[str, Axis]) -> tuple[Any, Any]:
+def _columns(raw: Raw, plane: dict[str, Axis]) -> tuple[Column, Column]:
+    """Returns x and y as values; boxes and histograms have their groups and bins in x, however they were drawn."""
     if raw.kind in ("box", "violin"):
         return plane[raw.flags["axis"]].values(raw.flags["groups"]), None
     if raw.kind == "histogram":
-        if plane[raw.flags["axis"]].mode == "category":
-            return _counted(raw, plane[raw.flags["axis"]])
-        return plane[raw.flags["axis"]].values(raw.x), pack.column(raw.y)
+        axis = plane[raw.flags["axis"]]
+        return _counted(raw, axis) if axis.mode == "category" else (axis.values(raw.x), pack.column(raw.y))
     if raw.kind == "heatmap":
-        return raw.flags.get("x_labels") or plane["x"].values(raw.x), raw.flags.get("y_labels") or plane["y"].values(
-            raw.y
-        )
+        x, y = (raw.flags.get(f"{which}_labels") or plane[which].values(getattr(raw, which)) for which in "xy")
+        return x, y
     exact = raw.kind in ("line", "step", "area", "band")
     x = None if raw.x is None else plane["x"].values(_flat(raw.x), exact=exact)
     y = None if raw.y is None else plane["y"].values(_flat(raw.y), exact=exact)
     return x, y
 
 
-def _counted(raw: Raw, axis: Axis) -> tuple[list[Any], Any]:
-    """A histogram of words: numpy's bins lie between the categories, each of which is in one bin."""
-    import numpy as np
-
+def _counted(raw: Raw, axis: Axis) -> tuple[list[Json], Column]:
+    """Returns a histogram of words: numpy's bins are between the categories, each of which is in one bin."""
     edges, ticks = np.asarray(raw.extra.pop("edges")[1], float), np.array(sorted(axis.labels))
     places = np.clip(np.searchsorted(edges, ticks, side="right") - 1, 0, len(raw.y) - 1)
     return [axis.labels[float(tick)] for tick in ticks], pack.column(np.asarray(raw.y, float)[places])
 
 
-def _flat(values: Any) -> Any:
-    import numpy as np
-
+def _flat(values: Array) -> Array:
     return np.asarray(values, float).ravel()
 
 
-def _extra(value: Any, plane: dict[str, Axis], *, between: bool) -> Any:
+def _extra(value: Json, plane: dict[str, Axis], *, between: bool) -> Json:
+    """Returns an extra column as values of the axis it names, a single one where the name ends in "1"."""
     if not isinstance(value, tuple):
         return value
     which, array = value
@@ -143,52 +143,43 @@ def _extra(value: Any, plane: dict[str, Axis], *, between: bool) -> Any:
 
 
 def barmode(founds: list[Found]) -> str | None:
-    """Several series of bars, bins or areas stand beside, upon or before one another."""
-    import numpy as np
-
-    raws = [raw for found in founds for raw in found.series]
-    if sum(bool(raw.flags.get("stacked")) for raw in raws) > 1:
+    """Returns how several series of bars, bins or areas are drawn: beside, upon or before one another."""
+    if sum(bool(raw.flags.get("stacked")) for found in founds for raw in found.series) > 1:
         return "stack"
-    series = [raw for raw in raws if raw.kind == "bar" and "at" in raw.flags]
-    if len(series) < 2:
-        for kind in ("histogram", "area"):
-            alike = [raw for raw in raws if raw.kind == kind]
-            if len(alike) > 1:
-                return "group" if all(raw.flags.get("beside") for raw in alike) else "overlay"
-        return None
-    first, second = series[0].flags, series[1].flags
-    if len(first["at"]) == len(second["at"]) and np.allclose(first["at"], second["at"]):
-        return "stack" if np.any(np.nan_to_num(second["base"]) != 0) else "overlay"
+    bars = [raw.flags for found in founds for raw in found.of("bar") if "at" in raw.flags]
+    if len(bars) < 2:
+        alike = ([raw for found in founds for raw in found.of(kind)] for kind in ("histogram", "area"))
+        several = next((raws for raws in alike if len(raws) > 1), None)
+        return several and ("group" if all(raw.flags.get("beside") for raw in several) else "overlay")
+    at, base = bars[1]["at"], bars[1]["base"]
+    if len(bars[0]["at"]) == len(at) and np.allclose(bars[0]["at"], at):
+        return "stack" if np.any(np.nan_to_num(base) != 0) else "overlay"
     return "group"
 
 
-def panel_kind(ax: Any, founds: list[Found]) -> str:
-    """One word for the panel; "mixed" only when no series leads."""
+def panel_kind(ax: Axes, founds: list[Found]) -> str:
+    """Returns one word for the panel; "mixed" only when bars share it with something else."""
     raws = [raw for found in founds for raw in found.series]
     kinds = [raw.kind for raw in raws if raw.kind != "rule"] or ["rule"]
     if ax.name == "polar":
-        return "radar" if any(isinstance(_first(raw), str) for raw in raws) or _labelled(ax) else "polar"
+        return "radar" if any(map(_in_words, raws)) or _labelled(ax) else "polar"
     if ax.name == "3d":
         return "scatter3d" if set(kinds) <= {"scatter3d", "line"} else kinds[0]
     if set(kinds) == {"pie"}:
         return "donut" if any(raw.flags.get("hollow") for raw in raws) else "pie"
     if _is_gantt(ax, raws):
         return "gantt"
-    for leader in ("candlestick", "histogram", "box", "violin", "heatmap", "contour", "hexbin"):
-        if leader in kinds:
-            return leader
-    if "bar" in kinds:
-        return "bar" if set(kinds) <= {"bar", "errorbar"} else "mixed"
-    return _leading_mark(raws) or next((kind for kind in ("area", "band") if kind in kinds), kinds[0])
+    leader = next((leader for leader in _LEADERS if leader in kinds), None)
+    if leader == "bar" and not set(kinds) <= {"bar", "errorbar"}:
+        return "mixed"
+    return leader or _leading_mark(raws) or next((kind for kind in ("area", "band") if kind in kinds), kinds[0])
 
 
 def _leading_mark(raws: list[Raw]) -> str | None:
-    """The kind that is drawn first; points lead over a line that has fewer, such as a diagonal, in any order.
+    """Returns the kind that is drawn first; points lead over a line that has fewer, such as a diagonal, in any order.
 
     `charts/read/combine.py` has the same rule for other libraries.
     """
-    import numpy as np
-
     marks = [raw for raw in raws if raw.kind in ("scatter", "errorbar", "stem", "line", "step")]
     longest = max((np.size(raw.x) for raw in marks if raw.kind in ("line", "step")), default=0)
     if any(raw.kind == "scatter" and np.size(raw.x) > longest for raw in marks):
@@ -196,37 +187,39 @@ def _leading_mark(raws: list[Raw]) -> str | None:
     return marks[0].kind if marks else None
 
 
-def _first(raw: Raw) -> Any:
-    return raw.x[0] if isinstance(raw.x, list) and raw.x else None
+def _in_words(raw: Raw) -> bool:
+    """Says whether a series has words for places already."""
+    return isinstance(raw.x, list) and bool(raw.x) and isinstance(raw.x[0], str)
 
 
-def _labelled(ax: Any) -> bool:
+def _labelled(ax: Axes) -> bool:
+    """Says whether the angles of a polar panel have other labels than degrees."""
     axis = Axis(ax, "x")
     return any(not label.endswith("\N{DEGREE SIGN}") for label in axis.candidates().values())
 
 
-def _is_gantt(ax: Any, raws: list[Raw]) -> bool:
-    """Lying bars that begin somewhere on a time axis."""
+def _is_gantt(ax: Axes, raws: list[Raw]) -> bool:
+    """Says whether all bars are horizontal and begin somewhere on a time axis."""
     if any(raw.kind == "gantt" for raw in raws):
         return True
-    lying = [raw for raw in raws if raw.kind == "bar" and raw.orientation == "h" and "start" in raw.extra]
-    return bool(lying) and len(lying) == sum(raw.kind == "bar" for raw in raws) and Axis(ax, "x").scale == "datetime"
+    bars = [raw for raw in raws if raw.kind == "bar"]
+    tasks = bool(bars) and all(raw.orientation == "h" and "start" in raw.extra for raw in bars)
+    return tasks and Axis(ax, "x").scale == "datetime"
 
 
 def spans(found: Found) -> None:
-    """Bars of a Gantt chart are spans from start to end: their length on a time axis would be a date of 1970."""
+    """Makes tasks of the bars of a Gantt chart: their length on a time axis would be a date of 1970."""
     if _is_timeline(found):
         _timeline(found)
     if not _is_gantt(found.ax, found.series):
         return
-    for raw in found.series:
-        if raw.kind == "bar":
-            raw.kind = "gantt"
-            raw.extra.pop("base", None)
+    for raw in found.of("bar"):
+        raw.kind = "gantt"
+        raw.extra.pop("base", None)
 
 
 def _is_timeline(found: Found) -> bool:
-    """Nothing but lying lines, each on a named place of its own, between two times."""
+    """Says whether there are only horizontal lines, each on a named place of its own, between two times."""
     if not found.series or any("segments" not in raw.flags or raw.flags["upright"] for raw in found.series):
         return False
     y = Axis(found.ax, "y")
@@ -234,6 +227,7 @@ def _is_timeline(found: Found) -> bool:
 
 
 def _timeline(found: Found) -> None:
+    """Makes tasks of horizontal lines."""
     for raw in found.series:
         segments = raw.flags["segments"]
         raw.kind, raw.orientation, raw.y = "gantt", "h", raw.flags["positions"]
