@@ -150,7 +150,9 @@ def barmode(founds: list[Found]) -> str | None:
     if len(bars) < 2:
         alike = ([raw for found in founds for raw in found.of(kind)] for kind in ("histogram", "area"))
         several = next((raws for raws in alike if len(raws) > 1), None)
-        return several and ("group" if all(raw.flags.get("beside") for raw in several) else "overlay")
+        if several is None:
+            return None
+        return "group" if all(raw.flags.get("beside") for raw in several) else "overlay"
     at, base = bars[1]["at"], bars[1]["base"]
     if len(bars[0]["at"]) == len(at) and np.allclose(bars[0]["at"], at):
         return "stack" if np.any(np.nan_to_num(base) != 0) else "overlay"
