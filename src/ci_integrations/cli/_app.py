@@ -29,7 +29,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 the code or the machine failed, 2 a mistake in the call. Every command has --help.",
     rich_markup_mode="rich",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    pretty_exceptions_enable=False,  # `main` says in one line what is wrong
 )
 
 

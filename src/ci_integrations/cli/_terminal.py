@@ -8,6 +8,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.markup import escape
 
+# Without highlighting: rich would colour every number and path in what a sandbox printed.
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
 

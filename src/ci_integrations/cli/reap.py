@@ -82,12 +82,14 @@ def _tagged(session: str | None) -> Iterator[SandboxInfo]:
 
     # E2B filters: a team may have thousands of sandboxes of other programs.
     wanted = {TAG: "1"} | ({f"{TAG}_session": session} if session else {})
+    # Running and paused ones: that is E2B's default when no state is asked for.
     pages = Sandbox.list(query=SandboxQuery(metadata=wanted))
     while pages.has_next:
         yield from pages.next_items()
 
 
 def _described(info: SandboxInfo) -> Entry:
+    """Returns what the tags of a sandbox say. A tag that is not there is None."""
     tags = info.metadata or {}
     return {
         "sandbox_id": info.sandbox_id,
@@ -124,12 +126,14 @@ def _lost(entry: Entry, *, named: bool) -> bool:
 
 
 def _kill(sandbox_id: str) -> bool:
+    """Kills a sandbox. Returns False when it was gone already."""
     from e2b_code_interpreter import Sandbox
 
     return bool(Sandbox.kill(sandbox_id))
 
 
 def _show(found: list[Entry]) -> None:
+    """Prints the table. Its cells are `Text`, because the tags come from whoever made the sandbox."""
     if not found:
         out.print("no sandbox of this library is running")
         return
@@ -143,6 +147,7 @@ def _show(found: list[Entry]) -> None:
 
 
 def _fate(entry: Entry) -> str:
+    """Returns what was done with a sandbox, or that it is meant to stay."""
     kept = "" if entry["idle"] == "kill" else "kept"
     return "killed" if entry["killed"] else kept
 

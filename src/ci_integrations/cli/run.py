@@ -79,6 +79,7 @@ def _read(file: str) -> str:
 
 
 def _existing(path: Path) -> Path:
+    """Returns a file that is there. Looked at before a sandbox is started."""
     if not path.is_file():
         stop(f"--upload {path}: there is no such file")
     return path
@@ -137,6 +138,7 @@ def _hint(result: ExecutionResult) -> None:
 
 
 def _show(result: ExecutionResult, saved: list[Path]) -> None:
+    """Prints the result on stdout, and the names of saved files on stderr."""
     from ci_integrations.cli._show import show_result
 
     show_result(out, result)

@@ -18,7 +18,7 @@ import typer
 from ci_integrations.cli._terminal import err, print_json, stop
 
 if TYPE_CHECKING:
-    from ci_integrations.local.server.main import Address
+    from ci_integrations.local.server.main import Address, Options
 
 START_SECONDS = 30.0
 """How long `--print-env` waits for the server in the background."""
@@ -72,27 +72,35 @@ def serve(
     from ci_integrations._core.service import check_local_extra
 
     check_local_extra()
-    from ci_integrations.local.protocol.contract import EngineError, check_limits, limits_in_mib
-    from ci_integrations.local.server import main as server
+    from ci_integrations.local.protocol.contract import check_limits, limits_in_mib
+    from ci_integrations.local.server.main import Options
 
     if while_pid:  # a thread: the event loop belongs to the server
         threading.Thread(target=_end_with, args=(while_pid,), daemon=True).start()
+    options = Options(
+        port=port,
+        pool=pool,
+        log_json=log_json,
+        token=token,
+        host=host,
+        isolation=isolation,
+        templates=str(templates) if templates else None,
+        limits=check_limits(limits_in_mib(limits)),
+    )
+    _in_foreground(options, as_json=as_json)
+
+
+def _in_foreground(options: Options, *, as_json: bool) -> None:
+    """Serves until Ctrl+C or SIGTERM. Ends with one line when the server cannot start."""
+    from ci_integrations.local.protocol.contract import EngineError
+    from ci_integrations.local.server import main as server
+
     try:
-        options = server.Options(
-            port=port,
-            pool=pool,
-            log_json=log_json,
-            token=token,
-            host=host,
-            isolation=isolation,
-            templates=str(templates) if templates else None,
-            limits=check_limits(limits_in_mib(limits)),
-        )
         server.serve(options, lambda address: _tell(address, as_json=as_json))
     except (server.CannotServe, EngineError) as error:
         stop(str(error))
     except OSError as error:
-        stop(f"cannot listen on {host}:{port}: {error.strerror or error}")
+        stop(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}")
 
 
 def _token(token_file: Path | None) -> str | None:

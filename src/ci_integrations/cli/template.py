@@ -72,6 +72,7 @@ def _load(file: Path) -> dict[str, TemplateDefinition]:
 
 
 def _list(definitions: dict[str, TemplateDefinition], file: Path, *, as_json: bool) -> None:
+    """Prints the names that a file defines. A file without any is a mistake in the call."""
     if as_json:
         print_json(sorted(definitions))
     elif not definitions:
@@ -87,6 +88,7 @@ def _unknown(name: str, definitions: dict[str, TemplateDefinition], file: Path) 
 
 
 def _steps(definition: TemplateDefinition, *, debug: bool) -> list[Step]:
+    """Returns the builder's calls. Ends with one line when E2B cannot do what the definition asks for."""
     try:
         return steps(definition, debug=debug)
     except DefinitionError as error:
@@ -118,4 +120,5 @@ def _build(definition: TemplateDefinition, made: list[Step], *, skip_cache: bool
 
 
 def _show_log(entry: LogEntry) -> None:
+    # On stderr: with --json, stdout holds one document and nothing else.
     err.print(Text(str(entry.message).rstrip()), soft_wrap=True)

@@ -217,12 +217,14 @@ def _messages(update: dict[str, Any]) -> Iterator[Any]:
 
 
 def _result(message: BaseMessage) -> ExecutionResult:
+    """Returns the whole result, which the tool keeps beside the text that the model reads."""
     from ci_integrations.results.result import ExecutionResult
 
     return ExecutionResult.from_message(message)
 
 
 def _show_plan(console: Console, message: Any) -> None:
+    """Shows what the agent says before it runs code, and the code."""
     from ci_integrations.cli._show import show_code
 
     console.print()
@@ -236,6 +238,7 @@ def _show_conclusion(console: Console, text: str) -> None:
 
 
 def _save(tool: CodeInterpreterTool, result: ExecutionResult, output: Path, number: int) -> list[Path]:
+    """Saves what a cell gave, except tables: the demo's own cell writes its table as CSV."""
     from ci_integrations.cli._save import save_result
 
     try:
@@ -245,6 +248,7 @@ def _save(tool: CodeInterpreterTool, result: ExecutionResult, output: Path, numb
 
 
 def _summary(story: Story, report: Path) -> dict[str, object]:
+    """Returns the document of --json."""
     return {
         "data": story.data,
         "model": story.model,
@@ -258,6 +262,7 @@ def _summary(story: Story, report: Path) -> dict[str, object]:
 
 
 def _farewell(console: Console, story: Story, report: Path) -> None:
+    """Says what was done and which files there are now."""
     console.print(f"\n{len(story.results)} cells, {story.errors} error(s), {story.seconds:.1f} s. In {report.parent}/:")
     for path in story.saved:
         console.print(f"  {path.name}")

@@ -28,7 +28,10 @@ _UNITS = frozenset(
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the file with its values as text; missing ones are None."""
+    """A column of the file with its values as text; missing ones are None.
+
+    Whether it holds numbers is found by trying: a file says nothing about types.
+    """
 
     name: str
     values: tuple[str | None, ...]

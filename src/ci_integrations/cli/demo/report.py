@@ -45,6 +45,7 @@ def _page(story: Story) -> Iterator[str]:
     yield "<!doctype html>"
     yield '<html lang="en"><head><meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    # Escaping alone would do; the policy holds as well if one place forgets it.
     yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
     yield f"<title>{escape(title)}</title><style>{_style()}</style></head><body><main>"
     yield f"<h1>{escape(title)}</h1>"
@@ -133,6 +134,7 @@ def _numbers(artifact: ChartArtifact) -> Iterator[str]:
 
 
 def _points(panel: Panel) -> Iterator[str]:
+    """Yields a small table for each series of a panel, under the labels of its axes."""
     names = [(axis.label if axis else None) or name for axis, name in ((panel.x, "x"), (panel.y, "y"))]
     for series in panel.series[:MAX_SERIES]:
         xs, ys = series.values("x") or [], series.values("y") or []
@@ -182,6 +184,7 @@ def _cell(value: object, decimals: int) -> str:
 
 
 def _error(error: ExecutionError) -> Iterator[str]:
+    # Colours of IPython's traceback are removed: they are escape sequences for a terminal.
     headline = clean_output(f"{error.name}: {error.value}")
     yield f'<div class="error"><strong>{escape(cut(headline, 500))}</strong>'
     if error.traceback:
@@ -191,6 +194,7 @@ def _error(error: ExecutionError) -> Iterator[str]:
 
 
 def _footer(story: Story) -> Iterator[str]:
+    """Yields links to the saved files, which are quoted: the sandbox chose their names."""
     yield "<footer><p>The files beside this page:</p><ul>"
     for path in story.saved:
         yield f'<li><a href="{quote(path.name)}">{escape(path.name)}</a></li>'

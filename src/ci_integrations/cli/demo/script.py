@@ -44,6 +44,7 @@ def task(name: str) -> str:
 
 def _look(profile: Profile, name: str) -> Step:
     """Returns the first cell: it loads the file and describes it."""
+    # As a person would write it: `sep` only where it is needed.
     separator = "" if profile.delimiter == "," else f", sep={profile.delimiter!r}"
     overview = '.T[["count", "mean", "std", "min", "max"]].round(1)' if profile.measures else ""
     code = f"""
@@ -132,6 +133,7 @@ def _mistake_and_second_chart(profile: Profile) -> list[Step]:
     """
     good, column = _second_chart(profile)
     wrong = _misremembered(column.name, {other.name for other in profile.columns})
+    # With its quotes, so that the same word in a title stays as it is.
     slip = good.code.replace(repr(column.name), repr(wrong))
     repair = f"There is no column {wrong!r}; the file calls it {column.name!r}. Once more with the right name."
     return [Step(good.text, slip), Step(repair, good.code)]
@@ -235,6 +237,7 @@ def _size_sentence(outputs: Sequence[str]) -> str:
 
 
 def _extremes_sentence(profile: Profile, names: Sequence[str], rows: Sequence[Row]) -> str:
+    """Returns which group has the highest and the lowest mean, or nothing when they do not differ."""
     measure = _measure(profile)
     if measure is None or not profile.categories or "mean" not in names:
         return ""
@@ -251,6 +254,7 @@ def _known(value: object) -> TypeGuard[float]:
 
 
 def _together_sentence(profile: Profile, outputs: Sequence[str]) -> str:
+    """Returns how strong the correlation is that the scatter plot's cell printed."""
     found = re.findall(r"^r = (-?\d\.\d+)", "\n".join(outputs), re.MULTILINE)
     if not found or not profile.pair:
         return ""

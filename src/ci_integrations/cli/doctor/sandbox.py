@@ -80,10 +80,12 @@ def _kernels(sandbox: Sandbox) -> str:
 
 
 def _command(sandbox: Sandbox, command: str) -> str:
+    """Returns what a shell command prints inside the sandbox."""
     return str(sandbox.commands.run(command, timeout=PROBE_SECONDS).stdout).strip()
 
 
 def _metrics(sandbox: Sandbox) -> str:
+    """Returns the newest measurement. A new sandbox has none yet."""
     found = sandbox.get_metrics()
     if not found:
         return "none yet"
