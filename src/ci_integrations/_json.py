@@ -18,7 +18,9 @@ _INT64 = 1 << 63
 
 
 def text(value: str) -> str:
-    """`value` with every lone surrogate replaced by U+FFFD, so that it can be encoded as UTF-8."""
+    """Returns `value` with every lone surrogate replaced by U+FFFD, so that it can be encoded as UTF-8."""
+    if value.isascii():
+        return str(value)
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
