@@ -59,7 +59,8 @@ def span(operation: str, **attributes: _Attribute) -> Iterator[dict[str, _Attrib
         raise
     finally:
         outcome = str(said.pop("outcome", outcome))
-        current.set_attributes(_named(said) | {f"{SCOPE}.outcome": outcome})
+        if current.is_recording():
+            current.set_attributes(_named(said) | {f"{SCOPE}.outcome": outcome})
         current.end()
         duration.record(time.monotonic() - began, {"operation": operation, "outcome": outcome})
 

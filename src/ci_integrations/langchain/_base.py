@@ -164,7 +164,7 @@ class SandboxTool(BaseTool):
         graph = genuine(runtime)
         tool_call_id = call_id(graph)
         live = Live(graph, run_manager, tool_call_id, self._redactor)
-        return live, Call(config or {}, graph, tool_call_id, live.tell if self.live_output else None)
+        return live, Call(config or {}, graph, tool_call_id, live.tell if self.live_output and live.is_heard else None)
 
     def _named(self, values: tuple[str, ...], arguments: dict[str, object]) -> dict[str, object]:
         """Names the first arguments: `tool.invoke("code")` gives one without its name."""

@@ -51,6 +51,11 @@ class Live:
         self._call_id = tool_call_id
         self._redacted = LiveRedactor(redactor)
 
+    @property
+    def is_heard(self) -> bool:
+        """True when somebody listens; otherwise no event has to be made."""
+        return self._runtime is not None or self._manager is not None
+
     def tell(self, event: OutputEvent) -> Awaitable[None] | None:
         """Sends what the running cell gave."""
         return self._send(self._redacted.events(event))

@@ -87,7 +87,7 @@ async def arun(
     Cancelling it interrupts the kernel.
     """
     live = _Live(session, ctx, on_output)
-    live.write(CodeExecutionStarted(code=session.redactor.text(code), session_id=session.key))
+    live.write(lambda: CodeExecutionStarted(code=session.redactor.text(code), session_id=session.key))
     with _instrumented(session.key, code) as finish:
         result = await adrive(_cell(session.interpreter, code, live, prepare, options))
         for waiting in live.rest():
@@ -113,7 +113,7 @@ def _cell(
     def work(interpreter: AnyInterpreter) -> Flow[ExecutionResult]:
         if prepare is not None:
             yield from prepare(interpreter)
-        result: ExecutionResult = yield partial(interpreter.run, code, on_output=live.tell, **options)
+        result: ExecutionResult = yield partial(interpreter.run, code, on_output=live.handler, **options)
         return result
 
     return attempted(lambda: interpreter, work, lambda: (code, "python"))
@@ -138,25 +138,34 @@ class _Live:
         if waiting := list(self._handed_on(self._redactor.rest())):
             yield _all(waiting)
 
-    def write(self, event: Event) -> None:
-        """Writes to the Context's stream. Without a running workflow there is none, and nothing happens."""
+    @property
+    def handler(self) -> OutputHandler | None:
+        """What the interpreter is given; None where nobody listens, so that no event is made for nobody."""
+        return self.tell if self._ctx is not None or self._on_output is not None else None
+
+    def write(self, event: Callable[[], Event]) -> None:
+        """Writes to the Context's stream. Without a running workflow there is none, and no event is made."""
         if self._ctx is None:
             return
         try:
-            self._ctx.write_event_to_stream(event)
+            self._ctx.write_event_to_stream(event())
         except Exception as error:  # noqa: BLE001 - a Context outside of a run has no stream; the cell must run anyway
             _log.debug("no event stream in this Context: %s", error)
             self._ctx = None
 
     def write_result(self, result: ExecutionResult) -> None:
         """Writes the events that come after a cell."""
-        for chart in result.charts:
-            self.write(ChartCreated(artifact=chart.model_dump(mode="json"), session_id=self._session_id))
-        self.write(CodeExecutionFinished(result=result.model_dump(mode="json"), session_id=self._session_id))
+        if self._ctx is None:
+            return
+        raw = result.model_dump(mode="json")
+        for artifact in raw["artifacts"]:
+            if artifact["kind"] == "chart":
+                self.write(partial(ChartCreated, artifact=artifact, session_id=self._session_id))
+        self.write(partial(CodeExecutionFinished, result=raw, session_id=self._session_id))
 
     def _handed_on(self, events: Iterator[OutputEvent]) -> Iterator[Awaitable[None]]:
         for event in events:
-            self.write(CodeOutput(stream=event.kind, text=event.text, session_id=self._session_id))
+            self.write(partial(CodeOutput, stream=event.kind, text=event.text, session_id=self._session_id))
             waiting = self._on_output(event) if self._on_output is not None else None
             if inspect.isawaitable(waiting):
                 yield waiting
@@ -171,17 +180,18 @@ async def _all(waiting: list[Awaitable[None]]) -> None:
 def _instrumented(key: str, code: str) -> Iterator[Callable[[ExecutionResult], ExecutionResult]]:
     """Sends start and end events for tracing; the end also when the caller is cancelled or misconfigured."""
     _dispatcher.event(CodeExecutionStartEvent(session_id=key, code_length=len(code)))
-    end = CodeExecutionEndEvent(session_id=key, incomplete=True)
+    finished: list[ExecutionResult] = []
 
     def finish(result: ExecutionResult) -> ExecutionResult:
-        nonlocal end
-        end = _end_event(key, result)
+        finished.append(result)
         return result
 
     try:
         yield finish
     finally:
-        _dispatcher.event(end)
+        _dispatcher.event(
+            _end_event(key, finished[0]) if finished else CodeExecutionEndEvent(session_id=key, incomplete=True)
+        )
 
 
 def _end_event(session_id: str, result: ExecutionResult) -> CodeExecutionEndEvent:
