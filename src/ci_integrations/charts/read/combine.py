@@ -13,7 +13,7 @@ from itertools import chain
 from operator import itemgetter
 
 from ci_integrations.charts.columns import is_number
-from ci_integrations.charts.read.entry import OTHER, Entry, PanelDraft, of_kind
+from ci_integrations.charts.read.entry import ERRORS, OTHER, Entry, PanelDraft, of_kind
 from ci_integrations.charts.read.plain import Json, as_list, plus, rank
 
 TOLERANCE = 1e-9
@@ -65,6 +65,7 @@ def _first(kinds: Iterable[str], among: Sequence[str]) -> str | None:
 
 def _leading_mark(entries: list[Entry]) -> str | None:
     """The kind that is drawn first; points lead over a line that has fewer, such as a diagonal, in any order."""
+    # Points with a trend, or a line with some points marked: one is the chart, the other explains it.
     marks = of_kind(entries, *_MARKS)
     longest = max((len(entry.places) for entry in of_kind(marks, "line", "step")), default=0)
     many = any(len(entry.places) > longest for entry in of_kind(marks, "scatter"))
@@ -87,6 +88,7 @@ def _stand(alike: list[Entry], told: str | None) -> str:
         return "stack"
     if told is not None:
         return told
+    # Bars at other places stand beside one another without a word about it.
     if first.dodged or (first.kind == "bar" and set(first.places).isdisjoint(second.places)):
         return "group"
     return "stack" if any(as_list(second.extra.get("base"))) else "overlay"
@@ -138,6 +140,7 @@ def _is_box(lower: Spans, upper: Spans, reach: Spans) -> bool:
     """True when both bars meet and no whisker ends inside them, at every place."""
     if not reach or not lower.keys() == upper.keys() == reach.keys():
         return False
+    # The median is where the lower bar ends and the upper one begins.
     meet = all(_same(max(lower[at]), min(upper[at])) for at in lower)
     return meet and all(_within((*lower[at], *upper[at]), reach[at]) for at in lower)
 
@@ -232,6 +235,7 @@ def _stems(entries: list[Entry]) -> list[Entry]:
     for which, orientation in (("x", "v"), ("y", "h")):
         heads, strokes = of_kind(found, "scatter"), _standing_on(which, of_kind(found, "rule", "line", "stem"))
         for head in heads if _is_affordable(strokes, heads) else ():
+            # All strokes are one series, or each of them is one.
             stems = next((some for some in (*zip(strokes), strokes) if _carry(some, head, which)), None)
             if stems is not None:
                 found, strokes = ([entry for entry in some if entry not in stems] for some in (found, strokes))
@@ -301,7 +305,7 @@ def _ends_of(entry: Entry) -> list[Stroke]:
     names = ("low", "high")
     if entry.kind == "errorbar":
         which = _errors_on(entry)
-        names, places = (("err_low", "err_high") if which == "x" else ("xerr_low", "xerr_high")), entry.column(which)
+        names, places = ERRORS[OTHER[which]], entry.column(which)
     return _strokes(
         list(places) if isinstance(places, (list, tuple)) else [], *(as_list(entry.extra[name]) for name in names)
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ci_integrations.charts.chart import Chart
 from ci_integrations.charts.read.entry import Entry, PanelDraft
-from ci_integrations.charts.read.plain import Json, as_list, maps
+from ci_integrations.charts.read.plain import Json, as_list, column, maps
 
 _REASON = "from E2B's chart: {}"
 _DOUBT = {
@@ -29,6 +29,7 @@ def chart(raw: Json) -> Chart | None:
     """Returns the chart, or None for `{}`. Raises on nonsense: the caller catches."""
     if not raw.get("type"):
         return None
+    # A figure with several axes is a chart of charts.
     several = raw["type"] == "superchart"
     panels = [_panel(part) for part in (maps(raw["elements"]) if several else [raw])]
     title = raw.get("title") if several else None
@@ -73,7 +74,7 @@ def _axis(raw: Json, which: str) -> Json:
 
 def _points(element: Json) -> list[list[object]]:
     """The points of a line or of a group, each a list of x and y."""
-    return [as_list(point) for point in as_list(element.get("points"))]
+    return list(map(as_list, as_list(element.get("points"))))
 
 
 def _marks(elements: list[Json], kind: str, automatic: str) -> list[Entry]:
@@ -91,26 +92,21 @@ def _bars(elements: list[Json]) -> list[Entry]:
     for item in elements:
         groups.setdefault(str(item.get("group")), []).append(item)
     return [
-        Entry("bar", _column(items, "label"), _column(items, "value"), None if name.startswith("Group ") else name)
+        Entry("bar", column(items, "label"), column(items, "value"), None if name.startswith("Group ") else name)
         for name, items in groups.items()
     ]
 
 
 def _slices(elements: list[Json]) -> list[Entry]:
     """The slices of a pie, of which only the angles are told."""
-    return [Entry("pie", _column(elements, "label"), _column(elements, "angle"), extra={"values_are": "degrees"})]
+    return [Entry("pie", column(elements, "label"), column(elements, "angle"), extra={"values_are": "degrees"})]
 
 
 def _boxes(elements: list[Json]) -> list[Entry]:
     """Boxes with their five numbers and their outliers."""
-    extra: Json = {ours: _column(elements, theirs) for ours, theirs in _BOX.items()}
+    extra: Json = {ours: column(elements, theirs) for ours, theirs in _BOX.items()}
     extra["fliers"] = [as_list(item.get("outliers")) for item in elements]
-    return [Entry("box", _column(elements, "label"), extra=extra)]
-
-
-def _column(elements: list[Json], key: str) -> list[object]:
-    """One field of all elements."""
-    return [item.get(key) for item in elements]
+    return [Entry("box", column(elements, "label"), extra=extra)]
 
 
 _READERS: dict[str, Callable[[list[Json]], list[Entry]]] = {

@@ -12,6 +12,8 @@ MAX_CELLS = 1_000_000
 """Places of one heat map that is put together from single cells."""
 OTHER = {"x": "y", "y": "x"}
 """Each axis to the other one."""
+ERRORS = {"x": ("xerr_low", "xerr_high"), "y": ("err_low", "err_high")}
+"""The columns with the ends of error bars, by the axis along which these reach."""
 
 
 @dataclass(eq=False)

@@ -54,6 +54,11 @@ def maps(value: object) -> list[Json]:
     return [item for item in as_list(value) if isinstance(item, dict)]
 
 
+def column(rows: Iterable[Json], key: str) -> list[object]:
+    """Returns one field of all rows; None where a row has none."""
+    return [row.get(key) for row in rows]
+
+
 def plus(one: object, two: object) -> float | None:
     """Returns the sum of two numbers; None when one is missing."""
     return one + two if is_number(one) and is_number(two) else None

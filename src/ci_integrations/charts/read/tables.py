@@ -39,7 +39,7 @@ def _table(payload: Json) -> Json | None:
         return None
     if not isinstance(shape, list) or len(shape) != 2 or not all(_is_count(v) for v in shape):
         return None
-    names, cells = [text(str(c["name"]))[:2000] for c in columns], [[plain(value) for value in row] for row in rows]
+    names, cells = [text(str(c["name"]))[:2000] for c in columns], [list(map(plain, row)) for row in rows]
     found: Json = {
         "columns": [{"name": n, "dtype": text(str(c["dtype"]))[:200]} for n, c in zip(names, columns, strict=True)],
         "rows": cells,
@@ -50,6 +50,7 @@ def _table(payload: Json) -> Json | None:
         found["note"] = text(str(payload["note"]))[:2000]
     from ci_integrations.charts.export.tables import table_markdown
 
+    # The Markdown is for a model, which reads the first rows only.
     found["markdown"] = table_markdown(names, cells[:_SHOWN_ROWS], shape[0])
     return found
 

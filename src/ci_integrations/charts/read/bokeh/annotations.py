@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from ci_integrations.charts.columns import is_number
 from ci_integrations.charts.read.bokeh.document import Document, data_of, factor, values_of
-from ci_integrations.charts.read.entry import Entry, PanelDraft, across, rule, stripe
+from ci_integrations.charts.read.entry import ERRORS, OTHER, Entry, PanelDraft, across, rule, stripe
 from ci_integrations.charts.read.plain import Json, plus
 
 _ON_AXIS = {
@@ -54,17 +54,17 @@ def _spread(doc: Document, model: Json) -> Entry:
     """A band, or whiskers, between two columns."""
     data = data_of(doc, doc.get(model, "source"))
     base, low, high = (_column(data, doc.get(model, name)) for name in ("base", "lower", "upper"))
+    # `dimension` is where the whiskers reach; their places are on the other axis.
     which = "y" if doc.get(model, "dimension") == "width" else "x"
     if model.get("name") == "Band":
-        return across(which, base, high, "band", {"y0" if which == "x" else "x0": low})
-    prefix = "err" if which == "x" else "xerr"
-    return across(which, base, None, "errorbar", {f"{prefix}_low": low, f"{prefix}_high": high})
+        return across(which, base, high, "band", {f"{OTHER[which]}0": low})
+    return across(which, base, None, "errorbar", dict(zip(ERRORS[OTHER[which]], (low, high), strict=True)))
 
 
 def _column(data: Json, spec: object) -> list[object]:
     """A column that an annotation names, directly or by `{"field"}`."""
     field = spec.get("field") if isinstance(spec, dict) else spec
-    return [factor(value) for value in values_of(data.get(str(field)))]
+    return list(map(factor, values_of(data.get(str(field)))))
 
 
 _READERS: dict[str, Callable[[Document, Json], Entry | None]] = {
@@ -98,7 +98,7 @@ def _keys(entry: Entry, axis: str) -> set[str]:
 
 def _dates(values: list[object]) -> list[object]:
     """Each number of a column as a date."""
-    return [_date(value) for value in values]
+    return list(map(_date, values))
 
 
 def _date(value: object) -> object:

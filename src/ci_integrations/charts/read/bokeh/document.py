@@ -32,6 +32,7 @@ class Document:
             if isinstance(item, dict):
                 if item.get("type") == "object" and "id" in item:
                     self.models[str(item["id"])] = item
+                # A model may stand inline where it is first used, so any value can hold one.
                 stack.extend(item.values())
             elif isinstance(item, list) and not _numbers_only(item):
                 stack.extend(item)
@@ -58,6 +59,7 @@ class Document:
     def figures(self) -> list[Json]:
         """Returns the figures in the order in which they stand in the layout."""
         places = {name: n for n, name in reversed(list(enumerate(_figure_ids(self._roots, 0))))}
+        # The index was filled from the end of the document to its start.
         found = [model for model in reversed(self.models.values()) if model.get("name") in _FIGURES]
         return sorted(found, key=lambda figure: places.get(str(figure.get("id")), len(places)))
 
@@ -80,7 +82,7 @@ def values_of(raw: object) -> list[object]:
     """Returns a column: a list, or an ndarray with base64 bytes inside. Raises `ValueError` for a broken array."""
     if isinstance(raw, dict) and raw.get("type") == "ndarray":
         return _ndarray(raw)
-    return [_scalar(value) for value in as_list(raw)]
+    return list(map(_scalar, as_list(raw)))
 
 
 def _scalar(value: object) -> object:
@@ -97,7 +99,7 @@ def _ndarray(raw: Json) -> list[object]:
     """An array as a list of values, or a list of rows when it has two dimensions."""
     inner = raw.get("array")
     if isinstance(inner, list):
-        return [_scalar(value) for value in inner]
+        return list(map(_scalar, inner))
     shape, code = [n for n in as_list(raw.get("shape")) if isinstance(n, int)], _TYPES.get(str(raw.get("dtype")))
     text = as_map(inner).get("data")
     if code is None or not isinstance(text, str):
@@ -111,8 +113,10 @@ def _ndarray(raw: Json) -> list[object]:
 def _unzipped(text: str, size: int) -> str:
     """The buffer without bokeh's gzip. Never more than `size` bytes come out, whatever the input claims."""
     raw = base64.b64decode(text, validate=True)
+    # Older versions send the plain buffer; a gzip stream begins with these two bytes.
     if raw[:2] != b"\x1f\x8b":
         return text
+    # One byte more than claimed is enough to notice a longer buffer.
     data = zlib.decompressobj(_GZIP).decompress(raw, size + 1)
     if len(data) != size:
         raise ValueError("length and data differ")
@@ -139,6 +143,7 @@ def kept(doc: Document, raw: object, data: Json, n: int) -> set[int]:
     """
     model = doc.model(raw)
     whole, name = set(range(n)), str(model.get("name"))
+    # The default filter of a view lets everything through.
     if name in ("AllIndices", "None"):
         return whole
     if name == "GroupFilter":
@@ -186,7 +191,7 @@ class Columns:
         if isinstance(spec, str):
             spec = {"field": spec}
         if isinstance(spec, dict) and "field" in spec:
-            return [factor(value) for value in values_of(self.data.get(str(spec["field"])))]
+            return list(map(factor, values_of(self.data.get(str(spec["field"])))))
         if self.is_expression(name):
             return self._expression(self._doc.model(as_map(spec).get("expr")))
         value = spec.get("value") if isinstance(spec, dict) else spec
@@ -215,5 +220,6 @@ class Columns:
         found: list[object] = []
         for value in values_of(self.data.get(str(self._doc.get(model, "field")))):
             before, total = total, plus(total, value) or total
+            # `include_zero` shifts the sums by one row: they are then where wedges start.
             found.append(before if self._doc.get(model, "include_zero") else total)
         return found

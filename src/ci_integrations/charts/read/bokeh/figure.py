@@ -35,6 +35,7 @@ def _panel(doc: Document, figure: Json) -> PanelDraft | None:
     beside(doc, figure, panel)
     if not panel.series and panel.complete:
         return None
+    # Before times become dates, because ends are compared as numbers.
     panel.series = combine.joined(panel.series)
     axes = {which: _axis(doc, figure, which) for which in "xy"}
     for which in [which for which in "xy" if axes[which]["scale"] == "datetime"]:
@@ -59,6 +60,7 @@ def _renderer(doc: Document, renderer: Json, legend: object, panel: PanelDraft) 
         return
     try:
         cols = Columns(doc, renderer)
+    # The view has a filter that is a program for the browser.
     except KeyError as unknown:
         panel.lack(f"a {unknown.args[0]} is not evaluated")
         return
@@ -102,8 +104,9 @@ def _axis(doc: Document, figure: Json, which: str) -> Json:
     """The axis in the schema: its label, and its scale by the range, the scale model or the kind of axis."""
     label, kind = _drawn(doc, figure, *(("below", "above") if which == "x" else ("left", "right")))
     places, scale = doc.model(doc.get(figure, f"{which}_range")), doc.model(doc.get(figure, f"{which}_scale"))
+    # The range says what is categorical, whatever axis is drawn beside it.
     if places.get("name") == "FactorRange":
-        factors = [factor(value) for value in values_of(doc.get(places, "factors"))]
+        factors = list(map(factor, values_of(doc.get(places, "factors"))))
         return {"label": label, "scale": "categorical", "categories": factors}
     if scale.get("name") == "LogScale":
         return {"label": label, "scale": "log"}
@@ -131,6 +134,7 @@ def _legend(doc: Document, figure: Json) -> dict[str, object]:
     """
     found: dict[str, object] = {}
     grouped: dict[str, dict[int, str]] = {}
+    # A legend may stand inside the plot or on any side of it.
     models = doc.models_of(figure, "center", "left", "right", "above", "below")
     for item in [item for model in models if model.get("name") == "Legend" for item in doc.models_of(model, "items")]:
         label, index = doc.get(item, "label"), doc.get(item, "index")
@@ -147,7 +151,7 @@ def _group_field(doc: Document, renderer: str, rows: dict[int, str]) -> Json | N
     """The name of the column in which the rows of a grouped legend have the values that it shows."""
     data = data_of(doc, doc.get(doc.models.get(renderer), "data_source"))
     for name, raw in data.items():
-        values = [str(value) for value in values_of(raw)]
+        values = list(map(str, values_of(raw)))
         if set(values) == set(rows.values()) and all(values[n] == word for n, word in rows.items() if n < len(values)):
             return {"field": name}
     return None

@@ -38,7 +38,7 @@ def read(cols: Columns, legend: object) -> list[Entry] | None:
 
 def _lines(cols: Columns) -> list[Entry]:
     """One line for each row of a `MultiLine`."""
-    xs, ys = ([values_of(item) for item in as_list(cols.held(name))] for name in ("xs", "ys"))
+    xs, ys = (list(map(values_of, as_list(cols.held(name)))) for name in ("xs", "ys"))
     return [Entry("line", x, y) for x, y in zip(xs, ys, strict=False)]
 
 
@@ -65,6 +65,7 @@ def _bar(cols: Columns) -> list[Entry]:
     values, bases = cols.column(end) or [], cols.column(base)
     found = across(at, cols.column(at) or [], values, "bar")
     found.orientation, found.dodged = "h" if horizontal else "v", cols.is_dodged(at)
+    # In a stack both ends are running sums, and their difference is the value.
     if bases is not None and any(bases):
         found.put("x" if horizontal else "y", list(map(minus, values, bases)))
         found.extra = {"base": bases, "end": values}
@@ -84,7 +85,7 @@ def _wedges(cols: Columns, kind: str, legend: object) -> Entry:
     """Slices by their angles; the legend's column has the names, and a column of the same proportions the values."""
     angles = [number(angle) or 0.0 for angle in map(minus, *reversed(cols.columns("start_angle", "end_angle")))]
     field = as_map(legend).get("field")
-    names = [str(value) for value in values_of(cols.data.get(str(field)))] if field else None
+    names = list(map(str, values_of(cols.data.get(str(field))))) if field else None
     places = names or [f"slice {n + 1}" for n in range(len(angles))]
     for key, raw in cols.data.items():
         values = [value for value in values_of(raw) if is_number(value)]
@@ -97,12 +98,14 @@ def _in_proportion(values: list[float], angles: list[float]) -> bool:
     """True when the values are the angles times one factor."""
     whole = math.fsum(angles)
     ratio = math.fsum(values) / whole if whole and len(values) == len(angles) else 0.0
+    # The angles were computed from the values: only rounding separates them.
     return bool(ratio) and all(abs(v - a * ratio) <= 1e-9 * abs(v) for v, a in zip(values, angles, strict=True))
 
 
 def _rects(cols: Columns) -> list[Entry]:
     """Rectangles coloured by a column are a heat map over their places."""
     x, y, values = cols.columns("x", "y", "fill_color")
+    # Without colours by value they are marks, such as the caps of whiskers.
     if not any(is_number(value) for value in values):
         return [Entry("scatter", x, y, flat=len(set(cols.column("height") or ())) == 1)]
     return [heat_map(list(dict.fromkeys(x)), list(dict.fromkeys(y)), zip(x, y, values, strict=False))]
@@ -114,6 +117,7 @@ def _area(cols: Columns) -> list[Entry]:
     names = ("x1", "x2") if horizontal else ("y1", "y2")
     places, (one, two) = cols.column("y" if horizontal else "x"), cols.columns(*names)
     one, two = one or [0] * len(two), two or [0] * len(one)
+    # Either edge may be the upper one.
     low, high = low_high(one, two)
     stacked = any(cols.is_expression(name) for name in names)
     at = "y" if horizontal else "x"

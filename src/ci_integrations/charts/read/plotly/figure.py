@@ -28,6 +28,7 @@ def chart(payload: Json) -> Chart | None:
         return None
     panels = _panels(data[:MAX_TRACES], layout)
     titled = _titles(panels, layout)
+    # Bands first: an edge that is not drawn is no series, and no part of a whole.
     for panel in panels:
         panel.series = traces.bands(panel.series)
         _shares(panel, layout)
@@ -56,13 +57,15 @@ def unpack(value: object) -> object:
     if isinstance(value, dict):
         if "bdata" in value and "dtype" in value:
             return _array(value)
+        # The template is style, and often larger than the figure.
         return {key: unpack(item) for key, item in value.items() if key != "template"}
-    return [unpack(item) for item in value] if isinstance(value, list) else value
+    return list(map(unpack, value)) if isinstance(value, list) else value
 
 
 def _array(value: Json) -> list[object]:
     """A packed array as a list. Raises `ValueError` when length, type or shape do not fit the data."""
     text, code = str(value["bdata"]), str(value["dtype"])
+    # The shape of a matrix comes as a text, "2, 3".
     shape = [int(part) for part in str(value.get("shape") or "").split(",") if part.strip()]
     packed: Json = {"b64": text, "dtype": code, "n": (len(text) * 3 // 4 - text[-2:].count("=")) // int(code[1:])}
     if len(shape) == 2:
@@ -87,6 +90,7 @@ def _place(trace: Json, layout: Json) -> Place:
     if kind in traces.WITHOUT_AXES:
         x, y, row, column = (str(at(trace, "domain", key)) for key in ("x", "y", "row", "column"))
         return Place("domain", x, y, f"{row} {column}")
+    # Any of these names moves a trace out of the plane of x and y.
     named = next((name for name in ("scene", "geo", "polar", "subplot") if name in trace), None)
     if named is not None or kind.startswith(("scatterpolar", "barpolar")):
         return Place("scene", str(trace.get(named or "") or trace.get("subplot") or "polar"))
@@ -98,6 +102,7 @@ def _place(trace: Json, layout: Json) -> Place:
     for which in "xy":
         name = _axis_name(trace, which)
         below = axis(layout, name).get("overlaying")
+        # An axis that lies over another one shares its panel; "free" lies over none.
         homes.append(below if isinstance(below, str) and below != "free" else name)
     return Place("xy", *homes)
 
@@ -138,6 +143,7 @@ def _shares(panel: Draft, layout: Json) -> None:
         if entry.stack is not None:
             stacks.setdefault(entry.stack, []).append(entry)
     bars = [entry for entry in panel.series if entry.stack is None and entry.kind in ("bar", "histogram")]
+    # `groupnorm` stands in any one trace of a stack, `barnorm` in the layout.
     groups = [(next((e.share_of for e in stack if e.share_of), None), stack) for stack in stacks.values()]
     for whole, entries in [*groups, (traces.whole(layout.get("barnorm")), bars)]:
         if whole is None:
@@ -180,6 +186,7 @@ def _free_note(note: Json) -> tuple[float, float, str, bool] | None:
 def _finish(panel: Draft, layout: Json) -> None:
     """Gives the panel its kind, its bar mode and its axes."""
     panel.series = combine.joined(panel.series)
+    # `relative` is a stack whose negative parts go down.
     mode = str(layout.get("barmode") or "group")
     combine.settle(panel, "stack" if mode == "relative" else mode)
     place = panel.place

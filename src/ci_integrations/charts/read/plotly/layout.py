@@ -46,6 +46,7 @@ def words(value: object) -> str | None:
         value = value.get("text")
     if value is None:
         return None
+    # A line break is the only tag that separates words.
     return _TAG.sub("", re.sub(r"<br ?/?>", " ", str(value))).strip() or None
 
 
@@ -84,7 +85,7 @@ def domain_of(place: Place, layout: Json) -> tuple[Sequence[float], Sequence[flo
 
 def _fractions(domain: object) -> Sequence[float]:
     """The two ends of a domain; the whole figure when it has none."""
-    found = [float(part) for part in _NUMBERS.findall(str(domain))]
+    found = list(map(float, _NUMBERS.findall(str(domain))))
     return found if len(found) == 2 else (0.0, 1.0)
 
 
@@ -99,7 +100,7 @@ def axis_of(name: str, layout: Json, series: list[Entry], which: str, own: str =
     if spec.get("autorange") == "reversed":
         found["inverted"] = True
     if isinstance(spec.get("categoryarray"), list):
-        found["categories"] = [str(value) for value in as_list(spec["categoryarray"])]
+        found["categories"] = list(map(str, as_list(spec["categoryarray"])))
     return found
 
 
@@ -108,6 +109,7 @@ def _scale(spec: Json, series: list[Entry], which: str) -> str:
     told = _SCALES.get(str(spec.get("type")))
     if told is not None:
         return told
+    # plotly.js guesses the type in the browser, so that this repeats its guess.
     texts = [value for entry in series for value in _scale_values(entry, which) if isinstance(value, str)]
     if texts:
         if all(is_time(text) for text in texts):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from ci_integrations.charts.columns import is_number
-from ci_integrations.charts.read.entry import Entry, heat_map
+from ci_integrations.charts.read.entry import ERRORS, Entry, heat_map
 from ci_integrations.charts.read.plain import Json, as_column, as_list, as_map, at, low_high, minus, number, plus, rank
 from ci_integrations.charts.read.plotly.layout import is_time, words
 
@@ -34,8 +34,8 @@ def is_horizontal(trace: Json) -> bool:
 
 def _pair(trace: Json) -> tuple[list[object], list[object]]:
     """X and y; the one that is not given is 0, 1, 2 ..., or x0 + n * dx."""
-    x, y = (_levels(as_list(trace[which])) if isinstance(trace.get(which), list) else None for which in "xy")
-    return _steps(trace, "x", len(y or ())) if x is None else x, _steps(trace, "y", len(x or ())) if y is None else y
+    x, y = (_levels(as_list(trace.get(which))) for which in "xy")
+    return x or _steps(trace, "x", len(y)), y or _steps(trace, "y", len(x))
 
 
 def _steps(trace: Json, which: str, n: int) -> list[object]:
@@ -62,17 +62,15 @@ def _errors(trace: Json, which: str, values: list[object]) -> Json:
     bar = trace.get(f"error_{which}")
     if not isinstance(bar, dict) or bar.get("visible") is False:
         return {}
+    # Without a type plotly.js takes the array, or ten per cent when there is none.
     kind = bar.get("type") or ("data" if "array" in bar else "percent")
-    size = [number(value) for value in values]
+    size = list(map(number, values))
     reach = as_list(bar.get("array")) if kind == "data" else _reach(str(kind), bar, size)
     if reach is None:
         return {}
     below = (as_list(bar.get("arrayminus")) or reach) if kind == "data" else reach
-    low, high = ("err_low", "err_high") if which == "y" else ("xerr_low", "xerr_high")
-    return {
-        low: [minus(one, two) for one, two in zip(size, below, strict=False)],
-        high: [plus(one, two) for one, two in zip(size, reach, strict=False)],
-    }
+    low, high = ERRORS[which]
+    return {low: list(map(minus, size, below)), high: list(map(plus, size, reach))}
 
 
 def _reach(kind: str, bar: Json, size: list[float | None]) -> list[object] | None:
@@ -89,11 +87,13 @@ def _reach(kind: str, bar: Json, size: list[float | None]) -> list[object] | Non
 def scatter(trace: Json) -> Entry:
     """Reads points, lines and areas: plotly tells them apart by `mode` and `fill`."""
     x, y = _pair(trace)
+    # plotly.js adds markers when there are fewer than twenty points.
     mode = str(trace.get("mode") or ("lines+markers" if len(x) < 20 else "lines"))
     fill, line = trace.get("fill"), as_map(trace.get("line"))
     kind = "line" if "lines" in mode else "scatter"
     if kind == "line" and str(line.get("shape")) in ("hv", "vh", "hvh", "vhv"):
         kind = "step"
+    # `mode: none` leaves only the fill.
     if trace.get("stackgroup") or fill in ("tozeroy", "tozerox", "tonexty", "tonextx") or mode == "none":
         kind = "area"
     extra = _errors(trace, "y", y) | _errors(trace, "x", x) | _marker(trace)
@@ -130,6 +130,7 @@ def bands(entries: list[Entry]) -> list[Entry]:
             continue
         band = _between(list(entry.x or ()), list(before.y or ()), list(entry.y or ()))
         band.name, band.axis = entry.name, entry.axis
+        # That edge was drawn only to be filled up to.
         if before.unseen:
             found.pop()
         found.append(band)
@@ -160,6 +161,7 @@ def bar(trace: Json) -> Entry:
     if spans is not None:
         return Entry("gantt", None, y, extra={"start": base, "end": spans})
     errors = _errors(trace, "x" if horizontal else "y", x if horizontal else y)
+    # Bars reach along one axis only, so their error bars need no word for it.
     extra = {key.removeprefix("x"): value for key, value in errors.items()}
     if base is not None:
         extra["base"] = base
@@ -178,6 +180,7 @@ def _spans(base: list[object], lengths: list[object]) -> list[object] | None:
 
 def histogram(trace: Json) -> Entry:
     """Reads the raw values: plotly bins them in the browser."""
+    # Raw values in y alone make horizontal bars.
     which = "y" if not isinstance(trace.get("x"), list) or is_horizontal(trace) else "x"
     bins = as_map(trace.get(f"{which}bins"))
     extra: Json = {f"bin_{key}": bins[key] for key in ("start", "end", "size") if key in bins}
@@ -208,6 +211,7 @@ def heatmap(trace: Json) -> Entry:
     if trace.get("type") in ("histogram2d", "histogram2dcontour"):
         return Entry("heatmap", as_column(trace.get("x")), as_column(trace.get("y")))
     x, y, z = (as_list(trace.get(which)) for which in "xyz")
+    # Single cells in three columns, instead of a matrix.
     if z and not any(isinstance(row, list) for row in z):
         found = heat_map(_places(x), _places(y), zip(x, y, z, strict=False))
     else:
@@ -258,7 +262,7 @@ def tree(trace: Json) -> Entry:
 
 def _texts(values: object) -> list[str]:
     """The items of a list as texts."""
-    return [str(value) for value in as_list(values)]
+    return list(map(str, as_list(values)))
 
 
 def _named_parents(labels: list[str], ids: list[str], parents: list[str]) -> list[str]:
@@ -300,6 +304,7 @@ def polar(trace: Json) -> Entry:
     """Reads polar traces; over categories they are radars, whose closing point is left out."""
     x, y = as_list(trace.get("theta")), as_list(trace.get("r"))
     text = bool(x) and isinstance(x[0], str)
+    # A radar repeats its first corner to close its outline.
     if len(x) > 2 and text and x[0] == x[-1] and y and y[0] == y[-1]:
         x, y = x[:-1], y[:-1]
     return Entry("bar" if trace.get("type") == "barpolar" else "radar" if text else "polar", x, y)
@@ -341,7 +346,7 @@ def indicator(trace: Json) -> Entry:
 
 def table(trace: Json) -> Entry:
     """Reads a table: its header, and its cells by column."""
-    head = [words(value) for value in as_list(at(trace, "header", "values"))]
+    head = list(map(words, as_list(at(trace, "header", "values"))))
     return Entry("table", head, extra={"cells": as_list(at(trace, "cells", "values"))})
 
 

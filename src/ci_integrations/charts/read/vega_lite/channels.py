@@ -78,6 +78,7 @@ class Unit:
         if "field" not in channel or channel.get("type") in ("quantitative", "temporal"):
             return False
         places = [self.channel(which) for which in "xy" if self.discrete(which)]
+        # The same field makes groups when it shows another part of a date.
         parts = [(place.get("field"), place.get("timeUnit")) for place in places]
         return (channel["field"], channel.get("timeUnit")) not in parts
 
@@ -126,6 +127,7 @@ def value_of(row: Row, channel: Json, bins: Bins | None) -> object:
 def axis_of(units: list[Unit], which: str) -> Json:
     """Returns the axis that these units share, as the schema has it."""
     channels = [unit.channel(which) for unit in units if unit.has(which)]
+    # A mark may have the second end of a span alone.
     channels = channels or [unit.channel(f"{which}2") for unit in units if unit.has(f"{which}2")]
     if not channels:
         return {"label": None, "scale": "linear"}
@@ -155,6 +157,7 @@ def _scale(channel: Json) -> str:
 
 def channel_title(channel: Json) -> str | None:
     """Returns the axis title: the given one, or the one that Vega-Lite makes."""
+    # A title that is null hides the default one, so being there is what counts.
     for holder in (channel.get("axis"), channel, channel.get("legend"), channel.get("header")):
         if isinstance(holder, dict) and "title" in holder:
             return title_of(holder["title"])

@@ -123,6 +123,7 @@ class _Parser:
             return value
         if word == "[":
             return self._list("]", depth)
+        # `datum` is the only name that is a value.
         if kind == "name" and self.peek() == "(" and word != "datum":
             self._next()
             return _call(word, self._list(")", depth))
@@ -174,6 +175,7 @@ def _member(value: object, key: object) -> object:
 
 def truthy(value: object) -> bool:
     """Returns JavaScript's idea of truth."""
+    # NaN is the only value that differs from itself.
     return not (value is None or value is False or value in (0, "") or value != value)
 
 
@@ -191,6 +193,7 @@ def to_number(value: object) -> float:
 
 def _apply(op: str, a: object, b: object) -> object:
     """The value of a binary operator."""
+    # Both operators give one of their operands, which need not be a boolean.
     if op == "&&":
         return b if truthy(a) else a
     if op == "||":
@@ -227,6 +230,7 @@ def _text(value: object) -> str:
     """A value as JavaScript writes it."""
     if value is None or isinstance(value, bool):
         return {True: "true", False: "false", None: "null"}[value]
+    # JavaScript has one type of numbers and writes 2.0 as 2.
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
@@ -261,6 +265,7 @@ def _datetime(*parts: object) -> datetime:
         *(int(to_number(part)) for part in parts[:6]),
         *(0, 0, 1, 0, 0, 0)[len(parts[:6]) :],
     ]
+    # Months count from zero in JavaScript.
     return datetime(year, month + 1, day, hour, minute, second)  # noqa: DTZ001 - Vega's local time
 
 

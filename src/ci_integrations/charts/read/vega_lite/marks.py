@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ci_integrations.charts.read import combine
-from ci_integrations.charts.read.entry import MAX_CELLS, OTHER, Entry, PanelDraft, across, heat_map, rule
-from ci_integrations.charts.read.plain import rank
+from ci_integrations.charts.read.entry import ERRORS, MAX_CELLS, OTHER, Entry, PanelDraft, across, heat_map, rule
+from ci_integrations.charts.read.plain import column, rank
 from ci_integrations.charts.read.vega_lite import spans
 from ci_integrations.charts.read.vega_lite.channels import Unit, axis_of, channel_title, ordered, series_name, value_of
 from ci_integrations.charts.read.vega_lite.expressions import Unknown
@@ -44,6 +44,7 @@ def panel(units: list[Unit], title: str | None) -> PanelDraft:
     combine.settle(found)
     if found.kind not in ("pie", "donut", "choropleth") and not any(unit.is_map for unit in units):
         for name in ("x", "y", *dict.fromkeys(unit.second for unit in units if unit.second)):
+            # Marks without a second axis of this direction stand on the first one.
             own = [unit for unit in units if (unit.second == name if name[1:] else unit.second[:1] != name)]
             found.axes[name] = axis_of(own, name[0])
     colors = [unit.channel("color") for unit in units if unit.channel("color").get("type") == "quantitative"]
@@ -91,7 +92,7 @@ def _grouped(unit: Unit, kind: str) -> list[Entry]:
     """The groups of a mark as series, in the order in which Vega-Lite draws them."""
     splits = unit.splits
     parts = groups(records(unit), splits)
-    keys = ordered(parts, [unit.channel(name) for name in splits])
+    keys = ordered(parts, list(map(unit.channel, splits)))
     found = [_one(unit, kind, parts[key], series_name(key)) for key in keys]
     if shared := [which for which in "xy" if unit.channel(which).get("stack") == "normalize"]:
         if unit.has("xOffset", "yOffset"):
@@ -109,6 +110,7 @@ def records(unit: Unit) -> list[Row]:
     measured = {name: c for name, c in channels.items() if isinstance(c.get("aggregate"), str)}
     if not measured:
         return wide
+    # What is not aggregated makes the groups, as in SQL.
     keys = [name for name in channels if name not in measured]
     parts: dict[Key, list[Row]] = {}
     for record, row in zip(wide, unit.rows, strict=True):
@@ -122,15 +124,16 @@ def records(unit: Unit) -> list[Row]:
 
 def _one(unit: Unit, kind: str, rows: list[Row], name: str | None) -> Entry:
     """One group of rows as a series."""
+    # Vega-Lite connects points along the axis of places, unless `order` says how.
     if kind in ("line", "area") and not unit.has("order"):
         along = "y" if kind == "area" and unit.horizontal else "x"
         rows = sorted(rows, key=lambda row: rank(row.get(along)))
     found = Entry(kind, _column(unit, rows, "x", "longitude"), _column(unit, rows, "y", "latitude"), name)
     for extra in ("size", "text", "opacity"):
         if "field" in unit.channel(extra):
-            found.extra[extra] = [row.get(extra) for row in rows]
+            found.extra[extra] = column(rows, extra)
     if unit.channel("color").get("type") == "quantitative":
-        found.extra["color"] = [row.get("color") for row in rows]
+        found.extra["color"] = column(rows, "color")
     finish = _FINISH.get(kind)
     if finish is not None:
         finish(unit, found, rows)
@@ -140,7 +143,7 @@ def _one(unit: Unit, kind: str, rows: list[Row], name: str | None) -> Entry:
 def _column(unit: Unit, rows: list[Row], *channels: str) -> list[object] | None:
     """The values of the first of these channels that is encoded; None without one."""
     name = next((name for name in channels if unit.has(name)), None)
-    return None if name is None else [row.get(name) for row in rows]
+    return None if name is None else column(rows, name)
 
 
 def _line(unit: Unit, found: Entry, rows: list[Row]) -> None:
@@ -179,6 +182,7 @@ def _all_bins(unit: Unit, found: Entry, which: str, bins: Bins) -> None:
     middles = zip(found.column(which), found.column(other), strict=True)
     have = {round((at - start) / size - 0.5): count for at, count in middles if isinstance(at, float)}
     places = range(min(have), max(have) + 1) if have else range(0)
+    # Vega-Lite makes no row for an empty bin, but the axis has a place for it.
     if unit.channel(other).get("aggregate") == "count" and len(places) < MAX_BINS:
         found.x = [start + (n + 0.5) * size for n in places]
         found.y = [have.get(n, 0) for n in places]
@@ -202,7 +206,7 @@ def _grid(unit: Unit) -> Entry:
     x, y = ([value for (value,) in ordered(held[which], [unit.channel(which)])] for which in "xy")
     if len(x) * len(y) > MAX_CELLS:
         raise Unknown("too many cells")
-    return heat_map(x, y, ((row.get("x"), row.get("y"), row.get("color")) for row in rows))
+    return heat_map(x, y, zip(*(column(rows, name) for name in ("x", "y", "color")), strict=True))
 
 
 def _slices(unit: Unit) -> Entry:
@@ -210,13 +214,14 @@ def _slices(unit: Unit) -> Entry:
     rows = records(unit)
     label = next((name for name in ("color", "fill", "detail") if "field" in unit.channel(name)), None)
     names = [str(row.get(label)) if label else f"slice {n + 1}" for n, row in enumerate(rows)]
-    return Entry("donut" if unit.mark.get("innerRadius") else "pie", names, [row.get("theta") for row in rows])
+    return Entry("donut" if unit.mark.get("innerRadius") else "pie", names, column(rows, "theta"))
 
 
 def _spreads(unit: Unit, kind: str) -> list[Entry]:
     """Error bands and bars over raw rows: mean and standard deviation or error, or quartiles. Others are not known."""
     extent = str(unit.mark.get("extent") or "stderr")
     value, at = ("x", "y") if unit.horizontal else ("y", "x")
+    # Bootstrapping is random: what was drawn cannot be computed again.
     if extent == "ci":
         raise Unknown("bootstrapped confidence intervals")
     found: dict[Key, list[tuple[object, float, float, float]]] = {}
@@ -230,10 +235,10 @@ def _spreads(unit: Unit, kind: str) -> list[Entry]:
 def _spread(kind: str, at: str, marks: list[tuple[object, float, float, float]], name: str | None) -> Entry:
     """A band or error bars from the places, low ends, middles and high ends of its marks."""
     places, low, middle, high = (list(column) for column in zip(*marks, strict=True))
+    value = OTHER[at]
     if kind == "band":
-        found = across(at, places, high, kind, {"y0" if at == "x" else "x0": low})
+        found = across(at, places, high, kind, {f"{value}0": low})
     else:
-        prefix = "err" if at == "x" else "xerr"
-        found = across(at, places, middle, kind, {f"{prefix}_low": low, f"{prefix}_high": high})
+        found = across(at, places, middle, kind, dict(zip(ERRORS[value], (low, high), strict=True)))
     found.name = name
     return found

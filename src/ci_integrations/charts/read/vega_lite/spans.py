@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ci_integrations.charts.read.entry import OTHER, Entry
-from ci_integrations.charts.read.plain import low_high, minus, plus
+from ci_integrations.charts.read.entry import ERRORS, OTHER, Entry
+from ci_integrations.charts.read.plain import column, low_high, minus, plus
 from ci_integrations.charts.read.vega_lite.channels import Unit
 from ci_integrations.charts.read.vega_lite.units import Row
 
@@ -15,7 +15,7 @@ def bars(unit: Unit, found: Entry, rows: list[Row]) -> None:
     """Reads bars with two ends: over time spans, over ready-made bins a histogram, otherwise lengths over a base."""
     which = "x" if unit.has("x2") else "y"
     first, second = unit.channel(which), unit.channel(f"{which}2")
-    start, end = [row.get(which) for row in rows], [row.get(f"{which}2") for row in rows]
+    start, end = column(rows, which), column(rows, f"{which}2")
     if first.get("bin") == "binned":
         # Bins in x and counts in y as everywhere, also when the bars are horizontal.
         found.orientation = "v" if which == "x" else "h"
@@ -24,6 +24,7 @@ def bars(unit: Unit, found: Entry, rows: list[Row]) -> None:
         found.extra["edges"] = [*start, *end[-1:]]
         return
     found.extra |= {"start": start, "end": end}
+    # The length of a span of time would be read as a date of 1970.
     if first.get("type") == "temporal":
         found.kind = "gantt"
         found.put(which, None)
@@ -38,14 +39,13 @@ def between(unit: Unit, found: Entry, rows: list[Row]) -> None:
     which = "y" if unit.has("y2") else "x"
     if not unit.has("x2", "y2"):
         return
-    low, high = low_high([row.get(which) for row in rows], [row.get(f"{which}2") for row in rows])
+    low, high = low_high(column(rows, which), column(rows, f"{which}2"))
     if found.kind != "errorbar":
         found.kind = "band"
         found.put(which, high)
         found.extra[f"{which}0"] = low
         return
-    prefix = "xerr" if which == "x" else "err"
-    found.extra |= {f"{prefix}_low": low, f"{prefix}_high": high}
+    found.extra |= zip(ERRORS[which], (low, high), strict=True)
     found.put(which, [None if total is None else total / 2 for total in map(plus, low, high)])
 
 
@@ -61,8 +61,8 @@ def rules(unit: Unit, found: Entry, rows: list[Row]) -> None:
     ranged = [which for which in "xy" if unit.has(f"{which}2")]
     for which in ranged:
         axis = OTHER[which]
-        found.extra |= {"axis": axis, "value": found.column(axis), "low": [row.get(which) for row in rows],
-                        "high": [row.get(f"{which}2") for row in rows]}  # fmt: skip
+        ends = {"low": column(rows, which), "high": column(rows, f"{which}2")}
+        found.extra |= {"axis": axis, "value": found.column(axis), **ends}
         found.x = found.y = None
     if not ranged and unit.discrete("x") != unit.discrete("y"):
         found.kind, found.orientation = "stem", "v" if unit.discrete("x") else "h"

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Iterable
 
 from ci_integrations.charts.columns import is_number
-from ci_integrations.charts.read.plain import Json, as_list, as_map, maps, number, rank
+from ci_integrations.charts.read.plain import Json, as_list, as_map, column, maps, number, rank
 from ci_integrations.charts.read.vega_lite.expressions import Unknown, compare, evaluate, truthy
 from ci_integrations.charts.read.vega_lite.units import Key, Row, bin_of, bin_start, time_unit
 
@@ -86,6 +86,7 @@ def _calculate(rows: list[Row], step: Json) -> list[Row]:
 
 def groups(rows: list[Row], keys: list[str]) -> dict[Key, list[Row]]:
     """Returns the rows by their values of `keys`, in the order in which these come first."""
+    # Dicts keep their order, so groups stand as Vega-Lite meets them.
     found: dict[Key, list[Row]] = {}
     for row in rows:
         found.setdefault(key_of(row, keys), []).append(row)
@@ -104,7 +105,7 @@ def _hashable(value: object) -> object:
 
 def _names(step: Json, word: str = "groupby") -> list[str]:
     """The names in a list of a step; nothing when the step has none."""
-    return [str(name) for name in as_list(step.get(word))]
+    return list(map(str, as_list(step.get(word))))
 
 
 def _aggregate(rows: list[Row], step: Json) -> list[Row]:
@@ -133,7 +134,7 @@ def aggregate(op: object, field: object, rows: list[Row]) -> object:
     """Returns one of Vega's aggregates over `field`. Raises `Unknown`."""
     if op == "count":
         return len(rows)
-    values = [row.get(str(field)) for row in rows]
+    values = column(rows, str(field))
     known = [value for value in values if value is not None and value == value]
     counts = {"missing": sum(value is None for value in values), "valid": len(known)}
     if op in counts:
@@ -146,6 +147,7 @@ def aggregate(op: object, field: object, rows: list[Row]) -> object:
     function = _NUMERIC.get(str(op))
     if function is None:
         raise Unknown(f"aggregate {op}")
+    # Sums and products of nothing are 0 and 1; other measures of nothing are missing.
     return function(numbers) if numbers or op in ("sum", "product") else None
 
 
@@ -219,6 +221,7 @@ def _time(rows: list[Row], step: Json) -> list[Row]:
 
 def _window(rows: list[Row], step: Json) -> list[Row]:
     """Running and moving aggregates, ranks and row numbers, in the given order within each group."""
+    # The default frame goes from the start of the group to the row itself.
     before, after = as_list(step.get("frame")) or [None, 0]
     found: list[Row] = []
     for part in groups(rows, _names(step)).values():
@@ -257,6 +260,7 @@ def sort_rows(rows: list[Row], keys: list[Json]) -> list[Row]:
 def _pivot(rows: list[Row], step: Json) -> list[Row]:
     """One row for each group, with a column for each value of a field."""
     keys, pivot, op = _names(step), str(step["pivot"]), step.get("op", "sum")
+    # Vega sorts the new columns by name.
     names = sorted({str(row.get(pivot)) for row in rows})
     found = []
     for key, part in groups(rows, keys).items():

@@ -23,11 +23,10 @@ def bin_of(rows: list[Row], field: str, told: object) -> Bins:
     """Returns the bins that Vega makes of a field, under the parameters that the specification gives."""
     params = as_map(told)
     numbers = [float(value) for row in rows if isinstance(value := row.get(field), (int, float)) and value == value]
-    extent = [number(end) for end in as_list(params.get("extent"))] or (
-        [min(numbers), max(numbers)] if numbers else [0, 0]
-    )
+    extent = list(map(number, as_list(params.get("extent")))) or ([min(numbers), max(numbers)] if numbers else [0, 0])
     low, high = (0.0 if end is None else end for end in extent)
     size = number(params.get("step")) or _bin_step(low, high, params)
+    # As in vega-statistics: the ends move outwards to multiples of the step.
     if params.get("nice") is not False:
         precision = 0 if math.log(size) >= 0 else int(-math.log(size) / math.log(10)) + 1
         first = math.floor(low / size + 10.0 ** (-precision - 1)) * size
@@ -42,6 +41,7 @@ def _bin_step(low: float, high: float, params: Json) -> float:
     steps, divisors = ([v for v in as_list(params.get(key)) if is_number(v)] for key in ("steps", "divide"))
     if steps:
         return float(next((step for step in steps if step >= span / most), steps[-1]))
+    # A power of ten first, widened until it fits, then divided by 5 and 2 while it still does.
     level = math.ceil(math.log(most) / math.log(10))
     size = max(least, 10.0 ** (round(math.log(span) / math.log(10)) - level))
     while math.ceil(span / size) > most:
@@ -58,6 +58,7 @@ def bin_start(value: object, bins: Bins) -> float | None:
     start, stop, size = bins
     if not isinstance(value, (int, float)) or not start - 1e-9 <= value <= stop + 1e-9:
         return None
+    # The slack forgives rounding: a value on an edge belongs to the bin above it.
     place = math.floor((value - start) / size + 1e-14)
     return start + size * min(place, max(0, round((stop - start) / size) - 1))
 

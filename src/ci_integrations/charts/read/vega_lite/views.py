@@ -42,6 +42,7 @@ def chart(payload: Json) -> Chart | None:
     panels = _panels(payload, View(as_map(payload.get("datasets"))), 0)
     if not panels:
         return None
+    # The title of a figure with one panel is the title of that panel.
     title = title_of(payload.get("title"))
     if len(panels) == 1 and panels[0].title in (None, title):
         panels[0].title, title = title, None
@@ -64,6 +65,7 @@ def _panels(spec: object, view: View, depth: int) -> list[PanelDraft]:
     if "facet" in spec and "spec" in spec:
         outer = as_map(spec["facet"])
         return _faceted(as_map(spec["spec"]), _only(outer, *_FACETS[:2]) or {"facet": outer}, view, depth)
+    # Facets among the channels are the short form of the facet operator.
     facets = _only(view.encoding, *_FACETS)
     if facets and ("mark" in spec or "layer" in spec):
         inner = _without(spec, "encoding", "data", "transform", "title")
@@ -159,7 +161,7 @@ def _faceted(spec: Json, channels: Json, view: View, depth: int) -> list[PanelDr
     parts = groups(view.rows, [str(at(channel, "field")) for channel in channels.values()])
     inner = _without(spec, "title")
     found = []
-    for key in ordered(parts, [as_map(channel) for channel in channels.values()]):
+    for key in ordered(parts, list(map(as_map, channels.values()))):
         inside = replace(view, rows=parts[key], title=" / ".join(str(value) for value in key))
         found += _panels(inner, inside, depth + 1)
     return found
@@ -171,6 +173,7 @@ def _units(spec: Json, view: View, depth: int) -> list[Unit]:
         if depth > MAX_DEPTH:
             return []
         parts = [_units(part, _inherit(part, view), depth + 1) for part in maps(spec["layer"])]
+        # Layers share their scales unless they say otherwise.
         for which in "xy":
             if at(spec, "resolve", "scale", which) == "independent":
                 _separate(parts, which)
