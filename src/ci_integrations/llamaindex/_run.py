@@ -65,6 +65,7 @@ def run(
 
     Raises what `is_run_time_failure` does not take for one, such as `ConfigurationError`.
     """
+    # Since workflows 2 a Context's stream refuses writers from another thread: only `on_output` hears a blocking call.
     live = _Live(session, None, on_output)
     with _instrumented(session.key, code) as finish:
         result = drive(_cell(session.interpreter, code, live, prepare, options))
@@ -87,6 +88,7 @@ async def arun(
     Cancelling it interrupts the kernel.
     """
     live = _Live(session, ctx, on_output)
+    # Before anything else: who cancels the run at this event must find a call that can be cancelled.
     live.write(lambda: CodeExecutionStarted(code=session.redactor.text(code), session_id=session.key))
     with _instrumented(session.key, code) as finish:
         result = await adrive(_cell(session.interpreter, code, live, prepare, options))
@@ -99,6 +101,7 @@ async def arun(
 
 async def call_id(ctx: Context | None, code: str) -> str | None:
     """Returns the id of the call that runs `code`; None where the agent did not keep it, or two calls have one code."""
+    # LlamaIndex does not hand the call's id to its tool, so the call is found by its code.
     keys = await ctx.store.get(CALLS, default=None) if ctx is not None else None
     ending = str(cache_key("", code)).rpartition("/")[2]
     found = [key for key in keys or () if str(key).endswith(ending)]
@@ -186,6 +189,7 @@ def _instrumented(key: str, code: str) -> Iterator[Callable[[ExecutionResult], E
         finished.append(result)
         return result
 
+    # An asynchronous call may be cancelled here, and a tracer must not be left with an open execution.
     try:
         yield finish
     finally:

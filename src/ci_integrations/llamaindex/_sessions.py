@@ -81,6 +81,7 @@ class Sessions(AdapterSessions):
         """Keeps the identity of `ctx`'s session in its store, so that a restored Context finds the kernel again."""
         if ctx is None or self._is_own(ctx):
             return
+        # Written only when it is new: each write makes the store's lock wait for parallel steps.
         held = {"key": key, "identity": self.registry.identity(key)}
         if await ctx.store.get(self._slot, default=None) != held:
             await ctx.store.set(self._slot, held)
@@ -118,6 +119,7 @@ class Sessions(AdapterSessions):
             self._write(state, made)
         return made
 
+    # A typed state is a pydantic model: it refuses fields that it does not have.
     def _write(self, state: object, held: Held) -> None:
         try:
             setattr(state, self._slot, held)

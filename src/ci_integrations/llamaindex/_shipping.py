@@ -1,4 +1,4 @@
-"""The user's functions as source for the kernel: what CodeActAgent promises the model, made true."""
+"""Sends the user's functions into the kernel as source: CodeActAgent promises the model that it may call them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from ci_integrations._errors import ConfigurationError
 
 
 def source_of(functions: Sequence[Callable[..., Any]]) -> str:
-    """One cell that defines `functions`, the helpers they call and the modules they use.
+    """Returns one cell that defines `functions`, the helpers they call and the modules they use.
 
     Raises `ConfigurationError` for what cannot live elsewhere: closures, methods, lambdas, and values of the module
-    around them. Those are not shipped silently, because a secret may be among them.
+    around them. Those values are not sent silently, because a secret may be among them.
     """
     imports: dict[str, str] = {}
     bodies: dict[str, str] = {}
     waiting = list(functions)
     while waiting:
+        # Decorators are the host's business: the function below them is sent.
         function = inspect.unwrap(waiting.pop(0))
         name = _checked(function)
         if name in bodies:
@@ -47,7 +48,7 @@ def _checked(function: Any) -> str:
 
 
 def _body(function: FunctionType) -> str:
-    """Its source without decorators, which are the host's business, and annotations, which name what is not there."""
+    """Returns a function's source without decorators and annotations: both may name what is not in the kernel."""
     try:
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
     except (OSError, SyntaxError, ValueError) as error:
@@ -68,7 +69,7 @@ def _used(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    """Names looked up by the function and by the functions inside it; attribute names come along and do no harm."""
+    """Yields the names that a function, and the functions inside it, look up. Attribute names come along."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -76,7 +77,7 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def _import_line(name: str, used: str, value: Any) -> str:
-    """For what came by `from module import thing`; anything else stays here."""
+    """Returns the import of what came by `from module import thing`. Raises `ConfigurationError` for anything else."""
     module = getattr(value, "__module__", None)
     if isinstance(value, (type, FunctionType)) and module not in (None, "__main__") and hasattr(value, "__name__"):
         return f"from {module} import {value.__name__} as {used}"

@@ -74,11 +74,13 @@ class CodeInterpreterAgentMixin(ImageFeedbackMixin):
         held = cast("_Staged", await ctx.store.get(_STAGED, default=None) or {})
         files = attachments(llm_input) if self.stage_attachments else []
         messages = with_last_pictures(named_instead(llm_input, files, held.get("failed", {})), self.last_images)
+        # The files are named before a sandbox exists: where they will be depends on their names and contents only.
         output: AgentOutput = await super().take_step(ctx, messages, tools, memory)  # type: ignore[misc]
         of_tools = {tool.metadata.get_name(): getattr(tool, "sessions", None) for tool in tools}
         calls = [call for call in output.tool_calls if isinstance(of_tools.get(call.tool_name), Sessions)]
         turn = uuid.uuid4().hex
         keys = [cache_key(call.tool_id, str(call.tool_kwargs.get("code")), turn) for call in calls]
+        # With the turn, because some models count their calls from `call_0` in every turn.
         await ctx.store.set(CALLS, keys)
         if calls and files:
             await self._stage(ctx, cast("Sessions", of_tools[calls[0].tool_name]), files, held)

@@ -1,4 +1,4 @@
-"""A person says yes before code runs: LlamaIndex's human-in-the-loop events, asked before any side effect.
+"""Asks a person before code runs, by LlamaIndex's human-in-the-loop events, before anything has happened.
 
     async for event in handler.stream_events():
         if isinstance(event, CodeApprovalRequest):
@@ -19,7 +19,7 @@ from typing import Any, Literal
 from llama_index.core.workflow import Event, HumanResponseEvent, InputRequiredEvent
 
 Approval = Literal["never", "always"] | Callable[[str], bool | Awaitable[bool]]
-"""Which code needs a yes: none, all, or what the function returns True for."""
+"""Which code needs an approval: none, all, or what the function returns True for."""
 
 REFUSED = "The user did not approve this code, so nothing was run."
 NO_CONTEXT = "This code needs the user's approval, which can only be asked for inside a workflow; nothing was run."
@@ -35,10 +35,10 @@ class CodeApprovalRequest(InputRequiredEvent):
     code: str = ""
     approval_id: str = ""
     question_id: str = ""
-    """Of this question alone: sent back, it keeps a second answer from running the code a second time."""
+    """The id of this question. It keeps a second answer to it from running the code a second time."""
 
     def answer(self, *, approved: bool, reason: str = "") -> HumanResponseEvent:
-        """The event to send back; `reason` is told to the model."""
+        """Returns the event to send back. The model is told the `reason`."""
         return HumanResponseEvent(
             response="yes" if approved else "no",
             approval_id=self.approval_id, question_id=self.question_id, reason=reason,
@@ -47,14 +47,16 @@ class CodeApprovalRequest(InputRequiredEvent):
 
 @dataclass(frozen=True)
 class Verdict:
-    """`refusal`: what to tell the model; None: run it. `question_id`: the question that was answered, if any was."""
+    """Holds the outcome. `refusal`: what the model is told; None: the code may run. `question_id`: the question that
+    was answered, if one was asked.
+    """
 
     refusal: str | None = None
     question_id: str = ""
 
 
 async def needed(approval: Approval, code: str) -> bool:
-    """True when `code` needs a yes."""
+    """Returns whether `code` needs an approval."""
     if not callable(approval):
         return approval == "always"
     verdict = approval(code)
@@ -62,7 +64,7 @@ async def needed(approval: Approval, code: str) -> bool:
 
 
 async def verdict(approval: Approval, tool_name: str, code: str, ctx: Any, used: Container[str] = ()) -> Verdict:
-    """Ask if need be. `used`: questions whose yes has been acted upon, and is good for nothing more."""
+    """Asks if it must. `used`: ids of questions whose approval was already consumed and must not be honoured again."""
     if approval == "never" or not await needed(approval, code):
         return Verdict()
     if ctx is None:
@@ -88,7 +90,7 @@ async def _asked(tool_name: str, code: str, ctx: Any, used: Container[str]) -> A
 
 
 class _Nothing(Event):
-    """Never sent."""
+    """An event that is never sent: waiting for it ends a start of the tool without an answer."""
 
 
 async def _ask(tool_name: str, code: str, ctx: Any) -> Any:

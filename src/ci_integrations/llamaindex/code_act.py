@@ -5,7 +5,7 @@
 
 `functions` run in the sandbox too: their source is sent there.
 """
-# No `from __future__ import annotations` here: FunctionTool finds its Context by the annotation object itself.
+# No `from __future__ import annotations` here: FunctionTool compares the annotation of `ctx` itself with Context.
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -43,6 +43,7 @@ class ExecuteTool(CodeInterpreterTool):
         if interpreter is None and self._functions:
             # Part of the session's recipe: a sandbox that replaces a lost one has the functions again.
             options["setup_code"] = "\n".join(filter(None, [options.get("setup_code"), self._functions]))
+        # One that was handed in is somebody else's: nothing is added to its recipe.
         self._by_recipe = interpreter is None
         super().__init__(interpreter, name=EXECUTE, **options)
 

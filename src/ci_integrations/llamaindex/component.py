@@ -21,7 +21,7 @@ from ci_integrations.results.text import render_text
 
 
 class CellOutput(str):
-    """What the cell said, as text for the next component; `.result` is all of it."""
+    """Holds what the cell said, as text for the next component. `result` is the whole result."""
 
     __slots__ = ("result",)
 
@@ -29,13 +29,14 @@ class CellOutput(str):
 
     @classmethod
     def of(cls, result: ExecutionResult) -> CellOutput:
+        """Makes the output of a result: the program's own words, or what went wrong."""
         output = cls(output_text(result) if result.ok else render_text(result))
         output.result = result
         return output
 
 
 class CodeInterpreterComponent(CustomQueryComponent):
-    """Runs the code it is given. Input `code` (text, or a model's answer with code in it), output `output`.
+    """Runs the code that it is given. Input `code` (text, or a model's answer with code in it), output `output`.
 
     Variables stay from run to run. `interpreter` and `options`: as for `CodeInterpreterTool`.
     """
@@ -53,10 +54,11 @@ class CodeInterpreterComponent(CustomQueryComponent):
         return "CodeInterpreterComponent"
 
     def close(self) -> None:
-        """Close the session made here."""
+        """Closes the session that was made here."""
         self._sessions.close()
 
     async def aclose(self) -> None:
+        """Closes it, awaited. See `close`."""
         await self._sessions.aclose()
 
     @property
@@ -77,7 +79,8 @@ class CodeInterpreterComponent(CustomQueryComponent):
 
 
 def _code(given: object) -> str:
-    """Text as it is if there is nothing to unwrap; a chat or completion response by its text."""
+    """Returns the code in a text, or in a chat or completion response; the text itself when there is none in it."""
+    # A pipeline hands on what the component before gave: a ChatResponse, a CompletionResponse or text.
     message = getattr(given, "message", None)
     said = str(message.content or "") if message is not None else str(given)
     return extract_code(said) or said

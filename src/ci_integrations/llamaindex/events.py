@@ -1,4 +1,4 @@
-"""What an execution tells while it happens: workflow events for the stream, instrumentation events for tracing.
+"""Declares what an execution sends while it runs: workflow events for the stream, instrumentation events for tracing.
 
 Workflow events go to `handler.stream_events()`; all of their fields are plain JSON. Instrumentation events go to
 LlamaIndex's dispatcher; they carry figures, never code or output.
@@ -10,6 +10,7 @@ from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.workflow import Event
 
 
+# Events of a saved Context are serialised: everything in them is plain JSON.
 class CodeExecutionStarted(Event):
     """A cell was handed to the sandbox."""
 
@@ -18,7 +19,7 @@ class CodeExecutionStarted(Event):
 
 
 class CodeOutput(Event):
-    """Output as it comes. `stream`: `"stdout"`, `"stderr"`, `"result"`, `"error"` or `"status"`."""
+    """The cell gave output. `stream`: `"stdout"`, `"stderr"`, `"result"`, `"error"` or `"status"`."""
 
     stream: str
     text: str
@@ -40,7 +41,7 @@ class CodeExecutionFinished(Event):
 
 
 class CodeExecutionStartEvent(BaseEvent):
-    """For tracing: an execution begins."""
+    """An execution begins (for tracing)."""
 
     session_id: str
     code_length: int
@@ -51,7 +52,7 @@ class CodeExecutionStartEvent(BaseEvent):
 
 
 class CodeExecutionEndEvent(BaseEvent):
-    """For tracing: an execution has ended. `duration` in seconds; `error` is the error's name."""
+    """An execution has ended (for tracing). `duration` is in seconds; `error` is the error's name."""
 
     session_id: str
     sandbox_id: str | None = None

@@ -30,6 +30,7 @@ class ImageFeedbackMixin:
         pictures = [block for result in results for block in _pictures(result)]
         handle = super().handle_tool_call_results  # type: ignore[misc]
         await handle(ctx, [_without_pictures(result) for result in results], memory)
+        # A call that returns directly ends the run: nobody would read the message.
         ends = any(result.return_direct and not result.tool_output.is_error for result in results)
         if pictures and not ends:
             await self._show(ctx, memory, [TextBlock(text=CAPTION), *pictures])
@@ -37,6 +38,7 @@ class ImageFeedbackMixin:
     async def _show(self, ctx: Context, memory: BaseMemory, blocks: list[ContentBlock]) -> None:
         """Puts the message where the agent's next request is made of: its scratchpad, or, for ReAct, the memory."""
         message = ChatMessage(role=MessageRole.USER, blocks=blocks)
+        # ReActAgent has no scratchpad of messages: it keeps its reasoning as text.
         key = getattr(self, "scratchpad_key", None)
         if key is None:
             await memory.aput(message)

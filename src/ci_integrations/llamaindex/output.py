@@ -105,6 +105,7 @@ def _raw(result: ExecutionResult, folder: Path | None) -> dict[str, object]:
     raw: dict[str, object] = result.model_dump(mode="json")
     if folder is None:
         return raw
+    # A saved Context has a tool's output up to three times: with paths instead of pictures it stays small.
     for artifact in cast("list[_PlainArtifact]", raw["artifacts"]):
         if artifact["kind"] == "image" and (data := artifact.get("data")):
             artifact["ref"] = str(_saved(data, artifact["mime"], folder))

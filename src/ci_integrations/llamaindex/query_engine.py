@@ -99,7 +99,7 @@ class CodeInterpreterQueryEngine(Closing, AsyncClosing, BaseQueryEngine):
         )
         self._llm = llm
         self._sessions = Sessions(interpreter, options=options)
-        # A shared interpreter's own kernel is its owner's: ours is a context of our own beside it.
+        # The kernel of an interpreter that was handed in is its owner's: the engine uses one of its own beside it.
         self._own_context = self._sessions.shares_interpreter
         self._context: object = None
         self._run_options: RunOptions = {} if timeout is None else {"timeout": timeout}
@@ -121,7 +121,7 @@ class CodeInterpreterQueryEngine(Closing, AsyncClosing, BaseQueryEngine):
         output_kwargs: Mapping[str, object] | None = None,
         **kwargs: Any,
     ) -> Self:
-        """`PandasQueryEngine`'s call shape and defaults; the DataFrame is called `df` in the model's code.
+        """Makes an engine with `PandasQueryEngine`'s arguments and defaults. The model's code calls the DataFrame `df`.
 
         `instruction_parser` and `output_kwargs` mean nothing here: whole programs run as they are. The metadata also
         has `pandas_instruction_str` and `raw_pandas_output`.
@@ -137,21 +137,22 @@ class CodeInterpreterQueryEngine(Closing, AsyncClosing, BaseQueryEngine):
 
     @property
     def llm(self) -> LLM:
-        """The model: the one given, or `Settings.llm`."""
+        """The model that was given, or `Settings.llm`."""
         return self._llm or Settings.llm
 
     def as_tool(
         self, name: str, description: str, *, max_images: int = 4, return_direct: bool = False
     ) -> CodeInterpreterQueryTool:
-        """The engine as an agent's tool, with its charts as image blocks."""
+        """Returns the engine as an agent's tool, with its charts as image blocks."""
         metadata = ToolMetadata(description, name, return_direct=return_direct)
         return CodeInterpreterQueryTool(self, metadata, max_images=max_images)
 
     def close(self) -> None:
-        """Close the sandbox this engine made; one that was handed in stays open."""
+        """Closes the sandbox that this engine made; one that was handed in stays open."""
         self._sessions.close()
 
     async def aclose(self) -> None:
+        """Closes it, awaited. See `close`."""
         await self._sessions.aclose()
 
     def _query(self, query_bundle: QueryBundle) -> Response:
@@ -195,7 +196,7 @@ class CodeInterpreterQueryEngine(Closing, AsyncClosing, BaseQueryEngine):
 
 
 class CodeInterpreterQueryTool(QueryEngineTool):
-    """A `QueryEngineTool` whose output also has the charts as image blocks and says when the question failed."""
+    """Offers an engine as a tool. Its output also has the charts as image blocks, and says when the question failed."""
 
     def __init__(
         self, query_engine: CodeInterpreterQueryEngine, metadata: ToolMetadata, *, max_images: int = 4
@@ -204,10 +205,12 @@ class CodeInterpreterQueryTool(QueryEngineTool):
         self._max_images = max_images
 
     def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        """Asks the engine and waits."""
         question = self._get_query_str(*args, **kwargs)
         return self._output(question, cast("Response", self.query_engine.query(question)))
 
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        """Asks the engine, awaited."""
         question = self._get_query_str(*args, **kwargs)
         return self._output(question, cast("Response", await self.query_engine.aquery(question)))
 

@@ -141,6 +141,7 @@ class CodeInterpreterTool(Closing, AsyncClosing, FunctionTool):
         said = await approval.verdict(self._approval, self.metadata.get_name(), code, ctx, self._answered)
         if said.refusal:
             return self._refused(code, said.refusal)
+        # Kept before the code runs: a second click on the same question must not run it a second time.
         if said.question_id:
             _keep(self._answered, said.question_id, True)  # noqa: FBT003 - a set that forgets the oldest
         session = await self.sessions.of(ctx)
@@ -193,6 +194,7 @@ class CodeInterpreterTool(Closing, AsyncClosing, FunctionTool):
     def _output(self, result: ExecutionResult, whole: str | None) -> ToolOutput:
         output = self._look.of(result, self.metadata.get_name(), _input(result.code), whole)
         times = self._times_failed(result)
+        # Weak models send the same failing code again and again until the agent's limit ends the run.
         if times > 1:
             output.blocks.insert(1, TextBlock(text=f"[This same code has now failed {times} times. Change it.]"))
         return output

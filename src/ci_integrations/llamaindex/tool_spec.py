@@ -186,6 +186,7 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
     ) -> list[FunctionTool]:
         """Returns the tools by name. `code_interpreter` is a `CodeInterpreterTool` with pictures and live output."""
         names = list(spec_functions or self.spec_functions)
+        # Base classes would make a plain FunctionTool of it, without pictures and live output.
         others = [name for name in names if name != "code_interpreter"]
         made = map(self._telling, super().to_tool_list(others, func_to_metadata_mapping) if others else [])
         if func_to_metadata_mapping and "code_interpreter" in func_to_metadata_mapping:

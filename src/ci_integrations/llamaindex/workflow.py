@@ -40,13 +40,13 @@ _SLOT = "code_interpreter_workflow"
 
 
 class ProgramWritten(Event):
-    """The model wrote a program; None when there was none in what it said."""
+    """The model wrote a program. `code` is None when there was none in what it said."""
 
     code: str | None = None
 
 
 class ProgramFailed(Event):
-    """The program failed, `attempt` counted from 1."""
+    """The program failed. `attempt` counts from 1."""
 
     attempt: int
     error: str
@@ -59,7 +59,7 @@ class ProgramSucceeded(Event):
 
 
 class CodeInterpreterWorkflow(Workflow):
-    """Answers `run(query=..., files=[...])` with a `Response`, like `CodeInterpreterQueryEngine` does.
+    """Answers `run(query=..., files=[...])` with a `Response`, as `CodeInterpreterQueryEngine` does.
 
     Streams `ProgramWritten`, `ProgramFailed`, `ProgramSucceeded` and the events of each execution. One session per
     Context, so a saved and restored Context goes on. `execution_timeout`: seconds for a program; `timeout` is the
@@ -90,22 +90,23 @@ class CodeInterpreterWorkflow(Workflow):
         self._limits: RunOptions = {} if execution_timeout is None else {"timeout": execution_timeout}
 
     def close(self) -> None:
-        """Close the sessions made here."""
+        """Closes the sessions that were made here."""
         self._sessions.close()
 
     async def aclose(self) -> None:
+        """Closes them, awaited. See `close`."""
         await self._sessions.aclose()
 
     @step
     async def generate(self, ctx: Context, ev: StartEvent) -> ProgramWritten:
-        """Load and describe the data; ask for a program."""
+        """Loads and describes the data; asks for a program."""
         await ctx.store.set(_FILES, [str(path) for path in (*self._files, *listed(ev.get("files", default=[])))])
         answer = Answer(question=str(ev.get("query")))
         return await self._written(ctx, rules.first_code, answer)
 
     @step
     async def execute(self, ctx: Context, ev: ProgramWritten) -> ProgramSucceeded | ProgramFailed:
-        """Run the program."""
+        """Runs the program."""
         answer = await _held(ctx)
         analysis = await self._analysis(ctx)
         failed = await self._taken(ctx, lambda host: rules.attempted(host, analysis, answer, ev.code))
@@ -121,7 +122,7 @@ class CodeInterpreterWorkflow(Workflow):
 
     @step
     async def repair(self, ctx: Context, ev: ProgramFailed) -> ProgramWritten | StopEvent:
-        """Ask for a better program, or give up and say so."""
+        """Asks for a better program, or gives up and says so."""
         answer = await _held(ctx)
         analysis = await self._analysis(ctx)
         if not rules.may_repair(analysis, answer):
@@ -130,7 +131,7 @@ class CodeInterpreterWorkflow(Workflow):
 
     @step
     async def answer(self, ctx: Context, ev: ProgramSucceeded) -> StopEvent:
-        """Put the output into words."""
+        """Puts the output into words."""
         return await self._answered(ctx, await self._analysis(ctx), await _held(ctx))
 
     async def _written(self, ctx: Context, rule: Rule[str | None], answer: Answer) -> ProgramWritten:
@@ -153,6 +154,7 @@ class CodeInterpreterWorkflow(Workflow):
 
     async def _taken(self, ctx: Context, flow_of: Callable[[Host], Flow[T]]) -> T:
         session = await self._sessions.of(ctx)
+        # Remembered after a failure too: the sandbox is there, and a restored Context goes on in it.
         try:
             return await adrive(flow_of(awaiting_host(self._llm or Settings.llm, session, self._limits, ctx)))
         finally:
@@ -164,7 +166,7 @@ async def _held(ctx: Context) -> Answer:
 
 
 async def _keep(ctx: Context, answer: Answer) -> None:
-    """As plain JSON, so that the Context can be saved between any two steps."""
+    """Keeps the answer as plain JSON, so that the Context can be saved between any two steps."""
     await ctx.store.set(_ANSWER, answer.model_dump(mode="json"))
 
 

@@ -92,7 +92,7 @@ class Dataset:
         for local in self.files:
             path, count = Path(local), 2
             remote = f"{REMOTE}/{path.name}"
-            while remote in placed:
+            while remote in placed:  # two files from different folders may have one name
                 remote, count = f"{REMOTE}/{path.stem}_{count}{path.suffix}", count + 1
             placed[remote] = local
         return placed
@@ -186,6 +186,7 @@ def _flat(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
     An index that only counts the rows is left out.
     """
+    # By the class's name: pandas is not imported on the host, where only its frames are handled.
     counting = type(frame.index).__name__ == "RangeIndex" and (frame.index.start, frame.index.step) == (0, 1)
     flat = frame.copy(deep=False)
     flat.columns = [f"c{n}" for n in range(frame.shape[1])]
@@ -197,5 +198,6 @@ def _flat(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 def _label(name: object) -> str | int | float:
     """Returns a column's name as JSON has it: a string or a number, anything else by its string form."""
+    # NumPy's scalars are no numbers to the json module.
     plain = name.item() if hasattr(name, "item") else name
     return plain if isinstance(plain, (str, int, float)) else str(plain)

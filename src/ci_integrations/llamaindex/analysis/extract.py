@@ -1,4 +1,4 @@
-"""The Python program in what a model said, however it was wrapped: fences, tags, prompts, prose around it, or bare."""
+"""Finds the Python program in what a model said, however it is wrapped: fences, tags, prompts, prose, or bare."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_LINES = 400
 
 
 def extract_code(said: str) -> str | None:
-    """The code in `said`; None when there is none. Several Python blocks are one program."""
+    """Returns the code in `said`; None when there is none. Several Python blocks are one program."""
     text = _THOUGHT.sub("", said.replace("\r\n", "\n"))
     blocks = _fenced(text) or [match["body"] for tag in (_TAG, _LLAMA_TAG) for match in tag.finditer(text)]
     if blocks:
@@ -29,14 +29,14 @@ def extract_code(said: str) -> str | None:
 
 
 def _fenced(text: str) -> list[str]:
-    """The Python blocks; those without a language count when no block has one."""
+    """Returns the Python blocks; those without a language count when no block names one."""
     found = [_block(match["tag"], match["body"]) for match in _FENCE.finditer(text)]
     named = [body for language, body in found if language and language in _PYTHON and body.strip()]
     return named or [body for language, body in found if not language and body.strip()]
 
 
 def _block(tag: str, body: str) -> tuple[str, str]:
-    """Its language and its code, which may begin on the line of the fence."""
+    """Returns a block's language and its code, which may begin on the line of the fence."""
     language, _, rest = tag.strip().strip("{}.").partition(" ")
     begins = rest.strip() and not _ATTRIBUTE.match(rest.strip()) and is_program(rest)
     return language.lower(), f"{rest.strip()}\n{body}" if begins else body
@@ -47,7 +47,7 @@ def _flush(code: str) -> str:
 
 
 def _unprompted(code: str) -> str:
-    """Without the `>>>` and `...` of an interactive session."""
+    """Returns the code without the `>>>` and `...` of an interactive session."""
     lines = code.split("\n")
     if not any(line.startswith(">>> ") for line in lines):
         return code
@@ -55,7 +55,7 @@ def _unprompted(code: str) -> str:
 
 
 def _bare(text: str) -> str | None:
-    """The longest run of lines that is a program: prose before and after it is cut off."""
+    """Returns the longest run of lines that is a program: prose before and after it is cut off."""
     if is_program(text):
         return text
     lines = text.split("\n")[:_MAX_LINES]
@@ -64,13 +64,14 @@ def _bare(text: str) -> str | None:
             part = _flush("\n".join(lines[start : start + length]))
             if is_program(part):
                 return part
+        # The search is quadratic: a long text without a program must not keep the host busy.
         if length * (len(lines) - length) > _MAX_LINES * 10:
             return None
     return None
 
 
 def is_program(text: str) -> bool:
-    """True when `text` parses and does something; prose does not, even where it parses ("this is not code, really")."""
+    """Returns whether `text` parses and does something. Prose may parse too ("this is not code"), but does nothing."""
     plain = "\n".join("pass" if line.lstrip().startswith(("!", "%")) else line for line in text.split("\n"))
     try:
         body = ast.parse(plain).body

@@ -110,6 +110,7 @@ class CiDataset:
                 continue
             for name, frame, origin in found:
                 self._add(name, frame, origin)
+        # Models write `df` whatever the table is called.
         if len(self.tables) == 1 and "df" not in self.tables:
             (name,) = self.tables
             self.tables["df"] = self.tables[name]
@@ -130,7 +131,7 @@ class CiDataset:
             dtype=item["read"],
             keep_default_na=False,
             na_values=[item["na"]],
-            float_precision="round_trip",
+            float_precision="round_trip",  # pandas' default reader is off by one bit in some numbers
         )
         for column, then in item["then"].items():
             frame[column] = self._converted(frame[column], then)
@@ -150,6 +151,7 @@ class CiDataset:
             return pd.Categorical.from_codes(column, then["categories"], ordered=then["ordered"])
         if dtype.startswith("timedelta64"):
             return pd.to_timedelta(column).astype(dtype)
+        # The dtype of times with a zone is written "datetime64[ns, Europe/Berlin]": CSV has them with offsets.
         return pd.to_datetime(column, utc="," in dtype, format="ISO8601").astype(dtype)
 
     def _read(self, item: FileItem) -> list[tuple[str, pd.DataFrame, str]]:
@@ -198,6 +200,7 @@ class CiDataset:
         )
         with Path(path).open("rb") as file:
             raw = file.read(4 * MAX_RAW_CHARS)
+        # A zero byte is in almost every binary file and in no text, UTF-16 left aside.
         if b"\0" in raw or not raw:
             return f"{said} itself. It {'is binary' if raw else 'is empty'}."
         try:
@@ -273,6 +276,7 @@ class CiDataset:
         """Makes every cell start with copies of the tables and without the names of earlier cells."""
         keep = previous.keep if previous is not None else set(shell.user_ns)
         self.keep = keep | {"_ci_dataset"}
+        # Otherwise every engine that shares the kernel would hand its tables to each cell.
         if previous is not None:
             shell.events.unregister("pre_run_cell", previous.fresh)
         shell.events.register("pre_run_cell", self.fresh)
@@ -285,6 +289,7 @@ class CiDataset:
         names = self.shell.user_ns
         for name in [n for n in names if n not in self.keep and not n.startswith("_")]:
             del names[name]
+        # Copies: a program that changes a table must not change what the next one reads.
         names.update({name: frame.copy() for name, frame in self.tables.items()})
 
 

@@ -66,6 +66,7 @@ def read_delimited(path: str, usual: str) -> tuple[pd.DataFrame, str]:
     if separator != ",":
         options["low_memory"] = False  # a column is text or numbers, not both by turns
         options["decimal"] = "," if _has_decimal_comma(head) else "."
+    # Postcodes and article numbers have leading zeros, which a number would lose.
     text = [name for name in head.columns if _matches(head[name], r"0\d+").any()]
     options["dtype"] = dict.fromkeys(text, str)
     frame = _read_all_columns(path, **options)
@@ -80,6 +81,7 @@ def _encoding(path: str) -> str:
         if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             return "utf-16"
         file.seek(0)
+        # In pieces: the file may be larger than the kernel's memory.
         decoder = codecs.getincrementaldecoder("utf-8")()
         try:
             while chunk := file.read(1 << 20):
@@ -94,6 +96,7 @@ def _separator(path: str, encoding: str, usual: str) -> tuple[str, int]:
     """Returns the separator, and how many lines before the table only name it (Excel's `sep=;`)."""
     with Path(path).open(encoding=encoding, errors="replace") as file:
         text = file.read(LOOK_CHARS)
+    # The last line may be cut off, and would look as if it had fewer fields.
     if len(text) == LOOK_CHARS and "\n" in text:
         text = text[: text.rindex("\n") + 1]
     if hint := _HINT.match(text):

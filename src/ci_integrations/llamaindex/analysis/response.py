@@ -74,5 +74,6 @@ def _text(text: str, metadata: dict[str, object]) -> NodeWithScore:
 
 def _excluded(metadata: dict[str, object]) -> dict[str, list[str]]:
     """Returns what keeps the large data out of prompts and embeddings."""
+    # LlamaIndex puts all metadata of a node into prompts, unless its key is excluded.
     big = [key for key, value in metadata.items() if not isinstance(value, str) or len(json.dumps(value)) > 200]
     return {"excluded_llm_metadata_keys": big, "excluded_embed_metadata_keys": big}
