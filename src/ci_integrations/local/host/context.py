@@ -23,7 +23,7 @@ from ci_integrations.local.protocol.frames import Frame, FrameError, FrameReader
 Event = Frame
 """One event, by its "type": started, stdout, stderr, display, error, died or done."""
 _SO_PASSRIGHTS = 83
-"""Of <asm-generic/socket.h> (Linux 6.16): Python's socket module has no name for it."""
+"""An option of Linux 6.16, from <asm-generic/socket.h>: Python's socket module has no name for it."""
 _FRAME_SLACK = 1 << 20
 """Bytes of a frame beside its result."""
 _READ = 1 << 18

@@ -278,7 +278,7 @@ class Ends:
     """Holds the descriptors of a new process: ours, which are non-blocking, and those that travel to it."""
 
     theirs: dict[str, int]
-    """By name: control, stdin, stdout, stderr."""
+    """Descriptors by name: control, stdin, stdout, stderr."""
     stdin: int | None = None
     stdout: int = -1
     stderr: int | None = None

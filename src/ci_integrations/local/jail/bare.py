@@ -94,7 +94,7 @@ class Bare:
         return lockdown.Confinement(seccomp=filtered, files=files, uid=uid, count_others=True)
 
     def reap(self) -> list[int]:
-        """Also kills what the agents that are gone have left: their orphans have become our children."""
+        """Reaps agents and kills what they have left, as their orphans have become our children. See `zygote.Level`."""
         gone = self._buried()
         while gone and (orphans := set(proc.children_of(os.getpid())) - self._agents):
             for orphan in orphans:

@@ -19,7 +19,7 @@ from ci_integrations.local.protocol.contract import Limits
 _NICE = 5
 """Behind the host's own programs, when the processor is short."""
 _OOM_SCORE = "900"
-"""Of 1 000: when the host's memory ends, the kernel kills sandboxes before anything else."""
+"""The badness, of 1 000 at most: when the host's memory ends, the kernel kills sandboxes before anything else."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,7 @@ _WRITABLE: Final = {
     "shm": ("/dev/shm", 0o1777),  # noqa: S108
 }
 
-# Of what the kernel counts for the host's user as a whole, or for all: one sandbox must not use it up.
+# The kernel counts these for the host's user as a whole, or for all users: one sandbox must not use them up.
 _SHARES: Final = {"max_user_namespaces": 0, "max_inotify_instances": 48, "max_inotify_watches": 65536}
 _TERMINALS: Final = 64
 # What a TCP socket holds either way, in bytes: no process is charged for it, and the host's sockets share the total.

@@ -20,7 +20,7 @@ _KILL_PROCESS: Final = 0x80000000
 _ERRNO: Final = 0x00050000
 
 _ARCH: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-# x32 calls come with the architecture of x86-64 and this bit: without a check, 32-bit variants would pass by number.
+# x32 calls have x86-64's architecture and this bit in their number: they are not the calls that the list means.
 _X32_BIT: Final = 0x40000000
 
 _OFFSET_NUMBER, _OFFSET_ARCH = 0, 4

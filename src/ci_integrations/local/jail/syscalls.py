@@ -59,7 +59,7 @@ _SYS_LANDLOCK_ADD_RULE: Final = 445
 _SYS_LANDLOCK_RESTRICT_SELF: Final = 446
 
 _libc = ctypes.CDLL(None, use_errno=True)
-# For fork: a call that lets go of the GIL would come back in the child with a GIL that it has not taken.
+# PyDLL keeps the GIL: CDLL releases it for a call, and a fork would return to a child in which nobody holds it.
 _holding_the_gil = ctypes.PyDLL(None, use_errno=True)
 
 

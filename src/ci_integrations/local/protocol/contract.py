@@ -107,13 +107,13 @@ class ContextConfig(TypedDict, total=False):
     results: int
     """Bytes that one result may have."""
     argv: list[str]
-    """For Jupyter kernels: the command, with "{connection_file}" in it."""
+    """The command of a Jupyter kernel, with "{connection_file}" in it."""
     env: dict[str, str]
-    """For Jupyter kernels: the variables of the kernelspec."""
+    """The variables of a Jupyter kernel's kernelspec."""
     interrupt: str
-    """For Jupyter kernels: "signal" or "message"."""
+    """How a Jupyter kernel is interrupted: "signal" or "message"."""
     language: str
-    """For Jupyter kernels: the dialect, see `guest/dialects.py`."""
+    """The dialect of a Jupyter kernel, see `guest/dialects.py`."""
 
 
 @dataclass(frozen=True)

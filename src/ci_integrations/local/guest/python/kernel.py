@@ -90,7 +90,7 @@ class Kernel:
         os.environ.update(config.get("envs") or {})
         os.environ.setdefault("MPLBACKEND", INLINE)
         streams.install()
-        sys.argv = [""]  # the zygote's are nobody's business, and argparse works
+        sys.argv = [""]  # not the zygote's; and argparse of user code works
         _change_directory(str(config.get("cwd", "")))
         shell: Any = self._shell
         shell.home_dir = os.environ.get("HOME", "/")  # for `%cd`
