@@ -137,7 +137,7 @@ CASES = [
          faults=(Fault("delay", on="get_info", seconds=0.3),), reads=("42", *LOST), made=2, keeps_x=False),
 ]  # fmt: skip
 
-DOORS = ["sync", "async", "tool", "async tool", "llamaindex tool"]
+DOORS = ["sync", "async", "tool", "async tool", "llamaindex tool", "llamaindex blocking tool"]
 
 
 @dataclass
@@ -163,7 +163,7 @@ def through(door: str, it: CodeInterpreter, case: Case) -> Told:
 
 def through_tool(door: str, it: CodeInterpreter, case: Case) -> Told:
     if door.startswith("llamaindex"):
-        return through_llamaindex(it, case)
+        return through_llamaindex(door, it, case)
     from ci_integrations.langchain import CodeInterpreterTool
 
     tool = CodeInterpreterTool(interpreter=it)
@@ -176,10 +176,11 @@ def through_tool(door: str, it: CodeInterpreter, case: Case) -> Told:
     return Told(result.error.name if result.error else str(result.text), text, result)
 
 
-def through_llamaindex(it: CodeInterpreter, case: Case) -> Told:
+def through_llamaindex(door: str, it: CodeInterpreter, case: Case) -> Told:
     from ci_integrations.llamaindex import CodeInterpreterTool
 
-    output = asyncio.run(CodeInterpreterTool(it).acall(code=case.code))
+    tool = CodeInterpreterTool(it)
+    output = tool.call(code=case.code) if "blocking" in door else asyncio.run(tool.acall(code=case.code))
     result = ExecutionResult.from_message(output)
     assert output.is_error == (case.gets.startswith("!") or not case.gets.isdigit())
     return Told(result.error.name if result.error else str(result.text), output.content, result)

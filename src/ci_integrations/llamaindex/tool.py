@@ -164,9 +164,8 @@ class CodeInterpreterTool(Closing, AsyncClosing, FunctionTool):
         self, session: Session[CodeInterpreter], code: str, ctx: Context | None, call_id: str | None
     ) -> ExecutionResult:
         options: RunOptions = {**self._limits, "tool_call_id": call_id}
-        prepare = self._prepare(session.key)
         try:
-            result = _run.run(session, code, on_output=self._on_output, prepare=prepare, **options)
+            result = _run.run(session, code, on_output=self._on_output, prepare=self._prepare(session.key), **options)
         finally:
             if ctx is not None:
                 asyncio_run(self.sessions.remember(ctx, session.key))
