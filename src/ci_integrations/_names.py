@@ -20,22 +20,22 @@ GIF = "image/gif"
 WEBP = "image/webp"
 PDF = "application/pdf"
 TEXT = "text/plain"
-HTML = "text/html"
-VEGA_LITE = "application/vnd.vegalite.v6+json"
-PLOTLY = "application/vnd.plotly.v1+json"
-CHART = "application/vnd.ci-chart.v1+json"
+VEGALITE_MIME = "application/vnd.vegalite.v6+json"
+PLOTLY_MIME = "application/vnd.plotly.v1+json"
+CHART_MIME = "application/vnd.ci-chart.v1+json"
 """A figure as our extractor sends it (schema `ci.chart/1`)."""
-TABLE = "application/vnd.ci-table.v1+json"
+TABLE_MIME = "application/vnd.ci-table.v1+json"
 """A DataFrame or Series, with its types and index."""
-FILES = "application/vnd.ci-files.v1+json"
+FILES_MIME = "application/vnd.ci-files.v1+json"
 """The list of files that a cell wrote."""
-BOKEH = "application/vnd.ci-bokeh.v1+json"
+BOKEH_MIME = "application/vnd.ci-bokeh.v1+json"
 """A bokeh document; bokeh has no MIME type of its own."""
 
-_ALIASES = {"": "python", "python3": "python", "js": "javascript", "ts": "typescript", "sh": "bash"}
+LANGUAGE_ALIASES = {"js": "javascript", "ts": "typescript"}
+"""Short names of languages, as E2B resolves them."""
 
 
 def language_name(language: str | None) -> str:
     """Returns a language's one name: lower case, aliases resolved, Python where none is given."""
-    name = (language or "").strip().lower()
-    return _ALIASES.get(name, name)
+    name = (language or "").strip().lower() or "python"
+    return LANGUAGE_ALIASES.get(name, name)

@@ -17,6 +17,7 @@ from ci_integrations._core.handle import DEFAULT, InterpreterBase
 from ci_integrations._core.options import InterpreterOptions
 from ci_integrations._core.output import OutputEvent, OutputHandler
 from ci_integrations._core.workspace import CommandOutput, command_options
+from ci_integrations._names import HOME
 from ci_integrations.results.result import ExecutionResult
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class CodeInterpreter(Closing, _Session):
         """Returns a file's content. Raises the SDK's `FileNotFoundException` when there is none."""
         return drive(self._engine.workspace.download(path))
 
-    def list_files(self, path: str = "/home/user") -> list[EntryInfo]:
+    def list_files(self, path: str = HOME) -> list[EntryInfo]:
         """Returns the SDK's `EntryInfo` of each entry of a directory."""
         return drive(self._engine.workspace.list_files(path))
 
@@ -226,7 +227,7 @@ class AsyncCodeInterpreter(AsyncClosing, _Session):
         """Returns a file's content. Raises the SDK's `FileNotFoundException` when there is none."""
         return await adrive(self._engine.workspace.download(path))
 
-    async def list_files(self, path: str = "/home/user") -> list[EntryInfo]:
+    async def list_files(self, path: str = HOME) -> list[EntryInfo]:
         """Returns the SDK's `EntryInfo` of each entry of a directory."""
         return await adrive(self._engine.workspace.list_files(path))
 

@@ -18,8 +18,8 @@ from functools import partial
 from ci_integrations._adapters.outcome import is_run_time_failure
 from ci_integrations._adapters.sessions import AnyInterpreter
 from ci_integrations._core.flow import Flow
+from ci_integrations._names import HOME as FOLDER
 
-FOLDER = "/home/user"
 MAX_BYTES = 100 * 1024 * 1024
 """Bytes that one attachment may have; a larger one is left to the framework."""
 

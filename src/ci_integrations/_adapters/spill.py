@@ -9,11 +9,10 @@ from functools import partial
 from ci_integrations._adapters.outcome import is_run_time_failure
 from ci_integrations._adapters.sessions import AnyInterpreter
 from ci_integrations._core.flow import Flow
+from ci_integrations._names import OWN_FOLDER as FOLDER
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import LEAST_CHARS, render_text
 
-FOLDER = "/home/user/.ci"
-"""The sandbox's folder for outputs that are too long to show, and for the logs of background commands."""
 _OWN_WORDS = 2000
 """Characters that headings, hints and notes may add to what a cell gave."""
 

@@ -14,21 +14,19 @@ from functools import partial
 from typing import Protocol
 
 from ci_integrations._adapters.sessions import AnyInterpreter
-from ci_integrations._adapters.spill import FOLDER
 from ci_integrations._core.flow import Flow
+from ci_integrations._names import HOME, INSTALL_SECONDS
+from ci_integrations._names import OWN_FOLDER as FOLDER
 from ci_integrations.interpreter import CommandOutput, OutputHandler
 from ci_integrations.results.model import Artifact, ExecutionError, FileArtifact
 from ci_integrations.results.result import ExecutionResult
 
-HOME = "/home/user"
 MAX_READ = 200_000
 """Bytes that one `read_lines` fetches."""
 MAX_ENTRIES = 500
 """Entries of a directory that one `list_directory` shows."""
 LINK_SECONDS = 3600
 """How long a download link works."""
-INSTALL_SECONDS = 300.0
-"""How long one installation of packages may take."""
 NO_FILE = 66
 """The exit code by which a command of ours says that there is no such file."""
 

@@ -19,10 +19,10 @@ from ci_integrations._core.state import SessionState
 from ci_integrations._core.uploads import Upload, hash_of
 from ci_integrations._core.variables import names_made
 from ci_integrations._errors import ConfigurationError
+from ci_integrations._names import INSTALL_SECONDS
 
 logger = logging.getLogger("ci_integrations")
 
-INSTALL_SECONDS = 300.0
 
 _OFFLINE = (
     "the sandbox has no internet (allow_internet_access=True opens it; in the local sandbox, what is installed in the "

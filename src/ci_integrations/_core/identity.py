@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ci_integrations._core.state import KernelState, SessionState
+from ci_integrations._names import HOME
 
 if TYPE_CHECKING:
     from e2b_code_interpreter import Context
@@ -66,4 +67,4 @@ def _context(known: Mapping[str, Any]) -> Context | None:
         return None
     from e2b_code_interpreter import Context
 
-    return Context(known["context_id"], known.get("language") or "python", known.get("cwd") or "/home/user")
+    return Context(known["context_id"], known.get("language") or "python", known.get("cwd") or HOME)

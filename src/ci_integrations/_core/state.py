@@ -21,6 +21,7 @@ from ci_integrations._core.service import Connection
 from ci_integrations._core.uploads import Upload, uploads_from
 from ci_integrations._core.variables import is_blank, names_made
 from ci_integrations._errors import ConfigurationError
+from ci_integrations._names import language_name
 from ci_integrations.errors import ForkedSessionError, SessionClosedError
 from ci_integrations.results.model import SandboxEvent
 from ci_integrations.results.result import ExecutionResult
@@ -76,9 +77,6 @@ class KernelState:
         self.prepared, self.process, self.count, self.last_code = -1, None, None, ""
         self.journal.clear()
         self.inherited = ()
-
-
-_ALIASES = {"js": "javascript", "ts": "typescript"}
 
 
 class SessionState:
@@ -147,7 +145,7 @@ class SessionState:
             key = f"context {context.id}"
             # `setdefault` alone is atomic, for callers in several threads; `get` spares making what is there.
             return self.kernels.get(key) or self.kernels.setdefault(key, KernelState(context.language, context))
-        key = _ALIASES.get(name := (language or "python").strip().lower() or "python", name)
+        key = language_name(language)
         return self.kernels.get(key) or self.kernels.setdefault(key, KernelState(key))
 
     @contextmanager

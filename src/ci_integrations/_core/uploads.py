@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ci_integrations._errors import ConfigurationError
-
-HOME = "/home/user"
+from ci_integrations._names import HOME
 
 KEPT_BYTES = 64 * 1024 * 1024
 """How much of uploads that were given as bytes a session keeps, to be able to upload them again."""

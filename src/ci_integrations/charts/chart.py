@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ci_integrations._names import PLOTLY_MIME, VEGALITE_MIME
 from ci_integrations.charts.model import Figure
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Chart(Figure):
             return bundle
         spec = self.to_vega_lite()
         if spec is not None:
-            bundle["application/vnd.vegalite.v6+json"] = spec
+            bundle[VEGALITE_MIME] = spec
         else:
-            bundle["application/vnd.plotly.v1+json"] = self.to_plotly()
+            bundle[PLOTLY_MIME] = self.to_plotly()
         return bundle

@@ -11,6 +11,7 @@ from typing import Any
 from langchain_core.messages import AnyMessage, HumanMessage
 
 from ci_integrations._adapters.attachments import Attachment, attachment, decoded, described, distinct
+from ci_integrations._names import PDF
 
 Block = dict[str, Any]
 """One of a message's standard content blocks."""
@@ -48,7 +49,7 @@ def _told(block: Block, words: dict[bytes, str]) -> Iterator[Block]:
         yield block
         return
     # A model that can see the file reads it in the request; its code needs the path as well.
-    if block["type"] in _SEEN_BY_MODELS or block.get("mime_type") == "application/pdf":
+    if block["type"] in _SEEN_BY_MODELS or block.get("mime_type") == PDF:
         yield block
     yield {"type": "text", "text": told}
 

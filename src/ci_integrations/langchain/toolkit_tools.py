@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from ci_integrations._adapters import workspace_tools
 from ci_integrations._adapters.sessions import AnyInterpreter
-from ci_integrations._adapters.workspace_tools import HOME
 from ci_integrations._core.flow import Flow
+from ci_integrations._names import HOME
 from ci_integrations.langchain._base import SandboxTool
 from ci_integrations.langchain._call import RUNTIME, Call, Injected
 from ci_integrations.results.result import ExecutionResult

@@ -31,6 +31,7 @@ from ci_integrations._adapters.attachments import (
 from ci_integrations._adapters.outcome import cache_key, is_run_time_failure
 from ci_integrations._core.flow import Flow, adrive
 from ci_integrations._core.handle import AnyInterpreter
+from ci_integrations._names import PDF
 from ci_integrations.llamaindex._run import CALLS
 from ci_integrations.llamaindex._sessions import Sessions
 from ci_integrations.llamaindex.image_feedback import ImageFeedbackMixin, with_last_pictures
@@ -136,7 +137,7 @@ def _told(block: ContentBlock, words: dict[bytes, str]) -> list[ContentBlock]:
     file = _file(block)
     if file is None or file.data not in words:
         return [block]
-    is_seen = block.block_type == "image" or getattr(block, "document_mimetype", None) == "application/pdf"
+    is_seen = block.block_type == "image" or getattr(block, "document_mimetype", None) == PDF
     return [*([block] if is_seen else []), TextBlock(text=words[file.data])]
 
 

@@ -15,6 +15,7 @@ from llama_index.core.base.llms.types import ImageBlock, TextBlock
 from llama_index.core.tools import ToolOutput
 
 from ci_integrations._adapters.harvest import artifacts_from, results_from
+from ci_integrations._names import GIF, JPEG, PNG, WEBP
 from ci_integrations.results.clean import IN_ARTIFACT
 from ci_integrations.results.pictures import ModelImage, images_for_model
 from ci_integrations.results.result import ExecutionResult
@@ -25,7 +26,7 @@ __all__ = ["artifacts_from", "results_from", "to_tool_output"]
 Images = Literal["blocks", "path", "none"]
 """How pictures reach the model: in the block, as a file the block names (small saved Contexts), or not at all."""
 
-_SUFFIX = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
+_SUFFIX = {PNG: "png", JPEG: "jpg", GIF: "gif", WEBP: "webp"}
 
 
 class _PlainArtifact(TypedDict, total=False):

@@ -19,10 +19,10 @@ from llama_index.core.tools.tool_spec.base import BaseToolSpec
 from ci_integrations._adapters import workspace_tools
 from ci_integrations._adapters.sessions import Given
 from ci_integrations._adapters.spill import spilled
-from ci_integrations._adapters.workspace_tools import HOME
 from ci_integrations._closing import Closing
 from ci_integrations._core.flow import drive
 from ci_integrations._errors import ConfigurationError
+from ci_integrations._names import HOME
 from ci_integrations.errors import SandboxError
 from ci_integrations.interpreter import CodeInterpreter
 from ci_integrations.llamaindex._sessions import Sessions

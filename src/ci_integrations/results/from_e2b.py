@@ -38,7 +38,7 @@ _MAX_MIME = 200
 """Characters."""
 
 _TEXT_KINDS = ("html", "markdown", "svg", "latex", "javascript")
-_OURS = (_names.CHART, _names.TABLE, _names.FILES)
+_OURS = (_names.CHART_MIME, _names.TABLE_MIME, _names.FILES_MIME)
 
 Fields = dict[str, object]
 Read = TypeVar("Read")
@@ -116,10 +116,11 @@ class Display:
         table = self._table(rest)
         if table is not None:
             yield self._form("table", **table)
-        if _names.FILES in rest:
+        if _names.FILES_MIME in rest:
             from ci_integrations.charts.read import tables
 
-            yield from (self._form("file", **file) for file in _take(rest, _names.FILES, tables.files_from_mime) or ())
+            found = _take(rest, _names.FILES_MIME, tables.files_from_mime)
+            yield from (self._form("file", **file) for file in found or ())
         value: object = getattr(self._result, "json", None)
         if value is not None:
             bounded = _bounded_json(value)
@@ -133,7 +134,7 @@ class Display:
             return None
         from ci_integrations.charts.read import dispatch
 
-        for mime in sorted(rest, key=lambda mime: mime != _names.CHART):
+        for mime in sorted(rest, key=lambda mime: mime != _names.CHART_MIME):
             chart = _take(rest, mime, partial(dispatch.chart_from_mime, mime))
             if chart is not None:
                 return chart
@@ -141,10 +142,10 @@ class Display:
         return dispatch.chart_from_e2b(raw) if isinstance(raw, dict) else None
 
     def _table(self, rest: MutableMapping[str, object]) -> Mapping[str, object] | None:
-        if _names.TABLE in rest:
+        if _names.TABLE_MIME in rest:
             from ci_integrations.charts.read import tables
 
-            found = _take(rest, _names.TABLE, tables.table_from_mime)
+            found = _take(rest, _names.TABLE_MIME, tables.table_from_mime)
             if found is not None:
                 return found
         data = getattr(self._result, "data", None)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from itertools import chain, pairwise
 from typing import Any, TypeAlias
 
+from ci_integrations._names import PLOTLY_MIME as _NATIVE
 from ci_integrations.charts.export.vega_lite_channels import listed
 from ci_integrations.charts.model import Axis, Figure, Panel, Series
 
-_NATIVE = "application/vnd.plotly.v1+json"
 _IN_SPACE = ("scatter3d", "surface", "mesh3d")
 _ON_A_CIRCLE = ("scatterpolar", "barpolar")
 _ALONE = ("pie", "sunburst", "treemap", "icicle", "sankey", "indicator", "table")

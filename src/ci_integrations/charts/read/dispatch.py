@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ci_integrations._names import BOKEH_MIME, CHART_MIME
 from ci_integrations.charts.chart import Chart
 from ci_integrations.charts.read.bounds import TROUBLE, bounded
 from ci_integrations.charts.read.plain import Json
-
-CHART_MIME = "application/vnd.ci-chart.v1+json"
-BOKEH_MIME = "application/vnd.ci-bokeh.v1+json"
 
 Reader = Callable[[Json], Chart | None]
 

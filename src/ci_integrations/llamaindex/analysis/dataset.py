@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 from ci_integrations._errors import ConfigurationError
+from ci_integrations._names import HOME
 from ci_integrations.llamaindex.analysis.in_kernel import Conversion, FrameItem, Prepared, Recipe
 from ci_integrations.results.result import ExecutionResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-REMOTE = "/home/user/data"
+REMOTE = f"{HOME}/data"
 """The sandbox's folder for the data."""
 _NA = "\N{SYMBOL FOR NULL}NA\N{SYMBOL FOR NULL}"
 """Stands for a missing value in the CSV of a frame, so that "", "NA" and "None" stay text."""

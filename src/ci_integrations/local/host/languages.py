@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ci_integrations._names import LANGUAGE_ALIASES
 from ci_integrations.local.protocol.contract import ContextConfig, EngineError, Entry, Limits, MiB
 
-_ALIASES = {"js": "javascript", "ts": "typescript", "": "python", "python3": "python", "sh": "bash"}
+_ALIASES = {**LANGUAGE_ALIASES, "": "python", "python3": "python", "sh": "bash"}
 _PACKAGE = "ci_integrations.local.guest"
 """The package of the drivers. They are named and never imported: their code belongs inside."""
 _INSTALL = {

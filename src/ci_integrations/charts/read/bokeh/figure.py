@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ci_integrations._names import BOKEH_MIME as MIME
 from ci_integrations.charts.chart import Chart
 from ci_integrations.charts.read import combine
 from ci_integrations.charts.read.bokeh import glyphs
@@ -11,8 +12,6 @@ from ci_integrations.charts.read.bokeh.annotations import beside, times
 from ci_integrations.charts.read.bokeh.document import Columns, Document, data_of, factor, values_of
 from ci_integrations.charts.read.entry import Entry, PanelDraft
 from ci_integrations.charts.read.plain import Json, as_list, as_map
-
-MIME = "application/vnd.ci-bokeh.v1+json"
 
 
 def chart(payload: Json) -> Chart | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ci_integrations._names import PLOTLY_MIME as MIME
 from ci_integrations.charts import columns
 from ci_integrations.charts.chart import Chart
 from ci_integrations.charts.read import combine
@@ -12,7 +13,6 @@ from ci_integrations.charts.read.plain import Json, as_map, at, maps, number
 from ci_integrations.charts.read.plotly import shapes, traces
 from ci_integrations.charts.read.plotly.layout import Draft, Place, axis, axis_of, color_title, domain_of, words
 
-MIME = "application/vnd.plotly.v1+json"
 MAX_TRACES = 2000
 """Traces of one figure that are looked at."""
 _NEAR = 0.02

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field, replace
 
+from ci_integrations._names import VEGALITE_MIME as MIME
 from ci_integrations.charts.chart import Chart
 from ci_integrations.charts.read.entry import PanelDraft
 from ci_integrations.charts.read.plain import Json, as_list, as_map, at, maps, number
@@ -14,7 +15,6 @@ from ci_integrations.charts.read.vega_lite.expressions import Unknown
 from ci_integrations.charts.read.vega_lite.transforms import groups, run
 from ci_integrations.charts.read.vega_lite.units import Row
 
-MIME = "application/vnd.vegalite.v6+json"
 MAX_PANELS = 300
 """Panels of one chart; further ones are left out."""
 MAX_DEPTH = 12

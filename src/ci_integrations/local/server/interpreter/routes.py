@@ -10,11 +10,12 @@ import logging
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from ci_integrations._names import language_name
 from ci_integrations.local.protocol.contract import HOME, SandboxDead
 from ci_integrations.local.server.bodies import ContextBody, ExecuteBody, parse
 from ci_integrations.local.server.http import Exchange, HttpError, check_variables
 from ci_integrations.local.server.interpreter import lines
-from ci_integrations.local.server.state.contexts import CodeContext, normalise_language
+from ci_integrations.local.server.state.contexts import CodeContext
 from ci_integrations.local.server.state.listeners import Listener
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ async def serve(record: SandboxRecord, exchange: Exchange) -> None:
 
 async def _create_context(record: SandboxRecord, exchange: Exchange) -> None:
     body = parse(ContextBody, await exchange.body())
-    context = await record.contexts.create(normalise_language(body.language), body.cwd or HOME)
+    # E2B resolves these short names alone; another spelling is a language of its own there.
+    context = await record.contexts.create(language_name(body.language), body.cwd or HOME)
     await exchange.reply_json(200, context.as_json())
 
 
@@ -79,7 +81,7 @@ def _choose(record: SandboxRecord, context_id: str | None, language: str | None)
         raise HttpError(400, "Only one of context_id or language can be provided", plain=True)
     if context_id:
         return record.contexts.find(context_id)
-    return record.contexts.default(normalise_language(language))
+    return record.contexts.default(language_name(language))
 
 
 async def _close_when_gone(exchange: Exchange, listener: Listener[bytes]) -> None:

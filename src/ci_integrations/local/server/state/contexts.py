@@ -47,12 +47,6 @@ async def open_real_kernel(sandbox: Sandbox, **options: Any) -> Kernel:
     return await open_context(sandbox, **options)
 
 
-def normalise_language(language: str | None) -> str:
-    """Returns E2B's name of a language. Empty counts as left out; other spellings are languages of their own there."""
-    name = (language or "").strip().lower() or DEFAULT_LANGUAGE
-    return {"js": "javascript", "ts": "typescript"}.get(name, name)
-
-
 def unknown(context_id: str) -> HttpError:
     """Returns the 404 of E2B's server, in its words."""
     return HttpError(404, f"Context {context_id} not found", plain=True)
