@@ -56,6 +56,7 @@ def is_number(value: object) -> TypeGuard[float]:
 
 def problem(value: Packed) -> str | None:
     """Returns why a packed column cannot be decoded, or None when it can."""
+    # A boolean is an integer to Python, and not to anybody else.
     n = value.get("n")
     if not isinstance(n, int) or isinstance(n, bool) or not 0 <= n <= MAX_VALUES:
         return "bad length"
@@ -78,6 +79,7 @@ def _bad_place(value: Packed, width: int) -> str | None:
         known = isinstance(digest, str) and _SHA256.fullmatch(digest) is not None
         bounds = ends is None or (isinstance(ends, list) and len(ends) == 2 and all(is_number(v) for v in ends))
         return None if plain and known and bounds else "bad file"
+    # Base64 takes four characters for three bytes, padding included: no need to decode to know the length.
     text = value.get("b64")
     fits = isinstance(text, str) and len(text) == 4 * math.ceil(value["n"] * width / 3)
     return None if fits else "length and data differ"
@@ -148,6 +150,7 @@ def length(value: Any) -> int:
 def _numbers(value: Packed) -> Sequence[float]:
     if "step" in value:
         start, step = float(value["start"]), float(value["step"])
+        # Multiplied, not added up: the extractor checked exactly this expression against the values.
         steps = [start + step * n for n in range(value["n"])]
         return [*steps[:-1], float(value.get("last", steps[-1]))] if steps else []
     found = array.array(_CODES[value["dtype"]])
@@ -180,6 +183,7 @@ def _moment(seconds: float) -> str | None:
     if not math.isfinite(seconds):
         return None
     try:
+        # Not `fromtimestamp`: it fails for years that `datetime` has, depending on the platform.
         return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
     except OverflowError:
         return None
@@ -203,6 +207,7 @@ def thin(values: Sequence[Any], most: int) -> list[int]:
         return list(range(n))
     if most < 4:
         return list(range(max(0, most)))
+    # Two places for each step leave room for its lowest and its highest value.
     chosen = {0, n - 1}
     steps = max(1, (most - 2) // 2)
     for step in range(steps):

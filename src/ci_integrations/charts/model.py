@@ -40,6 +40,7 @@ def _column(value: object) -> object:
     """A list of scalars, a list of lists, or a packed column. Raises `ValueError` for anything else."""
     if value is None:
         return None
+    # Packed numbers are checked, not decoded: most charts are kept and never looked at.
     if columns.is_packed(value):
         wrong = columns.problem(value)
         if wrong is not None:

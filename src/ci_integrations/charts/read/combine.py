@@ -18,9 +18,8 @@ from ci_integrations.charts.read.plain import Json, as_list, plus, rank
 
 TOLERANCE = 1e-9
 """Two ends are the same when they differ by less than this part of the larger one, or of 1."""
-_LEADERS = (
-    "candlestick", "gantt", "histogram", "box", "violin", "heatmap", "contour", "hexbin", "surface3d", "scatter3d",
-)  # fmt: skip
+_LEADERS = ("candlestick", "gantt", "histogram", "box", "violin", "heatmap", "contour", "hexbin", "surface3d",
+            "scatter3d")  # fmt: skip
 MAX_SERIES = 2000
 """Series of a panel that are looked at together; a chart with more is refused."""
 MAX_COMPARED = 2_000_000
@@ -301,14 +300,10 @@ def _ends_of(entry: Entry) -> list[Stroke]:
         return _strokes(entry.places, [0.0] * len(entry.places), entry.values)
     if entry.kind == "line":
         return _pieces(entry, "x") or _pieces(entry, "y")
-    places: object = entry.extra.get("value")
-    names = ("low", "high")
+    which = _errors_on(entry)
     if entry.kind == "errorbar":
-        which = _errors_on(entry)
-        names, places = ERRORS[OTHER[which]], entry.column(which)
-    return _strokes(
-        list(places) if isinstance(places, (list, tuple)) else [], *(as_list(entry.extra[name]) for name in names)
-    )
+        return _strokes(entry.column(which), *(as_list(entry.extra[name]) for name in ERRORS[OTHER[which]]))
+    return _strokes(*(as_list(entry.extra[name]) for name in ("value", "low", "high")))
 
 
 def _pieces(entry: Entry, which: str) -> list[Stroke]:

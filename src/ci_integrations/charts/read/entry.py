@@ -1,4 +1,8 @@
-"""One series and one panel while a reader puts them together; `plain()` gives the form that `Chart` validates."""
+"""Holds one series and one panel while a reader puts them together.
+
+Readers fill in what they see, `combine` joins series by the hints on them, and `plain()` gives the form that `Chart`
+validates. Nothing here is bounded: the payload was, before it was read.
+"""
 
 from __future__ import annotations
 
@@ -67,6 +71,11 @@ class Entry:
         """Returns x or y, empty when there is none."""
         return (self.x if which == "x" else self.y) or ()
 
+    def columns(self) -> dict[str, Sequence[object]]:
+        """Returns x, y and the columns of `extra` by name."""
+        held = {"x": self.x, "y": self.y, **self.extra}
+        return {name: values for name, values in held.items() if isinstance(values, (list, tuple))}
+
     def put(self, which: str, column: Column) -> None:
         """Sets x or y."""
         if which == "x":
@@ -114,7 +123,10 @@ def stripe(axis: str, start: object, end: object, name: str | None = None) -> En
 
 @dataclass(eq=False)
 class PanelDraft:
-    """One coordinate system with its series so far."""
+    """One coordinate system with its series so far.
+
+    `combine.settle` sets `kind` and `barmode` once all series are there.
+    """
 
     title: str | None = None
     series: list[Entry] = field(default_factory=list)

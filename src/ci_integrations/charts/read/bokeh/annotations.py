@@ -68,8 +68,7 @@ def _column(data: Json, spec: object) -> list[object]:
 
 
 _READERS: dict[str, Callable[[Document, Json], Entry | None]] = {
-    "Span": _span, "Band": _spread, "Whisker": _spread, "BoxAnnotation": _box, "Slope": _slope,
-}  # fmt: skip
+    "Span": _span, "Band": _spread, "Whisker": _spread, "BoxAnnotation": _box, "Slope": _slope}  # fmt: skip
 
 
 def times(entry: Entry, axis: str) -> None:
@@ -81,10 +80,10 @@ def times(entry: Entry, axis: str) -> None:
         entry.kind, entry.x = "gantt", None
     for which in {"x", "y"} & _keys(entry, axis):
         if column := entry.column(which):
-            entry.put(which, _dates(list(column)))
+            entry.put(which, list(map(_date, column)))
     for key in entry.extra.keys() & _keys(entry, axis):
         values = entry.extra[key]
-        entry.extra[key] = _dates(values) if isinstance(values, list) else _date(values)
+        entry.extra[key] = list(map(_date, values)) if isinstance(values, list) else _date(values)
 
 
 def _keys(entry: Entry, axis: str) -> set[str]:
@@ -94,11 +93,6 @@ def _keys(entry: Entry, axis: str) -> set[str]:
     if "axis" not in entry.extra:
         return {f"{axis}0", f"{axis}1"}
     return {"value", "start", "end"} if entry.extra["axis"] == axis else {"low", "high"}
-
-
-def _dates(values: list[object]) -> list[object]:
-    """Each number of a column as a date."""
-    return list(map(_date, values))
 
 
 def _date(value: object) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ci_integrations.charts import columns
 from ci_integrations.charts.columns import is_number
@@ -155,11 +155,10 @@ def kept(doc: Document, raw: object, data: Json, n: int) -> set[int]:
         return whole if told is None else {i for i, flag in rows if flag and isinstance(i, int)} & whole
     if name == "InversionFilter":
         return whole - kept(doc, doc.get(model, "operand"), data, n)
+    if name not in ("IntersectionFilter", "UnionFilter"):
+        raise KeyError(name)
     parts = [kept(doc, part, data, n) for part in as_list(doc.get(model, "operands"))]
-    joins: dict[str, Callable[..., set[int]]] = {
-        "IntersectionFilter": whole.intersection, "UnionFilter": set[int]().union,
-    }  # fmt: skip
-    return joins[name](*parts)
+    return whole.intersection(*parts) if name == "IntersectionFilter" else set[int]().union(*parts)
 
 
 class Columns:

@@ -10,7 +10,7 @@ from ci_integrations.charts.read import combine
 from ci_integrations.charts.read.bokeh import glyphs
 from ci_integrations.charts.read.bokeh.annotations import beside, times
 from ci_integrations.charts.read.bokeh.document import Columns, Document, data_of, factor, values_of
-from ci_integrations.charts.read.entry import Entry, PanelDraft
+from ci_integrations.charts.read.entry import OTHER, Entry, PanelDraft
 from ci_integrations.charts.read.plain import Json, as_list, as_map
 
 
@@ -20,9 +20,8 @@ def chart(payload: Json) -> Chart | None:
     panels = [panel.plain() for figure in doc.figures() if (panel := _panel(doc, figure)) is not None]
     if not panels:
         return None
-    return Chart.model_validate(
-        {"source": {"library": "bokeh"}, "panels": panels, "native": {"mime": MIME, "spec": payload}}
-    )
+    native = {"mime": MIME, "spec": payload}
+    return Chart.model_validate({"source": {"library": "bokeh"}, "panels": panels, "native": native})
 
 
 def _panel(doc: Document, figure: Json) -> PanelDraft | None:
@@ -78,25 +77,19 @@ def _renderer(doc: Document, renderer: Json, legend: object, panel: PanelDraft) 
 
 def _by_name(entry: Entry, values: list[object]) -> list[Entry]:
     """`legend_field`: one series for each value, unless every mark has its own."""
-    names = list(dict.fromkeys(str(value) for value in values))
-    if len(names) < 2 or len(names) == len(values) or len(entry.x or ()) != len(values):
+    groups: dict[str, list[int]] = {}
+    for n, value in enumerate(values):
+        groups.setdefault(str(value), []).append(n)
+    if not 1 < len(groups) < len(values) or len(entry.places) != len(values):
         return [entry]
-    found = []
-    for name in names:
-        rows = [n for n, value in enumerate(values) if str(value) == name]
-        part = replace(
-            entry, name=name, extra={key: _chosen(column, rows, values) for key, column in entry.extra.items()}
-        )
-        for which in "xy":
-            column = entry.column(which)
-            part.put(which, [column[n] for n in rows] if column else None)
-        found.append(part)
-    return found
+    return [_part(entry, name, rows, len(values)) for name, rows in groups.items()]
 
 
-def _chosen(column: object, rows: list[int], values: list[object]) -> object:
-    """These rows of a column that has one value for each mark; anything else as it is."""
-    return [column[n] for n in rows] if isinstance(column, list) and len(column) == len(values) else column
+def _part(entry: Entry, name: str, rows: list[int], n: int) -> Entry:
+    """These rows of a series; what is no column with one value for each of the `n` marks stays as it is."""
+    chosen = {key: [values[row] for row in rows] for key, values in entry.columns().items() if len(values) == n}
+    extra = entry.extra | {key: values for key, values in chosen.items() if key not in OTHER}
+    return replace(entry, name=name, x=chosen.get("x"), y=chosen.get("y"), extra=extra)
 
 
 def _axis(doc: Document, figure: Json, which: str) -> Json:

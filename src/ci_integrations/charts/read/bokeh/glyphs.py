@@ -1,4 +1,7 @@
-"""Reads bokeh's glyphs as series: one reader for each kind of glyph."""
+"""Reads bokeh's glyphs as series: one reader for each kind of glyph.
+
+A glyph draws one mark for each row of its data source; its properties name the columns or hold one value for all.
+"""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def _shares(panel: Draft, layout: Json) -> None:
     bars = [entry for entry in panel.series if entry.stack is None and entry.kind in ("bar", "histogram")]
     # `groupnorm` stands in any one trace of a stack, `barnorm` in the layout.
     groups = [(next((e.share_of for e in stack if e.share_of), None), stack) for stack in stacks.values()]
-    for whole, entries in [*groups, (traces.whole(layout.get("barnorm")), bars)]:
+    for whole, entries in [*groups, (traces.WHOLE.get(str(layout.get("barnorm"))), bars)]:
         if whole is None:
             continue
         same_places = entries is bars or all(entry.x == entries[0].x for entry in entries)
@@ -191,10 +191,8 @@ def _finish(panel: Draft, layout: Json) -> None:
     combine.settle(panel, "stack" if mode == "relative" else mode)
     place = panel.place
     if place.kind == "xy":
-        homes = {"x": place.x, "y": place.y, **panel.second}
-        panel.axes = {
-            name: axis_of(home, layout, panel.series, name[0], name[1:] and name) for name, home in homes.items()
-        }
+        for name, home in {"x": place.x, "y": place.y, **panel.second}.items():
+            panel.axes[name] = axis_of(home, layout, panel.series, name)
     elif place.kind == "scene":
         labels = {which: words(at(layout, place.x, f"{which}axis", "title")) for which in "xyz"}
         panel.axes = {which: {"label": label} for which, label in labels.items() if label}

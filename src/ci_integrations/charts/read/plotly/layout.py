@@ -12,9 +12,8 @@ from ci_integrations.charts.read.plain import Json, as_list, as_map, at
 _TAG = re.compile(r"<[^<>]{0,200}>")
 _TIME = re.compile(r"^\d{4}-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?)?)?(Z|[+-]\d{2}:?\d{2})?$")
 _NUMBERS = re.compile(r"[\d.]+")
-_SCALES = {
-    "date": "datetime", "category": "categorical", "multicategory": "categorical", "log": "log", "linear": "linear",
-}  # fmt: skip
+_SCALES = {"date": "datetime", "category": "categorical", "multicategory": "categorical", "log": "log",
+           "linear": "linear"}  # fmt: skip
 _LOOKED_AT = 1000
 """Values of one series that tell the scale of an axis without a type."""
 
@@ -89,10 +88,10 @@ def _fractions(domain: object) -> Sequence[float]:
     return found if len(found) == 2 else (0.0, 1.0)
 
 
-def axis_of(name: str, layout: Json, series: list[Entry], which: str, own: str = "") -> Json:
-    """Returns an axis as the schema has it; without a type of its own the data tell its scale."""
-    spec = axis(layout, name)
-    mine = [entry for entry in series if (entry.axis or "")[:1] != which or entry.axis == own]
+def axis_of(home: str, layout: Json, series: list[Entry], name: str) -> Json:
+    """Returns plotly's axis `home` as the schema has it under `name`; without a type the data tell its scale."""
+    spec, which = axis(layout, home), name[0]
+    mine = [entry for entry in series if (entry.axis or "")[:1] != which or entry.axis == name]
     found: Json = {"label": words(spec.get("title")), "scale": _scale(spec, mine, which)}
     limits = as_list(spec.get("range"))
     if len(limits) == 2:

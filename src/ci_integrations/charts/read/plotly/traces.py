@@ -1,4 +1,7 @@
-"""Reads plotly's traces as series: one reader for each type of trace."""
+"""Reads plotly's traces as series: one reader for each type of trace.
+
+A reader takes one trace without packed arrays. Names, second axes and panels are the business of `figure`.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,15 @@ from ci_integrations.charts.read.entry import ERRORS, Entry, heat_map
 from ci_integrations.charts.read.plain import Json, as_column, as_list, as_map, at, low_high, minus, number, plus, rank
 from ci_integrations.charts.read.plotly.layout import is_time, words
 
-WITHOUT_AXES = {
-    "pie", "sunburst", "treemap", "icicle", "sankey", "indicator", "table", "parcoords", "parcats", "funnelarea",
-}  # fmt: skip
+WITHOUT_AXES = {"pie", "sunburst", "treemap", "icicle", "sankey", "indicator", "table", "parcoords", "parcats",
+                "funnelarea"}  # fmt: skip
 GEO = {"choropleth", "scattergeo", "choroplethmapbox", "scattermapbox", "choroplethmap", "scattermap", "densitymapbox"}
 SPACE = {"scatter3d", "surface", "mesh3d", "cone", "streamtube", "volume", "isosurface"}
 _CLEAR = re.compile(r"^(transparent|rgba\([^)]*,\s*0?\.?0*\s*\))$")
-_WHOLE = {"percent": 100.0, "fraction": 1.0}
+WHOLE = {"percent": 100.0, "fraction": 1.0}
+"""What stacks add up to under plotly's `barnorm` or `groupnorm`; for other words amounts are drawn."""
 _MAX_LEVELS = 1000
 """Levels of one contour plot."""
-
-
-def whole(norm: object) -> float | None:
-    """Returns what stacks add up to under plotly's `barnorm` or `groupnorm`; None when amounts are drawn."""
-    return _WHOLE.get(str(norm))
 
 
 def is_horizontal(trace: Json) -> bool:
@@ -104,7 +102,7 @@ def scatter(trace: Json) -> Entry:
     clear = line.get("width") == 0 or _CLEAR.match(str(line.get("color") or "")) is not None
     found.unseen = mode == "lines" and clear
     if trace.get("stackgroup"):
-        found.stack, found.share_of = str(trace["stackgroup"]), whole(trace.get("groupnorm"))
+        found.stack, found.share_of = str(trace["stackgroup"]), WHOLE.get(str(trace.get("groupnorm")))
     return found
 
 

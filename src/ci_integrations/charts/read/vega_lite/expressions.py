@@ -213,12 +213,10 @@ def compare(op: str, a: object, b: object) -> bool:
     """Returns what JavaScript says to `a op b`: two texts by their characters, anything else by numbers."""
     if not (isinstance(a, str) and isinstance(b, str)):
         a, b = to_number(a), to_number(b)
-    return _ORDER[op](a, b)
+    return bool(_ORDER[op](a, b))
 
 
-_ORDER: dict[str, Callable[..., bool]] = {
-    "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge,
-}  # fmt: skip
+_ORDER = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 
 
 def _plain(value: object) -> object:

@@ -193,9 +193,8 @@ def _rules(unit: Unit) -> list[Entry]:
     """Rules across the whole panel; a datum stands there without rows."""
     which = "x" if unit.has("x") else "y"
     rows = unit.rows if "field" in unit.channel(which) else unit.rows or [{}]
-    found = dict.fromkeys(
-        (row.get(which), series_name(key_of(row, unit.splits))) for row in records(replace(unit, rows=rows))
-    )
+    marks = records(replace(unit, rows=rows))
+    found = dict.fromkeys((row.get(which), series_name(key_of(row, unit.splits))) for row in marks)
     return [rule(which, value, name) for value, name in list(found)[:MAX_RULES]]
 
 

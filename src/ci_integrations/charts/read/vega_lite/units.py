@@ -1,4 +1,7 @@
-"""Cuts numbers and dates into the units of Vega's axes: bins and time units."""
+"""Cuts numbers and dates into the units of Vega's axes: bins and time units.
+
+Both follow vega-statistics and vega-time, so that a bin or a month is the one that the browser would draw.
+"""
 
 from __future__ import annotations
 

@@ -104,9 +104,7 @@ def _rows(data: Json, view: View) -> tuple[list[Row], tuple[str, ...]]:
         values = view.datasets.get(str(data["name"]))
     if isinstance(data.get("sequence"), dict):
         told, name = as_map(data["sequence"]), str(at(data, "sequence", "as") or "data")
-        start, stop, step = (
-            number(told.get(key, default)) or 0 for key, default in (("start", 0), ("stop", 0), ("step", 1))
-        )
+        start, stop, step = number(told.get("start")) or 0, number(told.get("stop")) or 0, number(told.get("step")) or 1
         return [{name: start + n * step} for n in range(min(MAX_SEQUENCE, int((stop - start) / step)))], view.notes
     if not isinstance(values, list):
         return [], (*view.notes, "the data are not in the specification")
