@@ -58,6 +58,7 @@ _SERIES = {**_TYPES, "rule": None}
 
 
 def _without_rules(series: list[Series]) -> list[Series]:
+    """Returns the series without lines across the panel, which E2B's shape does not know."""
     return [entry for entry in series if entry["kind"] != "rule"]
 
 

@@ -46,9 +46,11 @@ class _PatchingLoader(Loader):
         self._patch = patch
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Leaves the creation to the module's own loader."""
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
+        """Runs the module, gives it its own loader back and patches it."""
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader

@@ -93,6 +93,8 @@ def _once(shell: Shell) -> None:
     from IPython.core.formatters import IPythonDisplayFormatter
 
     class Once(IPythonDisplayFormatter):
+        """Answers that a figure was displayed already, when it was."""
+
         def __call__(self, obj: object) -> Json:
             try:
                 if STATE.full and report.is_figure(obj) and report.already_reported(obj):

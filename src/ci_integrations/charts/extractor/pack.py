@@ -143,6 +143,7 @@ def _too_long(series: Series) -> bool:
 
 
 def _waiting(series: Series) -> list[Packed]:
+    """Returns the columns that are neither text nor a file yet."""
     return [item for item in _dicts(series) if "raw" in item]
 
 

@@ -69,6 +69,7 @@ def _name(name: object) -> str:
 
 
 def _cells(column: Frame) -> list[Json]:
+    """Returns the values of a column or a level of an index."""
     return list(map(cell, column.tolist() if hasattr(column, "tolist") else column))
 
 

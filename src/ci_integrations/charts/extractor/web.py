@@ -46,6 +46,7 @@ class _Shown:
         return self
 
     def has_shown(self, obj: UserData) -> bool:
+        """Says whether this cell showed the object: by identity, because figures compare by content."""
         return any(item is obj for item in self.fresh().shown)
 
 
@@ -53,6 +54,7 @@ _SEEN = _Shown()
 
 
 def _mark_shown(self: object, a: Call, result: Drawn) -> None:
+    """Notes that the cell showed this chart itself."""
     _SEEN.fresh().shown.append(self)
 
 
@@ -129,6 +131,7 @@ def _wrap_function(module: ModuleType, name: str, after: Callable[[UserData], ob
 
 
 def _bokeh_shown(obj: UserData) -> None:
+    """Publishes what bokeh's `show` opened in a browser window of its own."""
     _SEEN.fresh().shown.append(obj)
     _publish(obj, "bokeh")
 

@@ -28,6 +28,7 @@ def read(found: Found) -> None:
 
 
 def _face(collection: Collection) -> str | None:
+    """Returns the colour of a fill."""
     return hex_color(first_color(collection.get_facecolor()))
 
 

@@ -107,6 +107,7 @@ def _histogram(found: Found, note: Tag, patches: list[Patch], name: str | None =
 
 
 def _middles(edges: Array) -> Array:
+    """Returns the middles between edges."""
     return (edges[:-1] + edges[1:]) / 2
 
 
@@ -141,6 +142,7 @@ def _loose(found: Found) -> None:
 
 
 def _by_color(patches: list[Patch]) -> list[list[Patch]]:
+    """Returns loose rectangles in groups of one colour: nothing else says which of them belong together."""
     groups: dict[object, list[Patch]] = {}
     for patch in patches:
         groups.setdefault(hex_color(patch.get_facecolor()), []).append(patch)
@@ -190,10 +192,12 @@ def _continues(last: Raw, raw: Raw) -> bool:
 
 
 def _single(raw: Raw) -> bool:
+    """Says whether a series is one bar, or was put together of single bars."""
     return len(raw.flags["at"]) == 1 or "merged" in raw.flags
 
 
 def _overlap(one: Raw, two: Raw) -> bool:
+    """Says whether bars of two series are closer to each other than half their width."""
     gap = np.abs(one.flags["at"][:, None] - two.flags["at"][None, :])
     return bool(np.any(gap < 0.5 * max(one.flags["thick"][0], two.flags["thick"][0])))
 

@@ -50,6 +50,7 @@ def _ends(wick: Raw) -> tuple[Array, Array, Array]:
 
 
 def _columns(*columns: Array) -> Extra:
+    """Returns the extra columns of candles, in y."""
     return {name: ("y", column) for name, column in zip(("low", "high", "body_low", "body_high"), columns, strict=True)}
 
 
@@ -66,6 +67,7 @@ def _wicks(found: Found) -> list[Raw]:
 
 
 def _upright(line: Raw) -> bool:
+    """Says whether a line is one vertical stroke."""
     return len(line.x) == 2 and bool(line.x[0] == line.x[1]) and bool(line.y[0] != line.y[1])
 
 

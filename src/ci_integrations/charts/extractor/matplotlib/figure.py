@@ -107,6 +107,7 @@ def _groups(axes: list[Axes]) -> list[list[Axes]]:
 
 
 def _twins(one: Axes, two: Axes) -> bool:
+    """Says whether two Axes share an axis and the place in the figure."""
     if one.name != two.name or one.name != "rectilinear":
         return False
     shared = one.get_shared_x_axes().joined(one, two) or one.get_shared_y_axes().joined(one, two)

@@ -151,6 +151,7 @@ def _contour(found: Found, collection: Collection, data: Call) -> None:
 
 
 def _same(one: Array, two: Array) -> bool:
+    """Says whether two contours have the same field behind them."""
     return bool(one and two and np.array_equal(one[1], two[1], equal_nan=True))
 
 

@@ -216,6 +216,7 @@ def _stack_rows(args: tuple[UserData, ...]) -> Iterable[UserData]:
 
 
 def _as_rows(item: UserData) -> list[Array]:
+    """Returns the rows of a matrix, or one row."""
     values = np.asarray(item if hasattr(item, "__array__") else list(item), float)
     return list(values) if values.ndim == 2 else [values]
 
@@ -245,6 +246,7 @@ def _contour(self: Axes, a: Call, result: Drawn) -> None:
 
 
 def _matrix_like(value: UserData) -> bool:
+    """Says whether an argument is an array or a list, rather than a level, a format or nothing."""
     return value is not None and not isinstance(value, (int, float, str)) and np.ndim(value) >= 1
 
 
@@ -256,6 +258,7 @@ def _mesh(self: Axes, a: Call, result: Drawn) -> None:
 
 
 def _hexbin(self: Axes, a: Call, result: Drawn) -> None:
+    """Keeps that the collection is one of hexagons: its class is that of any polygons."""
     tag("hexbin", [result])
 
 

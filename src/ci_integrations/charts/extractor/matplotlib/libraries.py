@@ -141,6 +141,7 @@ def _edges(self: Plotter, a: Call, box: Array, first: float) -> Array | None:
 
 
 def _scaled(self: Plotter) -> bool:
+    """Says whether an axis of bins is not linear."""
     return any(getattr(ax, f"get_{self.data_variable}scale")() != "linear" for ax in _axes_of(self))
 
 

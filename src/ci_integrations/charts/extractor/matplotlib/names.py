@@ -133,4 +133,5 @@ def attach_errors(found: Found) -> None:
 
 
 def _same(one: Array, two: Array) -> bool:
+    """Says whether two arrays are equal but for the last digits; gaps are equal to gaps."""
     return one.shape == two.shape and bool(np.allclose(one, two, equal_nan=True))

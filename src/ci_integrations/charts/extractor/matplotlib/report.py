@@ -90,6 +90,7 @@ def _remember(figure: Figure, digest: str) -> None:
 
 
 def _forget(figure: Figure, digest: str) -> None:
+    """Takes this content of a figure out of what waits for the end of the cell."""
     STATE.pending = [item for item in STATE.pending if item.figure is not figure or item.digest != digest]
 
 
@@ -130,6 +131,7 @@ def _closing(original: Function, *, every: bool) -> Function:
 
 
 def _managers(gcf: Gcf, args: tuple[UserData, ...], *, every: bool) -> list[Manager]:
+    """Returns the managers that are about to be closed: all, or the one that is named by itself or its number."""
     if every:
         return list(gcf.figs.values())
     wanted = args[0]

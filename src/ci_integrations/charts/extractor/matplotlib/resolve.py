@@ -64,6 +64,7 @@ def _near(places: Array, ticks: Array, reach: float) -> bool:
 
 
 def _all_places(raws: list[Raw], which: str) -> list[Array]:
+    """Returns the positions of those series whose marks may be categories."""
     return [places for raw in raws if (places := _places(raw, which)) is not None]
 
 
@@ -169,8 +170,11 @@ def panel_kind(ax: Axes, founds: list[Found]) -> str:
         return "scatter3d" if set(kinds) <= {"scatter3d", "line"} else kinds[0]
     if set(kinds) == {"pie"}:
         return "donut" if any(raw.flags.get("hollow") for raw in raws) else "pie"
-    if _is_gantt(ax, raws):
-        return "gantt"
+    return "gantt" if _is_gantt(ax, raws) else _leading_kind(raws, kinds)
+
+
+def _leading_kind(raws: list[Raw], kinds: list[str]) -> str:
+    """Returns the kind of series that names a flat panel."""
     leader = next((leader for leader in _LEADERS if leader in kinds), None)
     if leader == "bar" and not set(kinds) <= {"bar", "errorbar"}:
         return "mixed"
