@@ -108,11 +108,11 @@ def _marks(series: Series) -> Iterator[_Row]:
     if isinstance(z, list) and z and isinstance(z[0], list):
         yield from _cells(x or (), y or (), z)
         return
-    size = max((len(v) for v in (x, y, *extra.values()) if isinstance(v, list)), default=1)
-    lists = {key: v for key, v in {"x": x, "y": y, **extra}.items() if isinstance(v, list) and len(v) == size}
-    scalars = {key: v for key, v in extra.items() if not isinstance(v, list)}
-    for n in range(size):
-        yield {key: v[n] for key, v in lists.items()} | scalars
+    lists = {key: value for key, value in {"x": x, "y": y, **extra}.items() if isinstance(value, list)}
+    scalars = {key: value for key, value in extra.items() if key not in lists}
+    size = max(map(len, lists.values()), default=1)
+    whole = {key: value for key, value in lists.items() if len(value) == size}
+    yield from ({key: value[n] for key, value in whole.items()} | scalars for n in range(size))
 
 
 def _cells(x: Sequence[object], y: Sequence[object], z: Sequence[Sequence[object]]) -> Iterator[_Row]:

@@ -124,22 +124,26 @@ def _plain(mark: str | Spec) -> _Maker:
         x, y = listed(series, "x"), listed(series, "y")
         if x is None or y is None:
             raise NotExpressible("no points")
-        axis = axes_of(series, panel)
+        axis, measures = axes_of(series, panel), _measures(series, len(x))
         encoding = {"x": channel("x", axis["x"], x), "y": channel("y", axis["y"], y)}
-        lists: dict[str, object] = {"x": x, "y": y, "n": list(range(len(x)))}
         if "line" in str(mark):
             encoding["order"] = {"field": "n"}  # a line is drawn in the order of the data, not from left to right
-        for key in ("size", "color") if series.kind == "scatter" else ():
-            values = listed(series, key)
-            if values is not None and len(values) == len(x) and are_numbers(values):
-                lists[key] = values
-                encoding[key] = quantity(key, panel.color_label if key == "color" else None)
-        # A value between two gaps has no line to be seen by: points are drawn too.
-        gaps = isinstance(mark, dict) and series.kind == "line" and None in y
-        drawn = {**mark, "point": True} if isinstance(mark, dict) and gaps else mark
-        return [layer(data_of(**lists), drawn, encoding), *errors(series, panel)]
+        encoding |= {key: quantity(key, panel.color_label if key == "color" else None) for key in measures}
+        data = data_of(x=x, y=y, n=list(range(len(x))), **measures)
+        return [layer(data, _with_points(mark, series, y), encoding), *errors(series, panel)]
 
     return make
+
+
+def _measures(series: Series, count: int) -> dict[str, Values]:
+    """Returns the sizes and colours of a scatter's points, where they are numbers."""
+    known = {key: listed(series, key) for key in ("size", "color") if series.kind == "scatter"}
+    return {key: v for key, v in known.items() if v is not None and len(v) == count and are_numbers(v)}
+
+
+def _with_points(mark: str | Spec, series: Series, y: Values) -> str | Spec:
+    """Returns the mark of a line with points when it has gaps: a value between two of them is no line to be seen."""
+    return mark | {"point": True} if isinstance(mark, dict) and series.kind == "line" and None in y else mark
 
 
 def _rule(series: Series, panel: Panel) -> list[Spec]:
@@ -226,15 +230,28 @@ def _candles(series: Series, panel: Panel) -> list[Spec]:
 
 def _quiver(series: Series, panel: Panel) -> list[Spec]:
     """Returns arrows as short lines from their foot; the longest one is one unit of the axes long."""
-    x, y, u, v = (listed(series, key) for key in ("x", "y", "u", "v"))
-    if x is None or y is None or u is None or v is None or not all(map(are_numbers, (x, y, u, v))):
-        raise NotExpressible("no arrows")
+    feet = {key: _numbers(series, key) for key in ("x", "y")}
+    u, v = _numbers(series, "u"), _numbers(series, "v")
     longest = max((abs(a or 0) + abs(b or 0) for a, b in zip(u, v, strict=True)), default=1) or 1
-    ends = [[a + (b or 0) / longest for a, b in zip(p, d, strict=True)] for p, d in ((x, u), (y, v))]
+    tips = {"x1": _moved(feet["x"], u, longest), "y1": _moved(feet["y"], v, longest)}
     encoding = {
-        "x": channel("x", panel.x, x), "y": channel("y", panel.y, y), "x2": {"field": "x1"}, "y2": {"field": "y1"},
+        "x": channel("x", panel.x, feet["x"]), "y": channel("y", panel.y, feet["y"]),
+        "x2": {"field": "x1"}, "y2": {"field": "y1"},
     }  # fmt: skip
-    return [layer(data_of(x=x, y=y, x1=ends[0], y1=ends[1]), "rule", encoding)]
+    return [layer(data_of(**feet, **tips), "rule", encoding)]
+
+
+def _numbers(series: Series, name: str) -> Values:
+    """Returns a column of numbers, or raises `NotExpressible` when it is none."""
+    values = listed(series, name)
+    if values is None or not are_numbers(values):
+        raise NotExpressible("no arrows")
+    return values
+
+
+def _moved(feet: Values, by: Values, longest: float) -> Values:
+    """Returns where arrows end on one axis."""
+    return [foot + (part or 0) / longest for foot, part in zip(feet, by, strict=True)]
 
 
 _MAKERS: dict[str, _Maker] = {

@@ -50,14 +50,13 @@ def _offset(series: Series, at: str) -> Spec:
 def _base(series: Series, panel: Panel, at: str, value: str) -> Values:
     """Returns where each mark begins: at its own base, in a stack on the series before it, otherwise at zero."""
     values, base = listed(series, value) or [], series.values("base")
-    if base is not None:
-        return base if isinstance(base, list) else [base] * len(values)
+    if isinstance(base, list):
+        return base
     peers = [other for other in panel.series if other.kind == series.kind and other.axis == series.axis]
-    if panel.barmode != "stack" or any("base" in other.extra for other in peers):
-        return [0] * len(values)
+    if base is not None or panel.barmode != "stack" or any("base" in other.extra for other in peers):
+        return [base or 0] * len(values)
     total = _heights(itertools.takewhile(lambda one: one is not series, peers), at, value)
-    places = listed(series, at) or ()
-    return [total.get((place, (amount or 0) < 0), 0) for place, amount in zip(places, values, strict=False)]
+    return [total.get((place, (v or 0) < 0), 0) for place, v in zip(listed(series, at) or (), values, strict=False)]
 
 
 def _heights(below: Iterable[Series], at: str, value: str) -> dict[tuple[object, bool], float]:

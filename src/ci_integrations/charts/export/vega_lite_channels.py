@@ -28,14 +28,11 @@ def channel(field: str, axis: Axis | None, values: Iterable[object] | None) -> S
 
     Without an axis, or when the axis does not know its scale, the type is taken from `values`.
     """
-    words = any(isinstance(v, str) for v in values or ())
-    scale = axis.scale if axis is not None and axis.scale else "categorical" if words else "linear"
-    kind = _TYPES.get(scale, "quantitative")
-    # Words on an axis that says "linear": a quantitative channel would drop them without a word.
-    kind = "nominal" if words and kind == "quantitative" else kind
-    found: Spec = {"field": field, "type": kind, "title": axis.label if axis is not None else None}
-    options: Spec = {"type": scale} if scale in ("log", "symlog") and kind == "quantitative" else {}
-    if axis is not None and axis.inverted:
+    axis = axis or Axis()
+    kind = _type(axis, values)
+    found: Spec = {"field": field, "type": kind, "title": axis.label}
+    options: Spec = {"type": axis.scale} if axis.scale in ("log", "symlog") and kind == "quantitative" else {}
+    if axis.inverted:
         options["reverse"] = True
     if kind == "nominal":
         found["sort"] = None  # the order of the data; Vega-Lite sorts by the alphabet otherwise
@@ -46,6 +43,12 @@ def channel(field: str, axis: Axis | None, values: Iterable[object] | None) -> S
     if kind == "quantitative" and _years(values):
         found["axis"] = {"labelExpr": "datum.value % 1 ? '' : format(datum.value, 'd')"}
     return found
+
+
+def _type(axis: Axis, values: Iterable[object] | None) -> str:
+    """Returns Vega-Lite's type of a column: words are categories on every axis, also on one that says "linear"."""
+    kind = _TYPES.get(axis.scale or "", "quantitative")
+    return "nominal" if kind == "quantitative" and any(isinstance(v, str) for v in values or ()) else kind
 
 
 def _years(values: Iterable[object] | None) -> bool:
