@@ -73,9 +73,10 @@ def _panel(written: _Json, panel: Panel, n: int, count: int) -> None:
         _flat_axes(layout, panel, domain, n)
     for place, series in enumerate(panel.series):
         trace = _trace(series, polar=polar)
-        if series.kind == "area" and panel.barmode == "stack":
+        if series.kind == "area" and panel.barmode == "stack":  # plotly adds up itself, and fills to the trace below
             trace |= {"stackgroup": f"{n}{series.axis or ''}"}
             trace.pop("fill", None)
+        # Without a name plotly writes "trace 0"; ours is seen on hovering only.
         trace.setdefault("name", series.name or f"series {place + 1}")
         trace["showlegend"] = series.name is not None
         _put(trace, layout, series, domain, n)

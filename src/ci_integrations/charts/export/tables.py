@@ -35,6 +35,7 @@ def _series_table(series: Series, panel: Panel, max_rows: int) -> str:
     held = _of_one_length({key: columns.decode(value) for key, value in raw.items()})
     if not held:
         return _scalars(series)
+    # Thinned by y, so that the extremes that the description names are in the table.
     rows = thin(held.get("y") or next(iter(held.values())), max_rows)
     body = [[column[row] for column in held.values()] for row in rows]
     size = len(next(iter(held.values())))

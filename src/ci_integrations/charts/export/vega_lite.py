@@ -46,6 +46,7 @@ def to_vega_lite(figure: Figure) -> Spec | None:
     if len(views) == 1:
         return {**spec, **views[0]}
     columns = max(int(panel.position.get("columns") or 0) for panel in figure.panels)
+    # Panels from other libraries do not know how many columns there are: two are readable everywhere.
     return {**spec, "concat": views, "columns": columns or 2}
 
 
@@ -152,6 +153,7 @@ def _rule(series: Series, panel: Panel) -> list[Spec]:
     if which not in ("x", "y") or value is None:
         raise NotExpressible("rule")
     axis, other = axes_of(series, panel), "y" if which == "x" else "x"
+    # One line has a single number for its value, several lines have a list.
     values = value if isinstance(value, list) else [value]
     encoding = {which: channel("v", axis[which], values)}
     low, high = listed(series, "low"), listed(series, "high")
@@ -175,6 +177,7 @@ def _heat(series: Series, panel: Panel) -> list[Spec]:
         for height, row in zip(y, z, strict=False)
         for at, v in zip(x, row, strict=False)
     ]  # fmt: skip
+    # Ordinal also where x and y are numbers: a cell needs a band, which a quantitative scale has not.
     encoding = {
         which: {"field": which, "type": "ordinal", "sort": None, "title": axis.label if axis else None}
         for which, axis in axes_of(series, panel).items()
@@ -203,6 +206,7 @@ def _pie(series: Series, panel: Panel) -> list[Spec]:
         width = 100 // len(rings)
         outer -= width * rings.index(series)
         inner = outer - width
+    # `order` by the place: Vega-Lite sorts slices by their labels otherwise.
     data = data_of(label=series.values("x"), v=series.values("y"), n=list(range(series.n)))
     return [layer(data, {"type": "arc", "innerRadius": inner, "outerRadius": outer}, encoding)]
 
@@ -218,6 +222,7 @@ def _gantt(series: Series, panel: Panel) -> list[Spec]:
 
 def _candles(series: Series, panel: Panel) -> list[Spec]:
     """Returns candlesticks: wicks as rules and bodies as bars of 8 pixels."""
+    # Candles drawn by hand have a body, but nobody knows which of its ends was the open.
     first, second = ("open", "close") if "open" in series.extra else ("body_low", "body_high")
     held = {key: listed(series, key) for key in ("low", "high", first, second)}
     places = listed(series, "x")

@@ -32,6 +32,7 @@ def errors(series: Series, panel: Panel) -> list[Spec]:
     axis, places = axes_of(series, panel), listed(series, at)
     encoding = {at: channel(at, axis[at], places), **span(value, axis[value], low, "low", "high")}
     if series.kind == "bar":
+        # Black, because an error bar in the colour of its bar is not seen in front of it.
         encoding |= _beside(series, panel, at, encoding) | {"color": {"value": "black"}}
     return [layer(data_of(**{at: places, "low": low, "high": high}), "rule", encoding)]
 
@@ -153,6 +154,7 @@ def boxes(series: Series, panel: Panel) -> list[Spec]:
     """Returns boxes with whiskers and outliers: from statistics when they are known, otherwise from raw values."""
     at, value = directions(series)
     axis = axes_of(series, panel)[value]
+    # All three or none: a box without one of them is computed from the values, if there are any.
     q1, median, q3 = (listed(series, key) for key in ("q1", "median", "q3"))
     if q1 is None or median is None or q3 is None:
         return _raw_boxes(series, panel)
@@ -173,7 +175,7 @@ def boxes(series: Series, panel: Panel) -> list[Spec]:
 def _group(series: Series, panel: Panel, at: str) -> Spec:
     """Returns the channel of the boxes' groups, which are categories also where they are numbers."""
     group = channel("g", axes_of(series, panel)[at], listed(series, "x")) | {"type": "nominal"}
-    group.pop("scale", None)
+    group.pop("scale", None)  # what was meant for numbers is wrong for categories
     return group
 
 

@@ -32,6 +32,7 @@ def short(value: object, digits: int = 6) -> str:
     """Returns a number with at most `digits` significant digits, anything else as one line of readable length."""
     if value is None:
         return "?"
+    # bool is an int in Python; True is a word here.
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         text = " ".join(str(value).split())
         return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…"

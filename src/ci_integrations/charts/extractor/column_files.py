@@ -28,7 +28,7 @@ MOST_IN_A_KERNEL = 512_000_000
 def write(item: Packed) -> bool:
     """Puts the waiting column `item` into a file and its address into `item`. Returns False when there is no room."""
     values = item["raw"]
-    data = values.tobytes()
+    data = values.tobytes()  # little-endian already: `pack` chooses dtypes that begin with "<"
     digest = hashlib.sha256(data).hexdigest()
     path = Path(tempfile.gettempdir()) / FOLDER / f"{digest}.{values.dtype.str[1:]}"
     if not _is_there(path, len(data)) and not _written(path, data):

@@ -27,6 +27,7 @@ Color: TypeAlias = Any
 Container: TypeAlias = Any
 """The artists of one call of `bar`, `errorbar` or `stem`."""
 Figure: TypeAlias = Any
+"""A matplotlib figure."""
 Line: TypeAlias = Any
 """A `Line2D`, or a `Line3D` in space."""
 Patch: TypeAlias = Any
@@ -57,6 +58,7 @@ Plotter: TypeAlias = Any
 Shell: TypeAlias = Any
 """An IPython `InteractiveShell`."""
 Function: TypeAlias = Callable[..., Any]
+"""A function of another library, which a hook replaces."""
 Call: TypeAlias = dict[str, Any]
 """The arguments of a hooked call by their names."""
 Reader: TypeAlias = Callable[[Any, Call, Drawn], None]
@@ -66,6 +68,7 @@ Stats: TypeAlias = dict[str, Any]
 Extra: TypeAlias = dict[str, Any]
 """A series' extra columns while it is read: JSON, or a pair of an axis and an array of positions on it."""
 Zone: TypeAlias = tzinfo | None
+"""The time zone of a date axis."""
 
 # What the extractor makes: JSON
 

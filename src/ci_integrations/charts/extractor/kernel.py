@@ -131,7 +131,7 @@ def _after() -> None:
             step()
         except Exception:  # noqa: BLE001, S110 - reporting must never fail a cell that ran well
             pass
-    STATE.pending, STATE.last = [], None
+    STATE.pending, STATE.last = [], None  # figures must not live longer than their cell because of us
 
 
 def _report_files() -> None:

@@ -148,6 +148,7 @@ def sweep() -> None:
 def _publish(obj: UserData, kind: str) -> None:
     """Sends a chart's specification, unless it is too large."""
     mime, spec = _spec(obj, kind)
+    # Written once to be measured: the display message writes it again, and cannot be taken back.
     if len(json.dumps(spec)) <= MAX_SPEC:
         publish({"text/plain": repr(type(obj).__name__), mime: spec})
 

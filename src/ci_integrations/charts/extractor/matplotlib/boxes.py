@@ -71,6 +71,7 @@ def _series(kind: str, group: list[_Member]) -> Raw:
     """Returns boxes or violins as one series, in the order of their places."""
     first = group[0][0]
     places = np.array([float(note.data["positions"][place]) for note, place in group])
+    # Calls of one series come group by group, or hue by hue; readers expect the order of the axis.
     order = np.argsort(places, kind="stable")
     stats = [note.data["stats"][place] for note, place in (group[n] for n in order)]
     horizontal = bool(first.data["horizontal"])

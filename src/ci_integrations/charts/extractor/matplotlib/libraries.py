@@ -170,7 +170,7 @@ def _axes_of(self: Plotter) -> list[Axes]:
 
 def _heatmap(self: Plotter, a: Call, result: Drawn) -> None:
     """Keeps the names of all rows and columns, of which the ticks may show a few."""
-    mesh = a["ax"].collections[-1]
+    mesh = a["ax"].collections[-1]  # the one that was drawn just now
     columns, rows = (_names(index) for index in (self.data.columns, self.data.index))
     shown = [len(self.xticks) > 0 and self.xlabel is not None, len(self.yticks) > 0 and self.ylabel is not None]
     own = [getattr(self, "xticklabels", None), getattr(self, "yticklabels", None)]

@@ -100,7 +100,7 @@ def _of_bars(found: Found, container: Container) -> bool:
 def _errorbar(found: Found, container: Container) -> None:
     """Adds the marks of `ax.errorbar` with the ends of their error bars; the marks themselves may be invisible."""
     line, caps, bars = container.lines
-    collections = list(bars)
+    collections = list(bars)  # one for y errors, one for x errors, or both
     x, y = xy_of(line) if line is not None else _given(found, collections) or _middles(collections)
     raw = Raw("errorbar", label_of(container), x, y, error_ends(collections, x, y), discrete="xy")
     raw.artists = [*caps, *collections]

@@ -28,12 +28,15 @@ class Raw:
     discrete: str = ""
     """The axes, of "xy", whose positions may be categories."""
     order: int = 0
+    """The place at which its first artist is drawn among all artists of the Axes."""
     artists: list[Artist] = field(default_factory=list)
     axis: str | None = None
     ready: bool = False
     """x and y are finished labels or numbers already."""
     color: Color = None
+    """What identifies the series in a legend, as "#rrggbb"."""
     flags: Call = field(default_factory=dict)
+    """What later readers must know and the schema does not have, such as where bars begin."""
 
 
 @dataclass(eq=False)
@@ -45,8 +48,11 @@ class Found:
     notes: list[str] = field(default_factory=list)
     complete: bool = True
     done: set[int] = field(default_factory=set)
+    """Ids of the artists that a reader has dealt with."""
     order: dict[int, int] = field(default_factory=dict)
+    """At which place each artist is drawn, by its id."""
     mappables: list[Artist] = field(default_factory=list)
+    """Artists whose colours are numbers: a colour bar has the label of these numbers."""
 
     def add(self, raw: Raw) -> None:
         """Takes a series in, at the place at which the first of its artists is drawn."""
