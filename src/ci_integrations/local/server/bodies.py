@@ -2,7 +2,8 @@
 
 Port 49999 answers as E2B's server does there, which is a FastAPI application: status 422, and pydantic's own errors in
 `detail`. The control plane answers with status 400 and one sentence. Only this module imports pydantic, which takes
-60 ms: `main._import_slow_parts` does that while the engine starts.
+60 ms and more: `main._import_slow_parts` does that while the engine starts, and handlers import this module when they
+need it, so that the server listens no later.
 """
 
 from __future__ import annotations

@@ -286,7 +286,7 @@ def _import_slow_parts() -> None:
     """Imports what the first requests need, while the engine warms up on another core."""
     import uvicorn.protocols.http.httptools_impl  # noqa: F401
 
-    from ci_integrations.local.server import app  # noqa: F401 - pydantic and its models come with it
+    from ci_integrations.local.server import app, bodies  # noqa: F401 - in this order: the server listens after `app`
     from ci_integrations.local.server.envd import services
     from ci_integrations.local.server.ports import websocket  # noqa: F401
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ci_integrations.local.server.bodies import CreateBody, NetworkBody, NetworkUpdateBody, check
 from ci_integrations.local.server.control import unsupported
 from ci_integrations.local.server.http import check_variables
 from ci_integrations.local.server.state.records import SandboxRequest
@@ -16,6 +15,8 @@ DEFAULT_TIMEOUT = 300
 
 def read_request(value: object, templates: Templates) -> SandboxRequest:
     """HttpError 400 for what is malformed, 404 for an unknown template, 501 for what is not done here."""
+    from ci_integrations.local.server.bodies import CreateBody, NetworkBody, check
+
     body = check(CreateBody, value)
     network = body.network or NetworkBody()
     unsupported.check_create(body, network)
@@ -38,6 +39,8 @@ def read_request(value: object, templates: Templates) -> SandboxRequest:
 
 def read_network(value: object, before: SandboxRequest) -> SandboxRequest:
     """`before` with the rules of an update, which replace all others. HttpError 400 and 501 as for create."""
+    from ci_integrations.local.server.bodies import NetworkUpdateBody, check
+
     body = check(NetworkUpdateBody, value)
     unsupported.check_network(body)
     internet = body.allow_internet_access

@@ -10,14 +10,17 @@ import asyncio
 import os
 from collections.abc import Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from ci_integrations.local.protocol.contract import EngineError, MiB
-from ci_integrations.local.server.bodies import LeaseBody, check
 from ci_integrations.local.server.control import listing, unsupported
 from ci_integrations.local.server.control.create import read_network, read_request
 from ci_integrations.local.server.http import Exchange, HttpError
 from ci_integrations.local.server.state.records import ENVD_VERSION, Sample, SandboxRecord, SandboxRequest
 from ci_integrations.local.server.state.sandboxes import SandboxTable
+
+if TYPE_CHECKING:
+    from ci_integrations.local.server.bodies import LeaseBody
 
 Json = dict[str, object]
 CLIENT_ID = "local"
@@ -98,7 +101,7 @@ class ControlPlane:
         return await asyncio.shield(made)
 
     async def _connect(self, exchange: Exchange, sandbox_id: str, *, resume: bool) -> None:
-        body = check(LeaseBody, await exchange.json())
+        body = _lease(await exchange.json())
         record = self._table.get(sandbox_id)
         if body.memory is False:
             raise unsupported.reboot()
@@ -113,7 +116,7 @@ class ControlPlane:
         await exchange.reply_json(200, self._sandbox(record))
 
     async def _set_timeout(self, exchange: Exchange, sandbox_id: str) -> None:
-        seconds = check(LeaseBody, await exchange.json()).timeout
+        seconds = _lease(await exchange.json()).timeout
         if seconds is None:
             raise HttpError(400, "timeout (seconds) is needed")
         record = self._table.get(sandbox_id)
@@ -124,12 +127,12 @@ class ControlPlane:
         await exchange.reply(204)
 
     async def _refresh(self, exchange: Exchange, sandbox_id: str) -> None:
-        seconds = check(LeaseBody, await exchange.json()).duration
+        seconds = _lease(await exchange.json()).duration
         self._table.extend(self._table.get(sandbox_id), DEFAULT_REFRESH if seconds is None else seconds)
         await exchange.reply(204)
 
     async def _pause(self, exchange: Exchange, sandbox_id: str) -> None:
-        if check(LeaseBody, await exchange.json()).memory is False:
+        if _lease(await exchange.json()).memory is False:
             raise unsupported.files_only()
         await self._table.pause(self._table.get(sandbox_id))
         await exchange.reply(204)
@@ -211,6 +214,12 @@ class ControlPlane:
             "network": network,
             "lifecycle": {"onTimeout": "pause" if request.pause_at_end else "kill", "autoResume": request.auto_resume},
         }
+
+
+def _lease(value: object) -> LeaseBody:
+    from ci_integrations.local.server.bodies import LeaseBody, check
+
+    return check(LeaseBody, value)
 
 
 def _in_vain(made: asyncio.Task[SandboxRecord], table: SandboxTable) -> bool:

@@ -5,10 +5,12 @@ Nothing is accepted and then ignored: a program that relies on it would find out
 
 from __future__ import annotations
 
-from pydantic.alias_generators import to_camel
+from typing import TYPE_CHECKING
 
-from ci_integrations.local.server.bodies import CreateBody, NetworkBody
 from ci_integrations.local.server.http import HttpError
+
+if TYPE_CHECKING:
+    from ci_integrations.local.server.bodies import CreateBody, NetworkBody
 
 CLOUD = "or use E2B's cloud (set E2B_API_KEY)"
 """The end of most answers."""
@@ -73,6 +75,12 @@ def check_create(body: CreateBody, network: NetworkBody) -> None:
 
 def check_network(network: NetworkBody) -> None:
     """Raises the 501 for the first rule that is not done here."""
-    for name in ("rules", "egress_proxy", "dns_servers", "mask_request_host"):
-        if getattr(network, name):
-            raise not_done(f"network.{to_camel(name)}: the local sandbox has allowOut and denyOut only, {CLOUD}")
+    rules = {
+        "rules": network.rules,
+        "egressProxy": network.egress_proxy,
+        "dnsServers": network.dns_servers,
+        "maskRequestHost": network.mask_request_host,
+    }
+    for name, rule in rules.items():
+        if rule:
+            raise not_done(f"network.{name}: the local sandbox has allowOut and denyOut only, {CLOUD}")

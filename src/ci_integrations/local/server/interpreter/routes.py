@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from ci_integrations._names import language_name
 from ci_integrations.local.protocol.contract import HOME, SandboxDead
-from ci_integrations.local.server.bodies import ContextBody, ExecuteBody, parse
 from ci_integrations.local.server.http import Exchange, HttpError, check_variables
 from ci_integrations.local.server.interpreter import lines
 from ci_integrations.local.server.state.contexts import CodeContext
@@ -52,6 +51,8 @@ async def serve(record: SandboxRecord, exchange: Exchange) -> None:
 
 
 async def _create_context(record: SandboxRecord, exchange: Exchange) -> None:
+    from ci_integrations.local.server.bodies import ContextBody, parse
+
     body = parse(ContextBody, await exchange.body())
     # E2B resolves these short names alone; another spelling is a language of its own there.
     context = await record.contexts.create(language_name(body.language), body.cwd or HOME)
@@ -59,6 +60,8 @@ async def _create_context(record: SandboxRecord, exchange: Exchange) -> None:
 
 
 async def _execute(record: SandboxRecord, exchange: Exchange) -> None:
+    from ci_integrations.local.server.bodies import ExecuteBody, parse
+
     body = parse(ExecuteBody, await exchange.body())
     envs = body.env_vars or {}
     check_variables(envs, plain=True)
