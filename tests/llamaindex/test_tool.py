@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from copy import deepcopy
 from importlib import metadata
 from typing import Any
 
@@ -344,6 +345,13 @@ async def test_a_script_may_use_tool_call_blocks(registry: Any) -> None:
     worker = agent(CodeInterpreterTool(registry), types.ChatMessage(role="assistant", blocks=[block]), "done")
     await run(worker)
     assert "42" in worker.llm.seen[1][-1].content
+
+
+def test_a_copy_keeps_the_options_and_has_sessions_of_its_own() -> None:
+    tool = CodeInterpreterTool(backend="local", redact=["4711"])
+    copy = deepcopy(tool.sessions)
+    assert copy.redactor.text("4711") == "[redacted]"
+    assert copy.blocking().key != tool.sessions.blocking().key
 
 
 def test_a_wrong_option_is_told_to_the_programmer_not_to_the_model() -> None:
