@@ -20,6 +20,9 @@ class Span:
     def set_attributes(self, attributes: dict[str, Any]) -> None:
         self.attributes |= attributes
 
+    def is_recording(self) -> bool:
+        return not self.ended
+
     def end(self) -> None:
         self.ended = True
 
