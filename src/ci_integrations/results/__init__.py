@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         ChartArtifact,
         Column,
         ExecutionError,
-        ExecutionRecord,
         FileArtifact,
         ImageArtifact,
         JsonArtifact,
@@ -31,33 +30,12 @@ if TYPE_CHECKING:
     )
     from ci_integrations.results.result import ExecutionResult
 
-_HOME = {
-    "Artifact": "model",
-    "ArtifactBase": "model",
-    "ChartArtifact": "model",
-    "Column": "model",
-    "ExecutionError": "model",
-    "ExecutionRecord": "model",
-    "ExecutionResult": "result",
-    "FileArtifact": "model",
-    "ImageArtifact": "model",
-    "JsonArtifact": "model",
-    "OtherArtifact": "model",
-    "PdfArtifact": "model",
-    "SandboxEvent": "model",
-    "TableArtifact": "model",
-    "TextArtifact": "model",
-    "Truncation": "model",
-    "Value": "model",
-}
-
 __all__ = [
     "Artifact",
     "ArtifactBase",
     "ChartArtifact",
     "Column",
     "ExecutionError",
-    "ExecutionRecord",
     "ExecutionResult",
     "FileArtifact",
     "ImageArtifact",
@@ -71,7 +49,7 @@ __all__ = [
     "Value",
 ]
 
-__getattr__ = loader(__name__, _HOME)
+__getattr__ = loader(__name__, dict.fromkeys(__all__, "model") | {"ExecutionResult": "result"})
 
 
 def __dir__() -> list[str]:

@@ -7,6 +7,7 @@ import re
 MAX_TRACEBACK = 20_000
 """Characters."""
 
+# CSI sequences, OSC sequences (titles, links), two-character escapes, then control characters.
 _ANSI = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 )
@@ -40,7 +41,7 @@ def clean_traceback(trace: str) -> str:
     Beyond `MAX_TRACEBACK` characters the middle is cut.
     """
     trace = _HEADING.sub(r"\1\n", strip_ansi(trace)).replace(_JOINED, f"{_JOINED}\n", 1)
-    trace = trace.replace(f"{_JOINED}\n\n", f"{_JOINED}\n", 1)
+    trace = trace.replace(f"{_JOINED}\n\n", f"{_JOINED}\n", 1)  # kernels other than E2B's do send the line break
     if len(trace) <= MAX_TRACEBACK:
         return trace
     half = MAX_TRACEBACK // 2
@@ -66,7 +67,7 @@ def cut(text: str, limit: int, whole: str = IN_ARTIFACT) -> str:
         return text
     notice = f"\n[... {len(text) - limit:,} characters cut; the whole text is {whole} ...]\n"
     room = max(0, limit - len(notice))
-    head = room * 2 // 3
+    head = room * 2 // 3  # the beginning says what it is; the end has the last line of an error
     tail = room - head
     return text[:head] + notice + (text[-tail:] if tail else "")
 
@@ -94,5 +95,6 @@ def clean_output(text: str) -> str:
 
 
 def _last_state(line: str) -> str:
+    # A progress bar returns to the start of its line and writes over it.
     states = [state for state in line.split("\r") if state.strip()]
     return states[-1] if states else ""

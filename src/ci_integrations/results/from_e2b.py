@@ -61,7 +61,7 @@ class Display:
     def forms(self) -> list[Fields]:
         """The fields of its artifacts, without ids. The picture comes first, then the data behind it."""
         try:
-            return list(self._read())
+            return list(self._read())  # to its end: an exception must not wait for whoever iterates
         except Exception as error:
             log.exception("display %d could not be read", self.number)
             return [self._unreadable(error)]
@@ -82,7 +82,7 @@ class Display:
         rest = dict(extra) if isinstance(extra, Mapping) else {}
         forms = [*self._pictures(), *self._data(rest), *self._texts(), *self._others(rest)]
         if self.text is not None and not self.main:
-            if forms:
+            if forms:  # the first form stands for the object, so it gets its text
                 forms[0]["alt"] = text(self.text[:_MAX_ALT])
             else:
                 forms = [self._form("other", mime=_names.TEXT, data=_bounded(self.text))]
@@ -109,7 +109,6 @@ class Display:
 
     def _data(self, rest: MutableMapping[str, object]) -> Iterator[Fields]:
         """Yields the data forms; what they were read from is taken out of `rest`."""
-        # Loaded when a first object has data: the chart readers are not for everybody.
         chart = self._chart(rest)
         if chart is not None:
             yield self._form("chart", chart=chart)
@@ -132,7 +131,7 @@ class Display:
         e2b: object = getattr(self._result, "chart", None)
         if e2b is None and not rest:
             return None
-        from ci_integrations.charts.read import dispatch
+        from ci_integrations.charts.read import dispatch  # here: the readers are slow to load, and few cells draw
 
         for mime in sorted(rest, key=lambda mime: mime != _names.CHART_MIME):
             chart = _take(rest, mime, partial(dispatch.chart_from_mime, mime))
@@ -159,6 +158,7 @@ class Display:
     def _others(self, rest: Mapping[str, object]) -> Iterator[Fields]:
         """Yields MIME types that none of the above has taken, as they came."""
         for mime, payload in list(rest.items())[:MAX_ARTIFACTS]:
+            # The name is a claim of hostile code: only bytes with a size are taken for a picture.
             if mime.startswith("image/") and image_size(_decode(payload) or b"") != (None, None):
                 yield self._image(mime, payload)
                 continue
@@ -184,6 +184,7 @@ class Given:
         """Returns the fields of a result: artifacts numbered, each chart linked to the picture of its own display."""
         found = [form for display in self.displays for form in display.forms]
         kept = [{**form, "id": f"a{number}"} for number, form in enumerate(found[:MAX_ARTIFACTS])]
+        # Reversed, so that the first picture of a display is the one that counts.
         pictures = {form["display"]: form["id"] for form in reversed(kept) if form["kind"] == "image"}
         for form in kept:
             if form["kind"] == "chart":
@@ -243,6 +244,7 @@ def _bounded(value: str) -> str:
 
 def _bounded_json(value: object) -> object:
     safe: object = plain(value)
+    # Numbers and None are short; what contains others is measured as it will be sent.
     if isinstance(safe, (str, list, dict)):
         dumped = json.dumps(safe)
         return safe if len(dumped) <= MAX_PAYLOAD else dumped[:MAX_PAYLOAD]
@@ -250,7 +252,7 @@ def _bounded_json(value: object) -> object:
 
 
 def _one_line(data: object) -> str:
-    return "".join(str(data).split())
+    return "".join(str(data).split())  # Jupyter breaks base64 into lines of 76 characters
 
 
 def _decode(data: object) -> bytes | None:
@@ -258,6 +260,7 @@ def _decode(data: object) -> bytes | None:
     if not isinstance(data, str) or len(data) > MAX_PAYLOAD:
         return None
     try:
+        # Without `validate` Python skips whatever is no base64 and returns rubbish.
         return base64.b64decode(_one_line(data), validate=True)
     except (binascii.Error, ValueError):
         return None

@@ -1,6 +1,6 @@
-"""Defines what a run gives back: `ExecutionRecord` and its artifacts. Frozen, typed, JSON-safe, free of any framework.
+"""Defines artifacts, events and errors: the parts of a result. Frozen, typed, JSON-safe, free of any framework.
 
-`record.model_dump(mode="json")` is plain JSON (schema `ci_integrations/execution@1`): it survives `json`, msgpack and
+`result.model_dump(mode="json")` is plain JSON (schema `ci_integrations/execution@1`): it survives `json`, msgpack and
 every checkpointer unchanged, and `ExecutionResult.model_validate` gives the typed view back. Bytes are base64 text in
 `data`, or, with a store, a reference in `ref`; never both.
 """
@@ -27,8 +27,6 @@ SCHEMA: Literal["ci_integrations/execution@1"] = "ci_integrations/execution@1"
 
 Bundle = dict[str, object]
 """The forms of one object for a notebook, by MIME type."""
-RESULT_DEPTH = MAX_DEPTH + 16
-"""Levels of nesting that a whole result may have."""
 _ALREADY_PLAIN = object()
 """The validation context that says: no field needs `plain` any more."""
 
@@ -43,6 +41,7 @@ class Store(Protocol):
 class Value(BaseModel):
     """Is the base of all result types: frozen, keyword-only, every field made plain JSON before it is validated."""
 
+    # JSON has no NaN; what pydantic writes otherwise is refused by other parsers.
     model_config = ConfigDict(
         frozen=True, extra="ignore", populate_by_name=True, serialize_by_alias=True, ser_json_inf_nan="null"
     )
@@ -70,7 +69,7 @@ class Value(BaseModel):
 def plain_or_typed(value: object, depth: int = MAX_DEPTH) -> object:
     """Returns `value` as plain JSON; typed models and sequences of them pass as they are."""
     if isinstance(value, BaseModel):
-        return value
+        return value  # its own validation has made it plain
     if isinstance(value, (list, tuple)) and any(isinstance(item, BaseModel) for item in value):
         return tuple(value)
     return plain(value, depth)
@@ -180,6 +179,7 @@ class ArtifactBase(Value):
 
 class _Bytes(ArtifactBase):
     mime: str
+    # Not in `repr`: a debugger or a failing assertion would print megabytes.
     data: str | None = Field(None, repr=False)
     """Base64 text without line breaks; None when `ref` says where the bytes are."""
     size: int | None = None
@@ -285,6 +285,7 @@ class TextArtifact(ArtifactBase):
         return self.text.encode()
 
     def describe(self) -> str:
+        # The value of the last expression is in the text already; of HTML its plain form is.
         if self.main and self.kind != "html":
             return ""
         if self.kind in ("markdown", "latex"):
@@ -335,7 +336,7 @@ class OtherArtifact(ArtifactBase):
         return _as_json(self.data)
 
     def describe(self) -> str:
-        if self.mime == "text/plain":
+        if self.mime == "text/plain":  # an object without another form, as `print` shows it
             return one_line(str(self.data), 2000)
         return f"{one_line(self.mime, 100)} {self.id}"
 
@@ -355,61 +356,3 @@ Artifact = Annotated[
     | OtherArtifact,
     Field(discriminator="kind"),
 ]
-
-
-class ExecutionRecord(Value):
-    """Holds everything that one run gave, as fields and views of them. Users meet it as `ExecutionResult`."""
-
-    _depth = RESULT_DEPTH
-
-    schema_: Literal["ci_integrations/execution@1"] = Field(SCHEMA, alias="schema")
-    code: str = ""
-    language: str = "python"
-    text: str | None = None
-    """The main result as text, or None."""
-    stdout: str = ""
-    stderr: str = ""
-    error: ExecutionError | None = None
-    artifacts: tuple[Artifact, ...] = ()
-    events: tuple[SandboxEvent, ...] = ()
-    execution_count: int | None = None
-    duration: float | None = None
-    """Seconds."""
-    backend: str | None = None
-    """`"e2b"` or `"local"`."""
-    sandbox_id: str | None = None
-    context_id: str | None = None
-    template_id: str | None = None
-    truncated: Truncation = Truncation()
-    incomplete: bool = False
-    """True when the run ended before the cell did: timeout, lost sandbox, lost connection, cancellation."""
-
-    @property
-    def ok(self) -> bool:
-        """True when the cell ran to its end without an error."""
-        return self.error is None and not self.incomplete
-
-    @property
-    def charts(self) -> tuple[ChartArtifact, ...]:
-        """The figures as data."""
-        return tuple(a for a in self.artifacts if isinstance(a, ChartArtifact))
-
-    @property
-    def tables(self) -> tuple[TableArtifact, ...]:
-        """The tables."""
-        return tuple(a for a in self.artifacts if isinstance(a, TableArtifact))
-
-    @property
-    def images(self) -> tuple[ImageArtifact, ...]:
-        """The pictures."""
-        return tuple(a for a in self.artifacts if isinstance(a, ImageArtifact))
-
-    @property
-    def files(self) -> tuple[FileArtifact, ...]:
-        """The files in the sandbox that the code wrote."""
-        return tuple(a for a in self.artifacts if isinstance(a, FileArtifact))
-
-    def formats(self) -> tuple[str, ...]:
-        """Returns the kinds of artifact there are, each once, in order."""
-        kinds = [a.mime if isinstance(a, OtherArtifact) else a.kind for a in self.artifacts]
-        return tuple(dict.fromkeys([*(["text"] if self.text is not None else []), *kinds]))

@@ -6,13 +6,14 @@ cells are escaped.
 
 from __future__ import annotations
 
-from ci_integrations.results.model import ExecutionRecord, ImageArtifact, TableArtifact
+from ci_integrations.results.model import ImageArtifact, TableArtifact
+from ci_integrations.results.record import ExecutionRecord
 from ci_integrations.results.text import render_text
 
 
 def show(record: ExecutionRecord) -> None:
     """Displays what a notebook cell would: the text, then the pictures and tables. Needs IPython."""
-    from IPython.display import display
+    from IPython.display import display  # here: only a notebook has IPython for certain
 
     print(render_text(record))  # noqa: T201 - a notebook's own output
     for artifact in record.artifacts:

@@ -50,7 +50,7 @@ def fetched(path: str, url: str | None, sha256: str | None) -> bytes:
     """
     if url is None:
         raise ArtifactError(f"{path}: no download address; use CodeInterpreter.download({path!r})")
-    import httpx
+    import httpx  # here: most results have no file to fetch
 
     try:
         response = httpx.get(url, timeout=_FETCH_SECONDS)
@@ -97,6 +97,7 @@ def file_name(artifact: Readable[S_contra]) -> str:
     """Returns a plain name, never a path: it may come from hostile code."""
     given = artifact.name or (getattr(artifact, "path", None) if artifact.kind == "file" else None)
     if given:
+        # Backslashes separate folders where the file is saved on Windows.
         name = PurePosixPath(str(given).replace("\\", "/")).name.replace("\0", "")
         if name not in ("", ".", ".."):
             return name[:_MAX_NAME]

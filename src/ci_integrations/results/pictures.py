@@ -8,7 +8,8 @@ import struct
 from dataclasses import dataclass
 
 from ci_integrations._names import GIF, JPEG, PNG, WEBP
-from ci_integrations.results.model import ExecutionRecord, ImageArtifact
+from ci_integrations.results.model import ImageArtifact
+from ci_integrations.results.record import ExecutionRecord
 
 MODEL_IMAGES = frozenset({PNG, JPEG, GIF, WEBP})
 """The picture formats that every provider takes."""
@@ -57,6 +58,7 @@ def images_for_model(result: ExecutionRecord, *, max_images: int = 4, max_px: in
     None is wider or higher than `max_px` pixels where Pillow is there to shrink it.
     """
     shown = [image for image in result.images if image.mime in MODEL_IMAGES and image.data]
+    # One figure is often shown twice: by `plt.show()` and as the last expression.
     unique = {image.sha256 or image.id: image for image in shown}
     return [_shown(image, max_px) for image in list(unique.values())[-max_images:]] if max_images else []
 

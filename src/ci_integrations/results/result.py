@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from ci_integrations._json import plain
 from ci_integrations.results.from_e2b import Display, Given
-from ci_integrations.results.model import RESULT_DEPTH, SCHEMA, Artifact, ExecutionRecord, Store, plain_or_typed
+from ci_integrations.results.model import SCHEMA, Artifact, Store, plain_or_typed
 from ci_integrations.results.notebook import show
 from ci_integrations.results.payload import save_artifacts
+from ci_integrations.results.record import RESULT_DEPTH, ExecutionRecord
 
 if TYPE_CHECKING:
     from e2b_code_interpreter import Execution
@@ -106,7 +107,7 @@ def _with_shown_pictures(execution: dict[str, Any], content: object) -> dict[str
     blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
     shown = {f"content:{block.get('id')}": block.get("base64") for block in blocks}
     if not shown:
-        return execution
+        return execution  # the common case: no picture in the content
     artifacts = [
         artifact | {"data": shown[artifact["ref"]], "ref": None} if artifact.get("ref") in shown else artifact
         for artifact in execution.get("artifacts") or []

@@ -53,6 +53,7 @@ _JSON = _Payload("data", _to_json, json.loads)
 _PAYLOADS = {
     "image": _BASE64,
     "pdf": _BASE64,
+    # An empty chart, because the artifact must stay valid without its payload.
     "chart": _Payload("chart", _to_json, json.loads, partial(Chart().model_dump, mode="json")),
     "table": _Payload("rows", _to_json, json.loads, list),
     "json": _JSON,
@@ -95,7 +96,7 @@ class ArtifactStore:
         digest = ref.removeprefix("sha256:")
         try:
             data: bytes = self._fs.cat_file(self._path(digest))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError) as error:  # fsspec's backends raise either for what is not there
             raise ArtifactError(f"{name}: its bytes ({ref}) are not in {self!r}") from error
         if hashlib.sha256(data).hexdigest() != digest:
             raise ArtifactError(f"{name}: its bytes in {self!r} have changed since they were stored ({ref})")
@@ -142,6 +143,7 @@ class ArtifactStore:
         return artifact | {payload.field: payload.empty(), "ref": self.put(data)}
 
     def _path(self, digest: str) -> str:
+        # A reference may come from a message that somebody else wrote: it must not lead out of the store.
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
             raise ArtifactError("not a reference of this store: expected sha256:<64 hex digits>")
         return f"{self._root}/{digest[:2]}/{digest}"

@@ -10,14 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ci_integrations.results.clean import IN_ARTIFACT, clean_output, cut, strip_ansi, without_base64
-from ci_integrations.results.model import (
-    Artifact,
-    ExecutionError,
-    ExecutionRecord,
-    SandboxEvent,
-    TableArtifact,
-    TextArtifact,
-)
+from ci_integrations.results.model import Artifact, ExecutionError, SandboxEvent, TableArtifact, TextArtifact
+from ci_integrations.results.record import ExecutionRecord
 
 MAX_CHARS = 20_000
 """Characters of the text, unless the caller says otherwise."""
@@ -80,6 +74,7 @@ def _main(result: ExecutionRecord) -> str:
             return f"Out:\n{artifact.text()}"
         if isinstance(artifact, TextArtifact) and artifact.kind in ("markdown", "latex"):
             return f"Out:\n{artifact.text}"
+    # `<Figure size ...>` says nothing beside the figure itself.
     if result.text is None or (forms and _OBJECT_REPR.fullmatch(result.text)):
         return ""
     return f"Out: {clean_output(result.text)}"
@@ -100,6 +95,7 @@ def user_frames(trace: str) -> str:
     own = [frame for frame in frames if _OWN_FRAME.match(frame)]
     if not own or len(own) == len(frames):
         return trace
+    # The last line says what the error is; it may belong to a library's frame.
     last_line = trace.rstrip().rpartition("\n")[2]
     kept = "\n".join(frame.strip() for frame in own)
     told = f"[{len(frames) - len(own)} frames of libraries left out]"
