@@ -364,11 +364,11 @@ def test_series_are_read_as_they_were_meant():
 STACKS = {
     "plt.stackplot([1, 2], [[1, 2], [3, 4]])": "stack",
     "plt.hist([[1, 2], [2, 3]], stacked=True)": "stack",
-    "plt.hist([[1, 2], [2, 3]])": None,
+    "plt.hist([[1, 2], [2, 3]])": "group",
     "pd.DataFrame(d).plot.area()": "stack",
-    "pd.DataFrame(d).plot.area(stacked=False)": None,
+    "pd.DataFrame(d).plot.area(stacked=False)": "overlay",
     "sns.histplot(x=[1, 2, 2], hue=list('aab'), multiple='stack')": "stack",
-    "sns.histplot(x=[1, 2, 2], hue=list('aab'))": None,
+    "sns.histplot(x=[1, 2, 2], hue=list('aab'))": "overlay",
 }
 
 

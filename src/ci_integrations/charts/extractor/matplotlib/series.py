@@ -30,7 +30,6 @@ class Raw:
     order: int = 0
     """The place at which its first artist is drawn among all artists of the Axes."""
     artists: list[Artist] = field(default_factory=list)
-    axis: str | None = None
     ready: bool = False
     """x and y are finished labels or numbers already."""
     color: Color = None
