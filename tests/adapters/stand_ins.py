@@ -98,6 +98,9 @@ class Registry:
     def asession(self, key: str) -> Awaiting:
         return Awaiting(self.session(key))
 
+    def adopt(self, key: str, identity: dict[str, Any]) -> None:
+        self.session(key).sandbox_id = identity["sandbox_id"]
+
     def keys(self) -> list[str]:
         return list(self.sessions)
 

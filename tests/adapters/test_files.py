@@ -9,7 +9,7 @@ from stand_ins import Blocking, output
 
 from ci_integrations import ExecutionResult
 from ci_integrations._adapters import workspace_tools
-from ci_integrations._adapters.attachments import attachment, decoded, described, distinct, staged
+from ci_integrations._adapters.attachments import attachment, decoded, described, distinct, met, staged
 from ci_integrations._adapters.images import after_answers, last_pictures, shows_images
 from ci_integrations.errors import SandboxLostError
 from ci_integrations.results.model import ImageArtifact
@@ -51,6 +51,14 @@ def test_a_file_that_could_not_be_uploaded_is_named_with_the_reason(done):
     there, failures = done(session, lambda it: staged(it, [file], []))
     assert there == []
     assert "could not be put into the sandbox: the sandbox is gone" in described(file, failures[file.path])
+
+
+@pytest.mark.parametrize("failure", [None, SandboxLostError("gone")])
+def test_looking_for_a_sandbox_of_another_process_raises_nothing_that_the_upload_will_tell(done, failure):
+    session = Blocking()
+    session.fails = failure
+    done(session, met)
+    assert session.ran == ([] if failure else ["true"])
 
 
 def drew(*names: str) -> ExecutionResult:

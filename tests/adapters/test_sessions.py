@@ -42,6 +42,17 @@ def test_a_session_is_ended_on_the_face_that_it_has():
     assert registry.keys() == []
 
 
+def test_a_session_of_another_process_is_looked_at_once_and_never_takes_the_place_of_one_that_is_here():
+    registry = Registry()
+    sessions = AdapterSessions(registry)
+    sessions.adopt("a", {"sandbox_id": "theirs"})
+    assert registry.session("a").sandbox_id == "theirs"
+    assert [sessions.is_taken_over("a"), sessions.is_taken_over("a")] == [True, False]
+    sessions.adopt("a", {"sandbox_id": "older"})
+    assert registry.session("a").sandbox_id == "theirs"
+    assert not sessions.is_taken_over("a")
+
+
 @pytest.mark.parametrize(
     ("given", "options", "words"),
     [

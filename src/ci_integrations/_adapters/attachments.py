@@ -23,6 +23,9 @@ from ci_integrations._names import HOME as FOLDER
 MAX_BYTES = 100 * 1024 * 1024
 """Bytes that one attachment may have; a larger one is left to the framework."""
 
+_WITHOUT_EFFECT = "true"
+"""A shell command that does nothing. Running it replaces a sandbox that is gone."""
+
 
 @dataclass(frozen=True)
 class Attachment:
@@ -80,6 +83,15 @@ def described(file: Attachment, failure: str | None = None) -> str:
     if failure is not None:
         return f"[attached file {file.path.rpartition('/')[2]}: could not be put into the sandbox: {failure}]"
     return f"[attached file, in the sandbox: {file.path} ({len(file.data):,} bytes)]"
+
+
+def met(session: AnyInterpreter) -> Flow[None]:
+    """Finds out whether another process's sandbox is still there; a failure shows itself again at the upload."""
+    try:
+        yield partial(session.run_command, _WITHOUT_EFFECT)
+    except Exception as error:
+        if not is_run_time_failure(error, session):
+            raise
 
 
 def staged(

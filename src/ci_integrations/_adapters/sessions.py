@@ -55,6 +55,7 @@ class AdapterSessions:
 
     def _start(self) -> None:
         """Makes what a pickled copy must not share with its original."""
+        self._taken_over: set[str] = set()
         self._own_key = f"tool-{uuid.uuid4().hex[:12]}"
         if hasattr(self._given, "asession"):  # not by class: a test's registry keeps the contract, and is no subclass
             self._registry = cast("SessionRegistry", self._given)
@@ -102,6 +103,14 @@ class AdapterSessions:
         """Goes on with the session of another process under `key`, unless `key` has one in this process already."""
         if not self.knows(key):
             self._registry.adopt(key, identity)
+            self._taken_over.add(key)
+
+    def is_taken_over(self, key: str) -> bool:
+        """Returns True once for a session of another process: its sandbox may be gone, and nobody has looked."""
+        if key not in self._taken_over:
+            return False
+        self._taken_over.remove(key)
+        return True
 
     def identity(self, key: str) -> dict[str, Any] | None:
         """Returns what another process needs to go on in this session; None before its sandbox exists."""

@@ -17,8 +17,7 @@ from typing import Annotated, Any, Literal, NotRequired
 
 from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
 
-from ci_integrations._adapters.attachments import staged
-from ci_integrations._adapters.outcome import is_run_time_failure
+from ci_integrations._adapters.attachments import met, staged
 from ci_integrations._adapters.redaction import Rule
 from ci_integrations._adapters.sessions import AnyInterpreter, Given
 from ci_integrations._core.flow import Flow, adrive, drive
@@ -45,8 +44,6 @@ code can tell. Its variables and files stay between calls. The user sees the cha
 refer to them instead of repeating them. Say so when code failed or was stopped."""
 
 EndOfRun = Literal["keep", "pause", "kill"]
-PRESENT = "true"
-"""A shell command without any effect. Running it replaces a sandbox that is gone."""
 
 Update = dict[str, object] | None
 """What a hook changes of the graph's state."""
@@ -119,7 +116,6 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         self._prewarm, self._stage_attachments = prewarm, stage_attachments
         self._last_images = last_images
         self._system_prompt = _prompt(tools) if system_prompt is PROMPT else system_prompt
-        self._taken_over: set[str] = set()
         self._persist, self._end = persist_session, end_of_run
 
     @property
@@ -139,10 +135,8 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         """Takes over a session that another process left in the state; opens the sandbox in the background."""
         key = self._key()
         identity = _held(state).get("identity")
-        # A session that this process has already is newer than what the state says.
-        if identity and not self._sessions.knows(key):
+        if identity:
             self._sessions.adopt(key, identity)
-            self._taken_over.add(key)
         if self._prewarm:
             self._sessions.prewarm(key)
         return None
@@ -229,22 +223,13 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
         key = self._key()
         session = session_of(key)
         # The sandbox of another process may be gone. Its successor has another id, and `_staged` then lists no file.
-        if key in self._taken_over:
-            self._taken_over.discard(key)
-            yield from self._met(session)
+        if self._sessions.is_taken_over(key):
+            yield from met(session)
         here = _staged(state, session)
         there, failed = yield from staged(session, files, here)
         if there == here and not failed:
             return None
         return {"code_interpreter": {"staged": {"in": session.sandbox_id, "files": there}, "failed": failed}}
-
-    def _met(self, session: AnyInterpreter) -> Flow[None]:
-        """Finds out whether another process's sandbox is still there; what goes wrong shows itself at the upload."""
-        try:
-            yield partial(session.run_command, PRESENT)
-        except Exception as error:
-            if not is_run_time_failure(error, session):
-                raise
 
     def _recorded(self, request: ToolCallRequest, answer: Answer) -> Answer:
         """Returns the answer, with the session's identity for the state where that has changed."""

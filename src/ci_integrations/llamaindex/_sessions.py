@@ -63,7 +63,6 @@ class Sessions(AdapterSessions):
         redact = of_interpreter.pop("redact", ())
         super().__init__(interpreter, of_interpreter)
         self.redactor = Redactor(secrets_in(of_interpreter)).also(redact)
-        self._taken_over: set[str] = set()
         self._slot = slot
         self._scope = scope
 
@@ -90,13 +89,6 @@ class Sessions(AdapterSessions):
         if await ctx.store.get(self._slot, default=None) != held:
             await ctx.store.set(self._slot, held)
 
-    def is_taken_over(self, key: str) -> bool:
-        """True once for a session of another process: its sandbox may be gone, and nobody has looked."""
-        if key not in self._taken_over:
-            return False
-        self._taken_over.remove(key)
-        return True
-
     def _is_own(self, ctx: Context | None) -> bool:
         return ctx is None or self._scope == "tool" or self.shares_interpreter
 
@@ -104,9 +96,8 @@ class Sessions(AdapterSessions):
         if ctx is None or self._is_own(ctx):
             return self.own_key
         held = await self._held(ctx)
-        if held["identity"] and not self.knows(held["key"]):
+        if held["identity"]:
             self.adopt(held["key"], held["identity"])
-            self._taken_over.add(held["key"])
         return held["key"]
 
     async def _held(self, ctx: Context) -> Held:

@@ -9,7 +9,6 @@ A tool cannot do this alone: LlamaIndex hands it its arguments and the Context, 
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -26,11 +25,11 @@ from ci_integrations._adapters.attachments import (
     decoded,
     described,
     distinct,
+    met,
     staged,
 )
-from ci_integrations._adapters.outcome import cache_key, is_run_time_failure
-from ci_integrations._core.flow import Flow, adrive
-from ci_integrations._core.handle import AnyInterpreter
+from ci_integrations._adapters.outcome import cache_key
+from ci_integrations._core.flow import adrive
 from ci_integrations._names import PDF
 from ci_integrations.llamaindex._run import CALLS
 from ci_integrations.llamaindex._sessions import Sessions
@@ -43,8 +42,6 @@ _BYTES = {"image": "image", "audio": "audio", "video": "video", "document": "dat
 _TYPES = {"image": "image_mimetype", "video": "video_mimetype", "document": "document_mimetype"}
 _UNNAMED = "input_document"
 """The title that LlamaIndex gives to a document without one."""
-_PRESENT = "true"
-"""A command that does nothing. Running it replaces a sandbox that is gone."""
 
 
 class _Staged(TypedDict, total=False):
@@ -91,7 +88,7 @@ class CodeInterpreterAgentMixin(ImageFeedbackMixin):
         session = await sessions.of(ctx)
         interpreter = session.interpreter
         if sessions.is_taken_over(session.key):
-            await adrive(_met(interpreter))
+            await adrive(met(interpreter))
         # One that took a lost sandbox's place does not have the files.
         present = held.get("files", []) if held.get("sandbox") == interpreter.sandbox_id else []
         there, failed = await adrive(staged(interpreter, files, present))
@@ -104,15 +101,6 @@ class CodeInterpreterFunctionAgent(CodeInterpreterAgentMixin, FunctionAgent):
 
 class CodeInterpreterReActAgent(CodeInterpreterAgentMixin, ReActAgent):
     """ReActAgent that puts attached files into the sandbox."""
-
-
-def _met(interpreter: AnyInterpreter) -> Flow[None]:
-    """Finds out whether another process's sandbox is still there; a failure shows itself again at the upload."""
-    try:
-        yield partial(interpreter.run_command, _PRESENT)
-    except Exception as error:
-        if not is_run_time_failure(error, interpreter):
-            raise
 
 
 def attachments(messages: Iterable[ChatMessage]) -> list[Attachment]:
