@@ -19,6 +19,7 @@ NOT_DECLARED = {
     "PIL": "pictures for a model are made smaller where it is installed, and sent as they are elsewhere",
     "bokeh": "read in the user's kernel, where the user has it",
     "plotly": "likewise",
+    "pydantic_core": "pydantic's own other half, pinned by it, and the documented home of PydanticCustomError",
     "traitlets": "IPython's own configuration, in the version that IPython brings",
     "workflows": "the public name of llama-index-core's own workflow engine",
 }
