@@ -7,10 +7,11 @@ read as lines, points over dates). What has such a shape is marked `complete: fa
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 
 from ci_integrations.charts.chart import Chart
 from ci_integrations.charts.read.entry import Entry, PanelDraft
-from ci_integrations.charts.read.plain import Json, as_list, column, maps
+from ci_integrations.charts.read.plain import Json, as_list, column, grouped, maps
 
 _REASON = "from E2B's chart: {}"
 _DOUBT = {
@@ -19,6 +20,8 @@ _DOUBT = {
     "pie": "only angles are known, and nested pies are run together",
     "unknown": "the kind of chart is not known there",
 }
+_POSITIONS = {"datetime": "dates came as day numbers", "categorical": "categories came as positions"}
+"""What is wrong with numbers on an axis of this scale."""
 _KINDS = {"line": "line", "scatter": "scatter", "bar": "bar", "pie": "pie", "box_and_whisker": "box"}
 _BOX = {"q1": "first_quartile", "median": "median", "q3": "third_quartile", "whislo": "min", "whishi": "max"}
 _MANY = 5
@@ -56,15 +59,15 @@ def _doubt(kind: str, raw: Json, elements: list[Json]) -> str | None:
     if not elements:
         return "flat lines are dropped there as grid lines"
     for which, place in (("x", 0), ("y", 1)):
-        scale = raw.get(f"{which}_scale")
-        numbers = any(isinstance(point[place], (int, float)) for item in elements for point in _points(item))
-        if scale == "datetime" and numbers:
-            return "dates came as day numbers"
-        if scale == "categorical" and numbers:
-            return "categories came as positions"
-    if kind == "line" and len(elements) >= _MANY:
+        reason = _POSITIONS.get(str(raw.get(f"{which}_scale")))
+        points = chain(*map(_points, elements)) if reason else ()
+        if any(isinstance(point[place], (int, float)) for point in points):
+            return reason
+    if kind != "line":
+        return None
+    if len(elements) >= _MANY:
         return "box plots and stems look like lines there"
-    return "lines of two equal ends are dropped there, and the number of axes is not told" if kind == "line" else None
+    return "lines of two equal ends are dropped there, and the number of axes is not told"
 
 
 def _axis(raw: Json, which: str) -> Json:
@@ -88,9 +91,7 @@ def _marks(elements: list[Json], kind: str, automatic: str) -> list[Entry]:
 
 def _bars(elements: list[Json]) -> list[Entry]:
     """Bars by their groups; E2B calls a group without a name "Group 1" and so on."""
-    groups: dict[str, list[Json]] = {}
-    for item in elements:
-        groups.setdefault(str(item.get("group")), []).append(item)
+    groups = grouped((str(item.get("group")), item) for item in elements)
     return [
         Entry("bar", column(items, "label"), column(items, "value"), None if name.startswith("Group ") else name)
         for name, items in groups.items()

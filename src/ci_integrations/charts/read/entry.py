@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ci_integrations.charts.read.plain import Json
+from ci_integrations.charts.read.plain import Json, low_high
 
 Column = Sequence[object] | None
 MAX_CELLS = 1_000_000
@@ -98,6 +98,17 @@ def across(which: str, places: Column, values: Column, kind: str, extra: Json | 
     """Returns an entry with its places on axis `which` and its values on the other one."""
     x, y = (places, values) if which == "x" else (values, places)
     return Entry(kind, x, y, extra={} if extra is None else extra)
+
+
+def category(value: object) -> object:
+    """Returns a category; one of several levels as one text."""
+    return "/".join(map(str, value)) if isinstance(value, list) else value
+
+
+def band(axis: str, places: Column, one: Iterable[object], two: Iterable[object]) -> Entry:
+    """Returns a band between two edges over places on `axis`. Either edge may be the upper one."""
+    low, high = low_high(one, two)
+    return across(axis, places, high, "band", {f"{OTHER[axis]}0": low})
 
 
 def heat_map(x: Sequence[object], y: Sequence[object], cells: Iterable[tuple[object, object, object]]) -> Entry:

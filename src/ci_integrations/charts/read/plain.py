@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import TypeVar
 
 from ci_integrations.charts.columns import is_number
 
+K = TypeVar("K")
+V = TypeVar("V")
 Json = dict[str, object]
 """A JSON object of which nothing is known yet."""
 
@@ -54,6 +57,35 @@ def maps(value: object) -> list[Json]:
     return [item for item in as_list(value) if isinstance(item, dict)]
 
 
+def lists(held: Json, *names: str) -> dict[str, list[object]]:
+    """Returns the fields of these names that are lists."""
+    return {name: value for name in names if isinstance(value := held.get(name), list)}
+
+
+def numbers(value: object) -> list[float]:
+    """Returns the finite numbers of a list; other items are left out."""
+    return list(filter(is_number, as_list(value)))
+
+
+def floats(values: Iterable[object]) -> list[float]:
+    """Returns the numbers as floats, with booleans as 0 and 1; other values are left out."""
+    return [float(value) for value in values if isinstance(value, (int, float))]
+
+
+def known(values: Iterable[object]) -> list[object]:
+    """Returns the values that are neither None nor NaN."""
+    # NaN is the only value that differs from itself.
+    return [value for value in values if value is not None and value == value]
+
+
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """Returns the second items by their first ones, in the order in which these come first."""
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
+
+
 def column(rows: Iterable[Json], key: str) -> list[object]:
     """Returns one field of all rows; None where a row has none."""
     return [row.get(key) for row in rows]
@@ -67,6 +99,11 @@ def plus(one: object, two: object) -> float | None:
 def minus(one: object, two: object) -> float | None:
     """Returns the difference of two numbers; None when one is missing."""
     return one - two if is_number(one) and is_number(two) else None
+
+
+def middles(ones: Iterable[object], twos: Iterable[object]) -> list[float | None]:
+    """Returns the middle of each pair; None where one of them is missing."""
+    return [None if total is None else total / 2 for total in map(plus, ones, twos)]
 
 
 def low_high(ones: Iterable[object], twos: Iterable[object]) -> tuple[list[object], list[object]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import posixpath
+from typing import TypeGuard
 
 from ci_integrations._json import plain, text
 from ci_integrations.charts.read.bounds import TROUBLE, bounded
-from ci_integrations.charts.read.plain import Json, maps
+from ci_integrations.charts.read.plain import Json, as_map, maps
 
 MAX_ROWS = 1000
 """Rows of one table."""
@@ -28,34 +29,36 @@ def table_from_mime(payload: object) -> Json | None:
         return None
 
 
-def _table(payload: Json) -> Json | None:
-    """The fields of a table whose shape is right; None otherwise. Raises on nonsense."""
-    columns, rows, shape, index = payload["columns"], payload["rows"], payload["shape"], payload.get("index", 0)
-    if not isinstance(columns, list) or not isinstance(rows, list):
-        return None
-    if len(columns) > MAX_COLUMNS or len(rows) > MAX_ROWS:
-        return None
-    if any(not isinstance(row, list) or len(row) != len(columns) for row in rows):
-        return None
-    if not isinstance(shape, list) or len(shape) != 2 or not all(_is_count(v) for v in shape):
-        return None
-    names, cells = [text(str(c["name"]))[:2000] for c in columns], [list(map(plain, row)) for row in rows]
+def _table(payload: Json) -> Json:
+    """The fields of a table. Raises when its shape is not right, and on nonsense."""
+    columns, rows = _listed(payload["columns"], MAX_COLUMNS), _listed(payload["rows"], MAX_ROWS)
+    height, width = _listed(payload["shape"], 2)
+    if not (_is_count(height) and _is_count(width)):
+        raise ValueError("a shape is two counts")
+    heads = [{"name": text(str(c["name"]))[:2000], "dtype": text(str(c["dtype"]))[:200]} for c in map(as_map, columns)]
+    cells = [[plain(cell) for cell, _ in zip(_listed(row, MAX_COLUMNS), columns, strict=True)] for row in rows]
+    index = payload.get("index")
     found: Json = {
-        "columns": [{"name": n, "dtype": text(str(c["dtype"]))[:200]} for n, c in zip(names, columns, strict=True)],
-        "rows": cells,
-        "shape": (shape[0], shape[1]),
-        "index": index if _is_count(index) and isinstance(index, int) and index <= len(columns) else 0,
-    }
+        "columns": heads, "rows": cells, "shape": (height, width),
+        "index": index if _is_count(index) and index <= len(columns) else 0,
+    }  # fmt: skip
     if isinstance(payload.get("note"), str):
         found["note"] = text(str(payload["note"]))[:2000]
     from ci_integrations.charts.export.tables import table_markdown
 
     # The Markdown is for a model, which reads the first rows only.
-    found["markdown"] = table_markdown(names, cells[:_SHOWN_ROWS], shape[0])
+    found["markdown"] = table_markdown([head["name"] for head in heads], cells[:_SHOWN_ROWS], height)
     return found
 
 
-def _is_count(value: object) -> bool:
+def _listed(value: object, most: int) -> list[object]:
+    """The list itself. Raises `ValueError` when it is none or has more than `most` items."""
+    if not isinstance(value, list) or len(value) > most:
+        raise ValueError("no list, or too long a one")
+    return value
+
+
+def _is_count(value: object) -> TypeGuard[int]:
     """True for a number of rows, columns or bytes."""
     # Up to 2 ** 53, above which JSON numbers are no longer exact everywhere.
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
@@ -75,9 +78,7 @@ def files_from_mime(payload: object) -> list[Json] | None:
 def _file(entry: Json) -> Json | None:
     """The fields of one file, or None when its path is not plain."""
     path = entry.get("path")
-    if not isinstance(path, str) or not 0 < len(path) <= MAX_PATH or "\0" in path or not path.startswith("/"):
-        return None
-    if posixpath.normpath(path) != path:
+    if not isinstance(path, str) or not _is_plain(path):
         return None
     size, digest, mime = entry.get("size"), entry.get("sha256"), entry.get("mime")
     return {
@@ -87,3 +88,9 @@ def _file(entry: Json) -> Json | None:
         "sha256": digest if isinstance(digest, str) and len(digest) == 64 and digest.isalnum() else None,
         "mime": text(mime)[:200] if isinstance(mime, str) else None,
     }
+
+
+def _is_plain(path: str) -> bool:
+    """True for an absolute path that cannot be written more simply."""
+    fits = len(path) <= MAX_PATH and "\0" not in path and path.startswith("/")
+    return fits and posixpath.normpath(path) == path

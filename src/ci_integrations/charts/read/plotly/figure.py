@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import chain
 
 from ci_integrations._names import PLOTLY_MIME as MIME
 from ci_integrations.charts import columns
 from ci_integrations.charts.chart import Chart
 from ci_integrations.charts.read import combine
-from ci_integrations.charts.read.entry import Entry
-from ci_integrations.charts.read.plain import Json, as_map, at, maps, number
+from ci_integrations.charts.read.entry import Entry, of_kind
+from ci_integrations.charts.read.plain import Json, as_map, at, grouped, maps, number
 from ci_integrations.charts.read.plotly import shapes, traces
 from ci_integrations.charts.read.plotly.layout import Draft, Place, axis, axis_of, color_title, domain_of, words
 
@@ -33,19 +35,15 @@ def chart(payload: Json) -> Chart | None:
         panel.series = traces.bands(panel.series)
         _shares(panel, layout)
     shapes.add(panels, layout)
+    title = words(layout.get("title"))
+    if len(panels) == 1 and not titled:
+        panels[0].title, title = title, None
     for panel in panels:
         _finish(panel, layout)
         if payload.get("frames"):
             panel.lack("of an animation, what is shown first")
-    title = words(layout.get("title"))
-    single = len(panels) == 1 and not titled
-    if single:
-        panels[0].title = title
-    for panel in panels:
-        if panel.kind == "indicator" and len(panel.series) == 1:
-            panel.title = panel.title or panel.series[0].name
     return Chart.model_validate({
-        "title": None if single else title,
+        "title": title,
         "source": {"library": "plotly"},
         "panels": [panel.plain() for panel in panels],
         "native": {"mime": MIME, "spec": {key: payload[key] for key in ("data", "layout") if key in payload}},
@@ -91,20 +89,20 @@ def _place(trace: Json, layout: Json) -> Place:
         x, y, row, column = (str(at(trace, "domain", key)) for key in ("x", "y", "row", "column"))
         return Place("domain", x, y, f"{row} {column}")
     # Any of these names moves a trace out of the plane of x and y.
-    named = next((name for name in ("scene", "geo", "polar", "subplot") if name in trace), None)
-    if named is not None or kind.startswith(("scatterpolar", "barpolar")):
-        return Place("scene", str(trace.get(named or "") or trace.get("subplot") or "polar"))
+    named = [trace[name] for name in ("scene", "geo", "polar", "subplot") if name in trace]
+    if named or kind.startswith(("scatterpolar", "barpolar")):
+        return Place("scene", str(next(iter(named), None) or trace.get("subplot") or "polar"))
     if kind in traces.SPACE:
         return Place("scene", "scene")
-    if kind in traces.GEO:
-        return Place("geo", "geo")
-    homes = []
-    for which in "xy":
-        name = _axis_name(trace, which)
-        below = axis(layout, name).get("overlaying")
-        # An axis that lies over another one shares its panel; "free" lies over none.
-        homes.append(below if isinstance(below, str) and below != "free" else name)
-    return Place("xy", *homes)
+    return Place("geo", "geo") if kind in traces.GEO else Place("xy", *(_home(trace, layout, which) for which in "xy"))
+
+
+def _home(trace: Json, layout: Json, which: str) -> str:
+    """The axis of the trace's panel: the trace's own, or the one that it lies over."""
+    name = _axis_name(trace, which)
+    below = axis(layout, name).get("overlaying")
+    # "free" lies over none.
+    return below if isinstance(below, str) and below != "free" else name
 
 
 def _axis_name(trace: Json, which: str) -> str:
@@ -138,21 +136,23 @@ def _name(trace: Json) -> str | None:
 
 def _shares(panel: Draft, layout: Json) -> None:
     """Bars and stacked areas that plotly draws as shares of all at their place."""
-    stacks: dict[str, list[Entry]] = {}
-    for entry in panel.series:
-        if entry.stack is not None:
-            stacks.setdefault(entry.stack, []).append(entry)
-    bars = [entry for entry in panel.series if entry.stack is None and entry.kind in ("bar", "histogram")]
-    # `groupnorm` stands in any one trace of a stack, `barnorm` in the layout.
-    groups = [(next((e.share_of for e in stack if e.share_of), None), stack) for stack in stacks.values()]
-    for whole, entries in [*groups, (traces.WHOLE.get(str(layout.get("barnorm"))), bars)]:
-        if whole is None:
-            continue
-        same_places = entries is bars or all(entry.x == entries[0].x for entry in entries)
-        if same_places and all(entry.kind != "histogram" for entry in entries):
-            combine.shares(entries, whole)
-        else:
-            panel.lack("amounts: the shares that are drawn are not computed")
+    stacks = grouped((entry.stack, entry) for entry in panel.series)
+    # `barnorm` stands in the layout, `groupnorm` in any one trace of a stack.
+    bars = of_kind(stacks.pop(None, ()), "bar", "histogram")
+    _share(panel, bars, traces.WHOLE.get(str(layout.get("barnorm"))), together=True)
+    for stack in stacks.values():
+        whole = next(filter(None, (entry.share_of for entry in stack)), None)
+        _share(panel, stack, whole, together=all(entry.x == stack[0].x for entry in stack))
+
+
+def _share(panel: Draft, entries: list[Entry], whole: float | None, *, together: bool) -> None:
+    """Makes shares of `whole` of the entries, or notes that it cannot: it takes numbers `together` at their places."""
+    if whole is None:
+        return
+    if together and not of_kind(entries, "histogram"):
+        combine.shares(entries, whole)
+    else:
+        panel.lack("amounts: the shares that are drawn are not computed")
 
 
 def _titles(panels: list[Draft], layout: Json) -> bool:
@@ -162,37 +162,44 @@ def _titles(panels: list[Draft], layout: Json) -> bool:
     """
     if len(panels) < 2:
         return False
-    notes = [note for raw in maps(layout.get("annotations")) if (note := _free_note(raw)) is not None]
-    rows = [(x, y, text) for x, y, text, upright in notes if upright]
+    notes = grouped(chain.from_iterable(map(_free_note, maps(layout.get("annotations")))))
+    rows = notes.get(True, [])
     for panel in panels:
         across, up = domain_of(panel.place, layout)
-        above = [(y, text) for x, y, text, upright in notes if not upright and abs(x - sum(across) / 2) < _NEAR]
+        above = [(y, text) for x, y, text in notes.get(False, []) if _is_near(x, across)]
         # In a grid with row titles the columns have theirs once, above the topmost panel.
         near = [text for y, text in above if y > up[1] - _NEAR and (rows or y < up[1] + _NEAR)]
-        beside = [text for _, y, text in rows if abs(y - sum(up) / 2) < _NEAR]
+        beside = [text for _, y, text in rows if _is_near(y, up)]
         panel.title = " / ".join([*near[:1], *beside[:1]]) or None
     return True
 
 
-def _free_note(note: Json) -> tuple[float, float, str, bool] | None:
-    """The place and words of an annotation on the paper without an arrow, and whether it stands upright."""
+def _is_near(place: float, domain: Sequence[float]) -> bool:
+    """True for a place at the middle of a domain."""
+    return abs(place - sum(domain) / 2) < _NEAR
+
+
+def _free_note(note: Json) -> list[tuple[bool, tuple[float, float, str]]]:
+    """Whether an annotation stands upright, and its place and words; none unless on the paper and without an arrow."""
     if note.get("xref") != "paper" or note.get("showarrow"):
-        return None
+        return []
     x, y, text = number(note.get("x")), number(note.get("y")), words(note.get("text"))
     upright = number(note.get("textangle")) in (90, -90)
-    return None if x is None or y is None or text is None else (x, y, text, upright)
+    return [] if x is None or y is None or text is None else [(upright, (x, y, text))]
 
 
 def _finish(panel: Draft, layout: Json) -> None:
-    """Gives the panel its kind, its bar mode and its axes."""
+    """Gives the panel its kind, its bar mode, its axes, and the name of a single number for a title."""
     panel.series = combine.joined(panel.series)
     # `relative` is a stack whose negative parts go down.
     mode = str(layout.get("barmode") or "group")
     combine.settle(panel, "stack" if mode == "relative" else mode)
     place = panel.place
     if place.kind == "xy":
-        for name, home in {"x": place.x, "y": place.y, **panel.second}.items():
-            panel.axes[name] = axis_of(home, layout, panel.series, name)
+        homes = {"x": place.x, "y": place.y, **panel.second}
+        panel.axes = {name: axis_of(home, layout, panel.series, name) for name, home in homes.items()}
     elif place.kind == "scene":
         labels = {which: words(at(layout, place.x, f"{which}axis", "title")) for which in "xyz"}
         panel.axes = {which: {"label": label} for which, label in labels.items() if label}
+    if panel.kind == "indicator" and len(panel.series) == 1:
+        panel.title = panel.title or panel.series[0].name

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ci_integrations.charts.read.entry import Entry, PanelDraft
+from ci_integrations.charts.read.entry import Entry, PanelDraft, of_kind
 from ci_integrations.charts.read.plain import Json, as_list, as_map, at
 
 _TAG = re.compile(r"<[^<>]{0,200}>")
@@ -62,10 +62,9 @@ def axis(layout: Json, name: str) -> Json:
 def color_title(trace: Json, layout: Json) -> str | None:
     """Returns the colour bar's title: on the trace, its marker, or a shared colour axis."""
     for holder in (trace, as_map(trace.get("marker"))):
-        shared = holder.get("coloraxis")
         found = words(at(holder, "colorbar", "title"))
-        if found is None and isinstance(shared, str):
-            found = words(at(layout, shared, "colorbar", "title"))
+        if found is None:
+            found = words(at(layout, str(holder.get("coloraxis")), "colorbar", "title"))
         if found:
             return found
     return None
@@ -110,14 +109,17 @@ def _scale(spec: Json, series: list[Entry], which: str) -> str:
         return told
     # plotly.js guesses the type in the browser, so that this repeats its guess.
     texts = [value for entry in series for value in _scale_values(entry, which) if isinstance(value, str)]
-    if texts:
-        if all(is_time(text) for text in texts):
-            return "datetime"
-        return "linear" if all(_numeric(text) for text in texts) else "categorical"
-    boxes = [entry for entry in series if entry.kind in ("box", "violin")]
-    # Boxes without places of their own stand on the names of their traces.
-    named = bool(boxes) and not any(entry.places for entry in boxes)
-    return "categorical" if named and which == ("y" if boxes[0].horizontal else "x") else "linear"
+    if not texts:
+        return "categorical" if _named_boxes(series, which) else "linear"
+    if all(map(is_time, texts)):
+        return "datetime"
+    return "linear" if all(map(_numeric, texts)) else "categorical"
+
+
+def _named_boxes(series: list[Entry], which: str) -> bool:
+    """True for the axis on which boxes without places of their own stand: on the names of their traces."""
+    boxes = of_kind(series, "box", "violin")
+    return bool(boxes) and not any(entry.places for entry in boxes) and which != boxes[0].value_axis
 
 
 def _scale_values(entry: Entry, which: str) -> list[object]:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from ci_integrations.charts.columns import is_number
-from ci_integrations.charts.read.entry import ERRORS, Entry, heat_map
-from ci_integrations.charts.read.plain import Json, as_column, as_list, as_map, at, low_high, minus, number, plus, rank
+from ci_integrations.charts.read.entry import ERRORS, Entry, band, category, heat_map
+from ci_integrations.charts.read.plain import Json, as_column, as_list, as_map, at, lists, minus, number, plus, rank
 from ci_integrations.charts.read.plotly.layout import is_time, words
 
 WITHOUT_AXES = {"pie", "sunburst", "treemap", "icicle", "sankey", "indicator", "table", "parcoords", "parcats",
@@ -21,6 +21,10 @@ SPACE = {"scatter3d", "surface", "mesh3d", "cone", "streamtube", "volume", "isos
 _CLEAR = re.compile(r"^(transparent|rgba\([^)]*,\s*0?\.?0*\s*\))$")
 WHOLE = {"percent": 100.0, "fraction": 1.0}
 """What stacks add up to under plotly's `barnorm` or `groupnorm`; for other words amounts are drawn."""
+_STAIRS = ("hv", "vh", "hvh", "vhv")
+"""Shapes of a line that goes in steps."""
+_FILLS = ("tozeroy", "tozerox", "tonexty", "tonextx")
+"""Fills that make a line an area."""
 _MAX_LEVELS = 1000
 """Levels of one contour plot."""
 
@@ -44,15 +48,15 @@ def _steps(trace: Json, which: str, n: int) -> list[object]:
 
 def _levels(values: list[object]) -> list[object]:
     """Categories of two levels, which come as two lists (outer and inner), each as one text."""
-    if len(values) == 2 and all(isinstance(value, list) for value in values):
-        outers, inners = map(as_list, values)
-        if len(outers) == len(inners):
-            outer: object = None
-            values = []
-            for one, two in zip(outers, inners, strict=True):
-                outer = one if one not in (None, "") else outer
-                values.append([outer, two])
-    return ["/".join(str(part) for part in value) if isinstance(value, list) else value for value in values]
+    pair = list(map(as_list, values))
+    if list(map(type, values)) == [list, list] and len(pair[0]) == len(pair[1]):
+        outer: object = None
+        values = []
+        for one, two in zip(*pair, strict=True):
+            # An outer category stands once, above the first of its inner ones.
+            outer = one if one not in (None, "") else outer
+            values.append([outer, two])
+    return list(map(category, values))
 
 
 def _errors(trace: Json, which: str, values: list[object]) -> Json:
@@ -87,35 +91,33 @@ def scatter(trace: Json) -> Entry:
     x, y = _pair(trace)
     # plotly.js adds markers when there are fewer than twenty points.
     mode = str(trace.get("mode") or ("lines+markers" if len(x) < 20 else "lines"))
-    fill, line = trace.get("fill"), as_map(trace.get("line"))
-    kind = "line" if "lines" in mode else "scatter"
-    if kind == "line" and str(line.get("shape")) in ("hv", "vh", "hvh", "vhv"):
-        kind = "step"
-    # `mode: none` leaves only the fill.
-    if trace.get("stackgroup") or fill in ("tozeroy", "tozerox", "tonexty", "tonextx") or mode == "none":
-        kind = "area"
-    extra = _errors(trace, "y", y) | _errors(trace, "x", x) | _marker(trace)
+    fill, line, stack = trace.get("fill"), as_map(trace.get("line")), trace.get("stackgroup")
     if fill == "toself" and (half := _mirrored(x)):
-        return _between(x[:half], y[:half], y[half:][::-1])
-    found = Entry(kind, x, y, extra=extra)
-    found.fills_to_previous = fill == "tonexty" and not trace.get("stackgroup")
+        return band("x", x[:half], y[:half], y[half:][::-1])
+    extra = _errors(trace, "y", y) | _errors(trace, "x", x) | _marker(trace)
+    found = Entry(_drawn(trace, mode), x, y, extra=extra)
+    found.fills_to_previous = fill == "tonexty" and not stack
     clear = line.get("width") == 0 or _CLEAR.match(str(line.get("color") or "")) is not None
     found.unseen = mode == "lines" and clear
-    if trace.get("stackgroup"):
-        found.stack, found.share_of = str(trace["stackgroup"]), WHOLE.get(str(trace.get("groupnorm")))
+    if stack:
+        found.stack, found.share_of = str(stack), WHOLE.get(str(trace.get("groupnorm")))
     return found
+
+
+def _drawn(trace: Json, mode: str) -> str:
+    """The kind of a scatter trace."""
+    # `mode: none` leaves only the fill.
+    if trace.get("stackgroup") or trace.get("fill") in _FILLS or mode == "none":
+        return "area"
+    if "lines" not in mode:
+        return "scatter"
+    return "step" if str(at(trace, "line", "shape")) in _STAIRS else "line"
 
 
 def _mirrored(x: list[object]) -> int:
     """Half the length when the second half goes back where the first came: the outline of a band."""
     half = len(x) // 2
     return half if half > 1 and len(x) % 2 == 0 and x[:half] == x[half:][::-1] else 0
-
-
-def _between(x: list[object], one: list[object], two: list[object]) -> Entry:
-    """A band between two edges over the same places."""
-    low, high = low_high(one, two)
-    return Entry("band", x, high, extra={"y0": low})
 
 
 def bands(entries: list[Entry]) -> list[Entry]:
@@ -126,12 +128,12 @@ def bands(entries: list[Entry]) -> list[Entry]:
         if before is None or not entry.fills_to_previous or before.x != entry.x:
             found.append(entry)
             continue
-        band = _between(list(entry.x or ()), list(before.y or ()), list(entry.y or ()))
-        band.name, band.axis = entry.name, entry.axis
+        between = band("x", entry.column("x"), before.column("y"), entry.column("y"))
+        between.name, between.axis = entry.name, entry.axis
         # That edge was drawn only to be filled up to.
         if before.unseen:
             found.pop()
-        found.append(band)
+        found.append(between)
         if not entry.unseen:
             entry.kind = "line"
             found.append(entry)
@@ -140,30 +142,27 @@ def bands(entries: list[Entry]) -> list[Entry]:
 
 def _marker(trace: Json) -> Json:
     """Sizes, colours and texts of points, where each point has its own."""
-    marker, text = as_map(trace.get("marker")), trace.get("text")
-    extra: Json = {
-        key: [value if is_number(value) else str(value) for value in as_list(marker[key])]
-        for key in ("size", "color")
-        if isinstance(marker.get(key), list)
+    styles = lists(as_map(trace.get("marker")), "size", "color")
+    texts = lists(trace, "text")
+    return {
+        **{key: [value if is_number(value) else str(value) for value in values] for key, values in styles.items()},
+        **{key: [None if value is None else str(value) for value in values] for key, values in texts.items()},
     }
-    if isinstance(text, list):
-        extra["text"] = [None if value is None else str(value) for value in text]
-    return extra
 
 
 def bar(trace: Json) -> Entry:
     """Reads bars; horizontal ones with dates for bases are the spans of a timeline."""
     x, y = _pair(trace)
-    base, horizontal = trace.get("base"), is_horizontal(trace)
-    spans = _spans(base, x) if horizontal and isinstance(base, list) else None
+    base = trace.get("base")
+    which, values, orientation = ("x", x, "h") if is_horizontal(trace) else ("y", y, "v")
+    spans = _spans(base, x) if which == "x" and isinstance(base, list) else None
     if spans is not None:
         return Entry("gantt", None, y, extra={"start": base, "end": spans})
-    errors = _errors(trace, "x" if horizontal else "y", x if horizontal else y)
     # Bars reach along one axis only, so their error bars need no word for it.
-    extra = {key.removeprefix("x"): value for key, value in errors.items()}
+    extra = {key.removeprefix("x"): value for key, value in _errors(trace, which, values).items()}
     if base is not None:
         extra["base"] = base
-    return Entry("bar", x, y, extra=extra, orientation="h" if horizontal else "v")
+    return Entry("bar", x, y, extra=extra, orientation=orientation)
 
 
 def _spans(base: list[object], lengths: list[object]) -> list[object] | None:
@@ -196,9 +195,9 @@ _BOX = {"q1": "q1", "median": "median", "q3": "q3", "lowerfence": "whislo", "upp
 
 def box(trace: Json) -> Entry:
     """Reads boxes and violins, by their numbers or by the values they are made of."""
-    extra: Json = {ours: trace[theirs] for theirs, ours in _BOX.items() if isinstance(trace.get(theirs), list)}
-    found = Entry("violin" if trace.get("type") == "violin" else "box", as_column(trace.get("x")), extra=extra)
-    found.y = as_column(trace.get("y"))
+    extra: Json = {_BOX[theirs]: values for theirs, values in lists(trace, *_BOX).items()}
+    kind = "violin" if trace.get("type") == "violin" else "box"
+    found = Entry(kind, as_column(trace.get("x")), as_column(trace.get("y")), extra=extra)
     if is_horizontal(trace) or (found.y is None and "q1" not in extra):
         found.orientation = "h"
     return found
@@ -210,15 +209,20 @@ def heatmap(trace: Json) -> Entry:
         return Entry("heatmap", as_column(trace.get("x")), as_column(trace.get("y")))
     x, y, z = (as_list(trace.get(which)) for which in "xyz")
     # Single cells in three columns, instead of a matrix.
-    if z and not any(isinstance(row, list) for row in z):
+    if z and list not in map(type, z):
         found = heat_map(_places(x), _places(y), zip(x, y, z, strict=False))
     else:
-        found = Entry("heatmap", x or _steps(trace, "x", len(as_list(z[0])) if z else 0), extra={"z": z})
-        found.y = y or _steps(trace, "y", len(z))
+        found = _matrix("heatmap", trace, x, y, z)
     if trace.get("type") == "contour":
         found.kind, levels = "contour", _contours(as_map(trace.get("contours")))
         found.extra |= {"levels": levels} if levels else {}
     return found
+
+
+def _matrix(kind: str, trace: Json, x: list[object], y: list[object], z: list[object]) -> Entry:
+    """A matrix over its places, which are counted where they are not given."""
+    width = len(as_list(z[0])) if z else 0
+    return Entry(kind, x or _steps(trace, "x", width), y or _steps(trace, "y", len(z)), extra={"z": z})
 
 
 def _contours(told: Json) -> list[float]:
@@ -232,7 +236,7 @@ def _contours(told: Json) -> list[float]:
 def _places(values: list[object]) -> list[object]:
     """Each place once: numbers in order, categories as they come."""
     found = list(dict.fromkeys(values))
-    return sorted(found, key=rank) if all(is_number(value) for value in found) else found
+    return sorted(found, key=rank) if all(map(is_number, found)) else found
 
 
 def pie(trace: Json) -> Entry:
@@ -249,11 +253,12 @@ def tree(trace: Json) -> Entry:
     """Reads sunbursts, treemaps and icicles: each node with its parent and its value."""
     parents = ["" if parent is None else str(parent) for parent in as_list(trace.get("parents"))]
     labels = _texts(trace.get("labels"))
+    given = lists(trace, "values", "ids")
     extra: Json = {"parent": parents}
-    if isinstance(trace.get("values"), list):
-        extra["value"] = trace["values"]
-    if isinstance(trace.get("ids"), list):
-        ids = _texts(trace["ids"])
+    if "values" in given:
+        extra["value"] = given["values"]
+    if "ids" in given:
+        ids = _texts(given["ids"])
         extra |= {"id": ids, "parent": _named_parents(labels, ids, parents)}
     return Entry(str(trace["type"]), labels, extra=extra)
 
@@ -265,10 +270,10 @@ def _texts(values: object) -> list[str]:
 
 def _named_parents(labels: list[str], ids: list[str], parents: list[str]) -> list[str]:
     """Plotly express makes ids of its own, "all/north/oslo": a parent then has its label, if no other node has it."""
-    rows = list(zip(labels, ids, parents, strict=False))
-    if len(rows) < len(parents) or any(own != (f"{up}/{label}" if up else label) for label, own, up in rows):
+    made = [f"{parent}/{label}" if parent else label for label, parent in zip(labels, parents, strict=False)]
+    if len(made) < len(parents) or made != ids[: len(made)]:
         return parents
-    sole = {own: label for label, own, _ in rows if labels.count(label) == 1}
+    sole = {own: label for label, own in zip(labels, made, strict=False) if labels.count(label) == 1}
     return [sole.get(parent, parent) for parent in parents]
 
 
@@ -301,11 +306,16 @@ def funnel(trace: Json) -> Entry:
 def polar(trace: Json) -> Entry:
     """Reads polar traces; over categories they are radars, whose closing point is left out."""
     x, y = as_list(trace.get("theta")), as_list(trace.get("r"))
-    text = bool(x) and isinstance(x[0], str)
+    text = isinstance(_first(x), str)
     # A radar repeats its first corner to close its outline.
-    if len(x) > 2 and text and x[0] == x[-1] and y and y[0] == y[-1]:
+    if len(x) > 2 and text and y and (x[0], y[0]) == (x[-1], y[-1]):
         x, y = x[:-1], y[:-1]
     return Entry("bar" if trace.get("type") == "barpolar" else "radar" if text else "polar", x, y)
+
+
+def _first(values: list[object]) -> object:
+    """The first of the values; None without one."""
+    return values[0] if values else None
 
 
 def space(trace: Json) -> Entry:
@@ -314,13 +324,14 @@ def space(trace: Json) -> Entry:
     if kind == "scatter3d" and str(trace.get("mode", "")).startswith("lines"):
         kind = "line"
     x, y, z = (as_list(trace.get(which)) for which in "xyz")
-    if z and isinstance(z[0], list):
-        x, y = x or _steps(trace, "x", len(z[0])), y or _steps(trace, "y", len(z))
-        # Places may come as a whole grid, of which one row and one column tell everything.
-        x = as_list(x[0]) if x and isinstance(x[0], list) else x
-        y = [as_list(row)[0] for row in y] if y and isinstance(y[0], list) else y
-        return Entry(kind, x, y, extra={"z": z})
-    return Entry(kind, x, y, extra={"z": z, **_marker(trace)})
+    if not isinstance(_first(z), list):
+        return Entry(kind, x, y, extra={"z": z, **_marker(trace)})
+    # Places may come as a whole grid, of which one row and one column tell everything.
+    if isinstance(row := _first(x), list):
+        x = row
+    if isinstance(_first(y), list):
+        y = [as_list(row)[0] for row in y]
+    return _matrix(kind, trace, x, y, z)
 
 
 def geo(trace: Json) -> Entry:
