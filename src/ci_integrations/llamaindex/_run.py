@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import TypedDict, Unpack
 
@@ -19,7 +18,7 @@ from llama_index.core.workflow import Context, Event
 from ci_integrations._adapters.outcome import attempted, cache_key
 from ci_integrations._adapters.redaction import LiveRedactor
 from ci_integrations._adapters.sessions import AnyInterpreter
-from ci_integrations._core.flow import Flow, adrive, drive
+from ci_integrations._core.flow import Flow, Step, adrive, drive
 from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter, OutputEvent, OutputHandler
 from ci_integrations.llamaindex._sessions import Session
 from ci_integrations.llamaindex.events import (
@@ -58,20 +57,11 @@ def run(
     code: str,
     *,
     on_output: OutputHandler | None = None,
-    prepare: Prepare | None = None,
     **options: Unpack[RunOptions],
 ) -> ExecutionResult:
-    """Runs `code` and waits. A run-time failure, such as a lost sandbox, is a result too.
-
-    Raises what `is_run_time_failure` does not take for one, such as `ConfigurationError`.
-    """
+    """Runs `code` and waits: see `cell`."""
     # Since workflows 2 a Context's stream refuses writers from another thread: only `on_output` hears a blocking call.
-    live = _Live(session, None, on_output)
-    with _instrumented(session.key, code) as finish:
-        result = drive(_cell(session.interpreter, code, live, prepare, options))
-        for waiting in live.rest():
-            asyncio_run(waiting)
-        return finish(session.redactor.result(result))
+    return drive(cell(session, code, on_output=on_output, **options))
 
 
 async def arun(
@@ -80,23 +70,56 @@ async def arun(
     *,
     ctx: Context | None = None,
     on_output: OutputHandler | None = None,
-    prepare: Prepare | None = None,
     **options: Unpack[RunOptions],
 ) -> ExecutionResult:
-    """Runs `code` as `run` does, awaited. `ctx` gets started, output, chart and finished events.
+    """Runs `code` as `run` does, awaited. Cancelling it interrupts the kernel."""
+    return await adrive(cell(session, code, ctx=ctx, on_output=on_output, **options))
 
-    Cancelling it interrupts the kernel.
+
+def cell(
+    session: Session[AnyInterpreter],
+    code: str,
+    *,
+    ctx: Context | None = None,
+    on_output: OutputHandler | None = None,
+    prepare: Prepare | None = None,
+    **options: Unpack[RunOptions],
+) -> Flow[ExecutionResult]:
+    """Runs `code`. A run-time failure, such as a lost sandbox, is a result too.
+
+    `ctx` gets started, output, chart and finished events. Tracing gets start and end events; the end also when the
+    caller is cancelled or misconfigured. Raises what `is_run_time_failure` does not take for one, such as
+    `ConfigurationError`.
     """
     live = _Live(session, ctx, on_output)
+
+    def work(interpreter: AnyInterpreter) -> Flow[ExecutionResult]:
+        if prepare is not None:
+            yield from prepare(interpreter)
+        result: ExecutionResult = yield partial(interpreter.run, code, on_output=live.handler, **options)
+        return result
+
     # Before anything else: who cancels the run at this event must find a call that can be cancelled.
     live.write(lambda: CodeExecutionStarted(code=session.redactor.text(code), session_id=session.key))
-    with _instrumented(session.key, code) as finish:
-        result = await adrive(_cell(session.interpreter, code, live, prepare, options))
-        for waiting in live.rest():
-            await waiting
-        finish(result := session.redactor.result(result))
-    live.write_result(result)
-    return result
+    _dispatcher.event(CodeExecutionStartEvent(session_id=session.key, code_length=len(code)))
+    ended: ExecutionResult | None = None
+    # An asynchronous call may be cancelled here, and a tracer must not be left with an open execution.
+    try:
+        result = yield from attempted(lambda: session.interpreter, work, lambda: (code, "python"))
+        yield from settled(live.rest)
+        ended = session.redactor.result(result)
+    finally:
+        _dispatcher.event(_end_event(session.key, ended))
+    live.write_result(ended)
+    return ended
+
+
+def settled(step: Step) -> Flow[None]:
+    """Does a step that may be asynchronous on either face: a user's handler, a Context's store."""
+    waiting = yield step
+    # `adrive` has awaited it, and gives its value back; `drive` has not.
+    if inspect.isawaitable(waiting):
+        asyncio_run(_all([waiting]))
 
 
 async def call_id(ctx: Context | None, code: str) -> str | None:
@@ -106,20 +129,6 @@ async def call_id(ctx: Context | None, code: str) -> str | None:
     ending = str(cache_key("", code)).rpartition("/")[2]
     found = [key for key in keys or () if str(key).endswith(ending)]
     return found[0] if len(found) == 1 else None
-
-
-def _cell(
-    interpreter: AnyInterpreter, code: str, live: _Live, prepare: Prepare | None, options: RunOptions
-) -> Flow[ExecutionResult]:
-    """Returns the steps of one call: the preparation, then the cell itself."""
-
-    def work(interpreter: AnyInterpreter) -> Flow[ExecutionResult]:
-        if prepare is not None:
-            yield from prepare(interpreter)
-        result: ExecutionResult = yield partial(interpreter.run, code, on_output=live.handler, **options)
-        return result
-
-    return attempted(lambda: interpreter, work, lambda: (code, "python"))
 
 
 class _Live:
@@ -133,13 +142,11 @@ class _Live:
 
     def tell(self, event: OutputEvent) -> Awaitable[None] | None:
         """Hands on one event. What it returns has to be awaited: a slow handler then holds the output back."""
-        waiting = list(self._handed_on(self._redactor.events(event)))
-        return _all(waiting) if waiting else None
+        return self._hand_on(self._redactor.events(event))
 
-    def rest(self) -> Iterator[Coroutine[None, None, None]]:
+    def rest(self) -> Awaitable[None] | None:
         """Hands on what was held back because it could have been the beginning of a secret."""
-        if waiting := list(self._handed_on(self._redactor.rest())):
-            yield _all(waiting)
+        return self._hand_on(self._redactor.rest())
 
     @property
     def handler(self) -> OutputHandler | None:
@@ -166,12 +173,14 @@ class _Live:
                 self.write(partial(ChartCreated, artifact=artifact, session_id=self._session_id))
         self.write(partial(CodeExecutionFinished, result=raw, session_id=self._session_id))
 
-    def _handed_on(self, events: Iterator[OutputEvent]) -> Iterator[Awaitable[None]]:
+    def _hand_on(self, events: Iterator[OutputEvent]) -> Awaitable[None] | None:
+        waiting: list[Awaitable[None]] = []
         for event in events:
             self.write(partial(CodeOutput, stream=event.kind, text=event.text, session_id=self._session_id))
-            waiting = self._on_output(event) if self._on_output is not None else None
-            if inspect.isawaitable(waiting):
-                yield waiting
+            answer = self._on_output(event) if self._on_output is not None else None
+            if inspect.isawaitable(answer):
+                waiting.append(answer)
+        return _all(waiting) if waiting else None
 
 
 async def _all(waiting: list[Awaitable[None]]) -> None:
@@ -179,26 +188,9 @@ async def _all(waiting: list[Awaitable[None]]) -> None:
         await one
 
 
-@contextmanager
-def _instrumented(key: str, code: str) -> Iterator[Callable[[ExecutionResult], ExecutionResult]]:
-    """Sends start and end events for tracing; the end also when the caller is cancelled or misconfigured."""
-    _dispatcher.event(CodeExecutionStartEvent(session_id=key, code_length=len(code)))
-    finished: list[ExecutionResult] = []
-
-    def finish(result: ExecutionResult) -> ExecutionResult:
-        finished.append(result)
-        return result
-
-    # An asynchronous call may be cancelled here, and a tracer must not be left with an open execution.
-    try:
-        yield finish
-    finally:
-        _dispatcher.event(
-            _end_event(key, finished[0]) if finished else CodeExecutionEndEvent(session_id=key, incomplete=True)
-        )
-
-
-def _end_event(session_id: str, result: ExecutionResult) -> CodeExecutionEndEvent:
+def _end_event(session_id: str, result: ExecutionResult | None) -> CodeExecutionEndEvent:
+    if result is None:
+        return CodeExecutionEndEvent(session_id=session_id, incomplete=True)
     return CodeExecutionEndEvent(
         session_id=session_id,
         sandbox_id=result.sandbox_id,

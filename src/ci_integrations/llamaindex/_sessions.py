@@ -16,6 +16,7 @@ from llama_index.core.workflow import Context
 
 from ci_integrations._adapters.redaction import Redactor, secrets_in
 from ci_integrations._adapters.sessions import AdapterSessions, AnyInterpreter, Given
+from ci_integrations._closing import AsyncClosing, Closing
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter
 
@@ -102,17 +103,16 @@ class Sessions(AdapterSessions):
 
     async def _held(self, ctx: Context) -> Held:
         """Returns what the Context's store says; a new key, agreed on under the store's lock, when it says nothing."""
-        held = await ctx.store.get(self._slot, default=None)
+        held: Held | None = await ctx.store.get(self._slot, default=None)
         if _is_held(held):
             return held
         async with ctx.store.edit_state() as state:
             # Looked up again: a parallel call of the same Context may have been here since.
             held = getattr(state, self._slot, None)
-            if _is_held(held):
-                return held
-            made = Held(key=f"context-{uuid.uuid4().hex[:12]}", identity=None)
-            self._write(state, made)
-        return made
+            if not _is_held(held):
+                held = Held(key=f"context-{uuid.uuid4().hex[:12]}", identity=None)
+                self._write(state, held)
+        return held
 
     # A typed state is a pydantic model: it refuses fields that it does not have.
     def _write(self, state: object, held: Held) -> None:
@@ -123,6 +123,20 @@ class Sessions(AdapterSessions):
                 f"the workflow's typed state {type(state).__name__} has no room for the sandbox session: "
                 f"give it the field `{self._slot}: dict | None = None`, or the tool scope='tool'"
             ) from error
+
+
+class OwnsSessions(Closing, AsyncClosing):
+    """Has `_sessions`, and closes them."""
+
+    _sessions: Sessions
+
+    def close(self) -> None:
+        """Closes the sessions that were made here. What was handed in stays open."""
+        self._sessions.close()
+
+    async def aclose(self) -> None:
+        """Closes them, awaited. See `close`."""
+        await self._sessions.aclose()
 
 
 def _is_held(held: object) -> TypeGuard[Held]:

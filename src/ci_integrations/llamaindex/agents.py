@@ -10,7 +10,7 @@ A tool cannot do this alone: LlamaIndex hands it its arguments and the Context, 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 from llama_index.core.agent.workflow import AgentOutput, FunctionAgent, ReActAgent
 from llama_index.core.base.llms.types import ChatMessage, ContentBlock, MessageRole, TextBlock
@@ -36,20 +36,12 @@ from ci_integrations.llamaindex._sessions import Sessions
 from ci_integrations.llamaindex.image_feedback import ImageFeedbackMixin, with_last_pictures
 
 _STAGED = "code_interpreter_attachments"
-"""Where a Context's store keeps which files are in the sandbox."""
+"""Where a Context's store keeps the sandbox, the digests of its files, and why a file is not there by its path."""
 _BYTES = {"image": "image", "audio": "audio", "video": "video", "document": "data"}
 """The field with a block's content, by the block's type."""
 _TYPES = {"image": "image_mimetype", "video": "video_mimetype", "document": "document_mimetype"}
 _UNNAMED = "input_document"
 """The title that LlamaIndex gives to a document without one."""
-
-
-class _Staged(TypedDict, total=False):
-    """What the store keeps: the sandbox, the digests of the files in it, and why a file is not there by its path."""
-
-    sandbox: str | None
-    files: list[str]
-    failed: dict[str, str]
 
 
 class CodeInterpreterAgentMixin(ImageFeedbackMixin):
@@ -69,7 +61,7 @@ class CodeInterpreterAgentMixin(ImageFeedbackMixin):
         self, ctx: Any, llm_input: list[ChatMessage], tools: Sequence[AsyncBaseTool], memory: BaseMemory
     ) -> AgentOutput:
         """Asks the model as the agent does; then stages the files when the model is about to use the sandbox."""
-        held = cast("_Staged", await ctx.store.get(_STAGED, default=None) or {})
+        held = await ctx.store.get(_STAGED, default=None) or {}
         files = attachments(llm_input) if self.stage_attachments else []
         messages = with_last_pictures(named_instead(llm_input, files, held.get("failed", {})), self.last_images)
         # The files are named before a sandbox exists: where they will be depends on their names and contents only.
@@ -84,7 +76,7 @@ class CodeInterpreterAgentMixin(ImageFeedbackMixin):
             await self._stage(ctx, cast("Sessions", of_tools[calls[0].tool_name]), files, held)
         return output
 
-    async def _stage(self, ctx: Context, sessions: Sessions, files: list[Attachment], held: _Staged) -> None:
+    async def _stage(self, ctx: Context, sessions: Sessions, files: list[Attachment], held: dict[str, Any]) -> None:
         session = await sessions.of(ctx)
         interpreter = session.interpreter
         if sessions.is_taken_over(session.key):

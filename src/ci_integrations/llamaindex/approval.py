@@ -13,7 +13,6 @@ import hashlib
 import inspect
 import uuid
 from collections.abc import Awaitable, Callable, Container
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from llama_index.core.workflow import Event, HumanResponseEvent, InputRequiredEvent
@@ -45,16 +44,6 @@ class CodeApprovalRequest(InputRequiredEvent):
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Holds the outcome. `refusal`: what the model is told; None: the code may run. `question_id`: the question that
-    was answered, if one was asked.
-    """
-
-    refusal: str | None = None
-    question_id: str = ""
-
-
 async def needed(approval: Approval, code: str) -> bool:
     """Returns whether `code` needs an approval."""
     if not callable(approval):
@@ -63,20 +52,25 @@ async def needed(approval: Approval, code: str) -> bool:
     return bool(await verdict) if inspect.isawaitable(verdict) else bool(verdict)
 
 
-async def verdict(approval: Approval, tool_name: str, code: str, ctx: Any, used: Container[str] = ()) -> Verdict:
-    """Asks if it must. `used`: ids of questions whose approval was already consumed and must not be honoured again."""
+async def verdict(
+    approval: Approval, tool_name: str, code: str, ctx: Any, used: Container[str] = ()
+) -> tuple[str | None, str]:
+    """Asks if it must. Returns (what the model is told when the code may not run, the id of the answered question).
+
+    `used`: ids of questions whose approval was already consumed and must not be honoured again.
+    """
     if approval == "never" or not await needed(approval, code):
-        return Verdict()
+        return None, ""
     if ctx is None:
-        return Verdict(NO_CONTEXT)
+        return NO_CONTEXT, ""
     try:
         answer = await _asked(tool_name, code, ctx, used)
     except TimeoutError:
-        return Verdict(NO_ANSWER)
+        return NO_ANSWER, ""
     if str(answer.get("response", default="")).strip().lower() in _YES:
-        return Verdict(question_id=str(answer.get("question_id", default="")))
+        return None, str(answer.get("question_id", default=""))
     reason = answer.get("reason", default="")
-    return Verdict(f"{REFUSED} Reason: {reason}" if reason else REFUSED)
+    return (f"{REFUSED} Reason: {reason}" if reason else REFUSED), ""
 
 
 async def _asked(tool_name: str, code: str, ctx: Any, used: Container[str]) -> Any:

@@ -18,9 +18,9 @@ from llama_index.core.tools import BaseTool, FunctionTool
 from llama_index.core.workflow import Context
 
 from ci_integrations._adapters.sessions import AnyInterpreter, Given
-from ci_integrations._closing import AsyncClosing
 from ci_integrations._core.flow import Flow
 from ci_integrations.llamaindex._run import Prepare
+from ci_integrations.llamaindex._sessions import OwnsSessions
 from ci_integrations.llamaindex._shipping import source_of
 from ci_integrations.llamaindex.image_feedback import ImageFeedbackCodeActAgent
 from ci_integrations.llamaindex.tool import CodeInterpreterTool
@@ -63,7 +63,7 @@ class ExecuteTool(CodeInterpreterTool):
         return result
 
 
-class CodeInterpreterExecutor(AsyncClosing):
+class CodeInterpreterExecutor(OwnsSessions):
     """Runs CodeActAgent's programs in a sandbox: `CodeActAgent(code_execute_fn=executor.code_execute_fn, ...)`.
 
     `functions`: sent into the kernel as source, once per session; `ConfigurationError` for one that cannot be.
@@ -75,6 +75,7 @@ class CodeInterpreterExecutor(AsyncClosing):
     ) -> None:
         self.functions = tuple(functions)
         self.tool = ExecuteTool(interpreter, functions=self.functions, **options)
+        self._sessions = self.tool.sessions
 
     async def execute(self, code: str, ctx: Context) -> list[ContentBlock]:
         """Runs `code` in the session of `ctx`; returns what the model reads and sees."""
@@ -84,14 +85,6 @@ class CodeInterpreterExecutor(AsyncClosing):
     def code_execute_fn(self) -> Callable[..., Awaitable[list[ContentBlock]]]:
         """What CodeActAgent takes: a bound method, because it would not await a callable object."""
         return self.execute
-
-    def close(self) -> None:
-        """Closes the sessions that were made here."""
-        self.tool.close()
-
-    async def aclose(self) -> None:
-        """Closes them, awaited. See `close`."""
-        await self.tool.aclose()
 
 
 def create_code_act_agent(

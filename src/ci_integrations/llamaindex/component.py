@@ -13,7 +13,7 @@ from pydantic import PrivateAttr
 from ci_integrations._adapters.sessions import Given
 from ci_integrations.llamaindex import _run
 from ci_integrations.llamaindex._run import RunOptions
-from ci_integrations.llamaindex._sessions import Sessions
+from ci_integrations.llamaindex._sessions import OwnsSessions, Sessions
 from ci_integrations.llamaindex.analysis.extract import extract_code
 from ci_integrations.llamaindex.analysis.rules import output_text
 from ci_integrations.results.result import ExecutionResult
@@ -35,7 +35,7 @@ class CellOutput(str):
         return output
 
 
-class CodeInterpreterComponent(CustomQueryComponent):
+class CodeInterpreterComponent(OwnsSessions, CustomQueryComponent):
     """Runs the code that it is given. Input `code` (text, or a model's answer with code in it), output `output`.
 
     Variables stay from run to run. `interpreter` and `options`: as for `CodeInterpreterTool`.
@@ -52,14 +52,6 @@ class CodeInterpreterComponent(CustomQueryComponent):
     @classmethod
     def class_name(cls) -> str:
         return "CodeInterpreterComponent"
-
-    def close(self) -> None:
-        """Closes the session that was made here."""
-        self._sessions.close()
-
-    async def aclose(self) -> None:
-        """Closes it, awaited. See `close`."""
-        await self._sessions.aclose()
 
     @property
     def _input_keys(self) -> set[str]:

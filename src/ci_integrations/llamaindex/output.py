@@ -9,7 +9,7 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, Literal
 
 from llama_index.core.base.llms.types import ImageBlock, TextBlock
 from llama_index.core.tools import ToolOutput
@@ -17,6 +17,7 @@ from llama_index.core.tools import ToolOutput
 from ci_integrations._adapters.harvest import artifacts_from, results_from
 from ci_integrations._names import GIF, JPEG, PNG, WEBP
 from ci_integrations.results.clean import IN_ARTIFACT
+from ci_integrations.results.model import Artifact, ImageArtifact
 from ci_integrations.results.pictures import ModelImage, images_for_model
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import MAX_CHARS, render_text
@@ -27,15 +28,6 @@ Images = Literal["blocks", "path", "none"]
 """How pictures reach the model: in the block, as a file the block names (small saved Contexts), or not at all."""
 
 _SUFFIX = {PNG: "png", JPEG: "jpg", GIF: "gif", WEBP: "webp"}
-
-
-class _PlainArtifact(TypedDict, total=False):
-    """The fields of an artifact as plain JSON that are read here."""
-
-    kind: str
-    mime: str
-    data: str | None
-    ref: str | None
 
 
 def to_tool_output(
@@ -103,15 +95,17 @@ class Presentation:
 
 def _raw(result: ExecutionResult, folder: Path | None) -> dict[str, object]:
     """Returns the result as plain JSON; with a `folder`, pictures are references to their files in it."""
-    raw: dict[str, object] = result.model_dump(mode="json")
-    if folder is None:
-        return raw
     # A saved Context has a tool's output up to three times: with paths instead of pictures it stays small.
-    for artifact in cast("list[_PlainArtifact]", raw["artifacts"]):
-        if artifact["kind"] == "image" and (data := artifact.get("data")):
-            artifact["ref"] = str(_saved(data, artifact["mime"], folder))
-            artifact["data"] = None
-    return raw
+    if folder is not None:
+        artifacts = tuple(_referenced(artifact, folder) for artifact in result.artifacts)
+        result = result.model_copy(update={"artifacts": artifacts})
+    return result.model_dump(mode="json")
+
+
+def _referenced(artifact: Artifact, folder: Path) -> Artifact:
+    if not isinstance(artifact, ImageArtifact) or not artifact.data:
+        return artifact
+    return artifact.model_copy(update={"ref": str(_saved(artifact.data, artifact.mime, folder)), "data": None})
 
 
 def _saved(data: str, mime: str, folder: Path) -> Path:

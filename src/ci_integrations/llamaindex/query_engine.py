@@ -7,7 +7,7 @@ it in `RouterQueryEngine`, `SubQuestionQueryEngine`, agents and workflows.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -22,17 +22,16 @@ from llama_index.core.schema import QueryBundle
 from llama_index.core.settings import Settings
 from llama_index.core.tools import QueryEngineTool, ToolMetadata, ToolOutput
 
-from ci_integrations._adapters.sessions import Given
-from ci_integrations._closing import AsyncClosing, Closing
-from ci_integrations._core.flow import adrive, drive
+from ci_integrations._adapters.sessions import AnyInterpreter, Given
+from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations._errors import QueryFailedError
 from ci_integrations.llamaindex._run import RunOptions
-from ci_integrations.llamaindex._sessions import Sessions
+from ci_integrations.llamaindex._sessions import OwnsSessions, Session, Sessions
 from ci_integrations.llamaindex.analysis import rules
 from ci_integrations.llamaindex.analysis.dataset import Dataset, listed, named
-from ci_integrations.llamaindex.analysis.hosts import awaiting_host, blocking_host
+from ci_integrations.llamaindex.analysis.hosts import Host, awaiting_host, blocking_host
 from ci_integrations.llamaindex.analysis.response import to_response
-from ci_integrations.llamaindex.analysis.rules import Analysis, Answer
+from ci_integrations.llamaindex.analysis.rules import Analysis
 from ci_integrations.llamaindex.output import Presentation
 from ci_integrations.results.result import ExecutionResult
 
@@ -43,7 +42,7 @@ _log = logging.getLogger(__name__)
 _PROMPTS = ("code_prompt", "repair_prompt", "response_synthesis_prompt")
 
 
-class CodeInterpreterQueryEngine(Closing, AsyncClosing, BaseQueryEngine):
+class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
     """Answers questions over `files` and `dataframes` (`{name: DataFrame}`) with code that runs in a sandbox.
 
     Every table is described to the model: each sheet of a workbook is one, columns that join two tables are named.
@@ -147,32 +146,20 @@ class CodeInterpreterQueryEngine(Closing, AsyncClosing, BaseQueryEngine):
         metadata = ToolMetadata(description, name, return_direct=return_direct)
         return CodeInterpreterQueryTool(self, metadata, max_images=max_images)
 
-    def close(self) -> None:
-        """Closes the sandbox that this engine made; one that was handed in stays open."""
-        self._sessions.close()
-
-    async def aclose(self) -> None:
-        """Closes it, awaited. See `close`."""
-        await self._sessions.aclose()
-
     def _query(self, query_bundle: QueryBundle) -> Response:
-        session = self._sessions.blocking()
-        if self._own_context and self._context is None:
-            self._context = session.interpreter.create_context()
-        host = blocking_host(self.llm, session, self._options_of_run())
-        return self._respond(drive(rules.analyse(host, self.analysis, query_bundle.query_str)))
+        return drive(self._answered(self._sessions.blocking(), blocking_host, query_bundle.query_str))
 
     async def _aquery(self, query_bundle: QueryBundle) -> Response:
-        session = await self._sessions.of()
-        if self._own_context and self._context is None:
-            self._context = await session.interpreter.create_context()
-        host = awaiting_host(self.llm, session, self._options_of_run())
-        return self._respond(await adrive(rules.analyse(host, self.analysis, query_bundle.query_str)))
+        return await adrive(self._answered(await self._sessions.of(), awaiting_host, query_bundle.query_str))
 
-    def _options_of_run(self) -> RunOptions:
-        return {**self._run_options, "context": self._context} if self._own_context else self._run_options
-
-    def _respond(self, answer: Answer) -> Response:
+    def _answered(
+        self, session: Session[AnyInterpreter], host_of: Callable[..., Host], question: str
+    ) -> Flow[Response]:
+        options = self._run_options
+        if self._own_context:
+            self._context = self._context or (yield session.interpreter.create_context)
+            options = {**options, "context": self._context}
+        answer = yield from rules.analyse(host_of(self.llm, session, options), self.analysis, question)
         for attempt in answer.attempts:
             _log.log(
                 logging.INFO if self._verbose else logging.DEBUG,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from llama_index.core.async_utils import asyncio_run
 from llama_index.core.base.llms.types import TextBlock
@@ -13,15 +14,14 @@ from llama_index.core.workflow import Context
 from pydantic import BaseModel, Field
 
 from ci_integrations._adapters.redaction import Rule
-from ci_integrations._adapters.sessions import Given
+from ci_integrations._adapters.sessions import AnyInterpreter, Given
 from ci_integrations._adapters.spill import spilled
-from ci_integrations._closing import AsyncClosing, Closing
-from ci_integrations._core.flow import adrive, drive
+from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations._errors import ConfigurationError
-from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter, OutputHandler
+from ci_integrations.interpreter import AsyncCodeInterpreter, OutputHandler
 from ci_integrations.llamaindex import _run, approval
 from ci_integrations.llamaindex._run import Prepare, RunOptions
-from ci_integrations.llamaindex._sessions import STATE_KEY, Scope, Session, Sessions
+from ci_integrations.llamaindex._sessions import STATE_KEY, OwnsSessions, Scope, Session, Sessions
 from ci_integrations.llamaindex.approval import Approval
 from ci_integrations.llamaindex.output import Images, Presentation
 from ci_integrations.results.result import ExecutionResult
@@ -44,7 +44,7 @@ class _Arguments(BaseModel):
     code: str = Field(description="Python code. Runs as one notebook cell; top-level await and %magics work.")
 
 
-class CodeInterpreterTool(Closing, AsyncClosing, FunctionTool):
+class CodeInterpreterTool(OwnsSessions, FunctionTool):
     """Runs the model's code in a sandbox, in one session for each workflow Context.
 
     `interpreter`: None (sessions are made on first use, from `options`), a `SessionRegistry`, or one interpreter that
@@ -99,13 +99,13 @@ class CodeInterpreterTool(Closing, AsyncClosing, FunctionTool):
         # Agents pass their Context under this name. Said here, not by annotation: that breaks under future annotations.
         self.requires_context = True
         self.ctx_param_name = "ctx"
-        self.sessions = Sessions(interpreter, slot=_slot(name), scope=scope, options={**options, "redact": redact})
+        self._sessions = Sessions(interpreter, slot=_slot(name), scope=scope, options={**options, "redact": redact})
         self._limits: RunOptions = {} if timeout is None else {"timeout": timeout}
         self._look = Presentation(max_output_chars, max_images, image_max_px, images, artifact_dir)
         self._approval = approval
         self._on_output = on_output
         self._failures: dict[tuple[str | None, ...], int] = {}
-        self._answered: dict[str, bool] = {}
+        self._consumed: dict[str, bool] = {}
 
     @classmethod
     def class_name(cls) -> str:
@@ -116,11 +116,12 @@ class CodeInterpreterTool(Closing, AsyncClosing, FunctionTool):
 
         With a `tool_call_id` that was answered before, the old answer is given and nothing runs.
         """
-        return self._ran(self.sessions.blocking(ctx), code, ctx, tool_call_id)
+        return drive(self._ran(self.sessions.blocking(ctx), code, ctx, tool_call_id=tool_call_id))
 
     async def arun(self, code: str, ctx: Context | None = None, *, tool_call_id: str | None = None) -> ExecutionResult:
         """Runs `code` as `run` does, awaited, with live events in `ctx`. Cancelling it interrupts the kernel."""
-        return await self._awaited(await self.sessions.of(ctx), code, ctx, tool_call_id)
+        session = await self.sessions.of(ctx)
+        return await adrive(self._ran(session, code, ctx, stream=ctx, tool_call_id=tool_call_id))
 
     def call(self, *args: object, **kwargs: object) -> ToolOutput:
         """Runs `code` outside of a workflow, or inside one from a thread."""
@@ -129,58 +130,67 @@ class CodeInterpreterTool(Closing, AsyncClosing, FunctionTool):
             return self._refused("", _NO_CODE)
         if self._approval != "never" and asyncio_run(approval.needed(self._approval, code)):
             return self._refused(code, approval.NO_CONTEXT)
-        session = self.sessions.blocking(ctx)
-        result = self._ran(session, code, ctx, None)
-        return self._output(result, drive(spilled(session.interpreter, result, self._look.max_output_chars)))
+        return drive(self._answered(self.sessions.blocking(ctx), code, ctx))
 
     async def acall(self, *args: object, **kwargs: object) -> ToolOutput:
         """Runs `code`. Agents call this method, with their Context as `ctx`."""
         code, ctx = _arguments(args, kwargs)
         if code is None:
             return self._refused("", _NO_CODE)
-        said = await approval.verdict(self._approval, self.metadata.get_name(), code, ctx, self._answered)
-        if said.refusal:
-            return self._refused(code, said.refusal)
+        refusal, question_id = await approval.verdict(
+            self._approval, self.metadata.get_name(), code, ctx, self._consumed
+        )
+        if refusal:
+            return self._refused(code, refusal)
         # Kept before the code runs: a second click on the same question must not run it a second time.
-        if said.question_id:
-            _keep(self._answered, said.question_id, True)  # noqa: FBT003 - a set that forgets the oldest
+        if question_id:
+            _keep(self._consumed, question_id, True)  # noqa: FBT003 - a set that forgets the oldest
         session = await self.sessions.of(ctx)
-        result = await self._awaited(session, code, ctx, await _run.call_id(ctx, code))
-        return self._output(result, await adrive(spilled(session.interpreter, result, self._look.max_output_chars)))
+        call_id = await _run.call_id(ctx, code)
+        return await adrive(self._answered(session, code, ctx, stream=ctx, tool_call_id=call_id))
+
+    @property
+    def sessions(self) -> Sessions:
+        """What hands out this tool's interpreters."""
+        return self._sessions
 
     async def session(self, ctx: Context | None = None) -> AsyncCodeInterpreter:
         """Returns the interpreter that serves `ctx` (the tool's own without one): upload, download, look around."""
         return (await self.sessions.of(ctx)).interpreter
 
-    def close(self) -> None:
-        """Closes the sessions that this tool made. One that was handed in stays open."""
-        self.sessions.close()
-
-    async def aclose(self) -> None:
-        """Closes them, awaited. See `close`."""
-        await self.sessions.aclose()
-
     def _ran(
-        self, session: Session[CodeInterpreter], code: str, ctx: Context | None, call_id: str | None
-    ) -> ExecutionResult:
-        options: RunOptions = {**self._limits, "tool_call_id": call_id}
-        try:
-            result = _run.run(session, code, on_output=self._on_output, prepare=self._prepare(session.key), **options)
-        finally:
-            if ctx is not None:
-                asyncio_run(self.sessions.remember(ctx, session.key))
-        return self._observed(session.key, result)
-
-    async def _awaited(
-        self, session: Session[AsyncCodeInterpreter], code: str, ctx: Context | None, call_id: str | None
-    ) -> ExecutionResult:
-        options: RunOptions = {**self._limits, "tool_call_id": call_id}
+        self,
+        session: Session[AnyInterpreter],
+        code: str,
+        ctx: Context | None,
+        *,
+        stream: Context | None = None,
+        tool_call_id: str | None = None,
+    ) -> Flow[ExecutionResult]:
+        """Runs a cell in the session of `ctx`. `stream` gets its events: `ctx` again, when the call is awaited."""
+        options: RunOptions = {**self._limits, "tool_call_id": tool_call_id}
         prepare = self._prepare(session.key)
         try:
-            result = await _run.arun(session, code, ctx=ctx, on_output=self._on_output, prepare=prepare, **options)
+            result = yield from _run.cell(
+                session, code, ctx=stream, on_output=self._on_output, prepare=prepare, **options
+            )
         finally:
-            await self.sessions.remember(ctx, session.key)
+            if ctx is not None:
+                yield from _run.settled(partial(self.sessions.remember, ctx, session.key))
         return self._observed(session.key, result)
+
+    def _answered(
+        self, session: Session[AnyInterpreter], code: str, ctx: Context | None, **how: Any
+    ) -> Flow[ToolOutput]:
+        """Runs a cell as `_ran` does, and presents its result."""
+        result = yield from self._ran(session, code, ctx, **how)
+        whole = yield from spilled(session.interpreter, result, self._look.max_output_chars)
+        output = self._look.of(result, self.metadata.get_name(), _input(result.code), whole)
+        times = self._times_failed(result)
+        # Weak models send the same failing code again and again until the agent's limit ends the run.
+        if times > 1:
+            output.blocks.insert(1, TextBlock(text=f"[This same code has now failed {times} times. Change it.]"))
+        return output
 
     def _prepare(self, key: str) -> Prepare | None:
         """Returns what must run in the session of `key` before the next cell."""
@@ -189,14 +199,6 @@ class CodeInterpreterTool(Closing, AsyncClosing, FunctionTool):
     def _observed(self, key: str, result: ExecutionResult) -> ExecutionResult:
         """Sees the result of every cell."""
         return result
-
-    def _output(self, result: ExecutionResult, whole: str | None) -> ToolOutput:
-        output = self._look.of(result, self.metadata.get_name(), _input(result.code), whole)
-        times = self._times_failed(result)
-        # Weak models send the same failing code again and again until the agent's limit ends the run.
-        if times > 1:
-            output.blocks.insert(1, TextBlock(text=f"[This same code has now failed {times} times. Change it.]"))
-        return output
 
     def _times_failed(self, result: ExecutionResult) -> int:
         """Returns how often this code has failed with this error in this sandbox: models repeat such calls."""

@@ -19,13 +19,12 @@ from llama_index.core.tools.tool_spec.base import BaseToolSpec
 from ci_integrations._adapters import workspace_tools
 from ci_integrations._adapters.sessions import Given
 from ci_integrations._adapters.spill import spilled
-from ci_integrations._closing import Closing
 from ci_integrations._core.flow import drive
 from ci_integrations._errors import ConfigurationError
 from ci_integrations._names import HOME
 from ci_integrations.errors import SandboxError
 from ci_integrations.interpreter import CodeInterpreter
-from ci_integrations.llamaindex._sessions import Sessions
+from ci_integrations.llamaindex._sessions import OwnsSessions, Sessions
 from ci_integrations.llamaindex.analysis.extract import extract_code
 from ci_integrations.llamaindex.tool import CodeInterpreterTool
 from ci_integrations.results.clean import IN_ARTIFACT, cut
@@ -57,7 +56,7 @@ class RemoteFileMetadata:
     file_full_path: str
 
 
-class CodeInterpreterToolSpec(Closing, BaseToolSpec):
+class CodeInterpreterToolSpec(OwnsSessions, BaseToolSpec):
     """Offers tools that share one sandbox session. Make one spec for each user.
 
     The model is offered `code_interpreter` and `list_files`; `spec_functions` of `to_tool_list` opts in to
@@ -97,6 +96,7 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
                 f"{HOME}/{name}.csv": frame.to_csv(index=False).encode() for name, frame in (dataframes or {}).items()
             }
         self.tool = CodeInterpreterTool(interpreter, timeout=timeout, scope="tool", **options)
+        self._sessions = self.tool.sessions
         self._save_path = local_save_path
         self._sanitize = sanitize_input
         self._results: list[ExecutionResult] = []
@@ -168,7 +168,7 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
         """
         session = self._sandbox()
         done = drive(workspace_tools.run_command(session, command, timeout=COMMAND_SECONDS))
-        path = drive(spilled(session, self.tool.sessions.redactor.result(done), MAX_READ_CHARS))
+        path = drive(spilled(session, self._sessions.redactor.result(done), MAX_READ_CHARS))
         end = done.error.value if done.error else "exit code 0"
         parts = [done.stdout, done.stderr and f"stderr:\n{done.stderr}", end]
         text = "\n".join(part.rstrip() for part in parts if part)
@@ -231,23 +231,15 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
         """Returns what all direct calls of `code_interpreter` gave so far. For agents' calls see `artifacts_from`."""
         return [artifact for result in self._results for artifact in result.artifacts]
 
-    def close(self) -> None:
-        """Closes the sandbox, if it was made here."""
-        self.tool.close()
-
-    async def aclose(self) -> None:
-        """Closes it, awaited. See `close`."""
-        await self.tool.aclose()
-
     def _sandbox(self) -> CodeInterpreter:
-        return self.tool.sessions.blocking().interpreter
+        return self._sessions.blocking().interpreter
 
     def _telling(self, tool: FunctionTool) -> FunctionTool:
         """Returns `tool` with answers that begin with the loss of a sandbox, where there was one, and without secrets.
 
         What the model sees of a new sandbox would mislead it otherwise.
         """
-        redactor = self.tool.sessions.redactor
+        redactor = self._sessions.redactor
 
         @functools.wraps(tool.fn)
         def told(*args: object, **kwargs: object) -> object:
@@ -262,7 +254,7 @@ class CodeInterpreterToolSpec(Closing, BaseToolSpec):
             return redactor.text("\n".join([*news, str(answer)])) if news or redactor else answer
 
         made = cast("_SandboxTool", _SandboxTool.from_defaults(fn=told, tool_metadata=tool.metadata))
-        made.sessions = self.tool.sessions
+        made.sessions = self._sessions
         return made
 
 

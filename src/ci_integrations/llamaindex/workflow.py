@@ -8,6 +8,7 @@ Between any two steps the Context is plain JSON, so it can be saved there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +21,7 @@ from ci_integrations._adapters.sessions import Given
 from ci_integrations._core.flow import Flow, adrive
 from ci_integrations.interpreter import AsyncCodeInterpreter
 from ci_integrations.llamaindex._run import RunOptions
-from ci_integrations.llamaindex._sessions import Sessions
+from ci_integrations.llamaindex._sessions import OwnsSessions, Sessions
 from ci_integrations.llamaindex.analysis import rules
 from ci_integrations.llamaindex.analysis.dataset import Dataset, listed, named
 from ci_integrations.llamaindex.analysis.hosts import Host, awaiting_host
@@ -58,7 +59,7 @@ class ProgramSucceeded(Event):
     code: str
 
 
-class CodeInterpreterWorkflow(Workflow):
+class CodeInterpreterWorkflow(OwnsSessions, Workflow):
     """Answers `run(query=..., files=[...])` with a `Response`, as `CodeInterpreterQueryEngine` does.
 
     Streams `ProgramWritten`, `ProgramFailed`, `ProgramSucceeded` and the events of each execution. One session per
@@ -89,14 +90,6 @@ class CodeInterpreterWorkflow(Workflow):
         self._sessions = Sessions(interpreter, slot=_SLOT, options=options)
         self._limits: RunOptions = {} if execution_timeout is None else {"timeout": execution_timeout}
 
-    def close(self) -> None:
-        """Closes the sessions that were made here."""
-        self._sessions.close()
-
-    async def aclose(self) -> None:
-        """Closes them, awaited. See `close`."""
-        await self._sessions.aclose()
-
     @step
     async def generate(self, ctx: Context, ev: StartEvent) -> ProgramWritten:
         """Loads and describes the data; asks for a program."""
@@ -108,12 +101,9 @@ class CodeInterpreterWorkflow(Workflow):
     async def execute(self, ctx: Context, ev: ProgramWritten) -> ProgramSucceeded | ProgramFailed:
         """Runs the program."""
         answer = await _held(ctx)
-        analysis = await self._analysis(ctx)
-        failed = await self._taken(ctx, lambda host: rules.attempted(host, analysis, answer, ev.code))
-        await _keep(ctx, answer)
-        error = answer.last.error
+        failed = await self._done(ctx, partial(rules.attempted, code=ev.code), answer)
         told = (
-            ProgramFailed(attempt=len(answer.attempts), error=f"{error.name}: {error.value}" if error else "")
+            ProgramFailed(attempt=len(answer.attempts), error=rules.named(answer.last.error))
             if failed
             else ProgramSucceeded(code=answer.last.code)
         )
@@ -124,27 +114,22 @@ class CodeInterpreterWorkflow(Workflow):
     async def repair(self, ctx: Context, ev: ProgramFailed) -> ProgramWritten | StopEvent:
         """Asks for a better program, or gives up and says so."""
         answer = await _held(ctx)
-        analysis = await self._analysis(ctx)
-        if not rules.may_repair(analysis, answer):
-            return await self._answered(ctx, analysis, answer)
+        if not rules.may_repair(await self._analysis(ctx), answer):
+            return await self._answered(ctx, answer)
         return await self._written(ctx, rules.repaired_code, answer)
 
     @step
     async def answer(self, ctx: Context, ev: ProgramSucceeded) -> StopEvent:
         """Puts the output into words."""
-        return await self._answered(ctx, await self._analysis(ctx), await _held(ctx))
+        return await self._answered(ctx, await _held(ctx))
 
     async def _written(self, ctx: Context, rule: Rule[str | None], answer: Answer) -> ProgramWritten:
-        analysis = await self._analysis(ctx)
-        code = await self._taken(ctx, lambda host: rule(host, analysis, answer))
-        await _keep(ctx, answer)
-        written = ProgramWritten(code=code)
+        written = ProgramWritten(code=await self._done(ctx, rule, answer))
         ctx.write_event_to_stream(written)
         return written
 
-    async def _answered(self, ctx: Context, analysis: Analysis, answer: Answer) -> StopEvent:
-        await self._taken(ctx, lambda host: rules.worded(host, analysis, answer))
-        await _keep(ctx, answer)
+    async def _answered(self, ctx: Context, answer: Answer) -> StopEvent:
+        await self._done(ctx, rules.worded, answer)
         return StopEvent(result=to_response(answer, aliases=False))
 
     async def _analysis(self, ctx: Context) -> Analysis:
@@ -152,22 +137,22 @@ class CodeInterpreterWorkflow(Workflow):
         dataset = Dataset(tuple(files), self._frames)
         return Analysis(dataset, max_repairs=self._max_repairs, synthesize_response=self._synthesize_response)
 
-    async def _taken(self, ctx: Context, flow_of: Callable[[Host], Flow[T]]) -> T:
+    async def _done(self, ctx: Context, rule: Rule[T], answer: Answer) -> T:
+        """Does a step of the analysis, and keeps the answer as plain JSON: the Context can be saved after any step."""
+        analysis = await self._analysis(ctx)
         session = await self._sessions.of(ctx)
         # Remembered after a failure too: the sandbox is there, and a restored Context goes on in it.
         try:
-            return await adrive(flow_of(awaiting_host(self._llm or Settings.llm, session, self._limits, ctx)))
+            host = awaiting_host(self._llm or Settings.llm, session, self._limits, ctx)
+            outcome = await adrive(rule(host, analysis, answer))
         finally:
             await self._sessions.remember(ctx, session.key)
+        await ctx.store.set(_ANSWER, answer.model_dump(mode="json"))
+        return outcome
 
 
 async def _held(ctx: Context) -> Answer:
     return Answer.model_validate(await ctx.store.get(_ANSWER))
-
-
-async def _keep(ctx: Context, answer: Answer) -> None:
-    """Keeps the answer as plain JSON, so that the Context can be saved between any two steps."""
-    await ctx.store.set(_ANSWER, answer.model_dump(mode="json"))
 
 
 def code_interpreter_resource(**options: Any) -> object:

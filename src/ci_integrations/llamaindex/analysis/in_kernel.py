@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import combinations, islice, starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -91,12 +92,8 @@ class CiDataset:
     def missing(self) -> list[str]:
         """Returns the paths of the files that are not in the sandbox yet, or not whole."""
         items = [*self.recipe["files"], *self.recipe["frames"]]
-        return [item["path"] for item in items if not self._there(item)]
-
-    @staticmethod
-    def _there(item: FileItem) -> bool:
-        path = Path(item["path"])
-        return path.is_file() and path.stat().st_size == item["size"]
+        sizes = {item["path"]: item["size"] for item in items}
+        return [path for path, size in sizes.items() if not Path(path).is_file() or Path(path).stat().st_size != size]
 
     def load(self) -> None:
         """Reads every frame and file. A file that cannot be read is noted in `unread`."""
@@ -212,19 +209,13 @@ class CiDataset:
     def _describe(self, name: str) -> str:
         frame = self.tables[name]
         lines = [f"`{name}`: DataFrame, {len(frame)} rows x {frame.shape[1]} columns, from {self.origins[name]}"]
-        if frame.index.names != [None] or not self._is_range(frame):
+        if frame.index.names != [None] or type(frame.index).__name__ != "RangeIndex":
             lines.append(f"  index: {list(frame.index.names)}, dtype {frame.index.dtype}")
         lines += [self._column(frame, number) for number in range(min(frame.shape[1], MAX_COLUMNS))]
         if frame.shape[1] > MAX_COLUMNS:
             lines.append(f"  and {frame.shape[1] - MAX_COLUMNS} more columns")
         lines.append("first rows:\n" + frame.iloc[: self.recipe["sample_rows"], :MAX_COLUMNS].to_csv().strip()[:3000])
         return "\n".join(lines)
-
-    @staticmethod
-    def _is_range(frame: pd.DataFrame) -> bool:
-        import pandas as pd
-
-        return isinstance(frame.index, pd.RangeIndex)
 
     @staticmethod
     def _column(frame: pd.DataFrame, number: int) -> str:
@@ -246,13 +237,13 @@ class CiDataset:
         return line[:400]
 
     def _joins(self, names: list[str]) -> list[str]:
-        lines: list[str] = []
-        for number, left in enumerate(names):
-            for right in names[number + 1 :]:
-                for column in self.tables[left].columns:
-                    if column in self.tables[right].columns and len(lines) < 20:
-                        lines.append(self._join(left, right, column))
-        return [line for line in lines if line]
+        shared = (
+            (left, right, column)
+            for left, right in combinations(names, 2)
+            for column in self.tables[left].columns
+            if column in self.tables[right].columns
+        )
+        return list(filter(None, starmap(self._join, islice(shared, 20))))
 
     def _join(self, left: str, right: str, column: object) -> str:
         try:

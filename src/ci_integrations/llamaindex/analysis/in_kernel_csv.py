@@ -13,11 +13,9 @@ import re
 import warnings
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from typing import Unpack
-
     import pandas as pd
 
 SEPARATORS = ",;\t|"
@@ -35,20 +33,6 @@ _DECIMAL_COMMA = r"[+-]?(?:.+,(?:\d{1,2}|\d{4,})|(?:0|\d{4,}|.+\.\d{3}),\d+)"
 _THOUSANDS = r"[+-]?\d{1,3}(?:\.\d{3})+,\d+"
 
 
-class ReadOptions(TypedDict, total=False):
-    """Options of pandas' `read_csv` that are found here."""
-
-    sep: str
-    encoding: str
-    skiprows: int
-    index_col: bool
-    low_memory: bool
-    decimal: str
-    thousands: str
-    dtype: object
-    nrows: int
-
-
 def read_delimited(path: str, usual: str) -> tuple[pd.DataFrame, str]:
     """Reads a table; returns (the table, how it was read when that is not the plain way).
 
@@ -58,7 +42,7 @@ def read_delimited(path: str, usual: str) -> tuple[pd.DataFrame, str]:
 
     encoding = _encoding(path)
     separator, hints = _separator(path, encoding, usual)
-    options: ReadOptions = {"sep": separator, "encoding": encoding, "skiprows": hints}
+    options: dict[str, Any] = {"sep": separator, "encoding": encoding, "skiprows": hints}
     head = pd.read_csv(path, dtype=str, nrows=LOOK_ROWS, **options)
     if not isinstance(head.index, pd.RangeIndex):
         options |= _longer_lines(head, separator)
@@ -119,7 +103,7 @@ def _score(text: str, separator: str) -> tuple[float, int]:
     return even, -left
 
 
-def _longer_lines(head: pd.DataFrame, separator: str) -> ReadOptions:
+def _longer_lines(head: pd.DataFrame, separator: str) -> dict[str, bool]:
     """Returns how to read lines that have more fields than the header: pandas takes the first ones for an index."""
     if head.index.nlevels == 1 and head.iloc[:, -1].isna().all():
         return {"index_col": False}  # a separator ends every line
@@ -128,7 +112,7 @@ def _longer_lines(head: pd.DataFrame, separator: str) -> ReadOptions:
     return {}  # names of rows, as R writes them
 
 
-def _read_all_columns(path: str, **options: Unpack[ReadOptions]) -> pd.DataFrame:
+def _read_all_columns(path: str, **options: Any) -> pd.DataFrame:
     """Reads as `read_csv` does, but raises where that only warns that it leaves out fields."""
     import pandas as pd
 
@@ -165,7 +149,7 @@ def _dots_are_thousands(frame: pd.DataFrame, kept: list[str]) -> bool:
     return True
 
 
-def _said(options: ReadOptions, usual: str) -> str:
+def _said(options: dict[str, Any], usual: str) -> str:
     separator, encoding = options["sep"], options["encoding"]
     said = [f"separator {'tab' if separator == chr(9) else repr(separator)}"] if separator != usual else []
     said += ["decimal comma"] if options.get("decimal") == "," else []

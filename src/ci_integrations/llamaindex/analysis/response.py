@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from llama_index.core.base.response.schema import Response
 from llama_index.core.schema import ImageNode, NodeWithScore, TextNode
@@ -23,17 +24,15 @@ def to_response(answer: Answer, *, aliases: bool) -> Response:
     """Returns the response. `aliases`: also with PandasQueryEngine's metadata keys."""
     last = answer.last
     raw = last.result.model_dump(mode="json")
-    error = last.error.model_dump(mode="json") if last.error else None
+    attempts = [attempt.model_dump(mode="json", include={"code", "error"}) for attempt in answer.attempts]
     metadata: dict[str, object] = {
         "code": last.code,
-        "attempts": [
-            {"code": a.code, "error": a.error.model_dump(mode="json") if a.error else None} for a in answer.attempts
-        ],
+        "attempts": attempts,
         "output": output_text(last.result) if answer.ok else "",
         "charts": [a for a in raw["artifacts"] if a["kind"] == "chart"],
         "tables": [a for a in raw["artifacts"] if a["kind"] == "table"],
         "artifacts": raw["artifacts"],
-        "error": error,
+        "error": attempts[-1]["error"],
         "sandbox_id": last.result.sandbox_id,
         "execution": raw,
     }
@@ -44,11 +43,11 @@ def to_response(answer: Answer, *, aliases: bool) -> Response:
 
 def _nodes(answer: Answer) -> Iterator[NodeWithScore]:
     result = answer.last.result
-    yield _text(answer.last.code, {"kind": "code", "language": "python"})
+    yield _node(answer.last.code, {"kind": "code", "language": "python"})
     if answer.ok:
-        yield _text(cut(output_text(result), MAX_NODE_CHARS), {"kind": "output"})
+        yield _node(cut(output_text(result), MAX_NODE_CHARS), {"kind": "output"})
     for table in result.tables:
-        yield _text(cut(table.text(), MAX_NODE_CHARS), {"kind": "table", "table": table.model_dump(mode="json")})
+        yield _node(cut(table.text(), MAX_NODE_CHARS), {"kind": "table", "table": table.model_dump(mode="json")})
     yield from _pictures(result)
 
 
@@ -56,24 +55,17 @@ def _pictures(result: ExecutionResult) -> Iterator[NodeWithScore]:
     """Yields a node for each chart, with its picture where it has one, and a node for each other picture."""
     images = {image.id: image for image in result.images}
     for chart in result.charts:
-        image = images.pop(chart.image or "", None)
-        known: dict[str, object] = {"kind": "chart", "chart": chart.model_dump(mode="json")}
-        yield _image(image, chart.line(), known) if image else _text(chart.line(), known)
+        known = {"kind": "chart", "chart": chart.model_dump(mode="json")}
+        yield _node(chart.line(), known, images.pop(chart.image or "", None))
     for image in images.values():
-        yield _image(image, image.line(), {"kind": "image"})
+        yield _node(image.line(), {"kind": "image"}, image)
 
 
-def _image(image: ImageArtifact, text: str, metadata: dict[str, object]) -> NodeWithScore:
-    node = ImageNode(image=image.data, image_mimetype=image.mime, text=text, metadata=metadata, **_excluded(metadata))
-    return NodeWithScore(node=node, score=1.0)
-
-
-def _text(text: str, metadata: dict[str, object]) -> NodeWithScore:
-    return NodeWithScore(node=TextNode(text=text, metadata=metadata, **_excluded(metadata)), score=1.0)
-
-
-def _excluded(metadata: dict[str, object]) -> dict[str, list[str]]:
-    """Returns what keeps the large data out of prompts and embeddings."""
-    # LlamaIndex puts all metadata of a node into prompts, unless its key is excluded.
+def _node(text: str, metadata: dict[str, Any], image: ImageArtifact | None = None) -> NodeWithScore:
+    # LlamaIndex puts all metadata of a node into prompts and embeddings, unless its key is excluded.
     big = [key for key, value in metadata.items() if not isinstance(value, str) or len(json.dumps(value)) > 200]
-    return {"excluded_llm_metadata_keys": big, "excluded_embed_metadata_keys": big}
+    common: dict[str, Any] = {
+        "text": text, "metadata": metadata, "excluded_llm_metadata_keys": big, "excluded_embed_metadata_keys": big,
+    }  # fmt: skip
+    shown = None if image is None else ImageNode(image=image.data, image_mimetype=image.mime, **common)
+    return NodeWithScore(node=shown or TextNode(**common), score=1.0)

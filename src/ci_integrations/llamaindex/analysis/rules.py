@@ -223,14 +223,18 @@ def error_text(attempt: Attempt) -> str:
     """Returns what the model is shown of a failure: the error with its traceback, and what was printed before."""
     if attempt.error == attempt.result.error:
         return render_text(attempt.result, max_chars=6000)
-    return f"{attempt.error.name}: {attempt.error.value}" if attempt.error else ""
+    return named(attempt.error)
 
 
 def failure_text(answer: Answer) -> str:
     """Returns the answer to a question that could not be answered."""
-    error = answer.last.error
-    reason = f"{error.name}: {error.value}" if error else "unknown"
+    reason = named(answer.last.error) or "unknown"
     return textwrap.shorten(f"The question could not be answered by running code. {reason}", 1000)
+
+
+def named(error: ExecutionError | None) -> str:
+    """Returns an error's name and value; an empty text for None."""
+    return f"{error.name}: {error.value}" if error else ""
 
 
 def _code_in(answer: Answer, said: str) -> str | None:
