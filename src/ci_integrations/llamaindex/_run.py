@@ -45,6 +45,11 @@ class RunOptions(TypedDict, total=False):
     tool_call_id: str | None
 
 
+def limits(timeout: float | None) -> RunOptions:
+    """Returns the options for `timeout` seconds a cell; None leaves it to the interpreter's `execution_timeout`."""
+    return {} if timeout is None else {"timeout": timeout}
+
+
 CALLS = "code_interpreter_calls"
 """Where a Context's store keeps the calls of the model's last message, written by `CodeInterpreterAgentMixin`."""
 
@@ -52,28 +57,17 @@ Prepare = Callable[[AnyInterpreter], Flow[None]]
 """Does what must come before the cell, as steps."""
 
 
-def run(
-    session: Session[CodeInterpreter],
-    code: str,
-    *,
-    on_output: OutputHandler | None = None,
-    **options: Unpack[RunOptions],
-) -> ExecutionResult:
+def run(session: Session[CodeInterpreter], code: str, **options: Unpack[RunOptions]) -> ExecutionResult:
     """Runs `code` and waits: see `cell`."""
     # Since workflows 2 a Context's stream refuses writers from another thread: only `on_output` hears a blocking call.
-    return drive(cell(session, code, on_output=on_output, **options))
+    return drive(cell(session, code, **options))
 
 
 async def arun(
-    session: Session[AsyncCodeInterpreter],
-    code: str,
-    *,
-    ctx: Context | None = None,
-    on_output: OutputHandler | None = None,
-    **options: Unpack[RunOptions],
+    session: Session[AsyncCodeInterpreter], code: str, *, ctx: Context | None = None, **options: Unpack[RunOptions]
 ) -> ExecutionResult:
     """Runs `code` as `run` does, awaited. Cancelling it interrupts the kernel."""
-    return await adrive(cell(session, code, ctx=ctx, on_output=on_output, **options))
+    return await adrive(cell(session, code, ctx=ctx, **options))
 
 
 def cell(

@@ -47,7 +47,7 @@ class CodeInterpreterComponent(OwnsSessions, CustomQueryComponent):
     def __init__(self, interpreter: Given = None, *, timeout: float | None = None, **options: Any) -> None:
         super().__init__()
         self._sessions = Sessions(interpreter, options=options)
-        self._limits = {} if timeout is None else {"timeout": timeout}
+        self._limits = _run.limits(timeout)
 
     @classmethod
     def class_name(cls) -> str:

@@ -25,7 +25,7 @@ from llama_index.core.tools import QueryEngineTool, ToolMetadata, ToolOutput
 from ci_integrations._adapters.sessions import AnyInterpreter, Given
 from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations._errors import QueryFailedError
-from ci_integrations.llamaindex._run import RunOptions
+from ci_integrations.llamaindex._run import limits
 from ci_integrations.llamaindex._sessions import OwnsSessions, Session, Sessions
 from ci_integrations.llamaindex.analysis import rules
 from ci_integrations.llamaindex.analysis.dataset import Dataset, listed, named
@@ -101,7 +101,7 @@ class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
         # The kernel of an interpreter that was handed in is its owner's: the engine uses one of its own beside it.
         self._own_context = self._sessions.shares_interpreter
         self._context: object = None
-        self._run_options: RunOptions = {} if timeout is None else {"timeout": timeout}
+        self._run_options = limits(timeout)
         self._raise_on_error = raise_on_error
         self._verbose = verbose
         self._pandas_aliases = False

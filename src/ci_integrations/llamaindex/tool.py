@@ -100,7 +100,7 @@ class CodeInterpreterTool(OwnsSessions, FunctionTool):
         self.requires_context = True
         self.ctx_param_name = "ctx"
         self._sessions = Sessions(interpreter, slot=_slot(name), scope=scope, options={**options, "redact": redact})
-        self._limits: RunOptions = {} if timeout is None else {"timeout": timeout}
+        self._limits = _run.limits(timeout)
         self._look = Presentation(max_output_chars, max_images, image_max_px, images, artifact_dir)
         self._approval = approval
         self._on_output = on_output

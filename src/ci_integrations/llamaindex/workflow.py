@@ -20,7 +20,7 @@ from workflows.resource import Resource
 from ci_integrations._adapters.sessions import Given
 from ci_integrations._core.flow import Flow, adrive
 from ci_integrations.interpreter import AsyncCodeInterpreter
-from ci_integrations.llamaindex._run import RunOptions
+from ci_integrations.llamaindex._run import limits
 from ci_integrations.llamaindex._sessions import OwnsSessions, Sessions
 from ci_integrations.llamaindex.analysis import rules
 from ci_integrations.llamaindex.analysis.dataset import Dataset, listed, named
@@ -88,7 +88,7 @@ class CodeInterpreterWorkflow(OwnsSessions, Workflow):
         self._max_repairs = max_repairs
         self._synthesize_response = synthesize_response
         self._sessions = Sessions(interpreter, slot=_SLOT, options=options)
-        self._limits: RunOptions = {} if execution_timeout is None else {"timeout": execution_timeout}
+        self._limits = limits(execution_timeout)
 
     @step
     async def generate(self, ctx: Context, ev: StartEvent) -> ProgramWritten:
