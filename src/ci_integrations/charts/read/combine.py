@@ -8,7 +8,7 @@ one tolerance. `extractor/matplotlib` runs in the kernel and decides the same fo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import chain
 from operator import itemgetter
 
@@ -47,17 +47,17 @@ def joined(entries: list[Entry]) -> list[Entry]:
 
 def panel_kind(entries: list[Entry]) -> str:
     """Returns one word for all series: the kind that leads, or "mixed". Rules count only when there is nothing else."""
-    every = list(dict.fromkeys(entry.kind for entry in entries))
-    distinct = [kind for kind in every if kind != "rule"] or every[:1]
+    kinds = {entry.kind for entry in entries}
+    distinct = kinds - {"rule"} or kinds
     if len(distinct) == 1:
-        return distinct[0]
+        return distinct.pop()
     leader = _first(_LEADERS, distinct)
     if leader is None and "bar" in distinct:
-        return "bar" if set(distinct) <= {"bar", "errorbar"} else "mixed"
+        return "bar" if distinct <= {"bar", "errorbar"} else "mixed"
     return leader or _leading_mark(entries) or _first(("area", "band"), distinct) or "mixed"
 
 
-def _first(kinds: Iterable[str], among: Sequence[str]) -> str | None:
+def _first(kinds: Iterable[str], among: Container[str]) -> str | None:
     """The first of these kinds that a series has."""
     return next((kind for kind in kinds if kind in among), None)
 

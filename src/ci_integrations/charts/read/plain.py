@@ -72,6 +72,11 @@ def floats(values: Iterable[object]) -> list[float]:
     return [float(value) for value in values if isinstance(value, (int, float))]
 
 
+def amounts(values: Iterable[object]) -> list[float]:
+    """Returns the values as floats; 0 for what is no finite number."""
+    return [number(value) or 0.0 for value in values]
+
+
 def known(values: Iterable[object]) -> list[object]:
     """Returns the values that are neither None nor NaN."""
     # NaN is the only value that differs from itself.

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from ci_integrations.charts.columns import is_number
-from ci_integrations.charts.read.bokeh.document import Document, data_of, factor, values_of
-from ci_integrations.charts.read.entry import ERRORS, OTHER, Entry, PanelDraft, across, rule, stripe
+from ci_integrations.charts.read.bokeh.document import Document, data_of, values_of
+from ci_integrations.charts.read.entry import ERRORS, OTHER, Entry, PanelDraft, across, category, rule, stripe
 from ci_integrations.charts.read.plain import Json, plus
 
 _ON_AXIS = {
@@ -64,7 +64,7 @@ def _spread(doc: Document, model: Json) -> Entry:
 def _column(data: Json, spec: object) -> list[object]:
     """A column that an annotation names, directly or by `{"field"}`."""
     field = spec.get("field") if isinstance(spec, dict) else spec
-    return list(map(factor, values_of(data.get(str(field)))))
+    return list(map(category, values_of(data.get(str(field)))))
 
 
 _READERS: dict[str, Callable[[Document, Json], Entry | None]] = {

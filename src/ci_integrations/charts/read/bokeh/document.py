@@ -6,9 +6,11 @@ import base64
 import math
 import zlib
 from collections.abc import Iterator
+from itertools import accumulate, compress
 
 from ci_integrations.charts import columns
 from ci_integrations.charts.columns import is_number
+from ci_integrations.charts.read.entry import category
 from ci_integrations.charts.read.plain import Json, as_list, as_map, plus
 
 MAX_MODELS = 200_000
@@ -123,11 +125,6 @@ def _unzipped(text: str, size: int) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def factor(value: object) -> object:
-    """Returns a category; one of several levels as one text."""
-    return "/".join(str(part) for part in value) if isinstance(value, list) else value
-
-
 def data_of(doc: Document, source: object) -> Json:
     """Returns a data source's columns by name."""
     data = as_map(doc.get(source, "data"))
@@ -136,29 +133,37 @@ def data_of(doc: Document, source: object) -> Json:
     return {str(key): value for key, value in pairs}
 
 
+_ROWS = {"AllIndices": "", "None": "", "BooleanFilter": "booleans", "IndexFilter": "indices"}
+"""Filters to the attribute in which they name rows; the default one of a view has none and lets everything through."""
+
+
 def kept(doc: Document, raw: object, data: Json, n: int) -> set[int]:
     """Returns the rows that a view's filter lets through.
 
     Raises `KeyError` with the name of a filter that only a browser can run.
     """
-    model = doc.model(raw)
-    whole, name = set(range(n)), str(model.get("name"))
-    # The default filter of a view lets everything through.
-    if name in ("AllIndices", "None"):
-        return whole
-    if name == "GroupFilter":
-        group = doc.get(model, "group")
-        return {i for i, value in enumerate(values_of(data.get(str(doc.get(model, "column_name"))))) if value == group}
-    if name in ("BooleanFilter", "IndexFilter"):
-        told = doc.get(model, "booleans" if name == "BooleanFilter" else "indices")
-        rows = enumerate(values_of(told)) if name == "BooleanFilter" else ((i, True) for i in values_of(told))
-        return whole if told is None else {i for i, flag in rows if flag and isinstance(i, int)} & whole
+    model, whole = doc.model(raw), set(range(n))
+    name = str(model.get("name"))
     if name == "InversionFilter":
         return whole - kept(doc, doc.get(model, "operand"), data, n)
-    if name not in ("IntersectionFilter", "UnionFilter"):
-        raise KeyError(name)
-    parts = [kept(doc, part, data, n) for part in as_list(doc.get(model, "operands"))]
-    return whole.intersection(*parts) if name == "IntersectionFilter" else set[int]().union(*parts)
+    if name in ("IntersectionFilter", "UnionFilter"):
+        parts = [kept(doc, part, data, n) for part in as_list(doc.get(model, "operands"))]
+        return whole.intersection(*parts) if name == "IntersectionFilter" else set[int]().union(*parts)
+    if name == "GroupFilter":
+        group, values = doc.get(model, "group"), values_of(data.get(str(doc.get(model, "column_name"))))
+        return {i for i, value in enumerate(values) if value == group}
+    # The name that is not found is what the `KeyError` has to say.
+    return _named_rows(name, doc.get(model, _ROWS[name]), whole)
+
+
+def _named_rows(name: str, told: object, whole: set[int]) -> set[int]:
+    """The rows that a filter names by their numbers, or by one boolean for each row; all when it names none."""
+    if told is None:
+        return whole
+    rows = values_of(told)
+    if name == "BooleanFilter":
+        return set(compress(sorted(whole), rows))
+    return whole & {i for i in rows if isinstance(i, int)}
 
 
 class Columns:
@@ -187,14 +192,17 @@ class Columns:
     def column(self, name: str) -> list[object] | None:
         """Returns a property's value for each row; None when it is not set or not known."""
         spec = self.raw(name)
-        if isinstance(spec, str):
-            spec = {"field": spec}
-        if isinstance(spec, dict) and "field" in spec:
-            return list(map(factor, values_of(self.data.get(str(spec["field"])))))
+        told = spec if isinstance(spec, dict) else {"field" if isinstance(spec, str) else "value": spec}
+        if "field" in told:
+            return list(map(category, self._values(told["field"])))
         if self.is_expression(name):
-            return self._expression(self._doc.model(as_map(spec).get("expr")))
-        value = spec.get("value") if isinstance(spec, dict) else spec
+            return self._expression(self._doc.model(told.get("expr")))
+        value = told.get("value")
         return None if value is None else [value] * self.n
+
+    def _values(self, name: object) -> list[object]:
+        """The values of a column of the data source."""
+        return values_of(self.data.get(str(name)))
 
     def columns(self, *names: str) -> list[list[object]]:
         """Returns several properties, empty where they are not set."""
@@ -211,14 +219,11 @@ class Columns:
     def _expression(self, model: Json) -> list[object] | None:
         """The expressions of stacks and of wedges: sums of columns, and running sums."""
         if model.get("name") == "Stack":
-            fields = [values_of(self.data.get(str(name))) for name in as_list(self._doc.get(model, "fields"))]
-            return [sum(v for v in row if is_number(v)) for row in zip(*fields, strict=False)] or [0] * self.n
+            fields = map(self._values, as_list(self._doc.get(model, "fields")))
+            return [sum(filter(is_number, row)) for row in zip(*fields, strict=False)] or [0] * self.n
         if model.get("name") != "CumSum":
             return None
-        total: float = 0.0
-        found: list[object] = []
-        for value in values_of(self.data.get(str(self._doc.get(model, "field")))):
-            before, total = total, plus(total, value) or total
-            # `include_zero` shifts the sums by one row: they are then where wedges start.
-            found.append(before if self._doc.get(model, "include_zero") else total)
-        return found
+        values = self._values(self._doc.get(model, "field"))
+        sums: list[object] = list(accumulate(values, lambda total, value: plus(total, value) or total, initial=0.0))
+        # `include_zero` shifts the sums by one row: they are then where wedges start.
+        return sums[:-1] if self._doc.get(model, "include_zero") else sums[1:]

@@ -9,9 +9,9 @@ from ci_integrations.charts.chart import Chart
 from ci_integrations.charts.read import combine
 from ci_integrations.charts.read.bokeh import glyphs
 from ci_integrations.charts.read.bokeh.annotations import beside, times
-from ci_integrations.charts.read.bokeh.document import Columns, Document, data_of, factor, values_of
-from ci_integrations.charts.read.entry import OTHER, Entry, PanelDraft
-from ci_integrations.charts.read.plain import Json, as_list, as_map
+from ci_integrations.charts.read.bokeh.document import Columns, Document, data_of, values_of
+from ci_integrations.charts.read.entry import OTHER, Entry, PanelDraft, category
+from ci_integrations.charts.read.plain import Json, as_list, as_map, grouped
 
 
 def chart(payload: Json) -> Chart | None:
@@ -77,9 +77,7 @@ def _renderer(doc: Document, renderer: Json, legend: object, panel: PanelDraft) 
 
 def _by_name(entry: Entry, values: list[object]) -> list[Entry]:
     """`legend_field`: one series for each value, unless every mark has its own."""
-    groups: dict[str, list[int]] = {}
-    for n, value in enumerate(values):
-        groups.setdefault(str(value), []).append(n)
+    groups = grouped((str(value), n) for n, value in enumerate(values))
     if not 1 < len(groups) < len(values) or len(entry.places) != len(values):
         return [entry]
     return [_part(entry, name, rows, len(values)) for name, rows in groups.items()]
@@ -98,7 +96,7 @@ def _axis(doc: Document, figure: Json, which: str) -> Json:
     places, scale = doc.model(doc.get(figure, f"{which}_range")), doc.model(doc.get(figure, f"{which}_scale"))
     # The range says what is categorical, whatever axis is drawn beside it.
     if places.get("name") == "FactorRange":
-        factors = list(map(factor, values_of(doc.get(places, "factors"))))
+        factors = list(map(category, values_of(doc.get(places, "factors"))))
         return {"label": label, "scale": "categorical", "categories": factors}
     if scale.get("name") == "LogScale":
         return {"label": label, "scale": "log"}

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from ci_integrations.charts.columns import is_number
 from ci_integrations.charts.read.bokeh.document import Columns, values_of
-from ci_integrations.charts.read.entry import Entry, across, heat_map, rule
-from ci_integrations.charts.read.plain import as_list, as_map, low_high, minus, number, plus
+from ci_integrations.charts.read.entry import Entry, across, band, heat_map, rule
+from ci_integrations.charts.read.plain import amounts, as_list, as_map, low_high, middles, minus, number, numbers
 
 _PLAIN = {
     "Line": "line", "Step": "step", "Scatter": "scatter", "Circle": "scatter", "Marker": "scatter", "Patch": "area",
@@ -49,7 +49,7 @@ def _segments(cols: Columns) -> list[Entry]:
     """Segments along one axis are rules with two ends; others keep their four coordinates."""
     x0, y0, x1, y1 = cols.columns("x0", "y0", "x1", "y1")
     for axis, places, same, one, two in (("x", x0, x1, y0, y1), ("y", y0, y1, x0, x1)):
-        if places == same and all(is_number(end) for end in [*one, *two]):
+        if places == same and all(map(is_number, [*one, *two])):
             low, high = low_high(one, two)
             return [Entry("rule", extra={"axis": axis, "value": places, "low": low, "high": high})]
     return [Entry("rule", extra={"x0": x0, "y0": y0, "x1": x1, "y1": y1})]
@@ -63,14 +63,14 @@ def _spans(cols: Columns) -> list[Entry]:
 
 def _bar(cols: Columns) -> list[Entry]:
     """Bars; those that do not start at zero have lengths over a base."""
-    horizontal = cols.glyph.get("name") == "HBar"
-    at, end, base = ("y", "right", "left") if horizontal else ("x", "top", "bottom")
-    values, bases = cols.column(end) or [], cols.column(base)
-    found = across(at, cols.column(at) or [], values, "bar")
-    found.orientation, found.dodged = "h" if horizontal else "v", cols.is_dodged(at)
+    is_lying = cols.glyph.get("name") == "HBar"
+    at, end, base, orientation = ("y", "right", "left", "h") if is_lying else ("x", "top", "bottom", "v")
+    places, values, bases = cols.columns(at, end, base)
+    found = across(at, places, values, "bar")
+    found.orientation, found.dodged = orientation, cols.is_dodged(at)
     # In a stack both ends are running sums, and their difference is the value.
-    if bases is not None and any(bases):
-        found.put("x" if horizontal else "y", list(map(minus, values, bases)))
+    if any(bases):
+        found.put(found.value_axis, list(map(minus, values, bases)))
         found.extra = {"base": bases, "end": values}
     found.stack = "" if cols.is_expression(end) else None
     return [found]
@@ -80,18 +80,17 @@ def _quad(cols: Columns) -> list[Entry]:
     """Rectangles between edges, which are the bins of a histogram."""
     left, right, top, bottom = cols.columns("left", "right", "top", "bottom")
     values = [minus(end, base or 0) for end, base in zip(top, bottom or [0] * len(top), strict=False)]
-    centres = [None if total is None else total / 2 for total in map(plus, left, right)]
-    return [Entry("histogram", centres, values, extra={"edges": [*left, *right[-1:]]})]
+    return [Entry("histogram", middles(left, right), values, extra={"edges": [*left, *right[-1:]]})]
 
 
 def _wedges(cols: Columns, kind: str, legend: object) -> Entry:
     """Slices by their angles; the legend's column has the names, and a column of the same proportions the values."""
-    angles = [number(angle) or 0.0 for angle in map(minus, *reversed(cols.columns("start_angle", "end_angle")))]
+    angles = amounts(map(minus, *reversed(cols.columns("start_angle", "end_angle"))))
     field = as_map(legend).get("field")
-    names = list(map(str, values_of(cols.data.get(str(field))))) if field else None
+    names = list(map(str, values_of(cols.data.get(str(field)))))
     places = names or [f"slice {n + 1}" for n in range(len(angles))]
     for key, raw in cols.data.items():
-        values = [value for value in values_of(raw) if is_number(value)]
+        values = numbers(values_of(raw))
         if key != field and "angle" not in key and _in_proportion(values, angles):
             return Entry(kind, places, values)
     return Entry(kind, places, angles, extra={"values_are": "radians"})
@@ -109,27 +108,27 @@ def _rects(cols: Columns) -> list[Entry]:
     """Rectangles coloured by a column are a heat map over their places."""
     x, y, values = cols.columns("x", "y", "fill_color")
     # Without colours by value they are marks, such as the caps of whiskers.
-    if not any(is_number(value) for value in values):
+    if not any(map(is_number, values)):
         return [Entry("scatter", x, y, flat=len(set(cols.column("height") or ())) == 1)]
     return [heat_map(list(dict.fromkeys(x)), list(dict.fromkeys(y)), zip(x, y, values, strict=False))]
 
 
 def _area(cols: Columns) -> list[Entry]:
     """An area from zero or from the area below it, or a band between two columns."""
-    horizontal = cols.glyph.get("name") == "HArea"
-    names = ("x1", "x2") if horizontal else ("y1", "y2")
-    places, (one, two) = cols.column("y" if horizontal else "x"), cols.columns(*names)
+    is_lying = cols.glyph.get("name") == "HArea"
+    at, value, orientation = ("y", "x", "h") if is_lying else ("x", "y", None)
+    names = (f"{value}1", f"{value}2")
+    places, (one, two) = cols.column(at), cols.columns(*names)
     one, two = one or [0] * len(two), two or [0] * len(one)
-    # Either edge may be the upper one.
-    low, high = low_high(one, two)
-    stacked = any(cols.is_expression(name) for name in names)
-    at = "y" if horizontal else "x"
-    if stacked or not any(one) or not any(two):
-        found = across(at, places, list(map(minus, high, low)) if stacked else high, "area")
-        found.stack = "" if stacked else None
-    else:
-        found = across(at, places, high, "band", {"x0" if horizontal else "y0": low})
-    found.orientation = "h" if horizontal else None
+    found = band(at, places, one, two)
+    # An area has its lower edge at zero, or on the area below it in a stack.
+    if any(map(cols.is_expression, names)):
+        low = found.extra.pop(f"{value}0")
+        found.put(value, list(map(minus, found.column(value), as_list(low))))
+        found.kind, found.stack = "area", ""
+    elif not any(one) or not any(two):
+        found.kind, found.extra = "area", {}
+    found.orientation = orientation
     return [found]
 
 
@@ -137,27 +136,29 @@ def _images(cols: Columns) -> list[Entry]:
     """Each matrix of an image glyph as a heat map over the middles of its cells, from the lower left corner."""
     found = []
     for raw, *box in zip(as_list(cols.held("image")), *cols.columns("x", "y", "dw", "dh"), strict=False):
-        z, (x, y, width, height) = values_of(raw), (number(value) or 0.0 for value in box)
-        rows, columns = len(z), len(as_list(z[0]))
-        xs = [x + (n + 0.5) * width / columns for n in range(columns)]
-        ys = [y + (n + 0.5) * height / rows for n in range(rows)]
+        z, (x, y, width, height) = values_of(raw), amounts(box)
+        xs, ys = _cells(x, width, len(as_list(z[0]))), _cells(y, height, len(z))
         found.append(Entry("heatmap", xs, ys, extra={"z": z}))
     return found
+
+
+def _cells(start: float, length: float, n: int) -> list[float]:
+    """The middles of `n` cells side by side."""
+    return [start + (i + 0.5) * length / n for i in range(n)]
 
 
 def _hexagons(cols: Columns) -> list[Entry]:
     """Hexagons by their middles; the column that colours them, or their counts, is their value."""
     size, stretch = number(cols.raw("size")) or 1.0, number(cols.raw("aspect_scale")) or 1.0
-    q, r = ([number(value) or 0.0 for value in column] for column in cols.columns("q", "r"))
+    q, r = map(amounts, cols.columns("q", "r"))
     # Axial coordinates: one runs along the flat sides, the other is slanted by half a hexagon.
     flat = cols.raw("orientation") == "flattop"
     along, slanted = (q, r) if flat else (r, q)
-    straight = [1.5 * size * a for a in along]
+    straight = [1.5 * size * a * stretch for a in along]
     other = [math.sqrt(3) * size * (b + a / 2) for a, b in zip(along, slanted, strict=True)]
-    x = [v * stretch for v in straight] if flat else other
-    y = [-v for v in other] if flat else [-v * stretch for v in straight]
+    x, down = (straight, other) if flat else (other, straight)
     values = values_of(cols.data.get(str(as_map(cols.raw("fill_color")).get("field") or "counts")))
-    return [Entry("hexbin", x, y, extra={"value": values} if values else {})]
+    return [Entry("hexbin", x, [-v for v in down], extra={"value": values} if values else {})]
 
 
 _READERS: dict[str, Callable[[Columns], list[Entry]]] = {

@@ -41,6 +41,14 @@ class Unit:
             return when  # nobody has selected anything: every mark is "selected"
         return found
 
+    def stands_on(self, name: str) -> bool:
+        """True for an axis of the mark; without a second axis of its own it stands on the first one."""
+        return self.second == name if name[1:] else self.second[:1] != name
+
+    def is_measured(self, name: str) -> bool:
+        """True when a channel holds amounts."""
+        return self.channel(name).get("type") == "quantitative"
+
     def discrete(self, which: str) -> bool:
         """True when a channel holds categories."""
         return self.channel(which).get("type") in _DISCRETE
@@ -54,10 +62,8 @@ class Unit:
     @property
     def horizontal(self) -> bool:
         """True when the values are in x and the places in y."""
-        x, y = self.channel("x"), self.channel("y")
-        if x.get("type") != "quantitative" or x.get("bin"):
-            return False
-        return y.get("type") != "quantitative" or bool(y.get("bin"))
+        x, y = (self.is_measured(which) and not self.channel(which).get("bin") for which in "xy")
+        return x and not y
 
     @property
     def is_map(self) -> bool:
@@ -126,13 +132,12 @@ def value_of(row: Row, channel: Json, bins: Bins | None) -> object:
 
 def axis_of(units: list[Unit], which: str) -> Json:
     """Returns the axis that these units share, as the schema has it."""
-    channels = [unit.channel(which) for unit in units if unit.has(which)]
     # A mark may have the second end of a span alone.
-    channels = channels or [unit.channel(f"{which}2") for unit in units if unit.has(f"{which}2")]
+    channels = _encoded(units, which) or _encoded(units, f"{which}2")
     if not channels:
         return {"label": None, "scale": "linear"}
-    hidden = any(channel.get("axis", ()) is None for channel in channels)
-    titles = dict.fromkeys(title for channel in channels if (title := channel_title(channel)) is not None)
+    hidden = None in [channel.get("axis", ()) for channel in channels]
+    titles = dict.fromkeys(filter(None, map(channel_title, channels)))
     first = next((channel for channel in channels if "type" in channel), channels[0])
     scale = _scale(first)
     found: Json = {"label": None if hidden else ", ".join(titles) or None, "scale": scale}
@@ -143,6 +148,11 @@ def axis_of(units: list[Unit], which: str) -> Json:
     if (reverse is True) != down:
         found["inverted"] = True
     return found
+
+
+def _encoded(units: list[Unit], name: str) -> list[Json]:
+    """The definitions of a channel by the units that have it."""
+    return [unit.channel(name) for unit in units if unit.has(name)]
 
 
 def _scale(channel: Json) -> str:

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from ci_integrations.charts.read import combine
 from ci_integrations.charts.read.entry import ERRORS, MAX_CELLS, OTHER, Entry, PanelDraft, across, heat_map, rule
-from ci_integrations.charts.read.plain import column, rank
+from ci_integrations.charts.read.plain import column, floats, grouped, known, rank
 from ci_integrations.charts.read.vega_lite import spans
 from ci_integrations.charts.read.vega_lite.channels import Unit, axis_of, channel_title, ordered, series_name, value_of
 from ci_integrations.charts.read.vega_lite.expressions import Unknown
-from ci_integrations.charts.read.vega_lite.transforms import aggregate, groups, key_of, spread
+from ci_integrations.charts.read.vega_lite.transforms import groups, key_of, measured, spread
 from ci_integrations.charts.read.vega_lite.units import Bins, Key, Row
 
 MAX_RULES = 200
@@ -43,12 +43,10 @@ def panel(units: list[Unit], title: str | None) -> PanelDraft:
     found.series = combine.joined(found.series)
     combine.settle(found)
     if found.kind not in ("pie", "donut", "choropleth") and not any(unit.is_map for unit in units):
-        for name in ("x", "y", *dict.fromkeys(unit.second for unit in units if unit.second)):
-            # Marks without a second axis of this direction stand on the first one.
-            own = [unit for unit in units if (unit.second == name if name[1:] else unit.second[:1] != name)]
-            found.axes[name] = axis_of(own, name[0])
-    colors = [unit.channel("color") for unit in units if unit.channel("color").get("type") == "quantitative"]
-    found.color_label = channel_title(colors[0]) if colors else None
+        names = ("x", "y", *dict.fromkeys(unit.second for unit in units if unit.second))
+        found.axes = {name: axis_of([unit for unit in units if unit.stands_on(name)], name[0]) for name in names}
+    colored = next((unit for unit in units if unit.is_measured("color")), None)
+    found.color_label = None if colored is None else channel_title(colored.channel("color"))
     return found
 
 
@@ -75,7 +73,7 @@ def series(unit: Unit) -> list[Entry]:
 
 def _special(unit: Unit, kind: str) -> list[Entry] | None:
     """Series of marks that are not one row for each mark with an x and a y; None for the others."""
-    if kind == "heatmap" and unit.channel("color").get("type") == "quantitative" and not unit.has("x2"):
+    if kind == "heatmap" and unit.is_measured("color") and not unit.has("x2"):
         return [_grid(unit)]
     if kind == "pie":
         return [_slices(unit)]
@@ -107,19 +105,14 @@ def records(unit: Unit) -> list[Row]:
     channels = {name: channel for name in names if (channel := unit.channel(name))}
     bins = {name: unit.bins(name) for name in channels}
     wide = [{name: value_of(row, c, bins[name]) for name, c in channels.items()} for row in unit.rows]
-    measured = {name: c for name, c in channels.items() if isinstance(c.get("aggregate"), str)}
-    if not measured:
+    aggregated = {name: c for name, c in channels.items() if isinstance(c.get("aggregate"), str)}
+    if not aggregated:
         return wide
     # What is not aggregated makes the groups, as in SQL.
-    keys = [name for name in channels if name not in measured]
-    parts: dict[Key, list[Row]] = {}
-    for record, row in zip(wide, unit.rows, strict=True):
-        parts.setdefault(key_of(record, keys), []).append(row)
-    return [
-        dict(zip(keys, key, strict=True))
-        | {name: aggregate(c["aggregate"], c.get("field"), rows) for name, c in measured.items()}
-        for key, rows in parts.items()
-    ]
+    keys = [name for name in channels if name not in aggregated]
+    parts = grouped((key_of(record, keys), row) for record, row in zip(wide, unit.rows, strict=True))
+    measures = [{"op": c["aggregate"], "field": c.get("field"), "as": name} for name, c in aggregated.items()]
+    return measured(parts, keys, measures)
 
 
 def _one(unit: Unit, kind: str, rows: list[Row], name: str | None) -> Entry:
@@ -132,7 +125,7 @@ def _one(unit: Unit, kind: str, rows: list[Row], name: str | None) -> Entry:
     for extra in ("size", "text", "opacity"):
         if "field" in unit.channel(extra):
             found.extra[extra] = column(rows, extra)
-    if unit.channel("color").get("type") == "quantitative":
+    if unit.is_measured("color"):
         found.extra["color"] = column(rows, "color")
     finish = _FINISH.get(kind)
     if finish is not None:
@@ -201,8 +194,8 @@ def _rules(unit: Unit) -> list[Entry]:
 def _grid(unit: Unit) -> Entry:
     """Coloured rectangles over two axes as a heat map."""
     rows = records(unit)
-    held = {which: {(row.get(which),) for row in rows if row.get(which) is not None} for which in "xy"}
-    x, y = ([value for (value,) in ordered(held[which], [unit.channel(which)])] for which in "xy")
+    places = {which: ordered(set(zip(known(column(rows, which)))), [unit.channel(which)]) for which in "xy"}
+    x, y = ([value for (value,) in places[which]] for which in "xy")
     if len(x) * len(y) > MAX_CELLS:
         raise Unknown("too many cells")
     return heat_map(x, y, zip(*(column(rows, name) for name in ("x", "y", "color")), strict=True))
@@ -225,9 +218,9 @@ def _spreads(unit: Unit, kind: str) -> list[Entry]:
         raise Unknown("bootstrapped confidence intervals")
     found: dict[Key, list[tuple[object, float, float, float]]] = {}
     for key, rows in groups(records(unit), [at, *unit.splits]).items():
-        numbers = [float(number) for row in rows if isinstance(number := row.get(value), (int, float))]
-        if numbers:
-            found.setdefault(key[1:], []).append((key[0], *spread(numbers, extent)))
+        amounts = floats(column(rows, value))
+        if amounts:
+            found.setdefault(key[1:], []).append((key[0], *spread(amounts, extent)))
     return [_spread(kind, at, marks, series_name(key)) for key, marks in found.items()]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ci_integrations.charts.read.entry import ERRORS, OTHER, Entry
-from ci_integrations.charts.read.plain import column, low_high, minus, plus
+from ci_integrations.charts.read.plain import column, low_high, middles, minus
 from ci_integrations.charts.read.vega_lite.channels import Unit
 from ci_integrations.charts.read.vega_lite.units import Row
 
@@ -20,7 +20,7 @@ def bars(unit: Unit, found: Entry, rows: list[Row]) -> None:
         # Bins in x and counts in y as everywhere, also when the bars are horizontal.
         found.orientation = "v" if which == "x" else "h"
         found.kind, found.y = "histogram", found.y if which == "x" else found.x
-        found.x = [None if total is None else total / 2 for total in map(plus, start, end)]
+        found.x = middles(start, end)
         found.extra["edges"] = [*start, *end[-1:]]
         return
     found.extra |= {"start": start, "end": end}
@@ -46,7 +46,7 @@ def between(unit: Unit, found: Entry, rows: list[Row]) -> None:
         found.extra[f"{which}0"] = low
         return
     found.extra |= zip(ERRORS[which], (low, high), strict=True)
-    found.put(which, [None if total is None else total / 2 for total in map(plus, low, high)])
+    found.put(which, middles(low, high))
 
 
 def stripes(rows: list[Row], end: str) -> list[Entry]:

@@ -8,9 +8,22 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable
+from itertools import zip_longest
 
 from ci_integrations.charts.columns import is_number
-from ci_integrations.charts.read.plain import Json, as_list, as_map, column, maps, number, rank
+from ci_integrations.charts.read.plain import (
+    Json,
+    as_list,
+    as_map,
+    column,
+    floats,
+    grouped,
+    known,
+    maps,
+    number,
+    numbers,
+    rank,
+)
 from ci_integrations.charts.read.vega_lite.expressions import Unknown, compare, evaluate, truthy
 from ci_integrations.charts.read.vega_lite.units import Key, Row, bin_of, bin_start, time_unit
 
@@ -86,11 +99,7 @@ def _calculate(rows: list[Row], step: Json) -> list[Row]:
 
 def groups(rows: list[Row], keys: list[str]) -> dict[Key, list[Row]]:
     """Returns the rows by their values of `keys`, in the order in which these come first."""
-    # Dicts keep their order, so groups stand as Vega-Lite meets them.
-    found: dict[Key, list[Row]] = {}
-    for row in rows:
-        found.setdefault(key_of(row, keys), []).append(row)
-    return found
+    return grouped((key_of(row, keys), row) for row in rows)
 
 
 def key_of(row: Row, keys: list[str]) -> Key:
@@ -111,8 +120,12 @@ def _names(step: Json, word: str = "groupby") -> list[str]:
 def _aggregate(rows: list[Row], step: Json) -> list[Row]:
     """One row for each group, with its measures."""
     keys = _names(step)
-    parts = groups(rows, keys).items()
-    return [dict(zip(keys, key, strict=True)) | _measures(part, step["aggregate"]) for key, part in parts]
+    return measured(groups(rows, keys), keys, step["aggregate"])
+
+
+def measured(parts: dict[Key, list[Row]], keys: list[str], measures: object) -> list[Row]:
+    """Returns one row for each group, with its keys and its measures."""
+    return [dict(zip(keys, key, strict=True)) | _measures(part, measures) for key, part in parts.items()]
 
 
 def _join(rows: list[Row], step: Json) -> list[Row]:
@@ -132,23 +145,25 @@ def _measures(rows: list[Row], measures: object) -> Row:
 
 def aggregate(op: object, field: object, rows: list[Row]) -> object:
     """Returns one of Vega's aggregates over `field`. Raises `Unknown`."""
-    if op == "count":
-        return len(rows)
     values = column(rows, str(field))
-    known = [value for value in values if value is not None and value == value]
-    counts = {"missing": sum(value is None for value in values), "valid": len(known)}
-    if op in counts:
-        return counts[str(op)]
-    if op == "distinct":
-        return len({_hashable(value) for value in values})
-    if op in ("min", "max") and known:
-        return min(known, key=rank) if op == "min" else max(known, key=rank)
-    numbers = [float(value) for value in known if isinstance(value, (int, float))]
+    if str(op) in _COUNTS:
+        return _COUNTS[str(op)](values)
+    told = known(values)
+    if str(op) in _ENDS and told:
+        return _ENDS[str(op)](told, key=rank)
     function = _NUMERIC.get(str(op))
     if function is None:
         raise Unknown(f"aggregate {op}")
+    amounts = floats(told)
     # Sums and products of nothing are 0 and 1; other measures of nothing are missing.
-    return function(numbers) if numbers or op in ("sum", "product") else None
+    return function(amounts) if amounts or op in ("sum", "product") else None
+
+
+_COUNTS: dict[str, Callable[[list[object]], int]] = {
+    "count": len, "missing": lambda values: values.count(None), "valid": lambda values: len(known(values)),
+    "distinct": lambda values: len(set(map(_hashable, values))),
+}  # fmt: skip
+_ENDS = {"min": min, "max": max}
 
 
 def quantile(values: list[float], p: float) -> float:
@@ -160,12 +175,12 @@ def quantile(values: list[float], p: float) -> float:
     return values[low] + (values[high] - values[low]) * (at - low)
 
 
-def spread(numbers: list[float], extent: str) -> tuple[float, float, float]:
+def spread(amounts: list[float], extent: str) -> tuple[float, float, float]:
     """Returns the lower end, the middle and the upper end of an error bar."""
     if extent == "iqr":
-        return quantile(numbers, 0.25), quantile(numbers, 0.5), quantile(numbers, 0.75)
-    mean = sum(numbers) / len(numbers)
-    half = _NUMERIC["stdev" if extent == "stdev" else "stderr"](numbers)
+        return quantile(amounts, 0.25), quantile(amounts, 0.5), quantile(amounts, 0.75)
+    mean = sum(amounts) / len(amounts)
+    half = _NUMERIC["stdev" if extent == "stdev" else "stderr"](amounts)
     return mean - half, mean, mean + half
 
 
@@ -193,12 +208,10 @@ def _flatten(rows: list[Row], step: Json) -> list[Row]:
     """One row for each item of lists, which are filled up to the longest one."""
     fields = _names(step, "flatten")
     names = _names(step, "as") or fields
-    found = []
+    found: list[Row] = []
     for row in rows:
         lists = [as_list(row.get(field)) for field in fields]
-        for n in range(max((len(values) for values in lists), default=0)):
-            cells = [values[n] if n < len(values) else None for values in lists]
-            found.append(row | dict(zip(names, cells, strict=True)))
+        found += [row | dict(zip(names, cells, strict=True)) for cells in zip_longest(*lists)]
     return found
 
 
@@ -283,7 +296,7 @@ def _regression(rows: list[Row], step: Json) -> list[Row]:
         if len(places) < 2:
             raise Unknown("regression over one place")
         slope, start = statistics.linear_regression(*zip(*points, strict=True))
-        ends = [end for end in as_list(step.get("extent")) if is_number(end)] or [min(places), max(places)]
+        ends = numbers(step.get("extent")) or [min(places), max(places)]
         group = dict(zip(keys, key, strict=True))
         found += [{**group, names[0]: x, names[1]: start + slope * x} for x in ends]
     return found

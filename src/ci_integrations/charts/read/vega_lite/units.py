@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from ci_integrations.charts.columns import is_number
-from ci_integrations.charts.read.plain import Json, as_list, as_map, number
+from ci_integrations.charts.read.plain import Json, amounts, as_list, as_map, column, floats, known, number, numbers
 from ci_integrations.charts.read.vega_lite.expressions import Unknown, moment
 
 Row = dict[str, object]
@@ -18,6 +17,12 @@ Key = tuple[object, ...]
 Bins = tuple[float, float, float]
 """Start, stop and step."""
 _UNITS = ("year", "quarter", "month", "date", "hours", "minutes", "seconds")
+_CUT = (
+    # 2012 is the year that Vega puts under dates whose unit has none.
+    ("year", {"year"}, 2012), ("month", {"month", "date"}, 1), ("day", {"date"}, 1), ("hour", {"hours"}, 0),
+    ("minute", {"minutes"}, 0), ("second", {"seconds"}, 0),
+)  # fmt: skip
+"""Each field of a date, the units that keep it, and what it is without them."""
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -25,9 +30,8 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 def bin_of(rows: list[Row], field: str, told: object) -> Bins:
     """Returns the bins that Vega makes of a field, under the parameters that the specification gives."""
     params = as_map(told)
-    numbers = [float(value) for row in rows if isinstance(value := row.get(field), (int, float)) and value == value]
-    extent = list(map(number, as_list(params.get("extent")))) or ([min(numbers), max(numbers)] if numbers else [0, 0])
-    low, high = (0.0 if end is None else end for end in extent)
+    values = floats(known(column(rows, field))) or [0.0]
+    low, high = amounts(as_list(params.get("extent"))) or (min(values), max(values))
     size = number(params.get("step")) or _bin_step(low, high, params)
     # As in vega-statistics: the ends move outwards to multiples of the step.
     if params.get("nice") is not False:
@@ -41,7 +45,7 @@ def _bin_step(low: float, high: float, params: Json) -> float:
     """Vega's `binStep`: the smallest of the round steps that gives no more than `maxbins` bins."""
     span = (high - low) or abs(low) or 1.0
     most, least = int(number(params.get("maxbins")) or 10), number(params.get("minstep")) or 0.0
-    steps, divisors = ([v for v in as_list(params.get(key)) if is_number(v)] for key in ("steps", "divide"))
+    steps, divisors = (numbers(params.get(key)) for key in ("steps", "divide"))
     if steps:
         return float(next((step for step in steps if step >= span / most), steps[-1]))
     # A power of ten first, widened until it fits, then divided by 5 and 2 while it still does.
@@ -86,16 +90,11 @@ def time_unit(value: object, unit: object, *, words: bool = False) -> str | None
     when, parts = moment(value), unit_parts(unit)
     if words:
         return " ".join(_word(when, part) for part in parts)
-    month = when.month if "month" in parts or "date" in parts else 1
-    if month == 1 and "quarter" in parts:
-        month = (when.month - 1) // 3 * 3 + 1
-    cut = when.replace(
-        # 2012 is the year that Vega puts under dates whose unit has none.
-        year=when.year if "year" in parts else 2012, month=month, day=when.day if "date" in parts else 1,
-        hour=when.hour if "hours" in parts else 0, minute=when.minute if "minutes" in parts else 0,
-        second=when.second if "seconds" in parts else 0, microsecond=0,
-    )  # fmt: skip
-    return cut.isoformat()
+    fields = [first if units.isdisjoint(parts) else getattr(when, name) for name, units, first in _CUT]
+    if fields[1] == 1 and "quarter" in parts:
+        fields[1] = (when.month - 1) // 3 * 3 + 1
+    year, month, day, hour, minute, second = fields
+    return datetime(year, month, day, hour, minute, second, tzinfo=when.tzinfo).isoformat()
 
 
 def _word(when: datetime, part: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 from ci_integrations._names import VEGALITE_MIME as MIME
 from ci_integrations.charts.chart import Chart
@@ -142,7 +143,7 @@ def _repeated(spec: Json, view: View, depth: int) -> list[PanelDraft]:
         return _panels({"layer": layers}, view, depth + 1)
     else:
         rows, columns = as_list(at(told, "row")) or [None], as_list(at(told, "column")) or [None]
-        pairs = [{"row": row, "column": column} for row in rows for column in columns]
+        pairs = [{"row": row, "column": column} for row, column in product(rows, columns)]
     return [panel for pair in pairs for panel in _panels(inner, replace(view, repeat=pair), depth + 1)]
 
 
