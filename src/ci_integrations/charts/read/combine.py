@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from operator import itemgetter
 
 from ci_integrations.charts.columns import is_number
@@ -161,7 +161,7 @@ def _caps(entry: Entry, reach: Spans) -> bool:
     if not entry.flat or set(entry.places) != reach.keys():
         return False
     heights = zip(entry.places, entry.values, strict=True)
-    return all(is_number(y) and any(_same(y, end) for end in reach[at]) for at, y in heights)
+    return all(is_number(y) and any(map(_same, repeat(y), reach[at])) for at, y in heights)
 
 
 def _with_errors(entries: list[Entry]) -> list[Entry]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from ci_integrations.charts.columns import is_number
 from ci_integrations.charts.read.bokeh.document import Document, data_of, values_of
 from ci_integrations.charts.read.entry import ERRORS, OTHER, Entry, PanelDraft, across, category, rule, stripe
-from ci_integrations.charts.read.plain import Json, plus
+from ci_integrations.charts.read.plain import Json, as_list, plus
 
 _ON_AXIS = {
     "x": {"x", "x0", "edges", "start", "end", "xerr_low", "xerr_high"},
@@ -74,16 +74,13 @@ _READERS: dict[str, Callable[[Document, Json], Entry | None]] = {
 def times(entry: Entry, axis: str) -> None:
     """Turns milliseconds since 1970 into ISO-8601 in all that stands on this axis; horizontal bars there are spans."""
     if entry.kind == "bar" and axis == "x" and entry.horizontal:
-        starts = entry.extra.pop("base", None)
-        starts = starts if isinstance(starts, list) else [0] * len(entry.values)
+        starts = as_list(entry.extra.pop("base", None)) or [0] * len(entry.values)
         entry.extra |= {"start": starts, "end": list(map(plus, starts, entry.values))}
         entry.kind, entry.x = "gantt", None
-    for which in {"x", "y"} & _keys(entry, axis):
-        if column := entry.column(which):
-            entry.put(which, list(map(_date, column)))
-    for key in entry.extra.keys() & _keys(entry, axis):
-        values = entry.extra[key]
-        entry.extra[key] = list(map(_date, values)) if isinstance(values, list) else _date(values)
+    keys = _keys(entry, axis)
+    for which in keys & {"x", "y"} & entry.columns().keys():
+        entry.put(which, list(map(_date, entry.column(which))))
+    entry.extra |= {key: _date(entry.extra[key]) for key in entry.extra.keys() & keys}
 
 
 def _keys(entry: Entry, axis: str) -> set[str]:
@@ -96,5 +93,7 @@ def _keys(entry: Entry, axis: str) -> set[str]:
 
 
 def _date(value: object) -> object:
-    """A number of milliseconds as ISO-8601 without a zone; anything else as it is."""
+    """A number of milliseconds as ISO-8601 without a zone, also within a list; anything else as it is."""
+    if isinstance(value, list):
+        return list(map(_date, value))
     return (_EPOCH + timedelta(milliseconds=value)).isoformat() if is_number(value) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 from ci_integrations._names import BOKEH_MIME as MIME
 from ci_integrations.charts.chart import Chart
@@ -12,6 +13,9 @@ from ci_integrations.charts.read.bokeh.annotations import beside, times
 from ci_integrations.charts.read.bokeh.document import Columns, Document, data_of, values_of
 from ci_integrations.charts.read.entry import OTHER, Entry, PanelDraft, category
 from ci_integrations.charts.read.plain import Json, as_list, as_map, grouped
+
+_BESIDE = {"x": ("below", "above"), "y": ("left", "right")}
+"""The sides of the plot on which each axis is drawn, the usual one first."""
 
 
 def chart(payload: Json) -> Chart | None:
@@ -36,14 +40,14 @@ def _panel(doc: Document, figure: Json) -> PanelDraft | None:
     # Before times become dates, because ends are compared as numbers.
     panel.series = combine.joined(panel.series)
     axes = {which: _axis(doc, figure, which) for which in "xy"}
-    for which in [which for which in "xy" if axes[which]["scale"] == "datetime"]:
-        for entry in panel.series:
-            times(entry, which)
+    dated = [which for which, axis in axes.items() if axis["scale"] == "datetime"]
+    for which, entry in product(dated, panel.series):
+        times(entry, which)
     combine.settle(panel)
     if panel.kind not in ("pie", "donut"):
         panel.axes = axes | _second_axis(doc, figure, panel)
-    bars = [model for model in doc.models_of(figure, "right", "left") if model.get("name") == "ColorBar"]
-    panel.color_label = doc.words(doc.get(bars[0], "title")) if bars else None
+    bar = next((model for model in doc.models_of(figure, "right", "left") if model.get("name") == "ColorBar"), None)
+    panel.color_label = doc.words(doc.get(bar, "title"))
     return panel
 
 
@@ -67,11 +71,12 @@ def _renderer(doc: Document, renderer: Json, legend: object, panel: PanelDraft) 
     if entries is None:
         panel.lack(f"a {name} glyph is not read")
         return
-    names = values_of(cols.data.get(str(legend["field"]))) if isinstance(legend, dict) else []
+    names: list[object] = []
+    if isinstance(legend, dict):
+        names, legend = values_of(cols.data.get(str(legend["field"]))), None
+    second = doc.get(renderer, "y_range_name") not in (None, "default")
     for entry in entries:
-        entry.name = None if isinstance(legend, dict) or legend is None else str(legend)
-        if doc.get(renderer, "y_range_name") not in (None, "default"):
-            entry.axis = "y2"
+        entry.name, entry.axis = None if legend is None else str(legend), "y2" if second else None
         panel.series += [entry] if name in glyphs.WEDGES else _by_name(entry, names)
 
 
@@ -92,7 +97,7 @@ def _part(entry: Entry, name: str, rows: list[int], n: int) -> Entry:
 
 def _axis(doc: Document, figure: Json, which: str) -> Json:
     """The axis in the schema: its label, and its scale by the range, the scale model or the kind of axis."""
-    label, kind = _drawn(doc, figure, *(("below", "above") if which == "x" else ("left", "right")))
+    label, kind = _drawn(doc, figure, *_BESIDE[which])
     places, scale = doc.model(doc.get(figure, f"{which}_range")), doc.model(doc.get(figure, f"{which}_scale"))
     # The range says what is categorical, whatever axis is drawn beside it.
     if places.get("name") == "FactorRange":
@@ -113,8 +118,9 @@ def _second_axis(doc: Document, figure: Json, panel: PanelDraft) -> dict[str, Js
 
 def _drawn(doc: Document, figure: Json, *sides: str) -> tuple[str | None, str]:
     """The label and the kind of the first axis on these sides."""
-    models = [model for model in doc.models_of(figure, *sides) if str(model.get("name", "")).endswith("Axis")]
-    return (doc.words(doc.get(models[0], "axis_label")), str(models[0]["name"])) if models else (None, "")
+    names = ((model, str(model.get("name"))) for model in doc.models_of(figure, *sides))
+    model, name = next((pair for pair in names if pair[1].endswith("Axis")), ({}, ""))
+    return doc.words(doc.get(model, "axis_label")), name
 
 
 def _legend(doc: Document, figure: Json) -> dict[str, object]:

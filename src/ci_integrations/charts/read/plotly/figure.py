@@ -19,6 +19,8 @@ MAX_TRACES = 2000
 """Traces of one figure that are looked at."""
 _NEAR = 0.02
 """Fraction of the figure by which a subplot's title may stand off its domain."""
+# `relative` is a stack whose negative parts go down.
+_MODES = {"relative": "stack"}
 _AUTOMATIC = re.compile(r"trace \d+")
 
 
@@ -191,15 +193,14 @@ def _free_note(note: Json) -> list[tuple[bool, tuple[float, float, str]]]:
 def _finish(panel: Draft, layout: Json) -> None:
     """Gives the panel its kind, its bar mode, its axes, and the name of a single number for a title."""
     panel.series = combine.joined(panel.series)
-    # `relative` is a stack whose negative parts go down.
     mode = str(layout.get("barmode") or "group")
-    combine.settle(panel, "stack" if mode == "relative" else mode)
+    combine.settle(panel, _MODES.get(mode, mode))
     place = panel.place
     if place.kind == "xy":
         homes = {"x": place.x, "y": place.y, **panel.second}
         panel.axes = {name: axis_of(home, layout, panel.series, name) for name, home in homes.items()}
     elif place.kind == "scene":
-        labels = {which: words(at(layout, place.x, f"{which}axis", "title")) for which in "xyz"}
-        panel.axes = {which: {"label": label} for which, label in labels.items() if label}
+        labels = ((which, words(at(layout, place.x, f"{which}axis", "title"))) for which in "xyz")
+        panel.axes = {which: {"label": label} for which, label in labels if label}
     if panel.kind == "indicator" and len(panel.series) == 1:
         panel.title = panel.title or panel.series[0].name

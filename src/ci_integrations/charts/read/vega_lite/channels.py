@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ci_integrations.charts.read.plain import Json, as_list, as_map, as_text, at, rank
+from ci_integrations.charts.read.plain import Json, as_list, as_map, as_text, at, plus, rank
 from ci_integrations.charts.read.vega_lite.expressions import Unknown
 from ci_integrations.charts.read.vega_lite.units import Bins, Key, Row, bin_of, bin_start, time_unit, unit_parts
 
@@ -121,8 +121,7 @@ def value_of(row: Row, channel: Json, bins: Bins | None) -> object:
     value = None if name is None else row.get(str(name), row.get(str(name).replace("\\", "")))
     discrete = channel.get("type") in _DISCRETE
     if bins is not None:
-        low = bin_start(value, bins)
-        return None if low is None else low + bins[2] / 2
+        return plus(bin_start(value, bins), bins[2] / 2)
     if channel.get("timeUnit"):
         return time_unit(value, channel["timeUnit"], words=discrete)
     if discrete and value is not None:

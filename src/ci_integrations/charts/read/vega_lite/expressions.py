@@ -198,15 +198,17 @@ def _apply(op: str, a: object, b: object) -> object:
         return b if truthy(a) else a
     if op == "||":
         return a if truthy(a) else b
-    if op in ("==", "==="):
-        return _plain(a) == _plain(b)
-    if op in ("!=", "!=="):
-        return _plain(a) != _plain(b)
-    if op == "+" and (isinstance(a, str) or isinstance(b, str)):
+    if op in _EQUAL:
+        return (_plain(a) == _plain(b)) is _EQUAL[op]
+    if op == "+" and str in (type(a), type(b)):
         return _text(a) + _text(b)
-    if op in ("<", ">", "<=", ">="):
+    if op in _ORDER:
         return compare(op, a, b)
     return _arithmetic(op, to_number(a), to_number(b))
+
+
+_EQUAL = {"==": True, "===": True, "!=": False, "!==": False}
+"""What an operator says to two equal values."""
 
 
 def compare(op: str, a: object, b: object) -> bool:

@@ -19,6 +19,7 @@ MAX_RULES = 200
 MAX_BINS = 10_000
 """Bins that are filled up where no row falls into them."""
 _WITHOUT_PLACE = ("tooltip", "order", "key", "href", "text")
+_ENDS = {"x", "y", "x2", "y2"}
 _KINDS = {
     "bar": "bar", "line": "line", "trail": "line", "area": "area", "point": "scatter", "circle": "scatter",
     "square": "scatter", "tick": "scatter", "rect": "heatmap", "arc": "pie", "boxplot": "box", "rule": "rule",
@@ -77,7 +78,7 @@ def _special(unit: Unit, kind: str) -> list[Entry] | None:
         return [_grid(unit)]
     if kind == "pie":
         return [_slices(unit)]
-    if kind == "heatmap" and len({"x", "y", "x2", "y2"} & unit.encoding.keys()) == 2:
+    if kind == "heatmap" and len(_ENDS & unit.encoding.keys()) == 2:
         return spans.stripes(records(unit), "x2" if unit.has("x2") else "y2")
     if kind == "rule" and not (unit.has("x") and unit.has("y")):
         return _rules(unit)
@@ -122,14 +123,11 @@ def _one(unit: Unit, kind: str, rows: list[Row], name: str | None) -> Entry:
         along = "y" if kind == "area" and unit.horizontal else "x"
         rows = sorted(rows, key=lambda row: rank(row.get(along)))
     found = Entry(kind, _column(unit, rows, "x", "longitude"), _column(unit, rows, "y", "latitude"), name)
-    for extra in ("size", "text", "opacity"):
-        if "field" in unit.channel(extra):
-            found.extra[extra] = column(rows, extra)
-    if unit.is_measured("color"):
-        found.extra["color"] = column(rows, "color")
-    finish = _FINISH.get(kind)
-    if finish is not None:
-        finish(unit, found, rows)
+    shown = [extra for extra in ("size", "text", "opacity") if "field" in unit.channel(extra)]
+    shown += ["color"] if unit.is_measured("color") else []
+    found.extra = {extra: column(rows, extra) for extra in shown}
+    if kind in _FINISH:
+        _FINISH[kind](unit, found, rows)
     return found
 
 

@@ -53,9 +53,9 @@ def keeps(test: object, row: Row) -> bool:
     if isinstance(test, str):
         return truthy(evaluate(test, row))
     told = as_map(test)
-    if "and" in told or "or" in told:
-        word, join = ("and", all) if "and" in told else ("or", any)
-        return join(keeps(part, row) for part in as_list(told[word]))
+    for word, join in (("and", all), ("or", any)):
+        if word in told:
+            return join(keeps(part, row) for part in as_list(told[word]))
     if "not" in told:
         return not keeps(told["not"], row)
     if "param" in told or "selection" in told:
@@ -222,7 +222,7 @@ def _bin(rows: list[Row], step: Json) -> list[Row]:
     found = []
     for row in rows:
         low = bin_start(row.get(field), bins)
-        ends = [low, None if low is None else low + bins[2]]
+        ends = low, None if low is None else low + bins[2]
         found.append({**row, **dict(zip([*names, f"{names[0]}_end"][:2], ends, strict=True))})
     return found
 
@@ -253,8 +253,8 @@ def _windowed(measure: Json, rows: list[Row], n: int, frame: list[Row], step: Js
         return n + 1
     if op in ("rank", "dense_rank"):
         keys = [[row.get(str(by["field"])) for by in maps(step.get("sort"))] for row in rows]
-        before = keys[: keys.index(keys[n])]
-        return 1 + (len(before) if op == "rank" else len({str(key) for key in before}))
+        before = list(map(str, keys[: keys.index(keys[n])]))
+        return 1 + len(before if op == "rank" else set(before))
     if op in ("lag", "lead"):
         away = int(number(measure.get("param", 1)) or 0)
         at = n + away if op == "lead" else n - away
@@ -274,11 +274,11 @@ def _pivot(rows: list[Row], step: Json) -> list[Row]:
     """One row for each group, with a column for each value of a field."""
     keys, pivot, op = _names(step), str(step["pivot"]), step.get("op", "sum")
     # Vega sorts the new columns by name.
-    names = sorted({str(row.get(pivot)) for row in rows})
+    names = sorted(set(map(str, column(rows, pivot))))
     found = []
     for key, part in groups(rows, keys).items():
-        cells = {name: [row for row in part if str(row.get(pivot)) == name] for name in names}
-        values = {name: aggregate(op, step["value"], some) if some else 0 for name, some in cells.items()}
+        cells = grouped((str(row.get(pivot)), row) for row in part)
+        values = {name: aggregate(op, step["value"], cells[name]) if name in cells else 0 for name in names}
         found.append(dict(zip(keys, key, strict=True)) | values)
     return found
 
@@ -323,12 +323,12 @@ def _impute(rows: list[Row], step: Json) -> list[Row]:
     field, key, keys = str(step["impute"]), str(step["key"]), _names(step)
     if step.get("frame") not in (None, [None, None]) or "keyvals" in step:
         raise Unknown("impute over a frame")
-    places = list(dict.fromkeys(_hashable(row.get(key)) for row in rows))
+    places = list(dict.fromkeys(map(_hashable, column(rows, key))))
     found: list[Row] = []
     for group, part in groups(rows, keys).items():
         method = str(step.get("method") or "value")
         filled: Row = {field: step.get("value") if method == "value" else aggregate(method, field, part)}
-        have = {_hashable(row.get(key)) for row in part}
+        have = set(map(_hashable, column(part, key)))
         found += [row if row.get(field) is not None else row | filled for row in part]
         found += [dict(zip(keys, group, strict=True)) | {key: place} | filled for place in places if place not in have]
     return found

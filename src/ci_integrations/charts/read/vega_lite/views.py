@@ -58,21 +58,26 @@ def _panels(spec: object, view: View, depth: int) -> list[PanelDraft]:
     if depth > MAX_DEPTH or not isinstance(spec, dict):
         return []
     view = _inherit(spec, view)
-    parts = next((as_list(spec[word]) for word in ("hconcat", "vconcat", "concat") if word in spec), None)
-    if parts is not None:
-        return [panel for part in parts for panel in _panels(part, replace(view, title=None), depth + 1)]
-    if "repeat" in spec and "spec" in spec:
+    parts = _only(spec, "hconcat", "vconcat", "concat")
+    if parts:
+        return _all(as_list(next(iter(parts.values()))), replace(view, title=None), depth)
+    if {"repeat", "spec"} <= spec.keys():
         return _repeated(spec, view, depth)
-    if "facet" in spec and "spec" in spec:
+    if {"facet", "spec"} <= spec.keys():
         outer = as_map(spec["facet"])
         return _faceted(as_map(spec["spec"]), _only(outer, *_FACETS[:2]) or {"facet": outer}, view, depth)
     # Facets among the channels are the short form of the facet operator.
     facets = _only(view.encoding, *_FACETS)
-    if facets and ("mark" in spec or "layer" in spec):
+    if facets and not spec.keys().isdisjoint(("mark", "layer")):
         inner = _without(spec, "encoding", "data", "transform", "title")
         return _faceted(inner, facets, replace(view, encoding=_without(view.encoding, *_FACETS)), depth)
     units = _units(spec, view, depth)
     return [marks.panel(units, view.title)] if units else []
+
+
+def _all(parts: list[object], view: View, depth: int) -> list[PanelDraft]:
+    """The panels of several views that inherit the same."""
+    return [panel for part in parts for panel in _panels(part, view, depth + 1)]
 
 
 def _only(held: Json, *names: str) -> Json:
@@ -104,12 +109,17 @@ def _rows(data: Json, view: View) -> tuple[list[Row], tuple[str, ...]]:
     if values is None and "name" in data:
         values = view.datasets.get(str(data["name"]))
     if isinstance(data.get("sequence"), dict):
-        told, name = as_map(data["sequence"]), str(at(data, "sequence", "as") or "data")
-        start, stop, step = number(told.get("start")) or 0, number(told.get("stop")) or 0, number(told.get("step")) or 1
-        return [{name: start + n * step} for n in range(min(MAX_SEQUENCE, int((stop - start) / step)))], view.notes
+        return _sequence(as_map(data["sequence"])), view.notes
     if not isinstance(values, list):
         return [], (*view.notes, "the data are not in the specification")
     return [row if isinstance(row, dict) else {"data": row} for row in values], view.notes
+
+
+def _sequence(told: Json) -> list[Row]:
+    """The rows that a generator of numbers makes."""
+    start, stop, step = number(told.get("start")) or 0, number(told.get("stop")) or 0, number(told.get("step")) or 1
+    name = str(told.get("as") or "data")
+    return [{name: start + n * step} for n in range(min(MAX_SEQUENCE, int((stop - start) / step)))]
 
 
 def _with_its_data(step: Json, view: View) -> Json:
