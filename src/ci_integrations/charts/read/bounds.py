@@ -35,7 +35,7 @@ def bounded(value: object) -> bool:
             if depth >= MAX_DEPTH:
                 return False
             if isinstance(item, dict):
-                characters += sum(len(str(key)) for key in item)
+                characters += sum(map(len, map(str, item)))
                 item = list(item.values())
             # Numbers are most of a chart. They were counted above and hold nothing.
             stack.extend((child, depth + 1) for child in item if isinstance(child, (list, tuple, dict, str)))

@@ -123,14 +123,9 @@ def _boxes(entries: list[Entry]) -> list[Entry]:
     reach = _reach(whiskers)
     if not _is_box(lower, upper, reach):
         return entries
-    parts = {
-        "q1": (lower, min),
-        "median": (lower, max),
-        "q3": (upper, max),
-        "whislo": (reach, min),
-        "whishi": (reach, max),
-    }
-    extra: Json = {name: _picked(spans, lower, pick) for name, (spans, pick) in parts.items()}
+    extra: Json = {"q1": _picked(lower, lower, min), "median": _picked(lower, lower, max)}
+    extra["q3"] = _picked(upper, lower, max)
+    extra |= {"whislo": _picked(reach, lower, min), "whishi": _picked(reach, lower, max)}
     caps = [entry for entry in entries if _caps(entry, reach)]
     return _replaced(entries, [*bars, *whiskers, *caps], Entry("box", list(lower), extra=extra))
 

@@ -34,10 +34,9 @@ def chart(raw: Json) -> Chart | None:
         return None
     # A figure with several axes is a chart of charts.
     several = raw["type"] == "superchart"
-    panels = [_panel(part) for part in (maps(raw["elements"]) if several else [raw])]
+    panels = [_panel(part).plain() for part in (maps(raw["elements"]) if several else [raw])]
     title = raw.get("title") if several else None
-    source = {"library": "matplotlib"}
-    return Chart.model_validate({"title": title or None, "source": source, "panels": [p.plain() for p in panels]})
+    return Chart.model_validate({"title": title or None, "source": {"library": "matplotlib"}, "panels": panels})
 
 
 def _panel(raw: Json) -> PanelDraft:

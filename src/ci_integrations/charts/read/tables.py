@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 from ci_integrations._json import plain, text
 from ci_integrations.charts.read.bounds import TROUBLE, bounded
-from ci_integrations.charts.read.plain import Json, as_map, maps
+from ci_integrations.charts.read.plain import Json, as_map, at, maps
 
 MAX_ROWS = 1000
 """Rows of one table."""
@@ -69,10 +69,10 @@ def files_from_mime(payload: object) -> list[Json] | None:
 
     Entries whose path is not absolute and normal are left out. None when the payload is no list of files.
     """
-    entries = payload.get("files") if isinstance(payload, dict) else None
+    entries = at(payload, "files")
     if not isinstance(entries, list) or len(entries) > MAX_FILES:
         return None
-    return [file for entry in maps(entries) if (file := _file(entry)) is not None]
+    return list(filter(None, map(_file, maps(entries))))
 
 
 def _file(entry: Json) -> Json | None:

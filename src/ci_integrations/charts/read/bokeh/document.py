@@ -173,7 +173,7 @@ class Columns:
         """Resolves the data of one renderer and leaves out the rows that its view hides."""
         self._doc, self.glyph = doc, doc.model(doc.get(renderer, "glyph"))
         self.data = data_of(doc, doc.get(renderer, "data_source"))
-        self.n = max((len(values_of(value)) for value in self.data.values()), default=1)
+        self.n = max(map(len, map(values_of, self.data.values())), default=1)
         view = kept(doc, doc.get(doc.get(renderer, "view"), "filter"), self.data, self.n)
         if len(view) < self.n:
             held = {key: values_of(value) for key, value in self.data.items()}

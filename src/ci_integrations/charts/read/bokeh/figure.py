@@ -12,7 +12,7 @@ from ci_integrations.charts.read.bokeh import glyphs
 from ci_integrations.charts.read.bokeh.annotations import beside, times
 from ci_integrations.charts.read.bokeh.document import Columns, Document, data_of, values_of
 from ci_integrations.charts.read.entry import OTHER, Entry, PanelDraft, category
-from ci_integrations.charts.read.plain import Json, as_list, as_map, grouped
+from ci_integrations.charts.read.plain import Json, as_list, as_map, grouped, numbers
 
 _BESIDE = {"x": ("below", "above"), "y": ("left", "right")}
 """The sides of the plot on which each axis is drawn, the usual one first."""
@@ -55,8 +55,7 @@ def _renderer(doc: Document, renderer: Json, legend: object, panel: PanelDraft) 
     """Adds the series of one renderer to the panel, or notes that it is not read."""
     kind = renderer.get("name")
     if kind == "ContourRenderer":
-        levels = [level for level in values_of(doc.get(renderer, "levels")) if isinstance(level, (int, float))]
-        panel.series.append(Entry("contour", extra={"levels": levels}))
+        panel.series.append(Entry("contour", extra={"levels": numbers(values_of(doc.get(renderer, "levels")))}))
         panel.lack("a contour has its levels, but not the grid behind them")
     if kind != "GlyphRenderer" or doc.get(renderer, "visible") is False:
         return

@@ -21,6 +21,8 @@ _NEAR = 0.02
 """Fraction of the figure by which a subplot's title may stand off its domain."""
 # `relative` is a stack whose negative parts go down.
 _MODES = {"relative": "stack"}
+_Note = tuple[float, float, str]
+"""The place of an annotation in the figure, and its words."""
 _AUTOMATIC = re.compile(r"trace \d+")
 
 
@@ -165,15 +167,18 @@ def _titles(panels: list[Draft], layout: Json) -> bool:
     if len(panels) < 2:
         return False
     notes = grouped(chain.from_iterable(map(_free_note, maps(layout.get("annotations")))))
-    rows = notes.get(True, [])
     for panel in panels:
-        across, up = domain_of(panel.place, layout)
-        above = [(y, text) for x, y, text in notes.get(False, []) if _is_near(x, across)]
-        # In a grid with row titles the columns have theirs once, above the topmost panel.
-        near = [text for y, text in above if y > up[1] - _NEAR and (rows or y < up[1] + _NEAR)]
-        beside = [text for _, y, text in rows if _is_near(y, up)]
-        panel.title = " / ".join([*near[:1], *beside[:1]]) or None
+        panel.title = _title(*domain_of(panel.place, layout), notes.get(False, []), notes.get(True, []))
     return True
+
+
+def _title(across: Sequence[float], up: Sequence[float], columns: list[_Note], rows: list[_Note]) -> str | None:
+    """The title of the panel over this domain: above it, beside it, or both."""
+    above = [(y, text) for x, y, text in columns if _is_near(x, across)]
+    # In a grid with row titles the columns have theirs once, above the topmost panel.
+    near = [text for y, text in above if y > up[1] - _NEAR and (rows or y < up[1] + _NEAR)]
+    beside = [text for _, y, text in rows if _is_near(y, up)]
+    return " / ".join([*near[:1], *beside[:1]]) or None
 
 
 def _is_near(place: float, domain: Sequence[float]) -> bool:
@@ -181,7 +186,7 @@ def _is_near(place: float, domain: Sequence[float]) -> bool:
     return abs(place - sum(domain) / 2) < _NEAR
 
 
-def _free_note(note: Json) -> list[tuple[bool, tuple[float, float, str]]]:
+def _free_note(note: Json) -> list[tuple[bool, _Note]]:
     """Whether an annotation stands upright, and its place and words; none unless on the paper and without an arrow."""
     if note.get("xref") != "paper" or note.get("showarrow"):
         return []

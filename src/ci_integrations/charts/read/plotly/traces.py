@@ -214,8 +214,9 @@ def heatmap(trace: Json) -> Entry:
     else:
         found = _matrix("heatmap", trace, x, y, z)
     if trace.get("type") == "contour":
-        found.kind, levels = "contour", _contours(as_map(trace.get("contours")))
-        found.extra |= {"levels": levels} if levels else {}
+        found.kind = "contour"
+        if levels := _contours(as_map(trace.get("contours"))):
+            found.extra["levels"] = levels
     return found
 
 

@@ -12,6 +12,7 @@ from ci_integrations.charts.read.vega_lite.units import Bins, Key, Row, bin_of, 
 SPLITS = ("color", "fill", "stroke", "shape", "strokeDash", "detail", "xOffset", "yOffset")
 """Channels whose values make series of their own."""
 _DISCRETE = ("nominal", "ordinal")
+_SCALES = {"nominal": "categorical", "ordinal": "categorical", "temporal": "datetime"}
 _NO_BINS = (None, False, "binned")
 _LAST = 10**6
 """Where a value stands in an order that does not name it."""
@@ -93,7 +94,7 @@ def title_of(value: object) -> str | None:
     """Returns a title as text: Vega-Lite allows a string, a list of lines, or `{"text"}`."""
     if isinstance(value, dict):
         value = value.get("text")
-    return as_text(" ".join(str(line) for line in value) if isinstance(value, list) else value)
+    return as_text(" ".join(map(str, value)) if isinstance(value, list) else value)
 
 
 def series_name(key: Key) -> str | None:
@@ -161,7 +162,7 @@ def _scale(channel: Json) -> str:
         return named
     if channel.get("bin") and kind != "ordinal":
         return "linear"
-    return "categorical" if kind in _DISCRETE else "datetime" if kind == "temporal" else "linear"
+    return _SCALES.get(kind, "linear")
 
 
 def channel_title(channel: Json) -> str | None:

@@ -104,10 +104,9 @@ class _Parser:
         if depth > MAX_DEPTH:
             raise Unknown("too deep")
         op = self.peek()
-        if op in ("-", "+", "!"):
+        if op in _UNARY:
             self._next()
-            value = self._unary(depth + 1)
-            return not truthy(value) if op == "!" else (-to_number(value) if op == "-" else to_number(value))
+            return _UNARY[str(op)](self._unary(depth + 1))
         return self._postfix(self._primary(depth), depth)
 
     def _primary(self, depth: int) -> object:
@@ -189,6 +188,11 @@ def to_number(value: object) -> float:
         return float(value) if isinstance(value, (str, int, float)) else math.nan
     except ValueError:
         return math.nan
+
+
+_UNARY: dict[str, Callable[[object], float]] = {
+    "!": lambda value: not truthy(value), "-": lambda value: -to_number(value), "+": to_number,
+}  # fmt: skip
 
 
 def _apply(op: str, a: object, b: object) -> object:

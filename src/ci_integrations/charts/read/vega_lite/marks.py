@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ci_integrations.charts.read import combine
 from ci_integrations.charts.read.entry import ERRORS, MAX_CELLS, OTHER, Entry, PanelDraft, across, heat_map, rule
-from ci_integrations.charts.read.plain import column, floats, grouped, known, rank
+from ci_integrations.charts.read.plain import Json, column, floats, grouped, known, rank
 from ci_integrations.charts.read.vega_lite import spans
 from ci_integrations.charts.read.vega_lite.channels import Unit, axis_of, channel_title, ordered, series_name, value_of
 from ci_integrations.charts.read.vega_lite.expressions import Unknown
@@ -43,12 +43,19 @@ def panel(units: list[Unit], title: str | None) -> PanelDraft:
         found.lack(note)
     found.series = combine.joined(found.series)
     combine.settle(found)
-    if found.kind not in ("pie", "donut", "choropleth") and not any(unit.is_map for unit in units):
-        names = ("x", "y", *dict.fromkeys(unit.second for unit in units if unit.second))
-        found.axes = {name: axis_of([unit for unit in units if unit.stands_on(name)], name[0]) for name in names}
+    if found.kind not in ("pie", "donut", "choropleth"):
+        found.axes = _axes(units)
     colored = next((unit for unit in units if unit.is_measured("color")), None)
     found.color_label = None if colored is None else channel_title(colored.channel("color"))
     return found
+
+
+def _axes(units: list[Unit]) -> dict[str, Json]:
+    """The axes of a panel; maps have none."""
+    if any(unit.is_map for unit in units):
+        return {}
+    names = dict.fromkeys(["x", "y", *(unit.second for unit in units if unit.second)])
+    return {name: axis_of([unit for unit in units if unit.stands_on(name)], name[0]) for name in names}
 
 
 def _standing(unit: Unit, entries: list[Entry]) -> list[Entry]:
@@ -104,8 +111,7 @@ def records(unit: Unit) -> list[Row]:
     """Returns one record for each mark, with the value of each channel; aggregated when a channel asks for it."""
     names = [name for name in unit.encoding if name not in _WITHOUT_PLACE]
     channels = {name: channel for name in names if (channel := unit.channel(name))}
-    bins = {name: unit.bins(name) for name in channels}
-    wide = [{name: value_of(row, c, bins[name]) for name, c in channels.items()} for row in unit.rows]
+    wide = _shown(unit, channels)
     aggregated = {name: c for name, c in channels.items() if isinstance(c.get("aggregate"), str)}
     if not aggregated:
         return wide
@@ -114,6 +120,12 @@ def records(unit: Unit) -> list[Row]:
     parts = grouped((key_of(record, keys), row) for record, row in zip(wide, unit.rows, strict=True))
     measures = [{"op": c["aggregate"], "field": c.get("field"), "as": name} for name, c in aggregated.items()]
     return measured(parts, keys, measures)
+
+
+def _shown(unit: Unit, channels: dict[str, Json]) -> list[Row]:
+    """What each channel shows of each row, before anything is aggregated."""
+    bins = {name: unit.bins(name) for name in channels}
+    return [{name: value_of(row, c, bins[name]) for name, c in channels.items()} for row in unit.rows]
 
 
 def _one(unit: Unit, kind: str, rows: list[Row], name: str | None) -> Entry:

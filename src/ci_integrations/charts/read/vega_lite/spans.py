@@ -52,7 +52,7 @@ def between(unit: Unit, found: Entry, rows: list[Row]) -> None:
 def stripes(rows: list[Row], end: str) -> list[Entry]:
     """Reads rectangles across the whole panel, from one place of an axis to another."""
     axis = end[0]
-    ends = [(row.get(axis), row.get(end)) for row in rows[:MAX_STRIPES]]
+    ends = zip(column(rows[:MAX_STRIPES], axis), column(rows, end), strict=False)
     return [Entry("rule", extra={"axis": axis, "start": a, "end": b, "value": [a, b]}) for a, b in ends]
 
 

@@ -72,13 +72,19 @@ def _field_test(test: Json, value: object) -> bool:
         return (value is not None and value == value) == test["valid"]
     if "equal" in test:
         return bool(value == test["equal"])
-    limits = [(op, test[word]) for word, op in _COMPARE.items() if word in test]
-    if "range" in test:
-        low, high = as_list(test["range"])
-        limits = [(op, limit) for op, limit in ((">=", low), ("<=", high)) if limit is not None]
-    elif not limits:
-        raise Unknown("filter")
+    limits = _limits(test)
     return value is not None and all(_holds(op, value, limit) for op, limit in limits)
+
+
+def _limits(test: Json) -> list[tuple[str, object]]:
+    """What a value is compared with, and how. Raises `Unknown` for another predicate."""
+    if "range" in test:
+        ends = zip((">=", "<="), as_list(test["range"]), strict=True)
+        return [(op, limit) for op, limit in ends if limit is not None]
+    limits = [(op, test[word]) for word, op in _COMPARE.items() if word in test]
+    if not limits:
+        raise Unknown("filter")
+    return limits
 
 
 _COMPARE = {"lte": "<=", "lt": "<", "gte": ">=", "gt": ">"}

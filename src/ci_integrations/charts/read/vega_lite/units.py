@@ -48,12 +48,17 @@ def _bin_step(low: float, high: float, params: Json) -> float:
     steps, divisors = (numbers(params.get(key)) for key in ("steps", "divide"))
     if steps:
         return float(next((step for step in steps if step >= span / most), steps[-1]))
+    return _round_step(span, most, least, divisors or [5, 2])
+
+
+def _round_step(span: float, most: int, least: float, divisors: list[float]) -> float:
+    """The smallest step of at least `least`, a power of ten or a part of one, that gives no more than `most` bins."""
     # A power of ten first, widened until it fits, then divided by 5 and 2 while it still does.
     level = math.ceil(math.log(most) / math.log(10))
     size = max(least, 10.0 ** (round(math.log(span) / math.log(10)) - level))
     while math.ceil(span / size) > most:
         size *= 10
-    for divisor in divisors or (5, 2):
+    for divisor in divisors:
         smaller = size / divisor
         if smaller >= least and span / smaller <= most:
             size = smaller

@@ -171,7 +171,7 @@ def _faceted(spec: Json, channels: Json, view: View, depth: int) -> list[PanelDr
     inner = _without(spec, "title")
     found = []
     for key in ordered(parts, list(map(as_map, channels.values()))):
-        inside = replace(view, rows=parts[key], title=" / ".join(str(value) for value in key))
+        inside = replace(view, rows=parts[key], title=" / ".join(map(str, key)))
         found += _panels(inner, inside, depth + 1)
     return found
 
