@@ -33,15 +33,16 @@ def chart(payload: Json) -> Chart | None:
     if not data:
         return None
     panels = _panels(data[:MAX_TRACES], layout)
-    titled = _titles(panels, layout)
     # Bands first: an edge that is not drawn is no series, and no part of a whole.
     for panel in panels:
         panel.series = traces.bands(panel.series)
         _shares(panel, layout)
     shapes.add(panels, layout)
     title = words(layout.get("title"))
-    if len(panels) == 1 and not titled:
+    if len(panels) == 1:
         panels[0].title, title = title, None
+    else:
+        _titles(panels, layout)
     for panel in panels:
         _finish(panel, layout)
         if payload.get("frames"):
@@ -159,17 +160,14 @@ def _share(panel: Draft, entries: list[Entry], whole: float | None, *, together:
         panel.lack("amounts: the shares that are drawn are not computed")
 
 
-def _titles(panels: list[Draft], layout: Json) -> bool:
+def _titles(panels: list[Draft], layout: Json) -> None:
     """Subplot and column titles are annotations above each domain, row titles stand upright beside it.
 
-    A panel of a grid has both. Returns True when there may be titles.
+    A panel of a grid has both.
     """
-    if len(panels) < 2:
-        return False
     notes = grouped(chain.from_iterable(map(_free_note, maps(layout.get("annotations")))))
     for panel in panels:
         panel.title = _title(*domain_of(panel.place, layout), notes.get(False, []), notes.get(True, []))
-    return True
 
 
 def _title(across: Sequence[float], up: Sequence[float], columns: list[_Note], rows: list[_Note]) -> str | None:

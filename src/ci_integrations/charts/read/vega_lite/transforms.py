@@ -11,19 +11,7 @@ from collections.abc import Callable, Iterable
 from itertools import zip_longest
 
 from ci_integrations.charts.columns import is_number
-from ci_integrations.charts.read.plain import (
-    Json,
-    as_list,
-    as_map,
-    column,
-    floats,
-    grouped,
-    known,
-    maps,
-    number,
-    numbers,
-    rank,
-)
+from ci_integrations.charts.read.plain import Json, as_list, as_map, column, floats, grouped, known, maps, number, rank
 from ci_integrations.charts.read.vega_lite.expressions import Unknown, compare, evaluate, truthy
 from ci_integrations.charts.read.vega_lite.units import Key, Row, bin_of, bin_start, time_unit
 
@@ -302,7 +290,7 @@ def _regression(rows: list[Row], step: Json) -> list[Row]:
         if len(places) < 2:
             raise Unknown("regression over one place")
         slope, start = statistics.linear_regression(*zip(*points, strict=True))
-        ends = numbers(step.get("extent")) or [min(places), max(places)]
+        ends = [end for end in as_list(step.get("extent")) if is_number(end)] or [min(places), max(places)]
         group = dict(zip(keys, key, strict=True))
         found += [{**group, names[0]: x, names[1]: start + slope * x} for x in ends]
     return found
