@@ -33,8 +33,8 @@ def _panel(panel: Panel) -> dict[str, object]:
     for name in ("x", "y", "x2", "y2", "z"):
         axis: Axis | None = getattr(panel, name)
         if axis is not None or name in "xy":
-            plain[f"{name}_label"] = axis.label if axis is not None else None
-            plain[f"{name}_scale"] = axis.scale if axis is not None else None
+            known = axis or Axis()
+            plain |= {f"{name}_label": known.label, f"{name}_scale": known.scale}
     series = [_series(series) for series in panel.series]
     return plain | {"color_label": panel.color_label, "complete": panel.complete, "series": series}
 

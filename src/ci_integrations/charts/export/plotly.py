@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import chain, pairwise
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ci_integrations._names import PLOTLY_MIME as _NATIVE
-from ci_integrations.charts.export.vega_lite_channels import listed
+from ci_integrations.charts.export.vega_lite_channels import Spec, Values, all_of, listed
 from ci_integrations.charts.model import Axis, Figure, Panel, Series
 
-_IN_SPACE = ("scatter3d", "surface", "mesh3d")
-_ON_A_CIRCLE = ("scatterpolar", "barpolar")
+_ROOMS = {
+    "choropleth": ("geo", "geo"), "scatter3d": ("scene", "scene"), "surface": ("scene", "scene"),
+    "mesh3d": ("scene", "scene"), "scatterpolar": ("subplot", "polar"), "barpolar": ("subplot", "polar"),
+}  # fmt: skip
+"""The key and the name of the part of a layout in which a trace without x and y axes is drawn, by its type."""
 _ALONE = ("pie", "sunburst", "treemap", "icicle", "sankey", "indicator", "table")
 """Types of traces that have no axes, only a place in the figure."""
 _WITHOUT_PLANE = ("scatter3d", "surface3d", "bar3d", "donut", "choropleth", *_ALONE)
@@ -24,10 +27,10 @@ _TYPES = {"datetime": "date", "categorical": "category", "log": "log", "linear":
 _STATISTICS = {"q1": "q1", "median": "median", "q3": "q3", "lowerfence": "whislo", "upperfence": "whishi"}
 """plotly's names for a box, and ours."""
 
-_Json: TypeAlias = dict[str, Any]
+_Json: TypeAlias = Spec
 """A trace, a layout or a piece of one, whose keys plotly defines."""
-_Column: TypeAlias = list[Any] | None
-"""A decoded column: numbers, words, ISO times or None for what is missing."""
+_Column: TypeAlias = Values | None
+"""A decoded column, when there is one."""
 _Domain: TypeAlias = tuple[list[float], list[float]]
 """The part of the figure that a panel covers, in x and in y, from 0 to 1."""
 _Maker: TypeAlias = Callable[[Series, _Column, _Column], _Json]
@@ -73,9 +76,9 @@ def _panel(written: _Json, panel: Panel, n: int, count: int) -> None:
         _flat_axes(layout, panel, domain, n)
     for place, series in enumerate(panel.series):
         trace = _trace(series, polar=polar)
-        if series.kind == "area" and panel.barmode == "stack":  # plotly adds up itself, and fills to the trace below
-            trace |= {"stackgroup": f"{n}{series.axis or ''}"}
-            trace.pop("fill", None)
+        # Our areas hold their own values, without those of the layers below them.
+        if series.kind == "area" and panel.barmode == "stack":
+            _stack(trace, series, n)
         # Without a name plotly writes "trace 0"; ours is seen on hovering only.
         trace.setdefault("name", series.name or f"series {place + 1}")
         trace["showlegend"] = series.name is not None
@@ -85,16 +88,20 @@ def _panel(written: _Json, panel: Panel, n: int, count: int) -> None:
         layout["barmode"] = panel.barmode
 
 
+def _stack(trace: _Json, series: Series, n: int) -> None:
+    """Makes an area of panel `n` a layer of a stack, which plotly adds up and fills to the layer below."""
+    trace["stackgroup"] = f"{n}{series.axis or ''}"
+    trace.pop("fill", None)
+
+
 def _put(trace: _Json, layout: _Json, series: Series, domain: _Domain, n: int) -> None:
     """Names the scene, subplot, domain or axes of panel `n` in which the trace is drawn."""
     place, kind = {"x": domain[0], "y": domain[1]}, trace["type"]
     if kind in _ALONE:
         trace["domain"] = place
         return
-    named = {"choropleth": ("geo", "geo")}
-    named |= dict.fromkeys(_IN_SPACE, ("scene", "scene")) | dict.fromkeys(_ON_A_CIRCLE, ("subplot", "polar"))
-    if kind in named:
-        key, room = named[kind]
+    if kind in _ROOMS:
+        key, room = _ROOMS[kind]
         trace[key] = f"{room}{'' if n == 0 else n + 1}"
         layout.setdefault(trace[key], {"domain": place})
         return
@@ -151,13 +158,17 @@ def _points(series: Series, x: _Column, y: _Column) -> _Json:
 
 def _errors(series: Series, values: _Column) -> _Json:
     """Returns error bars as distances from `values`, which plotly takes; ours are where the bars end."""
-    low, high = listed(series, "err_low"), listed(series, "err_high")
-    if low is None or high is None or values is None:
+    ends = all_of(series, "err_low", "err_high")
+    if not ends or values is None:
         return {}
-    pairs = [zip(high, values, strict=False), zip(values, low, strict=False)]
-    plus, minus = ([None if a is None or b is None else a - b for a, b in pair] for pair in pairs)
+    low, high = ends
     which = "error_x" if series.orientation == "h" else "error_y"
-    return {which: {"type": "data", "array": plus, "arrayminus": minus}}
+    return {which: {"type": "data", "array": _above(high, values), "arrayminus": _above(values, low)}}
+
+
+def _above(upper: Values, lower: Values) -> Values:
+    """Returns the distances between two columns; None where one of them has a gap."""
+    return [None if None in pair else pair[0] - pair[1] for pair in zip(upper, lower, strict=False)]
 
 
 def _polar(series: Series, x: _Column, y: _Column) -> _Json:
@@ -173,15 +184,19 @@ def _polar(series: Series, x: _Column, y: _Column) -> _Json:
 def _rule(series: Series, x: _Column, y: _Column) -> _Json:
     """Returns a rule as a line across the panel, where its ends are known: plotly has no endless line as a trace."""
     axis, value = series.extra.get("axis"), series.values("value")
-    low, high = listed(series, "low"), listed(series, "high")
-    values = value if isinstance(value, list) else [value]
-    if low is None or high is None:
-        across, along = values, [None] * len(values)
-    else:
-        across = list(chain.from_iterable((at, at, None) for at in values))
-        along = list(chain.from_iterable((*pair, None) for pair in zip(low, high, strict=True)))
+    ends = all_of(series, "low", "high")
+    across = value if isinstance(value, list) else [value]
+    along = [None] * len(across)
+    if ends:
+        across, along = _strokes(across, across), _strokes(*ends)
     places = {"x": across, "y": along} if axis == "x" else {"x": along, "y": across}
     return {"type": "scatter", "mode": "lines", **places}
+
+
+def _strokes(first: Values, second: Values) -> Values:
+    """Returns the ends of lines that are drawn as one trace, each line followed by a gap."""
+    # plotly breaks a line at a missing value, so that many lines need one trace and one entry in the legend.
+    return list(chain.from_iterable((*pair, None) for pair in zip(first, second, strict=False)))
 
 
 def _bar(series: Series, x: _Column, y: _Column) -> _Json:
@@ -260,10 +275,8 @@ def _sankey(series: Series, x: _Column, y: _Column) -> _Json:
 
 def _gantt(series: Series, x: _Column, y: _Column) -> _Json:
     """Returns tasks as thick lines: plotly's bars have no start that is a time."""
-    start, end = series.values("start") or [], series.values("end") or []
-    lines = {"x": [v for pair in zip(start, end, strict=False) for v in (*pair, None)],
-             "y": [v for task in y or () for v in (task, task, None)]}  # fmt: skip
-    return {"type": "scatter", "mode": "lines", "line": {"width": 16}, **lines}
+    tasks, x = y or [], _strokes(series.values("start") or [], series.values("end") or [])
+    return {"type": "scatter", "mode": "lines", "line": {"width": 16}, "x": x, "y": _strokes(tasks, tasks)}
 
 
 def _candles(series: Series, x: _Column, y: _Column) -> _Json:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ci_integrations.charts import columns
 from ci_integrations.charts.columns import thin
+from ci_integrations.charts.export.vega_lite_channels import Values
 from ci_integrations.charts.export.words import MAX_PANELS, MAX_SERIES, escape
 from ci_integrations.charts.model import Axis, Figure, Panel, Series
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_Columns: TypeAlias = dict[str, list[Any]]
+_Columns: TypeAlias = dict[str, Values]
 """Decoded columns by their names: x, y and those in `extra`."""
 _Row: TypeAlias = dict[str, object]
 
@@ -35,19 +36,22 @@ def _series_table(series: Series, panel: Panel, max_rows: int) -> str:
     held = _of_one_length({key: columns.decode(value) for key, value in raw.items()})
     if not held:
         return _scalars(series)
+    first = next(iter(held.values()))
     # Thinned by y, so that the extremes that the description names are in the table.
-    rows = thin(held.get("y") or next(iter(held.values())), max_rows)
-    body = [[column[row] for column in held.values()] for row in rows]
-    size = len(next(iter(held.values())))
-    table = table_markdown([_heading(key, series, panel) for key in held], body, size)
+    body = [[column[row] for column in held.values()] for row in thin(held.get("y") or first, max_rows)]
+    table = table_markdown([_heading(key, series, panel) for key in held], body, len(first))
     return f"**{escape(series.name)}**\n\n{table}" if series.name else table
 
 
-def _of_one_length(decoded: dict[str, Any]) -> _Columns:
+def _of_one_length(decoded: dict[str, object]) -> _Columns:
     """Returns the columns that can stand in one table: flat lists, as long as the longest of them."""
-    held = {key: value for key, value in decoded.items() if isinstance(value, list) and not _nested(value)}
-    size = max(map(len, held.values()), default=0)
-    return {key: value for key, value in held.items() if len(value) == size}
+    return _longest({key: value for key, value in decoded.items() if isinstance(value, list) and not _nested(value)})
+
+
+def _longest(lists: _Columns) -> _Columns:
+    """Returns the columns that are as long as the longest of them."""
+    size = max(map(len, lists.values()), default=0)
+    return {key: value for key, value in lists.items() if len(value) == size}
 
 
 def _scalars(series: Series) -> str:
@@ -61,7 +65,7 @@ def _is_column(value: object) -> bool:
     return isinstance(value, list) or columns.is_packed(value)
 
 
-def _nested(value: list[Any]) -> bool:
+def _nested(value: Values) -> bool:
     """Says whether a column holds lists; fifty values are looked at, so that a long column costs nothing."""
     return any(isinstance(item, list) for item in value[:50])
 
@@ -106,14 +110,14 @@ def _marks(series: Series) -> Iterator[_Row]:
     """Yields one dict for each mark of a series; a heat map has one for each cell."""
     extra = {key: columns.decode(value) for key, value in series.extra.items()}
     x, y, z = series.values("x"), series.values("y"), extra.get("z")
-    if isinstance(z, list) and z and isinstance(z[0], list):
+    if isinstance(z, list) and _nested(z[:1]):
         yield from _cells(x or (), y or (), z)
         return
     lists = {key: value for key, value in {"x": x, "y": y, **extra}.items() if isinstance(value, list)}
     scalars = {key: value for key, value in extra.items() if key not in lists}
-    size = max(map(len, lists.values()), default=1)
-    whole = {key: value for key, value in lists.items() if len(value) == size}
-    yield from ({key: value[n] for key, value in whole.items()} | scalars for n in range(size))
+    whole = _longest(lists)
+    rows = zip(*whole.values(), strict=True) if whole else [()]
+    yield from (dict(zip(whole, row, strict=True)) | scalars for row in rows)
 
 
 def _cells(x: Sequence[object], y: Sequence[object], z: Sequence[Sequence[object]]) -> Iterator[_Row]:

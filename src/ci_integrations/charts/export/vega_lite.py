@@ -14,12 +14,14 @@ from ci_integrations.charts.export.vega_lite_channels import (
     NotExpressible,
     Spec,
     Values,
+    all_of,
     are_numbers,
     axes_of,
     channel,
     data_of,
     layer,
     listed,
+    needed,
     quantity,
     span,
 )
@@ -27,6 +29,9 @@ from ci_integrations.charts.model import Axis, Figure, Panel, Series
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _COLORS = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"]
+
+_SIDES = {"x": ("bottom", "top"), "y": ("left", "right")}
+"""The sides of a panel's first and second axis."""
 
 _Maker: TypeAlias = Callable[[Series, Panel], list[Spec]]
 """Writes one series as layers of its panel's view."""
@@ -75,20 +80,24 @@ def _layers(series: Series, panel: Panel, n: int) -> list[Spec]:
     for each in layers:
         encoding = each["encoding"]
         _bottom_up(encoding.get("y"), axes_of(series, panel)["y"])
-        for which, (near, far) in {"x": ("bottom", "top"), "y": ("left", "right")}.items():
-            if getattr(panel, f"{which}2") is not None and which in encoding:
-                side = far if series.axis == f"{which}2" else near
-                encoding[which]["axis"] = {**encoding[which].get("axis", {}), "orient": side}
+        _put_aside(encoding, series, panel)
         # One colour per series, unless the colours are data.
-        if "color" not in encoding:
-            encoding["color"] = _color(series, panel, n)
+        encoding.setdefault("color", _color(series, panel, n))
     return layers
 
 
-def _bottom_up(channel: Spec | None, axis: Axis | None) -> None:
+def _put_aside(encoding: Spec, series: Series, panel: Panel) -> None:
+    """Puts the axes of a layer at their sides, where the panel has a second axis of that direction."""
+    for which, sides in _SIDES.items():
+        if getattr(panel, f"{which}2") is not None and which in encoding:
+            side = sides[series.axis == f"{which}2"]
+            encoding[which]["axis"] = {**encoding[which].get("axis", {}), "orient": side}
+
+
+def _bottom_up(channel: Spec | None, axis: Axis) -> None:
     """Vega-Lite puts the first category of a y axis at the top; ours is at the bottom unless the axis is inverted."""
     if channel is not None and channel.get("type") in ("nominal", "ordinal"):
-        channel["scale"] = {"reverse": not (axis is not None and axis.inverted)}
+        channel["scale"] = {"reverse": not axis.inverted}
 
 
 def _color(series: Series, panel: Panel, n: int) -> Spec:
@@ -104,27 +113,23 @@ def _color(series: Series, panel: Panel, n: int) -> Spec:
 
 def _line_within(band: Series, panel: Panel) -> Series | None:
     """Returns the line around which a band without a name was drawn: it has the band's colour."""
-    high, low, at = listed(band, "y"), listed(band, "y0"), band.values("x")
-    if high is None or low is None:
-        return None
+    edges, at = all_of(band, "y0", "y"), band.values("x")
     lines = (series for series in panel.series if series.kind == "line" and series.values("x") == at)
-    return next((line for line in lines if _between(low, listed(line, "y"), high)), None)
+    return next((line for line in lines if _between(edges, listed(line, "y"))), None)
 
 
-def _between(low: Values, middle: Values | None, high: Values) -> bool:
-    """Says whether a line is inside a band wherever all three are known."""
-    if middle is None:
+def _between(edges: list[Values], middle: Values | None) -> bool:
+    """Says whether a line is inside a band wherever all three are known; a band without edges has no inside."""
+    if not edges or middle is None:
         return False
-    return all(a <= m <= b for a, m, b in zip(low, middle, high, strict=True) if None not in (a, m, b))
+    return all(a <= m <= b for a, b, m in zip(*edges, middle, strict=True) if None not in (a, m, b))
 
 
 def _plain(mark: str | Spec) -> _Maker:
     """Returns the maker of points or lines that are drawn with `mark`."""
 
     def make(series: Series, panel: Panel) -> list[Spec]:
-        x, y = listed(series, "x"), listed(series, "y")
-        if x is None or y is None:
-            raise NotExpressible("no points")
+        x, y = needed(series, "x", "y")
         axis, measures = axes_of(series, panel), _measures(series, len(x))
         encoding = {"x": channel("x", axis["x"], x), "y": channel("y", axis["y"], y)}
         if "line" in str(mark):
@@ -156,11 +161,10 @@ def _rule(series: Series, panel: Panel) -> list[Spec]:
     # One line has a single number for its value, several lines have a list.
     values = value if isinstance(value, list) else [value]
     encoding = {which: channel("v", axis[which], values)}
-    low, high = listed(series, "low"), listed(series, "high")
-    if low is None or high is None:
-        return [layer(data_of(v=values), "rule", encoding)]
-    encoding |= span(other, axis[other], low, "low", "high")
-    return [layer(data_of(v=values, low=low, high=high), "rule", encoding)]
+    ends = dict(zip(("low", "high"), all_of(series, "low", "high"), strict=False))
+    if ends:
+        encoding |= span(other, axis[other], ends["low"], "low", "high")
+    return [layer(data_of(v=values, **ends), "rule", encoding)]
 
 
 def _heat(series: Series, panel: Panel) -> list[Spec]:
@@ -179,7 +183,7 @@ def _heat(series: Series, panel: Panel) -> list[Spec]:
     ]  # fmt: skip
     # Ordinal also where x and y are numbers: a cell needs a band, which a quantitative scale has not.
     encoding = {
-        which: {"field": which, "type": "ordinal", "sort": None, "title": axis.label if axis else None}
+        which: {"field": which, "type": "ordinal", "sort": None, "title": axis.label}
         for which, axis in axes_of(series, panel).items()
     }
     return [layer({"values": rows}, "rect", encoding | {"color": quantity("z", panel.color_label)})]
@@ -213,9 +217,7 @@ def _pie(series: Series, panel: Panel) -> list[Spec]:
 
 def _gantt(series: Series, panel: Panel) -> list[Spec]:
     """Returns tasks as bars from their start to their end."""
-    tasks, start, end = listed(series, "y"), listed(series, "start"), listed(series, "end")
-    if tasks is None or start is None or end is None:
-        raise NotExpressible("no spans")
+    tasks, start, end = needed(series, "y", "start", "end")
     encoding = {"y": channel("y", panel.y, tasks), **span("x", panel.x, start, "start", "end")}
     return [layer(data_of(y=tasks, start=start, end=end), "bar", encoding)]
 
@@ -248,8 +250,8 @@ def _quiver(series: Series, panel: Panel) -> list[Spec]:
 
 def _numbers(series: Series, name: str) -> Values:
     """Returns a column of numbers, or raises `NotExpressible` when it is none."""
-    values = listed(series, name)
-    if values is None or not are_numbers(values):
+    [values] = needed(series, name)
+    if not are_numbers(values):
         raise NotExpressible("no arrows")
     return values
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ci_integrations.charts.export.vega_lite_channels import (
     NotExpressible,
     Spec,
     Values,
+    all_of,
     are_numbers,
     axes_of,
     channel,
@@ -16,6 +18,7 @@ from ci_integrations.charts.export.vega_lite_channels import (
     directions,
     layer,
     listed,
+    needed,
     span,
 )
 from ci_integrations.charts.model import Panel, Series
@@ -25,9 +28,10 @@ _BAR = {"type": "bar", "tooltip": True}
 
 def errors(series: Series, panel: Panel) -> list[Spec]:
     """Returns the error bars of a series as a layer of rules; no layer when it has none."""
-    low, high = listed(series, "err_low"), listed(series, "err_high")
-    if low is None or high is None:
+    ends = all_of(series, "err_low", "err_high")
+    if not ends:
         return []
+    low, high = ends
     at, value = directions(series)
     axis, places = axes_of(series, panel), listed(series, at)
     encoding = {at: channel(at, axis[at], places), **span(value, axis[value], low, "low", "high")}
@@ -50,21 +54,26 @@ def _offset(series: Series, at: str) -> Spec:
 
 def _base(series: Series, panel: Panel, at: str, value: str) -> Values:
     """Returns where each mark begins: at its own base, in a stack on the series before it, otherwise at zero."""
-    values, base = listed(series, value) or [], series.values("base")
+    base = series.values("base")
     if isinstance(base, list):
         return base
     peers = [other for other in panel.series if other.kind == series.kind and other.axis == series.axis]
-    if base is not None or panel.barmode != "stack" or any("base" in other.extra for other in peers):
-        return [base or 0] * len(values)
+    if panel.barmode != "stack" or any("base" in other.extra for other in peers):
+        return [base or 0] * len(listed(series, value) or ())
     total = _heights(itertools.takewhile(lambda one: one is not series, peers), at, value)
-    return [total.get((place, (v or 0) < 0), 0) for place, v in zip(listed(series, at) or (), values, strict=False)]
+    return [total.get((place, (v or 0) < 0), 0) for place, v in _pairs(series, at, value)]
+
+
+def _pairs(series: Series, at: str, value: str) -> Iterator[tuple[Any, Any]]:
+    """Yields what two columns have at each place; nothing when one of them is missing."""
+    return zip(listed(series, at) or (), listed(series, value) or (), strict=False)
 
 
 def _heights(below: Iterable[Series], at: str, value: str) -> dict[tuple[object, bool], float]:
     """Returns how high the stacks of the series in `below` are by place; downward stacks are apart (True)."""
     total: dict[tuple[object, bool], float] = {}
     for other in below:
-        for place, amount in zip(listed(other, at) or (), listed(other, value) or (), strict=False):
+        for place, amount in _pairs(other, at, value):
             if isinstance(amount, (int, float)):
                 total[place, amount < 0] = total.get((place, amount < 0), 0) + amount
     return total
@@ -81,9 +90,7 @@ def bars(series: Series, panel: Panel) -> list[Spec]:
     Raises `NotExpressible` for values that Vega-Lite would have to count, and for times without an end.
     """
     at, value = directions(series)
-    axis, places, values = axes_of(series, panel), listed(series, at), listed(series, value)
-    if places is None or values is None:
-        raise NotExpressible("raw values in bins")
+    axis, (places, values) = axes_of(series, panel), needed(series, at, value)
     bases = _base(series, panel, at, value)
     ends = _upon(values, bases) if are_numbers(bases) else listed(series, "end")
     if ends is None:
@@ -121,7 +128,7 @@ def _bins(series: Series, panel: Panel) -> list[Spec]:
     """Returns bins whose counts are known: from edge to edge when there are edges, as bars otherwise."""
     at, value = directions(series)
     axis, places, edges = axes_of(series, panel), listed(series, "x"), listed(series, "edges")
-    if places is None or series.values("y") is None:
+    if places is None:
         raise NotExpressible("raw values in bins")
     bases = _base(series, panel, "x", "y")
     ends = _upon(listed(series, "y"), bases)
@@ -155,9 +162,10 @@ def boxes(series: Series, panel: Panel) -> list[Spec]:
     at, value = directions(series)
     axis = axes_of(series, panel)[value]
     # All three or none: a box without one of them is computed from the values, if there are any.
-    q1, median, q3 = (listed(series, key) for key in ("q1", "median", "q3"))
-    if q1 is None or median is None or q3 is None:
+    quartiles = all_of(series, "q1", "median", "q3")
+    if not quartiles:
         return _raw_boxes(series, panel)
+    q1, median, q3 = quartiles
     low, high = (series.values(name) or series.values(end) for name, end in (("whislo", "min"), ("whishi", "max")))
     data = data_of(g=listed(series, "x"), low=low or q1, high=high or q3, q1=q1, median=median, q3=q3)
     offset = _beside_boxes(series, panel, at)
@@ -182,16 +190,15 @@ def _group(series: Series, panel: Panel, at: str) -> Spec:
 def _beside_boxes(series: Series, panel: Panel, at: str) -> Spec:
     """Returns the channel that places a box beside those that other series have at the same places."""
     peers = [other for other in panel.series if other.kind == series.kind and other is not series]
-    places = series.values("x") or ()
-    shared = any(set(other.values("x") or ()) & set(places) for other in peers)
+    places = set(series.values("x") or ())
+    shared = any(places.intersection(other.values("x") or ()) for other in peers)
     return _offset(series, at) if series.name and shared else {}
 
 
 def _outliers(series: Series, panel: Panel, group: Spec) -> list[Spec]:
     """Returns the points outside the whiskers as a layer; no layer when there are none."""
     _, value = directions(series)
-    rows = zip(series.values("x") or (), series.values("fliers") or (), strict=False)
-    loose = [(place, v) for place, row in rows for v in row or ()]
+    loose = [(place, v) for place, row in _pairs(series, "x", "fliers") for v in row or ()]
     if not loose:
         return []
     values = [v for _, v in loose]
@@ -202,9 +209,7 @@ def _outliers(series: Series, panel: Panel, group: Spec) -> list[Spec]:
 def _raw_boxes(series: Series, panel: Panel) -> list[Spec]:
     """Returns boxes whose statistics Vega-Lite computes. Raises `NotExpressible` when there are no values."""
     at, value = directions(series)
-    axis, values = axes_of(series, panel), listed(series, value)
-    if values is None:
-        raise NotExpressible("no box")
+    axis, [values] = axes_of(series, panel), needed(series, value)
     places = listed(series, at)
     places = places if places is not None else [series.name or ""] * len(values)
     encoding = {at: channel(at, axis[at], places), value: channel("v", axis[value], values)}

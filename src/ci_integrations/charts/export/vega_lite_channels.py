@@ -31,13 +31,9 @@ def channel(field: str, axis: Axis | None, values: Iterable[object] | None) -> S
     axis = axis or Axis()
     kind = _type(axis, values)
     found: Spec = {"field": field, "type": kind, "title": axis.label}
-    options: Spec = {"type": axis.scale} if axis.scale in ("log", "symlog") and kind == "quantitative" else {}
-    if axis.inverted:
-        options["reverse"] = True
     if kind == "nominal":
         found["sort"] = None  # the order of the data; Vega-Lite sorts by the alphabet otherwise
-    else:
-        options["zero"] = False
+    options = _scale(axis, kind)
     if options:
         found["scale"] = options
     if kind == "quantitative" and _years(values):
@@ -49,6 +45,14 @@ def _type(axis: Axis, values: Iterable[object] | None) -> str:
     """Returns Vega-Lite's type of a column: words are categories on every axis, also on one that says "linear"."""
     kind = _TYPES.get(axis.scale or "", "quantitative")
     return "nominal" if kind == "quantitative" and any(isinstance(v, str) for v in values or ()) else kind
+
+
+def _scale(axis: Axis, kind: str) -> Spec:
+    """Returns the options of a channel's scale: its type, its direction, and that it need not begin at zero."""
+    options: Spec = {"type": axis.scale} if axis.scale in ("log", "symlog") and kind == "quantitative" else {}
+    if axis.inverted:
+        options["reverse"] = True
+    return options if kind == "nominal" else options | {"zero": False}
 
 
 def _years(values: Iterable[object] | None) -> bool:
@@ -67,10 +71,10 @@ def quantity(field: str, title: str | None) -> Spec:
     return {"field": field, "type": "quantitative", "title": title}
 
 
-def axes_of(series: Series, panel: Panel) -> dict[str, Axis | None]:
+def axes_of(series: Series, panel: Panel) -> dict[str, Axis]:
     """Returns the axes on which a series is drawn, by "x" and "y": the panel's own or its second ones."""
     x, y = panel.x2 if series.axis == "x2" else panel.x, panel.y2 if series.axis == "y2" else panel.y
-    return {"x": x, "y": y}
+    return {"x": x or Axis(), "y": y or Axis()}  # a panel without an axis takes the type of its values
 
 
 def directions(series: Series) -> tuple[str, str]:
@@ -82,6 +86,20 @@ def listed(series: Series, name: str) -> Values | None:
     """Returns a decoded column, or None when there is none or it is a single value."""
     values = series.values(name)
     return values if isinstance(values, list) else None
+
+
+def all_of(series: Series, *names: str) -> list[Values]:
+    """Returns decoded columns in the order of their names; an empty list when one of them is missing."""
+    found = [values for name in names if (values := listed(series, name)) is not None]
+    return found if len(found) == len(names) else []
+
+
+def needed(series: Series, *names: str) -> list[Values]:
+    """Returns decoded columns, as `all_of` does. Raises `NotExpressible` when one of them is missing."""
+    found = all_of(series, *names)
+    if not found:
+        raise NotExpressible(series.kind)
+    return found
 
 
 def layer(data: Spec, mark: str | Spec, encoding: Spec) -> Spec:

@@ -7,7 +7,6 @@ significant digits in tables and six in sentences; from 100 000 upwards they hav
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from ci_integrations.charts import columns
 from ci_integrations.charts.model import Axis, Figure, Panel, Series
@@ -51,7 +50,7 @@ def escape(value: object) -> str:
 def describe(figure: Figure) -> str:
     """Returns one or two sentences for each panel: kind, title, axes, ranges, extremes, counts and what is missing."""
     how = {"saved": " (saved to a file)", "closed": " (closed without being shown)"}.get(figure.source.how, "")
-    head = f"Figure “{short(figure.title)}”" if figure.title else "Figure"
+    head = "Figure" + _quoted(figure.title)
     parts = [_panel_words(panel) for panel in figure.panels[:MAX_PANELS]]
     if len(parts) == 1:
         return f"{head}{how}: {parts[0]}"
@@ -61,19 +60,28 @@ def describe(figure: Figure) -> str:
     return f"{head}{how}{many}: " + " ".join(f"[{n + 1}] {part}" for n, part in enumerate(parts)) + tail
 
 
+def _quoted(title: str | None) -> str:
+    """Returns a title in quotation marks after a space; empty without a title."""
+    return f" “{short(title)}”" if title else ""
+
+
 def _panel_words(panel: Panel) -> str:
     """Describes one panel; a panel that is not complete says why."""
-    title = f" “{short(panel.title)}”" if panel.title else ""
     known = ((name, getattr(panel, name)) for name in ("x", "y", "y2", "x2", "z"))
     axes = [_axis_words(name, axis) for name, axis in known if axis is not None]
     axes += [f"colour: {short(panel.color_label)}"] if panel.color_label else []
     shown = [_series_words(series) for series in panel.series[:MAX_SERIES]]
     more = len(panel.series) - len(shown)
-    text = f"{panel.kind} chart{title}" + (f"; {', '.join(axes)}" if axes else "") + ". " + "; ".join(shown)
-    text += f"; and {more} more series" if more > 0 else ""
-    if not panel.complete:
-        text += f". Incomplete: {'; '.join(short(note) for note in panel.notes[:3]) or 'not all of it could be read'}"
-    return text + "."
+    head = "; ".join([f"{panel.kind} chart{_quoted(panel.title)}", *filter(None, [", ".join(axes)])])
+    tail = f"; and {more} more series" if more > 0 else ""
+    return f"{head}. {'; '.join(shown)}{tail}{_missing_words(panel)}."
+
+
+def _missing_words(panel: Panel) -> str:
+    """Says why a panel is not complete, by its first three notes; empty when it is."""
+    if panel.complete:
+        return ""
+    return f". Incomplete: {'; '.join(map(short, panel.notes[:3])) or 'not all of it could be read'}"
 
 
 def _axis_words(name: str, axis: Axis) -> str:
@@ -98,16 +106,15 @@ def _series_words(series: Series) -> str:
 
 def _extremes(series: Series, value: str, at: str, count: int) -> str:
     """Says where the highest and the lowest value are, for series that are read point by point."""
-    if columns.is_elsewhere(getattr(series, value)) or columns.is_elsewhere(getattr(series, at)):
+    if any(map(columns.is_elsewhere, (series.x, series.y))):
         return " (numbers in a file in the sandbox)"
     if series.kind in _POINT_CLOUDS or count < 2:
         return ""
     values, places = series.values(value), series.values(at) or []
-    known = [(v, n) for n, v in enumerate(values) if isinstance(v, (int, float)) and n < len(places)]
+    known = [(v, n) for n, (v, _) in enumerate(zip(values, places, strict=False)) if isinstance(v, (int, float))]
     if not known:
         return ""
-    high, low = max(known), min(known)
-    return f" (highest at {short(places[high[1]])}, lowest at {short(places[low[1]])})"
+    return f" (highest at {short(places[max(known)[1]])}, lowest at {short(places[min(known)[1]])})"
 
 
 def _other_words(series: Series) -> str:
@@ -131,6 +138,6 @@ def _rule_words(series: Series) -> str:
     return f" line at {axis}={short(value)}"
 
 
-def _first(value: Any) -> object:
+def _first(value: object) -> object:
     """Returns the first item of a list, any other value as it is."""
     return next(iter(value), None) if isinstance(value, list) else value
