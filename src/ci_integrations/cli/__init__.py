@@ -20,11 +20,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         from ci_integrations.cli._app import app
         from ci_integrations.cli._terminal import UserError, complain
+        from ci_integrations.local.definition import DefinitionError
     except ModuleNotFoundError as missing:  # typer and rich are for people at a terminal, not for who embeds us
         sys.exit(_needs_the_extra(missing))
     try:
         app(args=None if arguments is None else list(arguments), prog_name="ci-integrations")
-    except (UserError, ConfigurationError) as error:
+    except (UserError, ConfigurationError, DefinitionError) as error:
         complain(str(error))
         sys.exit(2)
     except CodeInterpreterError as error:

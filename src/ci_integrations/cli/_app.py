@@ -7,6 +7,12 @@ import inspect
 import typer
 
 from ci_integrations._version import __version__
+from ci_integrations.cli.demo.command import demo
+from ci_integrations.cli.doctor.command import doctor
+from ci_integrations.cli.reap import reap
+from ci_integrations.cli.run import run
+from ci_integrations.cli.serve import serve
+from ci_integrations.cli.template import template
 
 
 def _flowing(text: str) -> str:
@@ -47,14 +53,6 @@ def _options(
     """Options before the command. Typer shows the table of commands only for an app that has a callback."""
 
 
-def _add_commands() -> None:
-    """Adds each command under its function's name, with its docstring as help."""
-    from ci_integrations.cli import reap, run, serve, template
-    from ci_integrations.cli.demo import command as demo
-    from ci_integrations.cli.doctor import command as doctor
-
-    for command in (demo.demo, run.run, serve.serve, doctor.doctor, reap.reap, template.template):
-        app.command(name=command.__name__, help=_flowing(command.__doc__ or ""))(command)
-
-
-_add_commands()
+# Each under its function's name, with its docstring as help.
+for command in (demo, run, serve, doctor, reap, template):
+    app.command(name=command.__name__, help=_flowing(command.__doc__ or ""))(command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from ci_integrations.local.definition import E2B_KERNELS, DefinitionError, TemplateDefinition
@@ -30,10 +30,6 @@ class Step:
     method: str
     args: tuple[object, ...] = ()
     options: dict[str, object] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, object]:
-        """Returns the step for `--json`."""
-        return asdict(self)
 
     @property
     def source(self) -> str:

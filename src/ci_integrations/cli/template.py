@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from rich.text import Text
 from ci_integrations.cli._e2b import e2b_errors, endpoint
 from ci_integrations.cli._template_steps import Step, apply, sizes_of, source, steps
 from ci_integrations.cli._terminal import err, out, print_json, stop
-from ci_integrations.local.definition import DefinitionError, TemplateDefinition, load_definitions
+from ci_integrations.local.definition import TemplateDefinition, load_definitions
 
 if TYPE_CHECKING:
     from e2b import LogEntry
@@ -45,30 +46,23 @@ def template(
     Packages that are baked in cost nothing when a sandbox starts. Use the printed id (template="..."), not the name:
     a name is moved by the next build.
     """
-    definitions = _load(file)
+    definitions = load_definitions(file)
     if name is None:
         _list(definitions, file, as_json=as_json)
         return
-    definition = definitions.get(name) or stop(_unknown(name, definitions, file))
-    made = _steps(definition, debug=debug)
+    known = ", ".join(sorted(definitions)) or "none"
+    definition = definitions.get(name) or stop(f"{file} defines no template {name!r}; it defines: {known}")
+    made = steps(definition, debug=debug)
     if build:
         _build(definition, made, skip_cache=skip_cache or definition.skip_cache, as_json=as_json)
     elif as_json:
         sizes = {"cpu": definition.cpu, "memory": definition.memory}
-        print_json({"name": name, "steps": [step.as_json() for step in made], **sizes})
+        print_json({"name": name, "steps": [asdict(step) for step in made], **sizes})
     else:
         program = source(definition, made)
         # Plain text where somebody saves it to a file.
         shown = Syntax(program, "python", theme="ansi_dark", background_color="default", word_wrap=False)
         out.print(shown if out.is_terminal else Text(program), soft_wrap=True)
-
-
-def _load(file: Path) -> dict[str, TemplateDefinition]:
-    """Returns the definitions of a file, which must be right: it was named or lies here."""
-    try:
-        return load_definitions(file)
-    except DefinitionError as error:
-        stop(str(error))
 
 
 def _list(definitions: dict[str, TemplateDefinition], file: Path, *, as_json: bool) -> None:
@@ -80,19 +74,6 @@ def _list(definitions: dict[str, TemplateDefinition], file: Path, *, as_json: bo
     else:
         for name in sorted(definitions):
             out.print(Text(name))
-
-
-def _unknown(name: str, definitions: dict[str, TemplateDefinition], file: Path) -> str:
-    known = ", ".join(sorted(definitions)) or "none"
-    return f"{file} defines no template {name!r}; it defines: {known}"
-
-
-def _steps(definition: TemplateDefinition, *, debug: bool) -> list[Step]:
-    """Returns the builder's calls. Ends with one line when E2B cannot do what the definition asks for."""
-    try:
-        return steps(definition, debug=debug)
-    except DefinitionError as error:
-        stop(str(error))
 
 
 def _build(definition: TemplateDefinition, made: list[Step], *, skip_cache: bool, as_json: bool) -> None:

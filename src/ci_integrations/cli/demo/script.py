@@ -6,10 +6,10 @@ The turns are prepared from the file's columns. The conclusion uses what the san
 from __future__ import annotations
 
 import re
-import textwrap
+import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeGuard
+from importlib.resources import files
+from typing import NamedTuple, TypeGuard
 
 from ci_integrations.cli.demo.profile import Column, Profile
 
@@ -17,15 +17,17 @@ Row = Sequence[object]
 _STATISTICS = "rows.agg(['count', 'mean', 'std', 'min', 'max']).round(1)"
 
 
-@dataclass(frozen=True)
-class Step:
-    """One turn: a sentence and the code that follows it. The code may be indented as the source around it."""
+_CELLS: dict[str, dict[str, str]] = tomllib.loads(
+    (files("ci_integrations.cli.demo") / "script.toml").read_text(encoding="utf-8")
+)
+"""Text, code and title of each turn by its name, with places for the columns."""
+
+
+class Step(NamedTuple):
+    """One turn: a sentence and the code that follows it."""
 
     text: str
     code: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "code", textwrap.dedent(self.code).strip())
 
 
 def steps(profile: Profile, name: str) -> list[Step]:
@@ -42,21 +44,18 @@ def task(name: str) -> str:
     )
 
 
+def _step(cell: str, **values: object) -> Step:
+    """Returns a turn of `script.toml` with `values` in its places; `{title}` is its own title, filled likewise."""
+    text, code, title = (_CELLS[cell].get(part, "").format_map for part in ("text", "code", "title"))
+    return Step(text(values), code(values | {"title": _sentence(title(values))}).strip())
+
+
 def _look(profile: Profile, name: str) -> Step:
     """Returns the first cell: it loads the file and describes it."""
     # As a person would write it: `sep` only where it is needed.
     separator = "" if profile.delimiter == "," else f", sep={profile.delimiter!r}"
     overview = '.T[["count", "mean", "std", "min", "max"]].round(1)' if profile.measures else ""
-    code = f"""
-        import pandas as pd
-
-        data = pd.read_csv({name!r}{separator})
-        missing = data.isna().sum()
-        print(f"{{len(data)}} rows, {{len(data.columns)}} columns")
-        print("missing values:", missing[missing > 0].to_dict() or "none")
-        data.describe(){overview}
-        """
-    return Step(f"I will load {name} and see what is in it, missing values first.", code)
+    return _step("look", name=name, separator=separator, overview=overview)
 
 
 def _measure(profile: Profile) -> Column | None:
@@ -70,59 +69,18 @@ def _first_chart(profile: Profile) -> Step:
     if measure and categories:
         return _means(measure, categories[0], profile.crossed(categories[0]))
     if measure:
-        return _histogram(measure)
-    return _counts(categories[0] if categories else profile.columns[0])
+        return _step("histogram", order="First", measure=measure)
+    return _step("counts", order="First", column=(categories or profile.columns)[0])
 
 
 def _means(measure: Column, category: Column, split: Column | None) -> Step:
-    by = [category, split] if split else [category]
-    told = " and ".join(column.label for column in by)
-    grouping = repr([column.name for column in by] if split else category.name)
-    return Step(
-        f"First picture: how {measure.label} differs by {told}.",
-        f"""
-        import matplotlib.pyplot as plt
-
-        means = data.groupby({grouping})[{measure.name!r}].mean(){".unstack()" if split else ""}
-        ax = means.plot.bar(rot={0 if category.groups <= 6 else 45}, figsize=(7, 4.2), width=0.75)
-        ax.set_title({f"Mean {measure.label} by {told}"!r})
-        ax.set_xlabel({category.label!r})
-        ax.set_ylabel({measure.label!r})
-        plt.show()
-        """,
-    )
-
-
-def _histogram(measure: Column, order: str = "First") -> Step:
-    return Step(
-        f"{order} picture: how {measure.label} is spread.",
-        f"""
-        import matplotlib.pyplot as plt
-
-        values = data[{measure.name!r}].dropna()
-        fig, ax = plt.subplots(figsize=(7, 4.2))
-        ax.hist(values, bins=20)
-        ax.set_title({f"Spread of {measure.label}"!r})
-        ax.set_xlabel({measure.label!r})
-        ax.set_ylabel("rows")
-        plt.show()
-        """,
-    )
-
-
-def _counts(column: Column, order: str = "First") -> Step:
-    return Step(
-        f"{order} picture: which values of {column.label} come most often.",
-        f"""
-        import matplotlib.pyplot as plt
-
-        counts = data[{column.name!r}].value_counts().head(12)
-        ax = counts.plot.bar(rot=45, figsize=(7, 4.2))
-        ax.set_title({f"Most frequent: {column.label}"!r})
-        ax.set_xlabel({column.label!r})
-        ax.set_ylabel("rows")
-        plt.show()
-        """,
+    told, grouping, unstack = category.label, repr(category.name), ""
+    if split:
+        told, grouping = f"{told} and {split.label}", repr([category.name, split.name])
+        unstack = ".unstack()"
+    turned = 0 if category.groups <= 6 else 45
+    return _step(
+        "means", measure=measure, category=category, told=told, grouping=grouping, unstack=unstack, turned=turned
     )
 
 
@@ -150,51 +108,18 @@ def _second_chart(profile: Profile) -> tuple[Step, Column]:
     """Returns the chart that says most after the first one, and the column in it whose name is remembered wrongly."""
     if profile.pair:
         return _scatter(*profile.pair, next(iter(profile.categories), None)), profile.pair[0]
-    if profile.measures and profile.categories:
-        return _histogram(profile.measures[0], "Second"), profile.measures[0]
     if profile.measures:
-        return _course(profile.measures[0]), profile.measures[0]
+        # A line over the rows is for files with one measure and no category, such as a log.
+        cell, measure = "histogram" if profile.categories else "course", profile.measures[0]
+        return _step(cell, order="Second", measure=measure), measure
     column = (profile.categories[1:] or profile.columns[1:] or profile.columns)[0]
-    return _counts(column, "Second"), column
+    return _step("counts", order="Second", column=column), column
 
 
 def _scatter(x: Column, y: Column, category: Column | None) -> Step:
-    used = [x.name, y.name, category.name] if category else [x.name, y.name]
-    draw = f"ax.scatter(points[{x.name!r}], points[{y.name!r}], s=22, alpha=0.7)"
-    if category:
-        draw = f"""for name, group in points.groupby({category.name!r}):
-            ax.scatter(group[{x.name!r}], group[{y.name!r}], label=name, s=22, alpha=0.7)
-        ax.legend(title={category.label!r})"""
-    return Step(
-        f"Second picture: do {x.label} and {y.label} go together?",
-        f"""
-        points = data[{used}].dropna()
-        fig, ax = plt.subplots(figsize=(7, 4.2))
-        {draw}
-        ax.set_title({_sentence(f"{y.label} against {x.label}")!r})
-        ax.set_xlabel({x.label!r})
-        ax.set_ylabel({y.label!r})
-        plt.show()
-        r = points[{x.name!r}].corr(points[{y.name!r}])
-        print(f"r = {{r:.2f}} over {{len(points)}} rows")
-        """,
-    )
-
-
-def _course(measure: Column) -> Step:
-    """Returns a line over the rows: for files with one measure and no category, such as a log."""
-    return Step(
-        f"Second picture: {measure.label} in the order of the file.",
-        f"""
-        values = data[{measure.name!r}]
-        fig, ax = plt.subplots(figsize=(7, 4.2))
-        ax.plot(values, linewidth=1)
-        ax.set_title({_sentence(f"{measure.label} row by row")!r})
-        ax.set_xlabel("row")
-        ax.set_ylabel({measure.label!r})
-        plt.show()
-        """,
-    )
+    used = [column.name for column in (x, y, category) if column]
+    draw = _step("groups" if category else "points", x=x, y=y, category=category).code
+    return _step("scatter", x=x, y=y, used=used, draw=draw)
 
 
 def _summary(profile: Profile) -> Step:
@@ -206,15 +131,7 @@ def _summary(profile: Profile) -> Step:
         rows, summary = f"data[[{measure.name!r}]]", "rows.describe().round(2)"
     else:
         rows, summary = f"data[{(category or profile.columns[0]).name!r}]", "rows.value_counts().to_frame('rows')"
-    return Step(
-        "Last, the numbers in a table, also as summary.csv.",
-        f"""
-        rows = {rows}
-        summary = {summary}
-        summary.to_csv("summary.csv")
-        summary
-        """,
-    )
+    return _step("summary", rows=rows, summary=summary)
 
 
 def conclusion(profile: Profile, outputs: Sequence[str], table: tuple[Sequence[str], Sequence[Row]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -30,7 +31,7 @@ def doctor(
     checks = _probe.examine(sandbox) if sandbox else machine.examine()
     found = list(_shown(checks, quiet=as_json))
     if as_json:
-        print_json([check.as_json() for check in found])
+        print_json([asdict(check) for check in found])
     raise typer.Exit(0 if _healthy(found, of_sandbox=sandbox is not None) else 1)
 
 

@@ -42,10 +42,6 @@ class Check:
     text: str
     details: object = None
 
-    def as_json(self) -> dict[str, object]:
-        """Returns the finding for `--json`."""
-        return asdict(self)
-
 
 def examine() -> Iterator[Check]:
     """Yields the findings in the order in which a person would ask."""
@@ -59,8 +55,7 @@ def examine() -> Iterator[Check]:
 
 def _key() -> Iterator[Check]:
     """Yields whether there is a key. It is not tried: that would take a request, and show it to a server."""
-    key = os.environ.get("E2B_API_KEY")
-    if key:
+    if os.environ.get("E2B_API_KEY"):
         yield Check("E2B key", "ok", "E2B_API_KEY is set: E2B is the default backend (not tried; the key is not shown)")
     else:
         yield Check("E2B key", "note", "E2B_API_KEY is not set: code runs in the local sandbox")
@@ -98,11 +93,9 @@ def _trial() -> Iterator[Check]:
 
     try:
         level, why_not_stronger, seconds = asyncio.run(_run_one_cell())
-    except EngineError as error:
-        yield Check("local sandbox", "fail", f"{error}")
-        return
-    except OSError as error:
-        yield Check("local sandbox", "fail", f"it does not start: {error}")
+    except (EngineError, OSError) as error:
+        reason = f"{error}" if isinstance(error, EngineError) else f"it does not start: {error}"
+        yield Check("local sandbox", "fail", reason)
         return
     yield Check("local sandbox", "ok", f"1 + 1 answered in {seconds * 1000:.0f} ms", {"seconds": seconds})
     status: Status = "warn" if level == "none" else "ok"
