@@ -11,7 +11,7 @@ import pytest
 from ci_integrations.charts.read.dispatch import CHART_MIME, chart_from_mime
 
 sys.path.insert(0, str(Path(__file__).parent))
-from pictures import DATA, DRAWN, EXPECTED, IMPORTS
+from four_libraries import DATA, DRAWN, EXPECTED, IMPORTS
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
