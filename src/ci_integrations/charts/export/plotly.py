@@ -188,15 +188,18 @@ def _rule(series: Series, x: _Column, y: _Column) -> _Json:
     across = value if isinstance(value, list) else [value]
     along = [None] * len(across)
     if ends:
-        across, along = _strokes(across, across), _strokes(*ends)
+        across, along = _strokes(across, across), _strokes(*ends, strict=True)
     places = {"x": across, "y": along} if axis == "x" else {"x": along, "y": across}
     return {"type": "scatter", "mode": "lines", **places}
 
 
-def _strokes(first: Values, second: Values) -> Values:
-    """Returns the ends of lines that are drawn as one trace, each line followed by a gap."""
+def _strokes(first: Values, second: Values, *, strict: bool = False) -> Values:
+    """Returns the ends of lines that are drawn as one trace, each line followed by a gap.
+
+    Raises ValueError when it is `strict` and the columns differ in length.
+    """
     # plotly breaks a line at a missing value, so that many lines need one trace and one entry in the legend.
-    return list(chain.from_iterable((*pair, None) for pair in zip(first, second, strict=False)))
+    return list(chain.from_iterable((*pair, None) for pair in zip(first, second, strict=strict)))
 
 
 def _bar(series: Series, x: _Column, y: _Column) -> _Json:
