@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,6 +15,30 @@ settings.load_profile("steady")
 
 FOREIGN = ("E2B_", "CI_INTEGRATIONS_", "LANGSMITH_", "LANGCHAIN_")
 """Settings of the machine that would change what the tests see."""
+
+LONGEST = (
+    "docs/test_code_blocks.py",
+    "charts/test_in_the_kernel.py",
+    "core/test_local.py",
+    "llamaindex/test_saved_context.py",
+    "langchain/test_two_processes.py",
+    "docs/test_generated.py",
+    "charts/test_seaborn_and_exports.py",
+    "langchain/test_in_the_sandbox.py",
+    "local/server/test_launcher.py",
+    "charts/read/test_same_picture.py",
+    "core/test_matrix.py",
+    "local/server/test_run_code.py",
+    "langchain/test_core_only.py",
+    "local/abuse/test_hidden_means.py",
+    "cassettes/test_plugin.py",
+    "local/server/test_hostile_clients.py",
+    "local/server/test_network.py",
+    "core/test_stress.py",
+    "javascript/test_javascript_sdk.py",
+)
+"""Files that take longest, by pytest's own measure. They run first: one of them begun last would keep one worker busy
+while the others have nothing to do."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,6 +53,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=f"--run-{name} not given"))
+    here = Path(__file__).parent
+    rank = {here / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(autouse=True)

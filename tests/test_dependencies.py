@@ -53,6 +53,7 @@ def declared() -> dict[str, set[str]]:
     return {name: extras for name, extras in found.items() if name != "ci-integrations"}
 
 
+@cache
 def imported() -> dict[str, set[str]]:
     """Foreign top-level module to the files that import it."""
     found: dict[str, set[str]] = defaultdict(set)

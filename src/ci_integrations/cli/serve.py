@@ -25,6 +25,7 @@ START_SECONDS = 30.0
 
 
 def serve(
+    context: typer.Context,
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 0,
     host: Annotated[str, typer.Option(help="Another address than loopback needs --token-file.")] = "127.0.0.1",
     print_env: Annotated[
@@ -62,11 +63,7 @@ def serve(
     wanted = {"memory": memory, "disk": disk, "processes": processes, "cpu_seconds": cpu_seconds}
     limits = {name: value for name, value in wanted.items() if value is not None}
     if print_env:
-        files = {"--token-file": token_file, "--templates": templates}
-        flags = [name for name, wanted in (("--log-json", log_json), ("--json", as_json)) if wanted]
-        values = {"--port": port, "--host": host, "--pool": pool, "--isolation": isolation}
-        flagged = {f"--{name.replace('_', '-')}": value for name, value in limits.items()}
-        _in_background(_arguments({**values, **flagged}, files, flags))
+        _in_background(_call_of(context))
         return
     token = _token(token_file)
     from ci_integrations._core.service import check_local_extra
@@ -127,11 +124,16 @@ def _tell(address: Address, *, as_json: bool) -> None:
     err.print(f"serving at {address.url}, isolation: {address.level}. Ctrl+C ends it.")
 
 
-def _arguments(values: dict[str, object], files: dict[str, Path | None], flags: list[str]) -> list[str]:
+def _call_of(context: typer.Context) -> list[str]:
     """Returns the call of the server in the background, which ends with the shell that called this command."""
-    given = values | {name: path.absolute() for name, path in files.items() if path} | {"--while-pid": os.getppid()}
-    words = [str(word) for pair in given.items() for word in pair]
-    return [sys.executable, "-m", "ci_integrations.cli", "serve", *words, *flags]
+    values = context.params | {"print_env": False, "while_pid": os.getppid()}
+    words: list[str] = []
+    for option in context.command.params:
+        value = values.get(option.name or "")
+        if value is not None and value is not False:  # a flag has no value, and 0 is one
+            word = str(value.absolute() if isinstance(value, Path) else value)
+            words += option.opts[:1] if value is True else [option.opts[0], word]
+    return [sys.executable, "-m", "ci_integrations.cli", "serve", *words]
 
 
 def _in_background(call: list[str]) -> None:
