@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ci_integrations._closing import AsyncClosing, Closing
 from ci_integrations._core.faces import AsyncFace, SyncFace
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from e2b import EntryInfo
     from e2b_code_interpreter import AsyncSandbox, Context, Sandbox
 
+Shell = TypeVar("Shell", bound=InterpreterBase)
+
 __all__ = [
     "AsyncCodeInterpreter",
     "CodeInterpreter",
@@ -37,13 +39,21 @@ __all__ = [
 class _Session(InterpreterBase):
     """Leads from one face of a session to the other."""
 
+    _other: InterpreterBase | None = None
+
     def as_sync(self) -> CodeInterpreter:
         """Returns this session's interpreter for blocking callers."""
-        return self if isinstance(self, CodeInterpreter) else CodeInterpreter._of(self._state)  # noqa: SLF001 - its other face
+        return self if isinstance(self, CodeInterpreter) else self._other_face(CodeInterpreter)
 
     def as_async(self) -> AsyncCodeInterpreter:
         """Returns this session's interpreter for `await`."""
-        return self if isinstance(self, AsyncCodeInterpreter) else AsyncCodeInterpreter._of(self._state)  # noqa: SLF001 - its other face
+        return self if isinstance(self, AsyncCodeInterpreter) else self._other_face(AsyncCodeInterpreter)
+
+    def _other_face(self, kind: type[Shell]) -> Shell:
+        # Made once: a tool asks for it on every call.
+        if not isinstance(self._other, kind):
+            self._other = kind._of(self._state)  # noqa: SLF001 - of our own class
+        return self._other
 
 
 class CodeInterpreter(Closing, _Session):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 
 class _Ticket(Protocol):
@@ -17,6 +18,9 @@ class _Ticket(Protocol):
 
     def grant(self) -> bool:
         """Tells the waiter that it is its turn. False when it can no longer be told (its loop is closed)."""
+
+
+Ticket = TypeVar("Ticket", bound=_Ticket)
 
 
 class _ThreadTicket:
@@ -56,8 +60,8 @@ class FairLock:
 
     def acquire(self, timeout: float | None = None) -> bool:
         """Waits up to `timeout` seconds (None: for ever). False: the time is up and the lock is not held."""
-        ticket = _ThreadTicket()
-        if self._take_or_queue(ticket):
+        ticket = self._take_or_queue(_ThreadTicket)
+        if ticket is None:
             return True
         try:
             granted = ticket.wait(timeout)
@@ -70,8 +74,8 @@ class FairLock:
 
     async def aacquire(self, timeout: float | None = None) -> bool:
         """Does for a task what `acquire` does for a thread."""
-        ticket = _TaskTicket()
-        if self._take_or_queue(ticket):
+        ticket = self._take_or_queue(_TaskTicket)
+        if ticket is None:
             return True
         try:
             await asyncio.wait_for(ticket.granted.wait(), timeout)
@@ -96,13 +100,15 @@ class FairLock:
         """Returns True while somebody holds the lock."""
         return self._held
 
-    def _take_or_queue(self, ticket: _Ticket) -> bool:
+    def _take_or_queue(self, kind: Callable[[], Ticket]) -> Ticket | None:
+        """Takes the free lock and returns None, or returns a new place in the queue: most callers need none."""
         with self._mutex:
             if not self._held:
                 self._held = True
-                return True
+                return None
+            ticket = kind()
             self._queue.append(ticket)
-            return False
+            return ticket
 
     def _leave(self, ticket: _Ticket) -> None:
         """Gives up waiting. A turn that came at that very moment is passed on."""

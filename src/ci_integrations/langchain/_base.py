@@ -20,10 +20,11 @@ from ci_integrations._adapters.images import ImagePolicy
 from ci_integrations._adapters.outcome import attempted
 from ci_integrations._adapters.redaction import Redactor, Rule
 from ci_integrations._adapters.sessions import AnyInterpreter
+from ci_integrations._adapters.signatures import inspected
 from ci_integrations._adapters.spill import spilled
 from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations.langchain._call import Call, Injected, call_id, called_as, genuine
-from ci_integrations.langchain._inspection import KnownSchema, inspected, known
+from ci_integrations.langchain._inspection import KnownSchema, known
 from ci_integrations.langchain._live import Live, RunManager
 from ci_integrations.langchain._sessions import Sessions
 from ci_integrations.langchain.messages import Content, Json, Presentation, tool_message

@@ -1,4 +1,4 @@
-"""Keeps what LangChain would find out anew on every call: a signature, and what is special in an `args_schema`.
+"""Keeps what LangChain would find out anew on every call: what is special in an `args_schema`.
 
 LangChain 1.x walks the annotations of a tool's schema twice for each call, which takes longer than to validate it.
 """
@@ -7,23 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from inspect import signature
-from typing import TypeVar
 
 from langchain_core.tools import InjectedToolCallId
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-F = TypeVar("F", bound=Callable[..., object])
-
 NOT_FROM_THE_MODEL = ("runtime", "config", "run_manager", "callbacks")
 """Arguments that LangChain or a graph may give, and no model."""
-
-
-def inspected(entry: F) -> F:
-    """Keeps the signature of `entry` beside it: `inspect.signature` then has nothing to build."""
-    vars(entry)["__signature__"] = signature(entry)
-    return entry
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from typing import TypedDict, Unpack
 
 from llama_index.core.async_utils import asyncio_run
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
+from llama_index.core.instrumentation.event_handlers import NullEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.workflow import Context, Event
 
 from ci_integrations._adapters.outcome import attempted, cache_key
@@ -95,7 +97,7 @@ def cell(
 
     # Before anything else: who cancels the run at this event must find a call that can be cancelled.
     live.write(lambda: CodeExecutionStarted(code=session.redactor.text(code), session_id=session.key))
-    _dispatcher.event(CodeExecutionStartEvent(session_id=session.key, code_length=len(code)))
+    _trace(lambda: CodeExecutionStartEvent(session_id=session.key, code_length=len(code)))
     ended: ExecutionResult | None = None
     # An asynchronous call may be cancelled here, and a tracer must not be left with an open execution.
     try:
@@ -103,7 +105,7 @@ def cell(
         yield from settled(live.rest)
         ended = session.redactor.result(result)
     finally:
-        _dispatcher.event(_end_event(session.key, ended))
+        _trace(lambda: _end_event(session.key, ended))
     live.write_result(ended)
     return ended
 
@@ -118,8 +120,10 @@ def settled(step: Step) -> Flow[None]:
 
 async def call_id(ctx: Context | None, code: str) -> str | None:
     """Returns the id of the call that runs `code`; None where the agent did not keep it, or two calls have one code."""
+    if ctx is None:
+        return None
     # LlamaIndex does not hand the call's id to its tool, so the call is found by its code.
-    keys = await ctx.store.get(CALLS, default=None) if ctx is not None else None
+    keys = await ctx.store.get(CALLS, default=None)
     ending = str(cache_key("", code)).rpartition("/")[2]
     found = [key for key in keys or () if str(key).endswith(ending)]
     return found[0] if len(found) == 1 else None
@@ -180,6 +184,16 @@ class _Live:
 async def _all(waiting: list[Awaitable[None]]) -> None:
     for one in waiting:
         await one
+
+
+def _trace(event: Callable[[], BaseEvent]) -> None:
+    """Sends an event to the handlers of tracing. Without one no event is made, which costs more than this look."""
+    teller = _dispatcher
+    while all(isinstance(handler, NullEventHandler) for handler in teller.event_handlers):
+        if not teller.propagate:
+            return
+        teller = teller.parent
+    _dispatcher.event(event())
 
 
 def _end_event(session_id: str, result: ExecutionResult | None) -> CodeExecutionEndEvent:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from ci_integrations._adapters.redaction import Rule
 from ci_integrations._adapters.sessions import AnyInterpreter, Given
+from ci_integrations._adapters.signatures import inspected
 from ci_integrations._adapters.spill import spilled
 from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations._errors import ConfigurationError
@@ -123,6 +124,7 @@ class CodeInterpreterTool(OwnsSessions, FunctionTool):
         session = await self.sessions.of(ctx)
         return await adrive(self._ran(session, code, ctx, stream=ctx, tool_call_id=tool_call_id))
 
+    @inspected
     def call(self, *args: object, **kwargs: object) -> ToolOutput:
         """Runs `code` outside of a workflow, or inside one from a thread."""
         code, ctx = _arguments(args, kwargs)
@@ -132,6 +134,7 @@ class CodeInterpreterTool(OwnsSessions, FunctionTool):
             return self._refused(code, approval.NO_CONTEXT)
         return drive(self._answered(self.sessions.blocking(ctx), code, ctx))
 
+    @inspected
     async def acall(self, *args: object, **kwargs: object) -> ToolOutput:
         """Runs `code`. Agents call this method, with their Context as `ctx`."""
         code, ctx = _arguments(args, kwargs)
