@@ -8,7 +8,7 @@ from ..importing import np
 from .hooks import tag_of
 from .lines import xy_of
 from .names import handles_of
-from .series import Found, Raw, first_color, hex_color, in_data, label_of
+from .series import Found, Raw, alike, directions, first_color, hex_color, in_data, label_of
 
 if TYPE_CHECKING:
     from ..foreign import Array, Axes, Call, Collection, Patch, UserData
@@ -48,7 +48,7 @@ def _stacked(found: Found, collection: Collection, data: Call) -> None:
 
 def _fill(found: Found, collection: Collection, data: Call) -> None:
     """Adds a fill to zero as an area; one between two curves as a band, `y` its upper edge and `y0` its lower one."""
-    axis, value = ("y", "x") if data["horizontal"] else ("x", "y")
+    axis, value = directions(horizontal=data["horizontal"])
     at = np.ravel(_convert(found, axis, data["at"]))
     one, two = (np.broadcast_to(np.ravel(_convert(found, value, data[key])), at.shape) for key in ("one", "two"))
     if data["where"] is not None:
@@ -114,8 +114,8 @@ def unstack(found: Found) -> None:
 
 def _same_line(line: Raw, fill: Raw, one: Array, two: Array) -> bool:
     """Says whether a line runs along one of the edges of a fill."""
-    on = len(line.y) == len(one) and np.allclose(line.x, fill.flags["at"], equal_nan=True)
-    return bool(on and (np.allclose(line.y, one, equal_nan=True) or np.allclose(line.y, two, equal_nan=True)))
+    edges = any(alike(line.y, edge, gaps=True) for edge in (one, two))
+    return edges and alike(line.x, fill.flags["at"], gaps=True)
 
 
 def _untagged(found: Found) -> None:

@@ -8,7 +8,7 @@ from ..importing import np
 from . import candles
 from .hooks import Tag, tag_of
 from .lines import error_ends
-from .series import Found, Raw, first_color, hex_color, in_data, label_of
+from .series import Found, Raw, alike, directions, first_color, hex_color, in_data, label_of
 
 if TYPE_CHECKING:
     from ..foreign import Array, Call, Collection, Color, Container, Extra, Patch
@@ -71,7 +71,7 @@ def _bars(patches: list[Patch], name: str | None, *, horizontal: bool) -> Raw:
     box = np.array([[p.get_x(), p.get_y(), p.get_width(), p.get_height()] for p in patches], float)
     at = _clean(box[:, 1] + box[:, 3] / 2 if horizontal else box[:, 0] + box[:, 2] / 2)
     base, length = (box[:, 0], box[:, 2]) if horizontal else (box[:, 1], box[:, 3])
-    value, across = ("x", "y") if horizontal else ("y", "x")
+    across, value = directions(horizontal=horizontal)
     extra = _based(value, base, length) if np.any(np.nan_to_num(base) != 0) else {}
     raw = Raw(
         "bar", name, at, length, extra, "h" if horizontal else "v", across, artists=list(patches),
@@ -97,8 +97,8 @@ def _clean(values: Array) -> Array:
 def _histogram(found: Found, note: Tag, patches: list[Patch], name: str | None = None) -> None:
     """Adds the bins of one `hist` call or of seaborn's, whatever artists drew them."""
     edges, counts = note.data["edges"], note.data["counts"]
-    horizontal = note.data.get("orientation") == "horizontal"
-    axis = "y" if horizontal else "x"
+    horizontal = note.data["horizontal"]
+    axis, _ = directions(horizontal=horizontal)
     raw = Raw("histogram", name or label_of(patches[0]), _middles(edges), np.asarray(counts, float))
     raw.extra, raw.orientation = {"edges": (axis, edges)}, "h" if horizontal else None
     raw.artists, raw.color = [*patches, *note.artists], hex_color(_fill_color(patches[0]))
@@ -168,7 +168,7 @@ def _stairs(found: Found, patch: Patch) -> None:
     values, edges, _baseline = patch.get_data()
     horizontal = getattr(patch, "orientation", "vertical") == "horizontal"
     edges, heights = np.asarray(edges, float), np.asarray(values, float)
-    axis, value = ("y", "x") if horizontal else ("x", "y")
+    axis, value = directions(horizontal=horizontal)
     extra = {"edges": (axis, edges), "values": (value, heights)}
     color = hex_color(_fill_color(patch))
     found.add(Raw("step", label_of(patch), _middles(edges), heights, extra, artists=[patch], color=color))
@@ -230,7 +230,7 @@ def _errors_on_bars(found: Found) -> None:
 def _at_tips(error: Raw, bar: Raw) -> bool:
     """Says whether each error bar is at the end of one of the bars, along its direction."""
     horizontal = bar.orientation == "h"
-    at, on = (error.y, error.x) if horizontal else (error.x, error.y)
+    across, value = directions(horizontal=horizontal)
     tip = bar.flags["base"] + bar.flags["length"]
-    known = ("xerr_low" if horizontal else "err_low") in error.extra and len(at) == len(tip)
-    return known and bool(np.allclose(at, bar.flags["at"]) and np.allclose(on, tip))
+    known = ("xerr_low" if horizontal else "err_low") in error.extra
+    return known and alike(getattr(error, across), bar.flags["at"]) and alike(getattr(error, value), tip)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..importing import np
-from .series import Found, Raw
+from .series import Found, Raw, alike
 
 if TYPE_CHECKING:
     from ..foreign import Array, Extra
@@ -27,21 +28,27 @@ def _on_lines(found: Found) -> None:
     wicks = _wicks(found)
     if not bars or not wicks:
         return
-    at, low, high = (np.concatenate(columns) for columns in zip(*map(_ends, wicks), strict=True))
-    spots, base, length = (np.concatenate([raw.flags[key] for raw in bars]) for key in ("at", "base", "length"))
-    order, places = np.argsort(at, kind="stable"), np.argsort(spots, kind="stable")
-    if len(at) != len(spots) or not np.allclose(at[order], spots[places], atol=1e-6):
+    at, low, high = _sorted(_ends(wick) for wick in wicks)
+    spots, base, length = _sorted([raw.flags[key] for key in ("at", "base", "length")] for raw in bars)
+    if not alike(at, spots, atol=1e-6):
         return
-    low, high, base, end = low[order], high[order], base[places], (base + length)[places]
+    end = base + length
     body_low, body_high = np.minimum(base, end), np.maximum(base, end)
     slack = 1e-9 * np.maximum(1.0, np.abs(high))
-    if np.any(body_low < low - slack) or np.any(body_high > high + slack):
+    if np.any((body_low < low - slack) | (body_high > high + slack)):
         return
-    extra = _columns(low, high, body_low, body_high)
+    merged = Raw("candlestick", None, at, None, _columns(low, high, body_low, body_high), discrete="x")
     if len(bars) == 1:  # the direction is known only when rising and falling bars come from one call
-        extra |= {"open": ("y", base), "close": ("y", end)}
-    merged = Raw("candlestick", bars[0].name if len(bars) == 1 else None, at[order], None, extra, discrete="x")
+        merged.name = bars[0].name
+        merged.extra |= {"open": ("y", base), "close": ("y", end)}
     _replace(found, [*bars, *wicks, *(raw.flags.get("line") for raw in wicks)], merged)
+
+
+def _sorted(parts: Iterable[Iterable[Array]]) -> list[Array]:
+    """Returns the columns of several series as one column each, in the order of the first of them."""
+    columns = list(map(np.concatenate, zip(*parts, strict=True)))
+    order = np.argsort(columns[0], kind="stable")
+    return [column[order] for column in columns]
 
 
 def _ends(wick: Raw) -> tuple[Array, Array, Array]:
@@ -100,6 +107,6 @@ def _candle(low: Array, high: Array, body: Array, wick: Array) -> tuple[float, .
     """Returns lowest, highest, and the body between; None when a thin bar does not touch the body."""
     bottom, top = float(low[body][0]), float(high[body][0])
     slack = 1e-9 * max(1.0, abs(top))
-    if (low[wick] > top + slack).any() or (high[wick] < bottom - slack).any():
+    if ((low[wick] > top + slack) | (high[wick] < bottom - slack)).any():
         return None
     return min(bottom, float(low[wick].min())), max(top, float(high[wick].max())), bottom, top

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .. import pack
@@ -50,26 +51,32 @@ def _payload(figure: Figure, how: str) -> Payload | None:
 def _panels(figure: Figure) -> list[Panel]:
     """Returns the panels of which something could be read, or those that say why nothing could be."""
     groups = _groups(_all_axes(figure))
-    seen = [[read(ax) for ax in group if ax.get_visible() or len(group) == 1] for group in groups[:MAX_PANELS]]
+    seen = [_read(group) for group in groups[:MAX_PANELS]]
+    pairs = list(zip(groups, seen))  # noqa: B905 - those beyond `MAX_PANELS` were not read
     labels = {id(ax._colorbar.mappable): _bar_label(ax) for ax in figure.axes if hasattr(ax, "_colorbar")}
-    panels = [panel for group, founds in zip(groups, seen) if (panel := _panel(group, founds, labels)) is not None]  # noqa: B905
+    panels = list(filter(None, (_panel(group, founds, labels) for group, founds in pairs)))
     if not panels:
-        return [_unread(group, founds) for group, founds in zip(groups, seen) if any(f.notes for f in founds)]  # noqa: B905
+        return [_unread(group, notes) for group, founds in pairs if (notes := _notes(founds))]
     _say_dropped(panels, seen, len(groups))
     return panels
 
 
-def _unread(group: list[Axes], founds: list[Found]) -> Panel:
+def _read(group: list[Axes]) -> list[Found]:
+    """Returns what the visible Axes of a panel hold; Axes that are alone in theirs may be invisible."""
+    return [read(ax) for ax in group if ax.get_visible() or len(group) == 1]
+
+
+def _unread(group: list[Axes], notes: list[str]) -> Panel:
     """Returns a panel without series that says why nothing of it could be read, rather than no chart."""
-    notes = list(dict.fromkeys(note for found in founds for note in found.notes))
-    panel = {"kind": "mixed", "series": [], "complete": False, "notes": notes, "position": _position(group[0])}
+    panel: Panel = {"kind": "mixed", "series": [], "complete": False, "notes": list(dict.fromkeys(notes))}
+    panel["position"] = _position(group[0])
     title = _title(group)
     return panel | ({"title": title} if title else {})
 
 
 def _say_dropped(panels: list[Panel], seen: list[list[Found]], groups: int) -> None:
     """Says in the first panel which other Axes are there: those of which nothing could be read are no panel."""
-    empty = [note for founds in seen if not any(f.series for f in founds) for found in founds for note in found.notes]
+    empty = [note for founds in seen if not any(found.series for found in founds) for note in _notes(founds)]
     if groups > MAX_PANELS:
         empty.append(f"{groups - MAX_PANELS} more panels are not read")
     if empty:
@@ -135,26 +142,37 @@ def _panel(group: list[Axes], everyone: list[Found], colors: dict[int, str | Non
     founds = [found for found in everyone if found.series]
     if not founds:
         return None
-    whole = all(found.complete for found in everyone)
     legend = names.entries(group)
     for found in founds:
         names.give(found, legend)
         resolve.spans(found)
-    first = founds[0]
+    first = founds[0].ax
     panel: Panel = {"kind": "", "title": _title(group), "series": []}
     for found in founds:
-        _add(panel, found, _second(first.ax, found.ax))
-    _other_label(panel, group, first.ax)
-    panel["kind"] = resolve.panel_kind(first.ax, founds)
-    panel["complete"] = whole
-    panel["notes"] = [note for found in everyone for note in found.notes]
-    panel["position"] = _position(group[0])
-    panel["barmode"] = resolve.barmode(founds)
-    panel["annotations"] = _annotations(group)
-    marks = (colors.get(id(mappable)) for found in founds for mappable in found.mappables)
-    panel["color_label"] = next(filter(None, marks), None)
-    kept = ("series", "complete", "notes")
-    return {key: value for key, value in panel.items() if key in kept or value not in (None, [], {})}
+        _add(panel, found, _second(first, found.ax))
+    _other_label(panel, group, first)
+    raws = [raw for found in founds for raw in found.series]
+    panel |= {
+        "kind": resolve.panel_kind(first, raws),
+        "complete": all(found.complete for found in everyone),
+        "notes": _notes(everyone),
+        "position": _position(group[0]),
+        "barmode": resolve.barmode(raws),
+        "annotations": _annotations(group),
+        "color_label": _color_label(founds, colors),
+    }
+    return {key: value for key, value in panel.items() if value or key in ("series", "complete", "notes")}
+
+
+def _notes(founds: Iterable[Found]) -> list[str]:
+    """Returns what the readers of some Axes said, in their order."""
+    return [note for found in founds for note in found.notes]
+
+
+def _color_label(founds: list[Found], colors: dict[int, str | None]) -> str | None:
+    """Returns the label of the first colour bar that belongs to a mark of these Axes."""
+    labels = (colors.get(id(mappable)) for found in founds for mappable in found.mappables)
+    return next(filter(None, labels), None)
 
 
 def _annotations(group: list[Axes]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..importing import np
 from .hooks import Tag, tag_of
-from .series import Found, Raw, filled, hex_color, in_data, label_of
+from .series import Found, Raw, filled, first_color, hex_color, in_data, label_of
 
 if TYPE_CHECKING:
     from ..foreign import Array, Artist, Axes, Call, Collection, Extra
@@ -58,17 +58,23 @@ def _scatter(found: Found, collection: Collection, data: Call) -> None:
         found.take([collection])
         return
     raw = Raw("scatter", name, offsets[:, 0], offsets[:, 1], discrete="xy", artists=[collection])
-    colors, sizes = collection.get_array(), np.asarray(collection.get_sizes(), float)
-    if colors is not None and np.size(colors) == len(offsets):
-        raw.extra["color"] = ("n", filled(colors))
-        found.mappables.append(collection)
+    sizes = np.asarray(collection.get_sizes(), float)
+    _colored(found, raw, collection)
     if len(sizes) == len(offsets) > 1:
         raw.extra["size"] = ("n", sizes)
     faces = collection.get_facecolors() if len(collection.get_facecolors()) else collection.get_edgecolors()
-    raw.color = hex_color(faces[0]) if len(faces) else None
+    raw.color = hex_color(first_color(faces))
     if "color" not in raw.extra and len(faces) == len(offsets) > 1:
         raw.flags["point_colors"] = faces
     found.add(raw)
+
+
+def _colored(found: Found, raw: Raw, collection: Collection) -> None:
+    """Adds the numbers behind the colours of points or arrows, when there is one for each."""
+    colors = collection.get_array()
+    if np.size(colors) == np.size(raw.x) and colors is not None:
+        raw.extra["color"] = ("n", filled(colors))
+        found.mappables.append(collection)
 
 
 def _mesh(found: Found, mesh: Collection, data: Call) -> None:
@@ -94,9 +100,14 @@ def _places(found: Found, mesh: Collection, corners: Array, *, gouraud: bool) ->
     note = tag_of(mesh)
     if note.kind == "mesh":
         x, y = (filled(found.convert(axis, note.data[axis])) for axis in "xy")
-        return (x[0] if np.ndim(x) == 2 else x), (y[:, 0] if np.ndim(y) == 2 else y)
+        return _along(x, y)
     x, y = corners[0, :, 0], corners[:, 0, 1]
     return (x, y) if gouraud else ((x[:-1] + x[1:]) / 2, (y[:-1] + y[1:]) / 2)
+
+
+def _along(x: Array, y: Array) -> tuple[Array, Array]:
+    """Returns the places of columns and rows, each of which may be given for every cell."""
+    return (x[0] if x.ndim == 2 else x), (y[:, 0] if y.ndim == 2 else y)
 
 
 def _image(found: Found, image: Artist) -> None:
@@ -134,9 +145,7 @@ def _contour(found: Found, collection: Collection, data: Call) -> None:
     if grids:
         z = grids[-1]
         raw.extra["z"] = ("n", z)
-        raw.x, raw.y = arrays[:2] if len(arrays) >= 3 else [np.arange(z.shape[1]), np.arange(z.shape[0])]
-        raw.x = raw.x[0] if np.ndim(raw.x) == 2 else raw.x
-        raw.y = raw.y[:, 0] if np.ndim(raw.y) == 2 else raw.y
+        raw.x, raw.y = _along(*arrays[:2]) if len(arrays) >= 3 else (np.arange(n) for n in z.shape[::-1])
     elif len(arrays) >= 3:
         raw.x, raw.y = arrays[0], arrays[1]
         raw.extra["value"] = ("n", arrays[2])
@@ -162,9 +171,7 @@ def _arrows(found: Found, arrows: Collection, data: Call) -> None:
     u, v = (np.where(hidden, np.nan, filled(values)) for values in (u, v))
     raw = Raw("quiver", label_of(arrows), np.asarray(x, float), np.asarray(y, float), artists=[arrows])
     raw.extra = {"u": ("n", u), "v": ("n", v)}
-    if arrows.get_array() is not None:
-        raw.extra["color"] = ("n", filled(arrows.get_array()))
-        found.mappables.append(arrows)
+    _colored(found, raw, arrows)
     found.add(raw)
 
 
@@ -210,9 +217,7 @@ def _points_in_space(found: Found, collection: Collection) -> None:
     """Adds points in space with the numbers behind their colours."""
     x, y, z = (filled(part) for part in collection._offsets3d)
     raw = Raw("scatter3d", label_of(collection), x, y, {"z": ("z", z)}, artists=[collection])
-    if collection.get_array() is not None:
-        raw.extra["color"] = ("n", filled(collection.get_array()))
-        found.mappables.append(collection)
+    _colored(found, raw, collection)
     found.add(raw)
 
 
@@ -240,6 +245,6 @@ def _tagged_space(found: Found, collection: Collection, note: Tag) -> None:
     z = data["z"]
     extra = {"z": ("z", z), "zmin": float(np.nanmin(z)), "zmax": float(np.nanmax(z))}
     if z.ndim == 2:
-        x, y = (x[0] if x.ndim == 2 else x), (y[:, 0] if y.ndim == 2 else y)
+        x, y = _along(x, y)
     found.mappables.append(collection)
     found.add(Raw("surface3d", label_of(collection), x, y, extra, artists=[collection]))

@@ -139,7 +139,7 @@ def _hist(self: Axes, a: Call, result: Drawn) -> None:
     for row, group in zip(rows, groups, strict=False):
         tag(
             "histogram", list(group), counts=row, edges=np.array(edges, float), container=group,
-            orientation=a.get("orientation"), stacked=bool(a.get("stacked")),
+            horizontal=a.get("orientation") == "horizontal", stacked=bool(a.get("stacked")),
             beside=many and a.get("histtype") in (None, "bar"),
         )  # fmt: skip
 

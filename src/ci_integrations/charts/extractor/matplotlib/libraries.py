@@ -11,7 +11,7 @@ from ..importing import np
 from .hooks import hook, tag, tag_of, violin_stats
 
 if TYPE_CHECKING:
-    from ..foreign import Array, Axes, Call, Drawn, Index, Patch, Plotter, UserData
+    from ..foreign import Array, Artist, Axes, Call, Drawn, Index, Patch, Plotter, UserData
 
 
 def patch_seaborn_categorical(module: ModuleType) -> None:
@@ -68,22 +68,29 @@ def _errorbars(self: Plotter, a: Call, result: Drawn) -> None:
 def _violins(self: Plotter, a: Call, result: Drawn) -> None:
     """Keeps the statistics of the values behind the violins, Axes by Axes and hue by hue."""
     value = "y" if self.orient == "x" else "x"
-    axes: dict[int, list[Drawn]] = {}
+    axes: dict[Axes, dict[str | None, list[tuple[float, Array]]]] = {}
     for key, data in self.iter_data([self.orient, "hue"], from_comp_data=True, allow_empty=False):
-        ax = self._get_axes(key)
-        part = (str(key["hue"]) if "hue" in key else None, float(key[self.orient]), data[value].to_numpy(float))
-        axes.setdefault(id(ax), [ax]).append(part)
-    for ax, *parts in axes.values():
-        artists = [item for item in [*ax.collections, *ax.lines] if tag_of(item).kind in ("", "fill")]
-        bodies = [item for item in artists if type(item).__name__.endswith("PolyCollection")]
-        for n, hue in enumerate(dict.fromkeys(hue for hue, _, _ in parts)):
-            chosen = [(at, values) for own, at, values in parts if own == hue]
-            # The first hue takes all artists, so that none is left over; the others have one body to stand for them.
-            tag(
-                "violin", bodies[-1:] if n else artists, stats=[violin_stats(values) for _, values in chosen],
-                positions=[at for at, _ in chosen], horizontal=self.orient == "y", boxes=[],
-                hue=hue if _distinct(self) else None,
-            )  # fmt: skip
+        hue = str(key["hue"]) if "hue" in key else None
+        part = (float(key[self.orient]), data[value].to_numpy(float))
+        axes.setdefault(self._get_axes(key), {}).setdefault(hue, []).append(part)
+    for ax, hues in axes.items():
+        _tag_violins(self, ax, hues)
+
+
+def _tag_violins(self: Plotter, ax: Axes, hues: dict[str | None, list[tuple[float, Array]]]) -> None:
+    """Tags the violins of one Axes, each hue by itself."""
+    artists = [item for item in [*ax.collections, *ax.lines] if tag_of(item).kind in ("", "fill")]
+    bodies = [item for item in artists if type(item).__name__.endswith("PolyCollection")]
+    distinct = _distinct(self)
+    marks = artists
+    for hue, violins in hues.items():
+        places, values = zip(*violins, strict=True)
+        tag(
+            "violin", marks, stats=list(map(violin_stats, values)), positions=list(places),
+            horizontal=self.orient == "y", boxes=[], hue=hue if distinct else None,
+        )  # fmt: skip
+        # The first hue takes all artists, so that none is left over; the others have one body to stand for them.
+        marks = bodies[-1:]
 
 
 def _distinct(self: Plotter) -> bool:
@@ -98,22 +105,26 @@ def _boxens(self: Plotter, a: Call, result: Drawn) -> None:
 
 def _histogram(self: Plotter, a: Call, result: Drawn) -> None:
     """Keeps counts and edges of `histplot`, whose bars may be shrunk, dodged or outlines."""
-    horizontal = "y" in self.variables and "x" not in self.variables
-    upon = a.get("multiple") in ("stack", "fill")
-    for ax in {id(ax): ax for ax in _axes_of(self)}.values():
+    for ax in dict.fromkeys(_axes_of(self)):
         if a.get("element") == "step":
             _outlines(ax)
-        boxes = {}
-        for container in ax.containers:
-            patches = list(getattr(container, "patches", ()))
-            if patches and not tag_of(patches[0]).kind:
-                boxes[container] = np.array([_along(patch, horizontal=horizontal) for patch in patches], float)
-        first = min((box[0, 0] for box in boxes.values()), default=0.0)
-        for container, box in boxes.items():
-            edges = _edges(self, a, box, first)
-            if edges is not None:
-                tag("histogram", list(container.patches), counts=box[:, 2], edges=edges, container=container,
-                    orientation="horizontal" if horizontal else "vertical", stacked=upon)  # fmt: skip
+        _bins(self, a, ax)
+
+
+def _bins(self: Plotter, a: Call, ax: Axes) -> None:
+    """Tags the bars of one Axes that have no tag yet."""
+    horizontal = "y" in self.variables and "x" not in self.variables
+    boxes = {}
+    for container in ax.containers:
+        patches = list(getattr(container, "patches", ()))
+        if patches and not tag_of(patches[0]).kind:
+            boxes[container] = np.array([_along(patch, horizontal=horizontal) for patch in patches], float)
+    first = min((box[0, 0] for box in boxes.values()), default=0.0)
+    for container, box in boxes.items():
+        edges = _edges(self, a, box, first)
+        if edges is not None:
+            tag("histogram", list(container.patches), counts=box[:, 2], edges=edges, container=container,
+                horizontal=horizontal, stacked=a.get("multiple") in ("stack", "fill"))  # fmt: skip
 
 
 def _along(patch: Patch, *, horizontal: bool) -> tuple[float, float, float]:
@@ -147,20 +158,22 @@ def _scaled(self: Plotter) -> bool:
 
 def _outlines(ax: Axes) -> None:
     """Tags histograms that are outlines, filled or not: steps over the edges, whose last height is there twice."""
-    found = []
     for artist in ax.collections:
-        note = tag_of(artist)
-        if note.kind == "fill" and note.data["step"] == "post":
-            edges, base, top = (np.asarray(note.data[key], float) for key in ("at", "one", "two"))
-            found.append((artist, edges, top - base, bool(note.data["horizontal"])))
+        data = tag_of(artist).data
+        if tag_of(artist).kind == "fill" and data["step"] == "post":
+            edges, base, top = (np.asarray(data[key], float) for key in ("at", "one", "two"))
+            _tag_outline(artist, edges, top - base, horizontal=bool(data["horizontal"]))
     for line in ax.lines:
-        style = str(line.get_drawstyle())
-        if not tag_of(line).kind and style in ("steps-post", "steps-pre"):
-            x, y = (np.asarray(values, float) for values in line.get_data())
-            found.append((line, y, x, True) if style == "steps-pre" else (line, x, y, False))
-    for artist, edges, counts, horizontal in found:
-        tag("histogram", [artist], counts=counts[:-1], edges=edges, container=None, stacked=False,
-            orientation="horizontal" if horizontal else "vertical")  # fmt: skip
+        style = "" if tag_of(line).kind else str(line.get_drawstyle())
+        if style in ("steps-post", "steps-pre"):
+            edges, counts = (np.asarray(values, float) for values in line.get_data())
+            horizontal = style == "steps-pre"
+            _tag_outline(line, *((counts, edges) if horizontal else (edges, counts)), horizontal=horizontal)
+
+
+def _tag_outline(artist: Artist, edges: Array, counts: Array, *, horizontal: bool) -> None:
+    """Tags one outline."""
+    tag("histogram", [artist], counts=counts[:-1], edges=edges, container=None, stacked=False, horizontal=horizontal)
 
 
 def _axes_of(self: Plotter) -> list[Axes]:

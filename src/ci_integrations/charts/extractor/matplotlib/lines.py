@@ -43,11 +43,20 @@ def _line(found: Found, line: Line) -> None:
         _rule(found, line, note.data["axis"])
     elif note.kind == "axline":
         _axline(found, line, note.data)
-    elif note.kind or not in_data(line, found.ax) or len(xy_of(line)[0]) == 0:
+    elif note.kind or not in_data(line, found.ax):
         found.take([line])
     else:
-        color = hex_color(line_color(line))
-        found.add(Raw(line_kind(line), label_of(line), *xy_of(line), discrete="xy", artists=[line], color=color))
+        _points(found, line)
+
+
+def _points(found: Found, line: Line) -> None:
+    """Adds a line or markers by their positions; a line without any is nothing."""
+    x, y = xy_of(line)
+    if len(x) == 0:
+        found.take([line])
+        return
+    color = hex_color(line_color(line))
+    found.add(Raw(line_kind(line), label_of(line), x, y, discrete="xy", artists=[line], color=color))
 
 
 def line_kind(line: Line) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..importing import np
-from .series import Found, Raw, first_color, hex_color
+from .series import Found, Raw, alike, first_color, hex_color
 
 if TYPE_CHECKING:
     from ..foreign import Array, Artist, Axes, Color
@@ -63,12 +63,17 @@ def give(found: Found, legend: _Legend) -> None:
     found.series = [part for raw in found.series for part in _split(raw, legend)]
     nameless = [raw for raw in found.of(*_NAMED) if not raw.name]
     for raw in nameless:
-        name = legend.get(f"rule {raw.color}" if raw.kind == "rule" else raw.color or "")
+        name = legend.get(_key(raw))
         # An artist with that label is what the entry means, not this one.
         if name and name not in owned and _certain(raw, nameless):
             raw.name = name
             raw.flags["legend"] = True
     _join(found)
+
+
+def _key(raw: Raw) -> str:
+    """Returns under what a legend would have a series."""
+    return f"rule {raw.color}" if raw.kind == "rule" else str(raw.color)
 
 
 def _certain(raw: Raw, nameless: list[Raw]) -> bool:
@@ -126,12 +131,7 @@ def attach_errors(found: Found) -> None:
         at, low, high = (np.asarray(note[key], float) for key in ("at", "low", "high"))
         value = "y" if note["orient"] == "x" else "x"
         for raw in found.of("bar", "line", "scatter"):
-            own = raw.flags.get("at", raw.x if value == "y" else raw.y)
-            if own is not None and "err_low" not in raw.extra and _same(np.asarray(own, float), at):
+            own = raw.flags.get("at", getattr(raw, note["orient"]))
+            if "err_low" not in raw.extra and alike(np.asarray(own, float), at, gaps=True):
                 raw.extra["err_low"], raw.extra["err_high"] = (value, low), (value, high)
                 break
-
-
-def _same(one: Array, two: Array) -> bool:
-    """Says whether two arrays are equal but for the last digits; gaps are equal to gaps."""
-    return one.shape == two.shape and bool(np.allclose(one, two, equal_nan=True))

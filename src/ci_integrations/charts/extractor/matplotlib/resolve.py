@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 from .. import pack
 from ..importing import np
 from .axes import Axis, fixed_labels, reach_of
-from .series import Found, Raw
+from .series import Found, Raw, alike
 
 if TYPE_CHECKING:
-    from ..foreign import Array, Axes, Column, Json, Series
+    from ..foreign import Array, Axes, Call, Column, Json, Series
 
 
 # Kinds whose marks may be beside a category's tick, and kinds whose marks are exactly at it.
 _FIXED = ("bar", "box", "violin", "heatmap", "gantt", "candlestick")
 _LOOSE = ("line", "step", "scatter", "stem", "errorbar", "area", "band")
+_DIRECTED = ("bar", "box", "violin", "histogram", "gantt", "stem", "band", "area")
+"""Kinds of which the schema says whether they are horizontal."""
 _LEADERS = ("candlestick", "histogram", "box", "violin", "heatmap", "contour", "hexbin", "bar")
 """The kind of a panel is the first of these that one of its series has, whatever else is drawn there."""
 
@@ -75,7 +77,7 @@ def _places(raw: Raw, which: str) -> Array | None:
     for key in ("at", "groups"):
         if key in raw.flags:
             return np.asarray(raw.flags[key], float)
-    values = raw.x if which == "x" else raw.y
+    values = getattr(raw, which)
     if values is None or np.size(values) > 5000:
         return None
     return np.asarray(values, float)
@@ -83,25 +85,24 @@ def _places(raw: Raw, which: str) -> Array | None:
 
 def finish(raw: Raw, plane: dict[str, Axis]) -> Series:
     """Returns a series as the schema has it."""
-    x, y = raw.x, raw.y
-    if not raw.ready:
-        x, y = _columns(raw, plane)
+    x, y = (raw.x, raw.y) if raw.ready else _columns(raw, plane)
     if raw.kind == "gantt":
         x = None
-    if plane["x"].ax.name == "polar" and isinstance(x, list) and _closed(x, y):
+    if plane["x"].ax.name == "polar" and _closed(x, y):
         x, y = x[:-1], y[:-1]
     extra = {key: _extra(value, plane, between=raw.kind == "rule") for key, value in raw.extra.items()}
     entry: Series = {"name": raw.name, "kind": raw.kind, "x": x, "y": y}
     if extra:
         entry["extra"] = extra
-    if raw.orientation and raw.kind in ("bar", "box", "violin", "histogram", "gantt", "stem", "band", "area"):
+    if raw.orientation and raw.kind in _DIRECTED:
         entry["orientation"] = raw.orientation
     return entry
 
 
-def _closed(x: list[Json], y: Column) -> bool:
+def _closed(x: Column, y: Column) -> bool:
     """Says whether a radar's polygon over categories repeats its first corner, which is no value of its own."""
-    return len(x) > 2 and isinstance(x[0], str) and x[0] == x[-1] and isinstance(y, list) and y[0] == y[-1]
+    plain = isinstance(x, list) and isinstance(y, list) and len(x) > 2
+    return plain and isinstance(x[0], str) and (x[0], y[0]) == (x[-1], y[-1])
 
 
 def _columns(raw: Raw, plane: dict[str, Axis]) -> tuple[Column, Column]:
@@ -114,10 +115,14 @@ def _columns(raw: Raw, plane: dict[str, Axis]) -> tuple[Column, Column]:
     if raw.kind == "heatmap":
         x, y = (raw.flags.get(f"{which}_labels") or plane[which].values(getattr(raw, which)) for which in "xy")
         return x, y
-    exact = raw.kind in ("line", "step", "area", "band")
-    x = None if raw.x is None else plane["x"].values(_flat(raw.x), exact=exact)
-    y = None if raw.y is None else plane["y"].values(_flat(raw.y), exact=exact)
-    return x, y
+    return _column(raw.x, plane["x"], raw.kind), _column(raw.y, plane["y"], raw.kind)
+
+
+def _column(places: Array | None, axis: Axis, kind: str) -> Column:
+    """Returns the places of a series as values, of which those of lines and areas may lie between categories."""
+    if places is None:
+        return None
+    return axis.values(np.asarray(places, float).ravel(), exact=kind in ("line", "step", "area", "band"))
 
 
 def _counted(raw: Raw, axis: Axis) -> tuple[list[Json], Column]:
@@ -125,10 +130,6 @@ def _counted(raw: Raw, axis: Axis) -> tuple[list[Json], Column]:
     edges, ticks = np.asarray(raw.extra.pop("edges")[1], float), np.array(sorted(axis.labels))
     places = np.clip(np.searchsorted(edges, ticks, side="right") - 1, 0, len(raw.y) - 1)
     return [axis.labels[float(tick)] for tick in ticks], pack.column(np.asarray(raw.y, float)[places])
-
-
-def _flat(values: Array) -> Array:
-    return np.asarray(values, float).ravel()
 
 
 def _extra(value: Json, plane: dict[str, Axis], *, between: bool) -> Json:
@@ -143,34 +144,41 @@ def _extra(value: Json, plane: dict[str, Axis], *, between: bool) -> Json:
     return plane[which].values(array, between=between)
 
 
-def barmode(founds: list[Found]) -> str | None:
+def barmode(raws: list[Raw]) -> str | None:
     """Returns how several series of bars, bins or areas are drawn: beside, upon or before one another."""
-    if sum(bool(raw.flags.get("stacked")) for found in founds for raw in found.series) > 1:
+    if sum(bool(raw.flags.get("stacked")) for raw in raws) > 1:
         return "stack"
-    bars = [raw.flags for found in founds for raw in found.of("bar") if "at" in raw.flags]
-    if len(bars) < 2:
-        alike = ([raw for found in founds for raw in found.of(kind)] for kind in ("histogram", "area"))
-        several = next((raws for raws in alike if len(raws) > 1), None)
-        if several is None:
-            return None
-        return "group" if all(raw.flags.get("beside") for raw in several) else "overlay"
-    at, base = bars[1]["at"], bars[1]["base"]
-    if len(bars[0]["at"]) == len(at) and np.allclose(bars[0]["at"], at):
-        return "stack" if np.any(np.nan_to_num(base) != 0) else "overlay"
-    return "group"
+    kinds = ([raw for raw in raws if raw.kind == kind] for kind in ("bar", "histogram", "area"))
+    several = next((group for group in kinds if len(group) > 1), None)
+    if several is None:
+        return None
+    if several[0].kind == "bar":
+        return _bars_mode(several[0].flags, several[1].flags)
+    return "group" if all(raw.flags.get("beside") for raw in several) else "overlay"
 
 
-def panel_kind(ax: Axes, founds: list[Found]) -> str:
+def _bars_mode(one: Call, two: Call) -> str:
+    """Returns how bars of a second call are drawn, at the places of the first ones or elsewhere."""
+    if not alike(one["at"], two["at"]):
+        return "group"
+    return "stack" if np.any(np.nan_to_num(two["base"]) != 0) else "overlay"
+
+
+def panel_kind(ax: Axes, raws: list[Raw]) -> str:
     """Returns one word for the panel; "mixed" only when bars share it with something else."""
-    raws = [raw for found in founds for raw in found.series]
     kinds = [raw.kind for raw in raws if raw.kind != "rule"] or ["rule"]
     if ax.name == "polar":
         return "radar" if any(map(_in_words, raws)) or _labelled(ax) else "polar"
     if ax.name == "3d":
-        return "scatter3d" if set(kinds) <= {"scatter3d", "line"} else kinds[0]
+        return kinds[0] if set(kinds) - {"scatter3d", "line"} else "scatter3d"
     if set(kinds) == {"pie"}:
-        return "donut" if any(raw.flags.get("hollow") for raw in raws) else "pie"
+        return _pie_kind(raws)
     return "gantt" if _is_gantt(ax, raws) else _leading_kind(raws, kinds)
+
+
+def _pie_kind(raws: list[Raw]) -> str:
+    """Returns "donut" when one of the pies has a hole."""
+    return "donut" if any(raw.flags.get("hollow") for raw in raws) else "pie"
 
 
 def _leading_kind(raws: list[Raw], kinds: list[str]) -> str:

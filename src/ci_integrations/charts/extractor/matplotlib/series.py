@@ -109,8 +109,23 @@ def hex_color(color: Color) -> str | None:
     return None if rgba[3] == 0 and str(color) == "none" else str(colors.to_hex(rgba))
 
 
+def directions(*, horizontal: bool) -> tuple[str, str]:
+    """Returns the axis on which marks have their places, and the one on which they have their values."""
+    return ("y", "x") if horizontal else ("x", "y")
+
+
+def alike(one: Array, two: Array, *, gaps: bool = False, **within: float) -> bool:
+    """Says whether two columns are equal but for the last digits; with `gaps` a gap is equal to a gap.
+
+    `within` is numpy's `rtol` and `atol`.
+    """
+    return len(one) == len(two) and bool(np.allclose(one, two, equal_nan=gaps, **within))
+
+
 def filled(array: UserData) -> Array:
     """Returns floats in which masked values are NaN."""
+    if type(array) is np.ndarray:  # a mask, where there is none, costs more than all the rest
+        return np.asarray(array, float)
     return np.ma.filled(np.ma.asarray(array, float), np.nan)
 
 
