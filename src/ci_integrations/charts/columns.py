@@ -72,24 +72,36 @@ def problem(value: Packed) -> str | None:
 def _bad_place(value: Packed, width: int) -> str | None:
     """What is wrong with where the numbers are: the file, or the base64 text, whose length must fit `n`."""
     if "file" in value:
-        path, digest, ends = value["file"], value.get("sha256"), value.get("range")
-        # The path names a file in the sandbox. It comes from there, so it must not climb or hide anything.
-        plain = isinstance(path, str) and len(path) <= MAX_PATH and path.startswith("/") and "\0" not in path
-        plain = plain and posixpath.normpath(path) == path
-        known = isinstance(digest, str) and _SHA256.fullmatch(digest) is not None
-        bounds = ends is None or (isinstance(ends, list) and len(ends) == 2 and all(is_number(v) for v in ends))
-        return None if plain and known and bounds else "bad file"
+        usable = _is_path(value["file"]) and _is_digest(value.get("sha256")) and _are_ends(value.get("range"))
+        return None if usable else "bad file"
     # Base64 takes four characters for three bytes, padding included: no need to decode to know the length.
     text = value.get("b64")
     fits = isinstance(text, str) and len(text) == 4 * math.ceil(value["n"] * width / 3)
     return None if fits else "length and data differ"
 
 
+def _is_path(path: object) -> bool:
+    """True for a plain path in the sandbox: it comes from there, so it must not climb or hide anything."""
+    plain = isinstance(path, str) and len(path) <= MAX_PATH and path.startswith("/") and "\0" not in path
+    return plain and posixpath.normpath(str(path)) == path
+
+
+def _is_digest(digest: object) -> bool:
+    return isinstance(digest, str) and _SHA256.fullmatch(digest) is not None
+
+
+def _are_ends(ends: object) -> bool:
+    """True for the lowest and the highest number of a column, and where they are not told."""
+    return ends is None or (isinstance(ends, list) and len(ends) == 2 and all(map(is_number, ends)))
+
+
 def _bad_shape(shape: object, n: int) -> str | None:
-    if shape is None:
-        return None
-    fits = isinstance(shape, list) and len(shape) == 2 and all(isinstance(v, int) and v >= 0 for v in shape)
-    return None if fits and isinstance(shape, list) and shape[0] * shape[1] == n else "bad shape"
+    return None if shape is None or (_is_shape(shape) and math.prod(shape) == n) else "bad shape"
+
+
+def _is_shape(shape: object) -> TypeGuard[list[int]]:
+    """True for the numbers of rows and columns of a matrix."""
+    return isinstance(shape, list) and len(shape) == 2 and all(isinstance(v, int) and v >= 0 for v in shape)
 
 
 def decode(value: Any) -> Any:
@@ -132,12 +144,16 @@ def numbers_of(value: object) -> list[float]:
 
     Times and words have none; a column in a file only its two ends.
     """
-    if is_elsewhere(value):
-        return list(value.get("range") or ()) if not value.get("time") else []
     if is_packed(value):
-        usable = problem(value) is None and not value.get("time")
-        return [v for v in _numbers(value) if math.isfinite(v)] if usable else []
+        return [] if value.get("time") else _packed_numbers(value)
     return [float(v) for v in _flat(value) if is_number(v)]
+
+
+def _packed_numbers(value: Packed) -> list[float]:
+    """The finite numbers of a packed column; nothing for one that cannot be decoded."""
+    if "file" in value:
+        return list(value.get("range") or ())
+    return list(filter(math.isfinite, _numbers(value))) if problem(value) is None else []
 
 
 def length(value: Any) -> int:

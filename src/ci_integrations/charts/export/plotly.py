@@ -66,26 +66,36 @@ def _domain(n: int, count: int, panel: Panel) -> _Domain:
 
 def _panel(written: _Json, panel: Panel, n: int, count: int) -> None:
     """Adds panel `n` to the figure that is being written: its title, its axes and its traces."""
-    x, y = domain = _domain(n, count, panel)
+    domain = _domain(n, count, panel)
     layout = written["layout"]
     if count > 1 and panel.title:
-        layout["annotations"].append({"text": panel.title, "x": sum(x) / 2, "y": y[1], "xref": "paper", "yref": "paper",
-                                      "showarrow": False, "yanchor": "bottom"})  # fmt: skip
+        layout["annotations"].append(_title(panel.title, domain))
     polar = panel.kind in ("polar", "radar")
     if not polar and any(series.kind not in _WITHOUT_PLANE for series in panel.series):
         _flat_axes(layout, panel, domain, n)
-    for place, series in enumerate(panel.series):
+    for place, series in enumerate(panel.series, 1):
         trace = _trace(series, polar=polar)
         # Our areas hold their own values, without those of the layers below them.
         if series.kind == "area" and panel.barmode == "stack":
             _stack(trace, series, n)
-        # Without a name plotly writes "trace 0"; ours is seen on hovering only.
-        trace.setdefault("name", series.name or f"series {place + 1}")
-        trace["showlegend"] = series.name is not None
+        _name(trace, series.name, place)
         _put(trace, layout, series, domain, n)
         written["data"].append(trace)
     if panel.barmode:
         layout["barmode"] = panel.barmode
+
+
+def _title(words: str, domain: _Domain) -> _Json:
+    """Returns a panel's title as an annotation above the middle of its part of the figure."""
+    x, y = domain
+    place = {"x": sum(x) / 2, "y": y[1], "xref": "paper", "yref": "paper"}
+    return {"text": words, **place, "showarrow": False, "yanchor": "bottom"}
+
+
+def _name(trace: _Json, name: str | None, place: int) -> None:
+    """Names a trace; without a name plotly writes "trace 0", and ours is seen on hovering only."""
+    trace.setdefault("name", name or f"series {place}")
+    trace["showlegend"] = name is not None
 
 
 def _stack(trace: _Json, series: Series, n: int) -> None:

@@ -57,11 +57,16 @@ def _base(series: Series, panel: Panel, at: str, value: str) -> Values:
     base = series.values("base")
     if isinstance(base, list):
         return base
-    peers = [other for other in panel.series if other.kind == series.kind and other.axis == series.axis]
+    peers = _peers(series, panel)
     if panel.barmode != "stack" or any("base" in other.extra for other in peers):
         return [base or 0] * len(listed(series, value) or ())
     total = _heights(itertools.takewhile(lambda one: one is not series, peers), at, value)
     return [total.get((place, (v or 0) < 0), 0) for place, v in _pairs(series, at, value)]
+
+
+def _peers(series: Series, panel: Panel) -> list[Series]:
+    """Returns the series of this kind on the same axis, with this one."""
+    return [other for other in panel.series if (other.kind, other.axis) == (series.kind, series.axis)]
 
 
 def _pairs(series: Series, at: str, value: str) -> Iterator[tuple[Any, Any]]:

@@ -46,9 +46,14 @@ def _panel(doc: Document, figure: Json) -> PanelDraft | None:
     combine.settle(panel)
     if panel.kind not in ("pie", "donut"):
         panel.axes = axes | _second_axis(doc, figure, panel)
-    bar = next((model for model in doc.models_of(figure, "right", "left") if model.get("name") == "ColorBar"), None)
-    panel.color_label = doc.words(doc.get(bar, "title"))
+    panel.color_label = _color_label(doc, figure)
     return panel
+
+
+def _color_label(doc: Document, figure: Json) -> str | None:
+    """The title of the first colour bar beside the plot."""
+    bar = next((model for model in doc.models_of(figure, "right", "left") if model.get("name") == "ColorBar"), None)
+    return doc.words(doc.get(bar, "title"))
 
 
 def _renderer(doc: Document, renderer: Json, legend: object, panel: PanelDraft) -> None:
@@ -129,9 +134,7 @@ def _legend(doc: Document, figure: Json) -> dict[str, object]:
     """
     found: dict[str, object] = {}
     grouped: dict[str, dict[int, str]] = {}
-    # A legend may stand inside the plot or on any side of it.
-    models = doc.models_of(figure, "center", "left", "right", "above", "below")
-    for item in [item for model in models if model.get("name") == "Legend" for item in doc.models_of(model, "items")]:
+    for item in _legend_items(doc, figure):
         label, index = doc.get(item, "label"), doc.get(item, "index")
         told = label if isinstance(label, dict) else {"value": label}
         for renderer in as_list(doc.get(item, "renderers")):
@@ -140,6 +143,12 @@ def _legend(doc: Document, figure: Json) -> dict[str, object]:
             if isinstance(index, int):
                 grouped.setdefault(key, {})[index] = str(told.get("value"))
     return found | {key: field for key, rows in grouped.items() if (field := _group_field(doc, key, rows))}
+
+
+def _legend_items(doc: Document, figure: Json) -> list[Json]:
+    """The entries of the legends, each of which may stand inside the plot or on any side of it."""
+    models = doc.models_of(figure, "center", "left", "right", "above", "below")
+    return [item for model in models if model.get("name") == "Legend" for item in doc.models_of(model, "items")]
 
 
 def _group_field(doc: Document, renderer: str, rows: dict[int, str]) -> Json | None:

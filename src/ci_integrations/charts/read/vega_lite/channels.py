@@ -117,17 +117,23 @@ def value_of(row: Row, channel: Json, bins: Bins | None) -> object:
     """Returns what a channel shows of a row: a constant, a bin's middle, a date cut short, a label or the field."""
     if "datum" in channel or "value" in channel:
         return channel.get("datum", channel.get("value"))
-    name = channel.get("field")
-    # Dots and brackets in names are escaped, because Vega reads them as paths.
-    value = None if name is None else row.get(str(name), row.get(str(name).replace("\\", "")))
+    value = _field(row, channel.get("field"))
     discrete = channel.get("type") in _DISCRETE
     if bins is not None:
         return plus(bin_start(value, bins), bins[2] / 2)
     if channel.get("timeUnit"):
         return time_unit(value, channel["timeUnit"], words=discrete)
-    if discrete and value is not None:
-        return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    return value
+    return _category(value) if discrete and value is not None else value
+
+
+def _field(row: Row, name: object) -> object:
+    """The value of a field, whose dots and brackets are escaped in its name: Vega reads them as paths."""
+    return None if name is None else row.get(str(name), row.get(str(name).replace("\\", "")))
+
+
+def _category(value: object) -> str:
+    """A value as the word that a discrete scale has for it."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def axis_of(units: list[Unit], which: str) -> Json:
@@ -142,9 +148,10 @@ def axis_of(units: list[Unit], which: str) -> Json:
     scale = _scale(first)
     found: Json = {"label": None if hidden else ", ".join(titles) or None, "scale": scale}
     domain, reverse = at(first, "scale", "domain"), at(first, "scale", "reverse")
+    words = scale == "categorical"
     if isinstance(domain, list):
-        found["categories" if scale == "categorical" else "limits"] = domain
-    down = which == "y" and scale == "categorical"  # Vega-Lite writes its first category at the top
+        found["categories" if words else "limits"] = domain
+    down = words and which == "y"  # Vega-Lite writes its first category at the top
     if (reverse is True) != down:
         found["inverted"] = True
     return found
@@ -178,9 +185,12 @@ def channel_title(channel: Json) -> str | None:
         return None
     if isinstance(op, str):
         return f"{op[0].upper()}{op[1:]} of {name}"
-    if channel.get("bin"):
-        return f"{name} (binned)"
+    return f"{name} (binned)" if channel.get("bin") else _dated_title(channel, str(name))
+
+
+def _dated_title(channel: Json, name: str) -> str:
+    """A field's name, with the parts of a date that are shown; a unit that is not known is left out."""
     try:
-        return f"{name} ({'-'.join(unit_parts(channel['timeUnit']))})" if channel.get("timeUnit") else str(name)
+        return f"{name} ({'-'.join(unit_parts(channel['timeUnit']))})" if channel.get("timeUnit") else name
     except Unknown:
-        return str(name)
+        return name

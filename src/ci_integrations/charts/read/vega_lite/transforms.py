@@ -285,15 +285,21 @@ def _regression(rows: list[Row], step: Json) -> list[Row]:
     names = _names(step, "as") or [on, field]
     found: list[Row] = []
     for key, part in groups(rows, keys).items():
-        points = [(x, y) for row in part if is_number(x := row.get(on)) and is_number(y := row.get(field))]
-        places = {float(x) for x, _ in points}
-        if len(places) < 2:
-            raise Unknown("regression over one place")
-        slope, start = statistics.linear_regression(*zip(*points, strict=True))
-        ends = [end for end in as_list(step.get("extent")) if is_number(end)] or [min(places), max(places)]
+        slope, start, places = _fitted(part, on, field)
+        ends = list(filter(is_number, as_list(step.get("extent")))) or places
         group = dict(zip(keys, key, strict=True))
         found += [{**group, names[0]: x, names[1]: start + slope * x} for x in ends]
     return found
+
+
+def _fitted(rows: list[Row], on: str, field: str) -> tuple[float, float, list[float]]:
+    """Slope and start of the least-squares line, and its first and last place. Raises `Unknown` over one place."""
+    points = [(x, y) for row in rows if is_number(x := row.get(on)) and is_number(y := row.get(field))]
+    places = {float(x) for x, _ in points}
+    if len(places) < 2:
+        raise Unknown("regression over one place")
+    slope, start = statistics.linear_regression(*zip(*points, strict=True))
+    return slope, start, [min(places), max(places)]
 
 
 def _lookup(rows: list[Row], step: Json) -> list[Row]:
