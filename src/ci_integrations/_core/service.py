@@ -22,8 +22,6 @@ from ci_integrations._errors import (
 
 logger = logging.getLogger("ci_integrations")
 
-BackendName = Literal["auto", "e2b", "local"]
-
 Connection = dict[str, object]
 """Options of the SDK that say where a sandbox runs and how to reach it."""
 

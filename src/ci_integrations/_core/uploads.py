@@ -16,9 +16,6 @@ KEPT_BYTES = 64 * 1024 * 1024
 """How much of uploads that were given as bytes a session keeps, to be able to upload them again."""
 
 
-_CHUNK = 1 << 20
-
-
 @dataclass
 class Upload:
     """Describes a file that was put into the sandbox, and where it came from."""
@@ -63,11 +60,8 @@ def upload_from(source: object, remote: str) -> Upload:
 
 def hash_of(path: Path) -> str:
     """Returns the SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def keep_bytes(uploads: Mapping[str, Upload]) -> None:
