@@ -98,7 +98,7 @@ def run(program: str, server: dict[str, str], *arguments: str) -> dict[str, obje
     return dict(json.loads(done.stdout.strip().split("\n")[-1]))
 
 
-@pytest.mark.parametrize("images", ["blocks", "path"])
+@pytest.mark.parametrize("images", [pytest.param("blocks", marks=pytest.mark.slow), "path"])
 def test_variables_and_charts_are_still_there(server: dict[str, str], tmp_path: Path, images: str) -> None:
     saved = tmp_path / "context.json"
     first = run(FIRST, server, str(saved), images, str(tmp_path / "pictures"))

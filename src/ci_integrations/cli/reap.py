@@ -63,11 +63,13 @@ def reap(
     Handed-in sandboxes carry no tag and are never found.
     """
     endpoint("reap looks for sandboxes at E2B; local ones end with their process")
+    from e2b_code_interpreter import Sandbox
+
     with e2b_errors():
         found = [_described(info) for info in _tagged(session)]
         chosen = [entry for entry in found if kill and (everything or _lost(entry, named=session is not None))]
         for entry in chosen:
-            entry["killed"] = _kill(entry["sandbox_id"])
+            entry["killed"] = Sandbox.kill(entry["sandbox_id"])  # False: it was gone already
     if as_json:
         print_json(found)
     else:
@@ -123,13 +125,6 @@ def _owner(tags: dict[str, str]) -> Owner:
 def _lost(entry: Entry, *, named: bool) -> bool:
     """Returns True when its process is dead, and nobody meant it to stay or its session was named."""
     return entry["owner"] == "dead" and (named or entry["idle"] == "kill")
-
-
-def _kill(sandbox_id: str) -> bool:
-    """Kills a sandbox. Returns False when it was gone already."""
-    from e2b_code_interpreter import Sandbox
-
-    return bool(Sandbox.kill(sandbox_id))
 
 
 def _show(found: list[Entry]) -> None:
