@@ -149,6 +149,7 @@ class App:
             # The SDK sends its token to /execute only: what guards /contexts is the sandbox id, which is random.
             if exchange.path == "/execute":
                 _check_token(exchange, record)
+        if target.port == INTERPRETER_PORT and record.service is None:
             await routes.serve(record, exchange)
         elif not await http.forward(record, exchange, target.port):
             raise port_closed(target)

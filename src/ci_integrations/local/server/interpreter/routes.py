@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ci_integrations._names import language_name
 from ci_integrations.local.protocol.contract import HOME, SandboxDead
+from ci_integrations.local.protocol.lines import END, KEEPALIVE, KEEPALIVE_SECONDS, error_line
 from ci_integrations.local.server.http import Exchange, HttpError, check_variables
 from ci_integrations.local.server.interpreter import lines
 from ci_integrations.local.server.state.contexts import CodeContext
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from ci_integrations.local.server.state.records import SandboxRecord
 
 LOG = logging.getLogger(__name__)
-KEEPALIVE_SECONDS = 5.0
-"""Silence after which a line shows that the cell still runs, as at E2B."""
 
 
 async def serve(record: SandboxRecord, exchange: Exchange) -> None:
@@ -72,7 +71,7 @@ async def _execute(record: SandboxRecord, exchange: Exchange) -> None:
     try:
         await exchange.start(200)
         async for line in run.lines.items(KEEPALIVE_SECONDS):
-            await exchange.write(lines.KEEPALIVE if line is None else line)
+            await exchange.write(KEEPALIVE if line is None else line)
         await exchange.finish()
     finally:
         watching.cancel()
@@ -132,14 +131,14 @@ class Run:
             async for line in self._cell():
                 yield line
         except HttpError as error:
-            yield lines.error_line("ContextError", error.message)
-            yield lines.END
+            yield error_line("ContextError", error.message)
+            yield END
         except SandboxDead:
             pass  # the connection is being closed; the client asks for the sandbox's health and learns it
         except Exception:
             LOG.exception("a cell failed in the server")
-            yield lines.error_line("ServerError", "the local server failed while it ran this cell; its log says why")
-            yield lines.END
+            yield error_line("ServerError", "the local server failed while it ran this cell; its log says why")
+            yield END
 
     async def _cell(self) -> AsyncIterator[bytes]:
         kernel = await self._context.kernel()

@@ -18,6 +18,7 @@ from ci_integrations.local.protocol import packages
 from ci_integrations.local.protocol.contract import Limits, Sandbox, Usage
 from ci_integrations.local.server.state.contexts import ContextTable
 from ci_integrations.local.server.state.processes import ProcessTable
+from ci_integrations.local.server.state.service import Service
 from ci_integrations.local.server.state.watchers import WatcherTable
 
 State = Literal["running", "paused"]
@@ -116,6 +117,8 @@ class SandboxRecord:
     traffic_token: str | None = field(default=None, repr=False)
     network: Network | None = None
     """Its proxy; None when it never had one."""
+    service: Service | None = None
+    """E2B's code-interpreter service inside, which then answers on its port instead of this server."""
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while its network rules change: two updates at once would start two proxies."""
     late_envs: Mapping[str, str] = field(default_factory=dict)

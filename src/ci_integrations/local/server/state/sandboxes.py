@@ -16,6 +16,7 @@ from ci_integrations.local.host.network import open_network, proxy_envs
 from ci_integrations.local.protocol import packages
 from ci_integrations.local.protocol.contract import Engine, Exit, Limits, Sandbox, SandboxDead, SandboxSpec, Usage
 from ci_integrations.local.server.http import HttpError
+from ci_integrations.local.server.state import service
 from ci_integrations.local.server.state.contexts import ContextTable, OpenKernel, open_real_kernel
 from ci_integrations.local.server.state.processes import ProcessTable
 from ci_integrations.local.server.state.records import Clock, SandboxRecord, SandboxRequest, new_sandbox_id, new_token
@@ -103,6 +104,8 @@ class SandboxTable:
     async def _make(self, request: SandboxRequest) -> SandboxRecord:
         sandbox_id = new_sandbox_id()
         kit = await self.templates.kit(request.template_id)
+        if self.templates.is_jupyter(request.template_id):
+            service.check(kit.engine.level)
         spec = self._spec(sandbox_id, request, kit.packages)
         sandbox = await kit.engine.create(spec)
         try:
@@ -129,11 +132,19 @@ class SandboxTable:
         )
         record.running.set()
         try:
+            if self.templates.is_jupyter(request.template_id):
+                await self._start_service(record)
             await self.templates.prepare(request.template_id, files, record.processes, sandbox.home)
         except BaseException:
             record.close()
             raise
         return record
+
+    async def _start_service(self, record: SandboxRecord) -> None:
+        own = self._own_variables(record.sandbox_id, record.request)
+        record.service = service.Service(record.sandbox, record.files, {**own, **record.request.envs})
+        record.background(record.service.run())
+        await record.service.wait_until_it_answers()
 
     async def update_network(self, record: SandboxRecord, request: SandboxRequest) -> None:
         """Puts new network rules in force and cuts the connections that are open.
@@ -159,8 +170,7 @@ class SandboxTable:
         record.late_envs = network_environment(record.sandbox.spec.envs.get("PYTHONPATH"))
 
     def _spec(self, sandbox_id: str, request: SandboxRequest, folders: tuple[str, ...]) -> SandboxSpec:
-        # E2B's own variables come first, so that a caller may replace them.
-        own = {"E2B_SANDBOX": "true", "E2B_SANDBOX_ID": sandbox_id, "E2B_TEMPLATE_ID": request.template_id}
+        own = self._own_variables(sandbox_id, request)
         path = ":".join(folders)
         network = network_environment(path) if request.opened else {"PYTHONPATH": path} if path else {}
         return SandboxSpec(
@@ -171,6 +181,11 @@ class SandboxTable:
             allow_hosts=request.allow_out,
             template=request.template_id,
         )
+
+    @staticmethod
+    def _own_variables(sandbox_id: str, request: SandboxRequest) -> dict[str, str]:
+        """E2B's own variables. They come before the caller's, who may replace them."""
+        return {"E2B_SANDBOX": "true", "E2B_SANDBOX_ID": sandbox_id, "E2B_TEMPLATE_ID": request.template_id}
 
     async def kill(self, record: SandboxRecord) -> None:
         """Ends a sandbox. Returns when its processes are gone."""

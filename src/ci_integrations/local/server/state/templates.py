@@ -23,8 +23,8 @@ from ci_integrations.local.server.state.environments import installed
 from ci_integrations.local.server.state.processes import Command, Ended, Output, ProcessTable, events
 
 LOG = logging.getLogger(__name__)
-BUILT_IN = ("code-interpreter-v1", "base")
-"""The SDKs' defaults: of e2b-code-interpreter and of e2b."""
+BUILT_IN = ("code-interpreter-v1", "base", "jupyter")
+"""The SDKs' defaults, of e2b-code-interpreter and of e2b, and the kind that is most like E2B's own sandboxes."""
 SETUP_SECONDS = 600.0
 """How long one setup command may take."""
 READ = 256 * 1024
@@ -74,6 +74,10 @@ class Templates:
             known = ", ".join(sorted(self._definitions))
             raise HttpError(404, f"template '{name}' not found; this server knows: {known}")
         return self._definitions[name]
+
+    def is_jupyter(self, name: str) -> bool:
+        """Returns whether its sandboxes have jupyter-server with ipykernel, as at E2B, instead of our own kernels."""
+        return name == "jupyter" and self._definitions[name] is None
 
     async def kit(self, name: str) -> Kit:
         """Returns the engine of a template's kind. Raises EngineError.
