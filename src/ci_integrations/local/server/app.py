@@ -145,10 +145,9 @@ class App:
             return
         # The traffic token guards every port but envd's, which has a token of its own.
         _check_traffic(exchange.headers, record)
-        if target.port == INTERPRETER_PORT:
-            # The SDK sends its token to /execute only: what guards /contexts is the sandbox id, which is random.
-            if exchange.path == "/execute":
-                _check_token(exchange, record)
+        # The SDK sends its token to /execute only: what guards /contexts is the sandbox id, which is random.
+        if target.port == INTERPRETER_PORT and exchange.path == "/execute":
+            _check_token(exchange, record)
         if target.port == INTERPRETER_PORT and record.service is None:
             await routes.serve(record, exchange)
         elif not await http.forward(record, exchange, target.port):

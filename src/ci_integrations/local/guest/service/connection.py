@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -93,11 +93,11 @@ class Connection:
             async for _ in self._run_silently(_FOLDERS[self.language].format(self.cwd)):
                 pass
 
-    async def execute(self, code: str, envs: Mapping[str, str]) -> AsyncIterator[bytes]:
+    async def execute(self, code: str, envs: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
         """Runs a cell and yields its lines, without the last one.
 
-        It waits for its turn. A caller that closes it early has the kernel interrupted. An error while the connection is
-        made anew is not caught, so that the answer breaks off: TimeoutError, OSError, HTTPClientError.
+        It waits for its turn. A caller that closes it early has the kernel interrupted. The answer breaks off with a
+        TimeoutError, OSError or HTTPClientError when the connection is lost and cannot be made again.
         """
         async with self._turn:
             await self._cleaned()
@@ -153,7 +153,7 @@ class Connection:
         request = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
         await self._socket.write_message(json.dumps(request))
 
-    async def _run_silently(self, code: str) -> AsyncIterator[bytes]:
+    async def _run_silently(self, code: str) -> AsyncGenerator[bytes, None]:
         execution, number = Execution(silent=True), str(uuid.uuid4())
         self._executions[number] = execution
         try:
@@ -181,7 +181,7 @@ class Connection:
             await rest.call("POST", f"/api/kernels/{self.kernel}/interrupt")
 
 
-async def _lines(execution: Execution) -> AsyncIterator[bytes]:
+async def _lines(execution: Execution) -> AsyncGenerator[bytes, None]:
     """The lines of an execution, with one that says nothing after each silence."""
     while True:
         try:

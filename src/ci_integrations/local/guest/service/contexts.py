@@ -49,7 +49,7 @@ class Contexts:
         return [connection.as_json() for connection in self._by_id.values()]
 
     async def create(self, language: str, cwd: str) -> Connection:
-        """Starts a kernel and connects to it. Raises ContextError, in the words of E2B's server, and what `open` raises."""
+        """Starts a kernel and connects to it. Raises ContextError, in E2B's words, and as `Connection.open`."""
         asked = {
             "path": str(uuid.uuid4()),
             "kernel": {"name": "javascript" if language == "typescript" else language},
@@ -90,7 +90,7 @@ class Contexts:
         return self._by_id[context_id]
 
     async def restart(self, context_id: str) -> None:
-        """Disconnects, lets jupyter-server restart the kernel, and connects again. Raises ContextError, and as `open`."""
+        """Disconnects, has the kernel restarted, and connects again. Raises ContextError, and as `Connection.open`."""
         before = self._find(context_id)
         await before.close()
         answer = await rest.call("POST", f"/api/kernels/{context_id}/restart")

@@ -25,7 +25,7 @@ _MOST: Final = 1 << 30
 """Bytes of a request: the sandbox's memory ends before."""
 
 
-def main(control: socket.socket, config: dict[str, dict[str, str]]) -> None:
+def main(_control: socket.socket, config: dict[str, dict[str, str]]) -> None:
     """Serves for ever. `config["envs"]` are the sandbox's variables. It listens when the default context is ready."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 1)

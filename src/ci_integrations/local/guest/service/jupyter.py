@@ -30,13 +30,13 @@ c.ZMQChannelsWebsocketConnection.iopub_data_rate_limit = 1000000000
 """
 
 
-def main(control: socket.socket, config: dict[str, object]) -> NoReturn:
-    """Replaces this process by jupyter-server. `control` and `config` mean nothing here."""
+def main(_control: socket.socket, _config: dict[str, object]) -> NoReturn:
+    """Replaces this process by jupyter-server."""
     profile = _FOLDER / "ipython" / "profile_default"
     (profile / "startup").mkdir(parents=True, exist_ok=True)
     (profile / "ipython_kernel_config.py").write_text(_KERNEL_CONFIG)
-    for script in _STARTUP.glob("*.py"):
-        (profile / "startup" / script.name).write_text(script.read_text())
+    for name in ("data.py", "images.py"):
+        (profile / "startup" / name).write_text((_STARTUP / name).read_text())
     (_FOLDER / "jupyter_server_config.py").write_text(_SERVER_CONFIG)
     os.environ.update(
         IPYTHONDIR=str(_FOLDER / "ipython"),

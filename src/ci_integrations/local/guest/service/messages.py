@@ -1,7 +1,7 @@
 """What a kernel's messages become: lines of `/execute`, in the way of E2B's server, its gaps included.
 
-A reply "aborted" is not known here, so that a request whose cell was aborted waits for ever. Nor are updates of displays,
-pagers and widgets.
+A reply "aborted" is not known here, so that a request whose cell was aborted waits for ever. Nor are updates of
+displays, pagers and widgets.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def tell_of_a_restart(executions: Iterable[Execution]) -> None:
 
 def is_restart(message: Message) -> bool:
     """Returns whether jupyter-server says that it starts the kernel again."""
-    return message["msg_type"] == "status" and message["content"]["execution_state"] == "restarting"
+    return (message["msg_type"], message["content"].get("execution_state")) == ("status", "restarting")
 
 
 def deliver(message: Message, execution: Execution) -> None:

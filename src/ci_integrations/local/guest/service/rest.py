@@ -16,7 +16,7 @@ _SECONDS: Final = 5.0
 
 
 async def call(method: str, path: str, body: object = None) -> HTTPResponse:
-    """Returns the answer, whatever its status. Raises TimeoutError, OSError and tornado's HTTPClientError without one."""
+    """Returns the answer, whatever its status. Raises OSError and tornado's HTTPClientError when there is none."""
     request = HTTPRequest(
         f"http://127.0.0.1:{PORT}{path}",
         method,
@@ -31,7 +31,7 @@ async def call(method: str, path: str, body: object = None) -> HTTPResponse:
 async def wait_until_it_answers(seconds: float) -> None:
     """Waits for jupyter-server to answer. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
-        while not await _answers():
+        while not await _answers():  # noqa: ASYNC110 - another process: there is nothing to wait for
             await asyncio.sleep(0.2)
 
 

@@ -60,6 +60,7 @@ class _Relay:
             await asyncio.wait((sending,))
 
     async def _send_request(self) -> None:
+        """Sends the request, then waits for the client to leave and hangs up."""
         scope = self._exchange.scope
         target = scope.get("raw_path") or scope["path"].encode()
         if scope["query_string"]:
@@ -70,6 +71,9 @@ class _Relay:
         async for chunk in self._exchange.chunks():
             await self._say(h11.Data(data=chunk))
         await self._say(h11.EndOfMessage())
+        # A program may be silent for long: it learns at once that nobody waits for its answer any more.
+        await self._exchange.gone()
+        self._socket.shutdown(socket.SHUT_RDWR)
 
     async def _say(self, event: h11.Event) -> None:
         data = self._http.send(event)

@@ -1,7 +1,7 @@
 """E2B's code-interpreter service in one sandbox of the kind `jupyter`: two processes inside, watched from here.
 
-They are guests: nothing that they say is read here. Requests to port 49999 are passed on to them as bytes. One that ends
-is started again, as systemd does it at E2B: the front server alone, jupyter-server with the front server.
+They are guests: nothing that they say is read here. Requests to port 49999 are passed on to them as bytes. One that
+ends is started again, as systemd does it at E2B: the front server alone, jupyter-server with the front server.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Service:
         """Waits until the port is open. Raises EngineError after `START_SECONDS`, SandboxDead."""
         try:
             async with asyncio.timeout(START_SECONDS):
-                while not await self._is_open():
+                while not await self._is_open():  # noqa: ASYNC110 - what opens the port is inside
                     await asyncio.sleep(LOOK_SECONDS)
         except TimeoutError:
             raise EngineError(f"jupyter-server and its kernel were not ready after {START_SECONDS:g} s") from None

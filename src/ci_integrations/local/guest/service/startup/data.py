@@ -1,6 +1,7 @@
 """A kernel runs this file when it starts: lists, dicts, tables and figures get data beside their text, as at E2B."""
 
 import sys
+from typing import Any
 
 import IPython
 from IPython.core.formatters import BaseFormatter, JSONFormatter
@@ -14,7 +15,7 @@ class TableFormatter(BaseFormatter):
     print_method = ObjectName("_repr_e2b_data_")
     _return_type = (dict, str)
 
-    def __call__(self, obj):
+    def __call__(self, obj: object) -> object:
         pandas = sys.modules.get("pandas")  # not imported here: without it there is no DataFrame
         if pandas is None or not isinstance(obj, pandas.DataFrame):
             return super().__call__(obj)
@@ -32,7 +33,7 @@ class FigureFormatter(BaseFormatter):
     print_method = ObjectName("_repr_e2b_chart_")
     _return_type = (dict, str)
 
-    def __call__(self, obj):
+    def __call__(self, obj: object) -> object:
         if "matplotlib" not in sys.modules:
             return super().__call__(obj)
         from matplotlib.figure import Figure
@@ -42,15 +43,16 @@ class FigureFormatter(BaseFormatter):
         from e2b_charts import chart_figure_to_dict
 
         try:
-            return chart_figure_to_dict(obj)
-        except Exception:
+            found: object = chart_figure_to_dict(obj)
+        except Exception:  # noqa: BLE001 - whatever it is, the figure's picture is shown
             return {}
+        return found
 
 
 class ListsAndDicts(JSONFormatter):
     """Gives `application/json` to lists and dicts that are JSON."""
 
-    def __call__(self, obj):
+    def __call__(self, obj: object) -> object:
         if isinstance(obj, (list, dict)):
             import orjson
 
@@ -62,7 +64,7 @@ class ListsAndDicts(JSONFormatter):
         return super().__call__(obj)
 
 
-ip = IPython.get_ipython()
+ip: Any = IPython.get_ipython()
 ip.display_formatter.formatters["e2b/data"] = TableFormatter(parent=ip.display_formatter)
 ip.display_formatter.formatters["e2b/chart"] = FigureFormatter(parent=ip.display_formatter)
 ip.display_formatter.formatters["application/json"] = ListsAndDicts(parent=ip.display_formatter)

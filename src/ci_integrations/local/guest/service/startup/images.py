@@ -5,23 +5,24 @@ Its names live among the user's, so that `%reset` takes `original_save` away and
 
 from typing import Any
 
-from IPython.core.display_functions import display
+from IPython.display import display
 from PIL.Image import Image
 from PIL.ImageShow import UnixViewer
 
-
-def show_file(self, path: str, **options: Any) -> int:
-    return 0  # there is no screen
+original_save: Any = Image.save
 
 
-UnixViewer.show_file = show_file
-original_save = Image.save
+def show_file(_viewer: object, _path: str, **_options: object) -> int:
+    """Shows nothing: there is no screen."""
+    return 0
 
 
-def save(image, fp, format=None, **options):
+def save(image: Any, fp: Any, format: str | None = None, **options: object) -> None:
+    """Saves a picture, and displays it when the place is a name."""
     if isinstance(fp, str):
-        display(image)
+        display(image)  # type: ignore[no-untyped-call]
     original_save(image, fp, format, **options)
 
 
-Image.save = save
+setattr(UnixViewer, "show_file", show_file)  # noqa: B010 - mypy refuses to assign to a method
+setattr(Image, "save", save)  # noqa: B010
