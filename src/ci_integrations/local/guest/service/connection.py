@@ -17,8 +17,8 @@ from ci_integrations.local.guest.service.messages import Execution
 from ci_integrations.local.protocol.lines import KEEPALIVE, KEEPALIVE_SECONDS
 
 _RECONNECTS: Final = 3
-_OPEN_SECONDS: Final = 10.0
-"""How long a websocket may take to open; a kernel that starts makes it wait."""
+_OPEN_SECONDS: Final = 20.0
+"""How long a websocket may take to open; a kernel that starts makes it wait. E2B's server waits for 10 seconds."""
 _CLOSE_SECONDS: Final = 10.0
 _LARGEST: Final = 1 << 30
 """Bytes of one message: the sandbox's memory ends before."""

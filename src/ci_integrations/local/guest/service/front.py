@@ -56,6 +56,9 @@ class Handler(RequestHandler):
     def initialize(self, contexts: Contexts) -> None:
         self.contexts = contexts
 
+    def compute_etag(self) -> None:
+        """Returns none: E2B's server has no such header."""
+
     def set_default_headers(self) -> None:
         self.clear_header("Content-Type")
         if "Origin" in self.request.headers:

@@ -28,6 +28,12 @@ c.ServerApp.disable_check_xsrf = True
 c.IdentityProvider.token = ""
 c.ZMQChannelsWebsocketConnection.iopub_data_rate_limit = 1000000000
 """
+_PROGRAM: Final = """\
+import sys
+sys.modules["rfc3987_syntax"] = None  # jsonschema would read a whole grammar with it, for two seconds, and goes without
+from jupyter_server.serverapp import main
+main()
+"""
 
 
 def main(_control: socket.socket, _config: dict[str, object]) -> NoReturn:
@@ -47,4 +53,4 @@ def main(_control: socket.socket, _config: dict[str, object]) -> NoReturn:
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "jupyter_server", "--log-level=ERROR"])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-c", _PROGRAM, "--log-level=CRITICAL"])  # noqa: S606
