@@ -138,6 +138,13 @@ def deno() -> None:
         assert interpreter.run("40 + 2", language="typescript").text == "42"
 
 
+def jupyter() -> None:
+    from ci_integrations import CodeInterpreter
+
+    with CodeInterpreter(template="jupyter") as interpreter:
+        assert interpreter.run("type(get_ipython()).__module__").text == "ipykernel.zmqshell"
+
+
 for name in sys.argv[1].split(","):
     globals()[name]()
 if sys.argv[1].startswith("langchain,local"):

@@ -28,6 +28,8 @@ NOT_DECLARED = {
 NOT_IMPORTED = {
     "deno": "the program that runs TypeScript and JavaScript; a kernelspec starts it",
     "httptools": "uvicorn's fast parser, loaded by uvicorn's name for it",
+    "ipykernel": "the kernel of sandboxes of the kind `jupyter`; jupyter-server starts it",
+    "jupyter-server": "runs in such a sandbox, as a program",
     "matplotlib": "what users plot with, there in every local sandbox",
     "matplotlib-inline": "IPython's `%matplotlib inline` loads it",
     "numpy": "what users compute with, there in every local sandbox",

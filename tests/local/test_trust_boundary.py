@@ -29,6 +29,8 @@ NAMES_BY_STRING = {
     ("host/network.py", "LISTENER"),
     ("host/sources.py", "_ZYGOTE"),
     ("jail/zygote.py", "_KERNEL"),
+    ("server/state/service.py", "FRONT"),
+    ("server/state/service.py", "JUPYTER"),
 }
 """Modules that are started or loaded inside a sandbox: a string, so that nothing of them is imported out here."""
 

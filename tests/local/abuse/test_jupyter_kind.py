@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 from e2b_code_interpreter import Sandbox
 
-from ci_integrations.local.launcher import local_endpoint
-from ci_integrations.local.protocol.contract import EngineError
+from ci_integrations.local.launcher import LocalServerError, local_endpoint
 from ci_integrations.local.server.state import service
 
 from .conftest import ENV_NAME, Host, verdict_of
@@ -22,7 +21,7 @@ def sandbox(request: pytest.FixtureRequest, host: Host) -> Iterator[Sandbox]:
     os.environ[ENV_NAME] = host.secret
     try:
         endpoint = local_endpoint(isolation=request.param)
-    except EngineError as error:
+    except LocalServerError as error:
         pytest.skip(f"this machine cannot reach the level {request.param}: {error}")
     finally:
         del os.environ[ENV_NAME]
@@ -32,11 +31,7 @@ def sandbox(request: pytest.FixtureRequest, host: Host) -> Iterator[Sandbox]:
 
 @pytest.mark.parametrize("item", PLAIN, ids=str)
 def test_the_attack_is_stopped(item: Item, sandbox: Sandbox, host: Host) -> None:
-    context = sandbox.create_code_context()
-    try:
-        cell = sandbox.run_code(f"{PRELUDE}\n{host.names()}\n{item.attack}\nrun_attack(attack)", context=context)
-    finally:
-        sandbox.remove_code_context(context)
+    cell = sandbox.run_code(f"{PRELUDE}\n{host.names()}\n{item.attack}\nrun_attack(attack)")
     printed = [{"type": "stdout", "text": text} for text in cell.logs.stdout]
     verdict = verdict_of([*printed, {"type": "error", "text": str(cell.error)}])
     assert not verdict["through"], verdict

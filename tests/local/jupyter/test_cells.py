@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import httpx
@@ -14,7 +15,7 @@ from ci_integrations.local.launcher import Endpoint
 
 
 def lines_of(http: httpx.Client, **body: object) -> list[dict[str, object]]:
-    with http.stream("POST /execute", json=body) as response:
+    with http.stream("POST", "/execute", json=body) as response:
         assert response.status_code == 200
         return [json.loads(line) for line in response.iter_lines()]
 
@@ -53,7 +54,7 @@ def test_an_error_has_a_name_a_value_and_a_traceback_without_colours(sandbox: Sa
     error = sandbox.run_code("print('before')\n1/0").error
     assert error is not None
     assert (error.name, error.value) == ("ZeroDivisionError", "division by zero")
-    assert "----> 2 1/0" in error.traceback
+    assert re.search(r"----> \d+ 1/0\nZeroDivisionError: division by zero$", error.traceback)
     assert "\x1b" not in error.traceback
 
 
