@@ -25,8 +25,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "charts.extractor": set(),
     "results": {"charts", "charts.export", "charts.read"},
     "errors": {"results"},
-    "_core": {"errors", "results", "charts.extractor"},
-    "interpreter": {"_core", "errors", "results"},
+    "frames": {"frames.codec"},
+    "frames.codec": set(),
+    "_core": {"errors", "results", "charts.extractor", "frames"},
+    "interpreter": {"_core", "errors", "frames", "results"},
     "sessions": {"_core", "errors", "interpreter", "leftovers", "results"},
     "leftovers": {"_core", "errors"},
     "recovery": {"_core"},  # public faces: documented import paths
@@ -64,7 +66,7 @@ MORE: dict[str, set[str]] = {
 }
 """Modules that may import more than the rest of their package."""
 
-NOT_THE_GROUND = {"local.protocol", "charts.extractor", "local.guest", "local.jail"}
+NOT_THE_GROUND = {"local.protocol", "charts.extractor", "frames.codec", "local.guest", "local.jail"}
 """Packages that run where our ground floor is not to be seen: beside user's code, or before it, in a sandbox."""
 
 ADAPTERS = {

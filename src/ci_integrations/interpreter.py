@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ci_integrations._closing import AsyncClosing, Closing
+from ci_integrations._core.carrier import PutTable, Table
 from ci_integrations._core.faces import AsyncFace, SyncFace
 from ci_integrations._core.flow import adrive, drive
 from ci_integrations._core.handle import DEFAULT, InterpreterBase
@@ -18,6 +19,7 @@ from ci_integrations._core.options import InterpreterOptions
 from ci_integrations._core.output import OutputEvent, OutputHandler
 from ci_integrations._core.workspace import CommandOutput, command_options
 from ci_integrations._names import HOME
+from ci_integrations.frames.files import MAX_BYTES
 from ci_integrations.results.result import ExecutionResult
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ __all__ = [
     "InterpreterOptions",
     "OutputEvent",
     "OutputHandler",
+    "PutTable",
 ]
 
 
@@ -66,7 +69,7 @@ class CodeInterpreter(Closing, _Session):
     `execution_timeout`: a cell's limit in seconds (None: no limit), kept exactly. `queue_timeout`: how many seconds a
     cell waits for its turn (`QueueTimeoutError`).
     `packages`, `files` (`{path in the sandbox: local path or bytes}`, or local paths), `setup_code`, `envs`: what a new
-    sandbox gets, and the one that replaces it gets again.
+    sandbox gets, and the one that replaces it gets again. `dataframes` (`{name: DataFrame}`): see `put`.
     `on_sandbox_lost`: `"restore"` (a new sandbox with all of that), `"recreate"` (a bare one), `"error"`. What is gone
     is said in `result.events` and to `on_replaced`. `rerun_on_loss`: run code again that may have run already.
     `restore="replay"`: also run again the cells that were marked `replayable`. `recovery`: how long to wait and when to
@@ -125,6 +128,27 @@ class CodeInterpreter(Closing, _Session):
     def download(self, path: str) -> bytes:
         """Returns a file's content. Raises the SDK's `FileNotFoundException` when there is none."""
         return drive(self._engine.workspace.download(path))
+
+    def put(
+        self, tables: Mapping[str, object] | None = None, /, *, context: Context | None = None, **named: object
+    ) -> list[PutTable]:
+        """Makes variables of tables: `put(df=df, rates=rates)`, or `put({"df": df})`. Returns what came of each.
+
+        A table is a DataFrame or Series of pandas, polars or pyarrow, an array of NumPy, a matrix of SciPy, a relation
+        of DuckDB, data of xarray. It is there as it is here: every dtype, value, label and name; what has no equal
+        there is said in `notes` and in a log line. A kernel that is a new one gets the tables again, and the next
+        result says so; they are kept in memory for that. Raises `ConfigurationError` for what is no table.
+        """
+        return drive(self._engine.workspace.put({**(tables or {}), **named}, context))
+
+    def get(self, name: str, *, context: Context | None = None, max_bytes: int = MAX_BYTES) -> Table:
+        """Returns the table that the variable `name` holds in the sandbox, whole and as it is there.
+
+        A DataFrame, a Series, a frame of polars, a table of pyarrow: what it is, where the library is installed here.
+        Nothing is unpickled. Raises `ArtifactError` when there is no such variable, when it is no table, or when it
+        takes more than `max_bytes`.
+        """
+        return drive(self._engine.workspace.get(name, context, max_bytes))
 
     def list_files(self, path: str = HOME) -> list[EntryInfo]:
         """Returns the SDK's `EntryInfo` of each entry of a directory."""
@@ -236,6 +260,27 @@ class AsyncCodeInterpreter(AsyncClosing, _Session):
     async def download(self, path: str) -> bytes:
         """Returns a file's content. Raises the SDK's `FileNotFoundException` when there is none."""
         return await adrive(self._engine.workspace.download(path))
+
+    async def put(
+        self, tables: Mapping[str, object] | None = None, /, *, context: Context | None = None, **named: object
+    ) -> list[PutTable]:
+        """Makes variables of tables: `put(df=df, rates=rates)`, or `put({"df": df})`. Returns what came of each.
+
+        A table is a DataFrame or Series of pandas, polars or pyarrow, an array of NumPy, a matrix of SciPy, a relation
+        of DuckDB, data of xarray. It is there as it is here: every dtype, value, label and name; what has no equal
+        there is said in `notes` and in a log line. A kernel that is a new one gets the tables again, and the next
+        result says so; they are kept in memory for that. Raises `ConfigurationError` for what is no table.
+        """
+        return await adrive(self._engine.workspace.put({**(tables or {}), **named}, context))
+
+    async def get(self, name: str, *, context: Context | None = None, max_bytes: int = MAX_BYTES) -> Table:
+        """Returns the table that the variable `name` holds in the sandbox, whole and as it is there.
+
+        A DataFrame, a Series, a frame of polars, a table of pyarrow: what it is, where the library is installed here.
+        Nothing is unpickled. Raises `ArtifactError` when there is no such variable, when it is no table, or when it
+        takes more than `max_bytes`.
+        """
+        return await adrive(self._engine.workspace.get(name, context, max_bytes))
 
     async def list_files(self, path: str = HOME) -> list[EntryInfo]:
         """Returns the SDK's `EntryInfo` of each entry of a directory."""

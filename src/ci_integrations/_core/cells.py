@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from ci_integrations._core.carrier import Carrier
 from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.failures import BEFORE_THE_START, KERNEL_DEATH, KernelWasDeadError, StreamEndedError
 from ci_integrations._core.flow import AnyCall, Flow
@@ -65,6 +66,7 @@ class Cells:
         self, state: SessionState, client: SandboxClient, lifecycle: Lifecycle, kernels: Kernels, repair: Repair
     ) -> None:
         self.state, self.client, self.lifecycle, self.kernels, self.repair = state, client, lifecycle, kernels, repair
+        self.carrier = Carrier(state, client, kernels)
 
     def run(self, request: Request) -> Flow[ExecutionResult]:
         """Runs one cell when its kernel's turn has come. See `CodeInterpreter.run`."""
@@ -117,8 +119,7 @@ class Cells:
         """Makes sure that the sandbox is open, its lease covers this cell, and the kernel has run our first cell."""
         yield from self.lifecycle.open(request.on_output)
         yield from self.lifecycle.renew_lease(request.timeout)
-        if kernel.prepared != self.state.generation:
-            yield from self.kernels.prepare(kernel)
+        yield from self.carrier.ready(kernel)
 
     def _execute(self, kernel: KernelState, request: Request, received: CellOutput) -> Flow[ExecutionResult]:
         """Runs the cell in one attempt. Raises what the SDK raises."""

@@ -11,16 +11,17 @@ import contextlib
 import inspect
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from ci_integrations._core.flow import AnyCall, MaybeAwaitable, T, adrive, drive
 from ci_integrations._core.live_cell import AsyncCell, SyncCell
 from ci_integrations._core.locks import FairLock
 from ci_integrations._core.output import CellOutput, OutputHandler
 from ci_integrations._core.threads import Outcome, awaited, from_worker, in_worker, outcome_of
+from ci_integrations._errors import ArtifactError
 
 if TYPE_CHECKING:
     from e2b import EntryInfo, SandboxInfo
@@ -38,7 +39,8 @@ class SdkCommands(Protocol):
 class SdkFiles(Protocol):
     """Describes what is used of the SDK's `sandbox.files`."""
 
-    def read(self, path: str, *, format: Literal["bytes"]) -> MaybeAwaitable[bytearray]: ...
+    def read(self, path: str, *, format: Literal["bytes", "stream"]) -> MaybeAwaitable[Any]: ...
+    def remove(self, path: str) -> MaybeAwaitable[None]: ...
     def write(self, path: str, data: object) -> MaybeAwaitable[object]: ...
     def write_files(self, files: list[dict[str, str]]) -> MaybeAwaitable[object]: ...
     def list(self, path: str) -> MaybeAwaitable[list[EntryInfo]]: ...
@@ -137,6 +139,11 @@ class SyncFace:
     sleep = staticmethod(time.sleep)
 
     @staticmethod
+    def save(chunks: Iterable[bytes], stream: IO[bytes], most: int) -> None:
+        """Writes what a download brings into `stream`. ArtifactError when that is more than `most` bytes."""
+        from_worker(lambda: _saved(chunks, stream, most), None)
+
+    @staticmethod
     def shielded(call: Callable[[], T]) -> T:
         """Returns `call()`. Only the async face knows cancellation."""
         return call()
@@ -230,6 +237,12 @@ class AsyncFace:
     sleep = staticmethod(asyncio.sleep)
 
     @staticmethod
+    async def save(chunks: AsyncIterable[bytes], stream: IO[bytes], most: int) -> None:
+        """See `SyncFace.save`."""
+        async for chunk in chunks:
+            _saved((chunk,), stream, most)
+
+    @staticmethod
     def acquire(lock: FairLock, timeout: float | None = None) -> Awaitable[bool]:
         """See `SyncFace.acquire`."""
         return lock.aacquire(timeout)
@@ -240,6 +253,12 @@ class AsyncFace:
         answer = handler(event) if handler is not None else None
         if inspect.isawaitable(answer):
             await answer
+
+
+def _saved(chunks: Iterable[bytes], stream: IO[bytes], most: int) -> None:
+    for chunk in chunks:
+        if stream.write(chunk) and stream.tell() > most:
+            raise ArtifactError(f"the sandbox sends more than {most:,} bytes")
 
 
 Face = SyncFace | AsyncFace

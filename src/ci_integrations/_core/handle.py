@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, Self
 
 from ci_integrations._core import service
+from ci_integrations._core.carrier import PutTable, Table
 from ci_integrations._core.cells import Request
 from ci_integrations._core.engine import Engine
 from ci_integrations._core.exit import handle_sigterm
@@ -22,6 +23,7 @@ from ci_integrations._core.state import SessionState
 from ci_integrations._errors import ConfigurationError
 from ci_integrations._json import text
 from ci_integrations._names import HOME
+from ci_integrations.frames.files import MAX_BYTES
 from ci_integrations.results.model import SandboxEvent
 from ci_integrations.results.result import ExecutionResult
 
@@ -81,6 +83,12 @@ class AnyInterpreter(Protocol):
     ) -> Any: ...
     def upload(self, source: str | Path | bytes, path: str) -> MaybeAwaitable[str]: ...
     def download(self, path: str) -> MaybeAwaitable[bytes]: ...
+    def put(
+        self, tables: Mapping[str, object] | None = None, /, *, context: Context | None = None, **named: object
+    ) -> MaybeAwaitable[list[PutTable]]: ...
+    def get(
+        self, name: str, *, context: Context | None = None, max_bytes: int = MAX_BYTES
+    ) -> MaybeAwaitable[Table]: ...
     def list_files(self, path: str = HOME) -> MaybeAwaitable[list[EntryInfo]]: ...
     def get_host(self, port: int) -> MaybeAwaitable[str]: ...
     def create_context(self, language: str | None = None, cwd: str | None = None) -> MaybeAwaitable[Context]: ...
@@ -112,6 +120,7 @@ class InterpreterBase:
         metadata: Mapping[str, str] | None = None,
         packages: Sequence[str] = (),
         files: Mapping[str, str | Path | bytes] | Sequence[str | Path] | None = None,
+        dataframes: Mapping[str, Any] | None = None,
         setup_code: str | None = None,
         on_sandbox_lost: Literal["restore", "recreate", "error"] = "restore",
         rerun_on_loss: bool = False,
@@ -128,7 +137,7 @@ class InterpreterBase:
         options = InterpreterOptions(
             backend=backend, api_key=api_key, template=template, sandbox_timeout=sandbox_timeout,
             execution_timeout=execution_timeout, queue_timeout=queue_timeout, envs=envs, metadata=metadata,
-            packages=tuple(packages), files=files, setup_code=setup_code, on_sandbox_lost=on_sandbox_lost,
+            packages=tuple(packages), files=files, dataframes=dataframes, setup_code=setup_code, on_sandbox_lost=on_sandbox_lost,
             rerun_on_loss=rerun_on_loss, recovery=recovery or RecoveryPolicy(), inject_extractor=inject_extractor,
             on_replaced=on_replaced, restore=restore, create_options=create_options,
         )  # fmt: skip

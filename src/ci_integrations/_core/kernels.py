@@ -25,10 +25,13 @@ WHO = 'print([__import__("os").getpid(), __import__("os").getuid()])'
 """A hidden cell that prints which process the kernel is."""
 
 # A cell that says nothing of the user's must not be counted either: the extractor takes it back where it is loaded.
-PROBE = (
-    WHO + '\n(getattr(__import__("sys").modules.get("_ci_extractor"), "forget_cell", None)'
+FORGET = (
+    '(getattr(__import__("sys").modules.get("_ci_extractor"), "forget_cell", None)'
     ' or (lambda shell: setattr(shell, "execution_count", shell.execution_count - 1)))(get_ipython())'
 )
+"""A line that takes the cell it stands in out of the execution count."""
+
+PROBE = f"{WHO}\n{FORGET}"
 """A hidden cell that prints the same and leaves the execution count where it was."""
 
 PROBE_SECONDS = 10
@@ -56,17 +59,18 @@ class Kernels:
             again = partial(sandbox.create_code_context, kernel.context.cwd, kernel.language)
             kernel.context, kernel.stale = (yield from self.client.call(again)), False
         if kernel.language == "python":
-            execution = yield from self._hidden(kernel, (yield from self._first_code()))
+            execution = yield from self.hidden(kernel, (yield from self._first_code()))
             if execution.error is not None:
                 why = f"{execution.error.name}: {execution.error.value}"
                 logger.warning("session %s: charts come without data: %s", self.state.id, why)
-                execution = yield from self._hidden(kernel, PROBE)
+                execution = yield from self.hidden(kernel, PROBE)
             kernel.process = _process("".join(execution.logs.stdout))
         kernel.prepared = self.state.generation
 
-    def _hidden(self, kernel: KernelState, code: str) -> Flow[Execution]:
-        run = partial(self.client.sandbox.run_code, code, context=kernel.context, timeout=PROBE_SECONDS)
-        return self.client.call(run, within=PROBE_SECONDS)
+    def hidden(self, kernel: KernelState, code: str, seconds: float = PROBE_SECONDS) -> Flow[Execution]:
+        """Runs a cell of our own, which no result tells of."""
+        run = partial(self.client.sandbox.run_code, code, context=kernel.context, timeout=seconds)
+        return self.client.call(run, within=seconds)
 
     def _first_code(self) -> Flow[str]:
         """Returns the hidden cell. In the cloud the extractor's source is written into the sandbox before, once."""

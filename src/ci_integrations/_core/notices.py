@@ -62,6 +62,23 @@ def _gone(lost: tuple[str, ...]) -> str:
     return f"Gone: {listed(lost)}." if lost else "Nothing that earlier code defined is there any more."
 
 
+def put_again(names: tuple[str, ...]) -> SandboxEvent:
+    """Returns the event that says which tables a new kernel got again."""
+    message = f"There again, as first put in: {listed(names)}."
+    return SandboxEvent(type="restored", message=message, restored=tuple(f"table {name}" for name in names))
+
+
+def not_put_again(names: tuple[str, ...]) -> SandboxEvent:
+    """Returns the event that says which tables a new kernel has no more."""
+    message = f"Not put in again: {listed(names)}."
+    return SandboxEvent(type="not_restored", message=message, not_restored=tuple(f"table {name}" for name in names))
+
+
+def changed_table(name: str, notes: tuple[str, ...]) -> SandboxEvent:
+    """Returns the event that says what of a table is not in the kernel as it was given."""
+    return SandboxEvent(type="table_changed", message=f"{name} did not arrive as it was given: {'; '.join(notes)}.")
+
+
 def listed(names: tuple[str, ...], most: int = 30) -> str:
     """Returns `the variables a, b and 3 more`."""
     shown = ", ".join(names[:most])

@@ -5,6 +5,7 @@ An option that the SDK would silently ignore is an error here, with the name tha
 
 from __future__ import annotations
 
+import keyword
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -113,6 +114,20 @@ def are_seconds(value: object) -> bool:
     return isinstance(value, Real) and 0 < float(value) < math.inf
 
 
+def check_tables(option: str, tables: Mapping[str, object] | None) -> None:
+    """Checks names of tables. Raises ConfigurationError for what cannot be a variable, and for tables without names."""
+    if tables is not None and not isinstance(tables, Mapping):
+        raise ConfigurationError(f"{option} takes names: {{'orders': frame}}")
+    for name in tables or {}:
+        check_variable(name)
+
+
+def check_variable(name: object) -> None:
+    """Raises ConfigurationError for what cannot be the name of a variable."""
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise ConfigurationError(f"{name!r} cannot be a variable's name: call the table something else")
+
+
 def check_envs(envs: Mapping[str, str] | None) -> None:
     """Checks environment variables. Raises ConfigurationError, whose message never has a value in it."""
     for name, value in (envs or {}).items():
@@ -147,6 +162,9 @@ class InterpreterOptions:
     """Installed with pip in each new sandbox, within 300 seconds; restored after a loss."""
     files: object = None
     """Uploaded to each new sandbox: `{path there: local path or bytes}`, or local paths, which land in `/home/user`."""
+    dataframes: Mapping[str, object] | None = field(default=None, repr=False)
+    """Tables by the name of their variable: DataFrames, or what `put` takes. A new kernel has them before its first
+    cell."""
     setup_code: str | None = None
     """Python that is run first in each new sandbox; its variables are there for every cell."""
     on_sandbox_lost: Literal["restore", "recreate", "error"] = "restore"
@@ -180,6 +198,7 @@ class InterpreterOptions:
         if self.execution_timeout is not None and not are_seconds(self.execution_timeout):
             raise ConfigurationError("execution_timeout is a cell's limit in seconds: positive, or None for no limit")
         check_envs(self.envs)
+        check_tables("dataframes", self.dataframes)
 
     def arguments(self) -> dict[str, Any]:
         """Returns the keyword arguments that make an interpreter with these options."""

@@ -61,6 +61,10 @@ class KernelState:
     """True when the context was lost with its sandbox and is to be made again."""
     inherited: tuple[str, ...] = ()
     """Variables that another process made in it."""
+    tables: dict[str, object] = field(default_factory=dict)
+    """Tables of this process by the name of the kernel's variable: a new process of the kernel gets them again."""
+    tables_arrived: dict[str, bool] = field(default_factory=dict)
+    """Which of them have been in the kernel once."""
 
     def variables(self) -> tuple[str, ...]:
         """Returns the names of the variables that the kernel has, as far as its cells tell."""
@@ -146,7 +150,8 @@ class SessionState:
             # `setdefault` alone is atomic, for callers in several threads; `get` spares making what is there.
             return self.kernels.get(key) or self.kernels.setdefault(key, KernelState(context.language, context))
         key = language_name(language)
-        return self.kernels.get(key) or self.kernels.setdefault(key, KernelState(key))
+        tables = dict(self.options.dataframes or {}) if key == "python" else {}
+        return self.kernels.get(key) or self.kernels.setdefault(key, KernelState(key, tables=tables))
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

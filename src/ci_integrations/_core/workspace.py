@@ -9,18 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ci_integrations._core.carrier import Carrier, PutTable, Table
 from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.flow import Flow, MaybeAwaitable, T
 from ci_integrations._core.furnish import send
 from ci_integrations._core.kernels import GRACE, Kernels
 from ci_integrations._core.lifecycle import Lifecycle
-from ci_integrations._core.options import check_envs
+from ci_integrations._core.options import check_envs, check_tables, check_variable
 from ci_integrations._core.output import CellOutput, OutputEvent, OutputHandler
 from ci_integrations._core.repair import Repair
 from ci_integrations._core.state import KernelState, SessionState
 from ci_integrations._core.uploads import keep_bytes, upload_from
 from ci_integrations._errors import ConfigurationError
-from ci_integrations.errors import SandboxError
+from ci_integrations.errors import QueueTimeoutError, SandboxError
+from ci_integrations.frames.files import check_pandas
 from ci_integrations.results.model import ExecutionError
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Workspace:
         self, state: SessionState, client: SandboxClient, lifecycle: Lifecycle, kernels: Kernels, repair: Repair
     ) -> None:
         self.state, self.client, self.lifecycle, self.kernels, self.repair = state, client, lifecycle, kernels, repair
+        self.carrier = Carrier(state, client, kernels)
 
     def using(
         self,
@@ -97,6 +100,42 @@ class Workspace:
             return self.client.call(self.client.sandbox.files.read, path, format="bytes")
 
         return bytes((yield from self.using(read, repeatable=True)))
+
+    def put(self, tables: Mapping[str, object], context: Context | None) -> Flow[list[PutTable]]:
+        """Makes variables of tables, in the kernel of `context`; a new process of that kernel gets them again."""
+        check_tables("put", tables)
+        check_pandas("put")
+        if not tables:
+            return []
+        # As they are now: what the caller does to a table afterwards must not be there after a loss.
+        now = {name: table.copy(deep=False) if _is_pandas(table) else table for name, table in tables.items()}
+        put = yield from self.with_kernel(context, lambda kernel: self.carrier.put(kernel, now))
+        kernel = self.state.kernel(None, context)
+        kernel.tables |= now
+        kernel.tables_arrived |= dict.fromkeys(now, True)
+        self.state.has_state = True
+        return put
+
+    def get(self, name: str, context: Context | None, max_bytes: int) -> Flow[Table]:
+        """Returns the table that a variable of the kernel of `context` holds."""
+        check_variable(name)
+        check_pandas("get")
+        return (yield from self.with_kernel(context, lambda kernel: self.carrier.get(kernel, name, max_bytes)))
+
+    def with_kernel(self, context: Context | None, step: Callable[[KernelState], Flow[T]]) -> Flow[T]:
+        """Does `step` with a Python kernel that is ready, when its turn has come."""
+        kernel = self.state.kernel("python" if context is None else None, context)
+        if not (yield partial(self.client.face.acquire, kernel.lock, self.state.options.queue_timeout)):
+            raise QueueTimeoutError(f"cells held this session for {self.state.options.queue_timeout} s; nothing was done")
+
+        def ready() -> Flow[T]:
+            yield from self.carrier.ready(kernel)
+            return (yield from step(kernel))
+
+        try:
+            return (yield from self.using(ready, repeatable=True))
+        finally:
+            kernel.lock.release()
 
     def list_files(self, path: str) -> Flow[list[EntryInfo]]:
         """Lists a directory."""
@@ -198,6 +237,10 @@ class Workspace:
             self.kernels.lost(kernel, "the code did not react to an interrupt")
             return True
         return False
+
+
+def _is_pandas(table: object) -> bool:
+    return type(table).__module__.partition(".")[0] == "pandas" and hasattr(table, "copy")
 
 
 def command_options(

@@ -88,7 +88,7 @@ class SandboxEvent(Value):
     """Tells what happened to the sandbox around this run and what the model must know of it.
 
     `type`: `"sandbox_created"`, `"sandbox_resumed"`, `"state_lost"`, `"context_restarted"`, `"interrupted"`,
-    `"restored"`, `"not_restored"`, `"connection_lost"` (`_core/notices.py` makes them).
+    `"restored"`, `"not_restored"`, `"table_changed"`, `"connection_lost"` (`_core/notices.py` makes them).
     """
 
     type: str

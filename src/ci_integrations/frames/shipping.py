@@ -1,0 +1,76 @@
+"""Brings the codec into a kernel: as the package that is there already, or as files that are written there once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from ci_integrations.frames import codec
+
+FOLDER = "/tmp/.ci_frames"  # noqa: S108 - in the sandbox, outside the user's directory
+"""The sandbox's folder for frames on their way, and for the codec where the kernel has not this library."""
+
+ABSENT = "codec"
+"""The key by which a cell says that the kernel has no codec yet."""
+
+# The kernel may run in a Python with another version of this library, or with none: the hash tells.
+_FIND = """
+import sys, os, importlib, json
+def room(name, digest, folder, local):
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "DIGEST", None) == digest:
+        return known
+    for attempt in local, None:
+        try:
+            if attempt is None:
+                for old in [old for old in sys.modules if old == name or old.startswith(name + ".")]:
+                    del sys.modules[old]
+                sys.path.insert(0, folder)
+            found = importlib.import_module(attempt or name)
+            digest_of = getattr(found, "DIGEST", digest) if attempt is None else found.digest()
+        except (ImportError, AttributeError, OSError):
+            continue
+        finally:
+            if folder in sys.path:
+                sys.path.remove(folder)
+        if digest_of == digest:
+            found.DIGEST = digest
+            sys.modules[name] = found
+            return found
+found = room({name!r}, {digest!r}, {folder!r}, {local!r})
+"""
+
+
+@cache
+def source_files() -> Mapping[str, str]:
+    """Returns what to write into a sandbox whose kernel has no codec: path to text."""
+    folder = Path(codec.__file__).parent
+    paths = sorted(folder.glob("*.py"))
+    return {f"{_remote()}/{codec.NAME}/{path.name}": path.read_text("utf-8") for path in paths}
+
+
+def _remote() -> str:
+    return f"{FOLDER}/{codec.digest()}"
+
+
+def room_source() -> str:
+    """Returns source that binds `found` to the codec's package, or to None when the kernel has none."""
+    return _FIND.format(name=codec.NAME, digest=codec.digest(), folder=_remote(), local=codec.__name__)
+
+
+def cell(call: str, *arguments: object) -> str:
+    """Returns a cell that calls a function of `codec/kernel.py` with the shell and `arguments`, which are plain JSON.
+
+    It leaves no name. Where the kernel has no codec it prints `{"codec": false}`.
+    """
+    source = (
+        f"{room_source()}\n"
+        "if found is None:\n"
+        f"    print(json.dumps({{{ABSENT!r}: False}}))\n"
+        "else:\n"
+        f"    importlib.import_module(found.__name__ + '.kernel').{call}(shell, *json.loads({json.dumps(arguments)!r}))"
+    )
+    return f"exec({source!r}, {{'shell': get_ipython()}})"
+
