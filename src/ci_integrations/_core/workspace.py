@@ -126,7 +126,9 @@ class Workspace:
         """Does `step` with a Python kernel that is ready, when its turn has come."""
         kernel = self.state.kernel("python" if context is None else None, context)
         if not (yield partial(self.client.face.acquire, kernel.lock, self.state.options.queue_timeout)):
-            raise QueueTimeoutError(f"cells held this session for {self.state.options.queue_timeout} s; nothing was done")
+            raise QueueTimeoutError(
+                f"cells held this session for {self.state.options.queue_timeout} s; nothing was done"
+            )
 
         def ready() -> Flow[T]:
             yield from self.carrier.ready(kernel)

@@ -73,4 +73,3 @@ def cell(call: str, *arguments: object) -> str:
         f"    importlib.import_module(found.__name__ + '.kernel').{call}(shell, *json.loads({json.dumps(arguments)!r}))"
     )
     return f"exec({source!r}, {{'shell': get_ipython()}})"
-

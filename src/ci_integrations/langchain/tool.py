@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
 from ci_integrations._adapters.redaction import Redactor, Rule, secrets_in
 from ci_integrations._adapters.sessions import AnyInterpreter, Given
+from ci_integrations._adapters.tables import told
 from ci_integrations._closing import AsyncClosing, Closing
 from ci_integrations._core.flow import Flow
 from ci_integrations._errors import ConfigurationError
@@ -55,7 +56,7 @@ class CodeInterpreterTool(Closing, AsyncClosing, SandboxTool):
     `interpreter`: a `SessionRegistry` or a `CodeInterpreter` to share with others; they stay open when the tool is
     closed. None: the tool makes its own sessions from `options`.
     `options`: those of `ci_integrations.CodeInterpreter`: `backend`, `template`, `envs`, `packages`, `files`,
-    `setup_code`, `sandbox_timeout` (seconds a sandbox may live), `execution_timeout` (seconds a cell may run) and so
+    `dataframes`, `setup_code`, `sandbox_timeout` (seconds a sandbox may live), `execution_timeout` (seconds a cell may run) and so
     on, and `idle`, `idle_ttl`, `max_sessions` and `max_created` of `SessionRegistry`. Values may be `SecretStr`; such
     values of `envs` are taken out of everything the code prints.
     `redact`: what else is taken out: literals, compiled patterns, functions of a text, LangChain's `RedactionRule`.
@@ -101,6 +102,7 @@ class CodeInterpreterTool(Closing, AsyncClosing, SandboxTool):
         if self.api_key is not None and interpreter is None:
             options["api_key"] = self.api_key
         self._sessions = Sessions(options, session_scope, interpreter)
+        self.description = told(self.description, options.get("dataframes"))
         self._redactor = Redactor(secrets_in(options)).also(redact)
         self._store = artifact_store
         if "args_schema" not in fields:

@@ -17,6 +17,7 @@ from ci_integrations._adapters.redaction import Rule
 from ci_integrations._adapters.sessions import AnyInterpreter, Given
 from ci_integrations._adapters.signatures import inspected
 from ci_integrations._adapters.spill import spilled
+from ci_integrations._adapters.tables import told
 from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.interpreter import AsyncCodeInterpreter, OutputHandler
@@ -95,6 +96,7 @@ class CodeInterpreterTool(OwnsSessions, FunctionTool):
     ) -> None:
         if images == "path" and artifact_dir is None:
             raise ConfigurationError("images='path' needs artifact_dir=, the folder for the pictures")
+        description = told(description, options.get("dataframes"))
         metadata = ToolMetadata(description, name, fn_schema=_Arguments, return_direct=return_direct)
         super().__init__(fn=self.run, async_fn=self.arun, metadata=metadata)
         # Agents pass their Context under this name. Said here, not by annotation: that breaks under future annotations.

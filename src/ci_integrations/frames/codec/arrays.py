@@ -18,7 +18,7 @@ from . import arrow, text
 from .container import MalformedError, Reader, Writer
 from .notes import Notes
 from .values import Array, dtype_from, from_json, is_plain, objects, to_json
-from .zones import Json, period_frequency, zone_from, zone_json
+from .zones import Json, frequency_from, frequency_json, period_frequency, zone_from, zone_json
 
 MAX_OBJECTS = 50_000_000
 """Values of one frame that are Python objects, each of which takes dozens of bytes more than in the file."""
@@ -142,17 +142,29 @@ def _write_other(values: Any, sink: Sink) -> Json:
 
 
 def _write_category(values: Any, sink: Sink) -> Json:
+    categories = values.categories
     return {
         "codes": _write_numpy(np.asarray(values.codes), sink), "ordered": bool(values.ordered),
-        "categories": write_array(values.categories.array, sink), "count": len(values.categories),
+        "categories": write_array(categories.array, sink), "count": len(categories),
+        "freq": frequency_json(getattr(categories, "freq", None), sink.notes),
     }  # fmt: skip
 
 
 def _read_category(spec: Json, source: Source, length: int) -> Any:
     codes = _read_numpy(spec["codes"], source, length)
-    categories = pd.Index(read_array(spec["categories"], source, counted(spec["count"])))
+    categories = as_index(read_array(spec["categories"], source, counted(spec["count"])), spec["freq"])
     # pandas checks that codes are within the categories, and that these are unique.
     return pd.Categorical.from_codes(codes, categories, ordered=bool(spec["ordered"]))
+
+
+def as_index(array: Any, frequency: object = None) -> pd.Index:
+    """Returns an array as an index, of the array's own dtype: pandas would guess at one of objects."""
+    dtype = object if isinstance(array, np.ndarray) and array.dtype == object else None
+    index = pd.Index(array, dtype=dtype, tupleize_cols=False)
+    # Periods have a frequency by their dtype.
+    if frequency is None or isinstance(index, pd.PeriodIndex):
+        return index
+    return type(index)(index, freq=frequency_from(frequency))
 
 
 def _write_zoned(values: Any, sink: Sink) -> Json:
@@ -185,7 +197,7 @@ def _write_interval(values: Any, sink: Sink) -> Json:
 
 
 def _read_interval(spec: Json, source: Source, length: int) -> Any:
-    left, right = (pd.Index(read_array(spec[end], source, length)) for end in ("left", "right"))
+    left, right = (as_index(read_array(spec[end], source, length)) for end in ("left", "right"))
     return pd.arrays.IntervalArray.from_arrays(left, right, closed=spec["closed"])
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-from .arrays import Sink, Source, counted, read_array, write_array
+from .arrays import Sink, Source, as_index, counted, read_array, write_array
 from .container import MalformedError
 from .values import from_json, to_json
-from .zones import Json, frequency_from, frequency_json
+from .zones import Json, frequency_json
 
 _MAX_LEVELS = 100
 
@@ -43,11 +41,7 @@ def read_labels(spec: Json, source: Source) -> pd.Index:
     if "range" in spec:
         return pd.RangeIndex(*map(_bounded, spec["range"]), name=name)
     array = read_array(spec["array"], source, counted(spec["length"]))
-    dtype = object if isinstance(array, np.ndarray) and array.dtype == object else None
-    index = pd.Index(array, dtype=dtype, name=name, tupleize_cols=False)
-    if spec["freq"] is None:
-        return index
-    return type(index)(index, freq=frequency_from(spec["freq"]), name=name)
+    return as_index(array, spec["freq"]).rename(name)
 
 
 def _bounded(value: object) -> int:

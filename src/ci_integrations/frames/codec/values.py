@@ -268,4 +268,3 @@ _READERS: dict[str, Read] = {tag: read for tag, _, _, read in _TYPES} | {
     "missing": _read_missing,
     "zone": lambda given, _, notes: zone_from(given, notes),
 }
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from llama_index.core.llms import LLM
 from llama_index.core.workflow import Context
 
 from ci_integrations._core.locks import FairLock
-from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter
+from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter, PutTable
 from ci_integrations.llamaindex import _run
 from ci_integrations.llamaindex._run import RunOptions
 from ci_integrations.llamaindex._sessions import Session
@@ -30,6 +30,8 @@ class Host:
     """Runs a cell of the engine's own, and sends no events about it."""
     upload: Callable[[Path | bytes, str], str | Awaitable[str]]
     """Writes a local file, or bytes, to a path in the sandbox."""
+    put: Callable[[Mapping[str, object]], list[PutTable] | Awaitable[list[PutTable]]]
+    """Makes variables of tables in the kernel where the programs run."""
     acquire: Callable[[FairLock], bool | Awaitable[bool]]
     """Waits for a lock. The rules release it."""
 
@@ -37,7 +39,8 @@ class Host:
 def blocking_host(llm: LLM, session: Session[CodeInterpreter], options: RunOptions) -> Host:
     """Returns a host for `drive`, which does the steps in the calling thread. `options` go to every cell."""
     run = partial(_run.run, session, **options)
-    return Host(llm.predict, run, run, session.interpreter.upload, FairLock.acquire)
+    put = partial(session.interpreter.put, context=options.get("context"))
+    return Host(llm.predict, run, run, session.interpreter.upload, put, FairLock.acquire)
 
 
 def awaiting_host(
@@ -45,4 +48,5 @@ def awaiting_host(
 ) -> Host:
     """Returns a host for `adrive`. `ctx`: the workflow whose stream gets the events of the model's programs."""
     quiet = partial(_run.arun, session, **options)
-    return Host(llm.apredict, partial(quiet, ctx=ctx), quiet, session.interpreter.upload, FairLock.aacquire)
+    put = partial(session.interpreter.put, context=options.get("context"))
+    return Host(llm.apredict, partial(quiet, ctx=ctx), quiet, session.interpreter.upload, put, FairLock.aacquire)

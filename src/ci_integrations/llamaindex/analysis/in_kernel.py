@@ -33,23 +33,12 @@ class FileItem(TypedDict):
     size: int
 
 
-class Conversion(TypedDict, total=False):
-    """What a column is made into after it was read. Categories travel as their codes."""
+class FrameItem(TypedDict):
+    """A frame that the host has put into a variable of the kernel, and what of it is not there as it was given."""
 
-    dtype: str
-    categories: list[str | int | float]
-    ordered: bool
-
-
-class FrameItem(FileItem):
-    """A frame as CSV, and how it is read back."""
-
-    na: str
-    read: dict[str, str]
-    then: dict[str, Conversion]
-    index: int
-    index_names: list[str | None]
-    columns: list[list[str] | str | int | float]
+    name: str
+    variable: str
+    notes: list[str]
 
 
 class Recipe(TypedDict):
@@ -69,6 +58,8 @@ class Prepared(TypedDict, total=False):
     loaded: bool
     """True when the data was loaded just now."""
     missing: list[str]
+    absent: bool
+    """True when the frames are not in the kernel yet."""
 
 
 ReadDelimited = Callable[[str, str], "tuple[pd.DataFrame, str]"]
@@ -91,14 +82,18 @@ class CiDataset:
 
     def missing(self) -> list[str]:
         """Returns the paths of the files that are not in the sandbox yet, or not whole."""
-        items = [*self.recipe["files"], *self.recipe["frames"]]
-        sizes = {item["path"]: item["size"] for item in items}
+        sizes = {item["path"]: item["size"] for item in self.recipe["files"]}
         return [path for path, size in sizes.items() if not Path(path).is_file() or Path(path).stat().st_size != size]
 
-    def load(self) -> None:
-        """Reads every frame and file. A file that cannot be read is noted in `unread`."""
+    def absent(self, shell: InteractiveShell) -> bool:
+        """Returns True when the host has not put the frames into this kernel yet."""
+        return any(item["variable"] not in shell.user_ns for item in self.recipe["frames"])
+
+    def load(self, shell: InteractiveShell) -> None:
+        """Takes every frame and reads every file. A file that cannot be read is noted in `unread`."""
         for item in self.recipe["frames"]:
-            self._add(item["name"], self._frame(item), "a DataFrame of the user")
+            self._add(item["name"], self._frame(shell.user_ns[item["variable"]]), "a DataFrame of the user")
+            self.problems += [f"`{item['name']}` is not here as it was given: {note}" for note in item["notes"]]
         for file in self.recipe["files"]:
             try:
                 found = self._read(file)
@@ -120,36 +115,12 @@ class CiDataset:
         self.tables[unique] = frame
         self.origins[unique] = origin
 
-    def _frame(self, item: FrameItem) -> pd.DataFrame:
-        import pandas as pd
-
-        frame = pd.read_csv(
-            item["path"],
-            dtype=item["read"],
-            keep_default_na=False,
-            na_values=[item["na"]],
-            float_precision="round_trip",  # pandas' default reader is off by one bit in some numbers
-        )
-        for column, then in item["then"].items():
-            frame[column] = self._converted(frame[column], then)
-        if item["index"]:
-            frame = frame.set_index(list(frame.columns[: item["index"]]))
-            frame.index.names = item["index_names"]
-        names = [tuple(name) if isinstance(name, list) else name for name in item["columns"]]
-        frame.columns = pd.MultiIndex.from_tuples(names) if names and isinstance(names[0], tuple) else names
-        return frame
-
     @staticmethod
-    def _converted(column: pd.Series, then: Conversion) -> object:
-        import pandas as pd
-
-        dtype = then["dtype"]
-        if dtype == "category":
-            return pd.Categorical.from_codes(column, then["categories"], ordered=then["ordered"])
-        if dtype.startswith("timedelta64"):
-            return pd.to_timedelta(column).astype(dtype)
-        # The dtype of times with a zone is written "datetime64[ns, Europe/Berlin]": CSV has them with offsets.
-        return pd.to_datetime(column, utc="," in dtype, format="ISO8601").astype(dtype)
+    def _frame(table: object) -> pd.DataFrame:
+        """Returns what the host has put in as a DataFrame of pandas: a Series is a table of one column."""
+        if hasattr(table, "to_pandas"):
+            table = table.to_pandas()
+        return table.to_frame() if hasattr(table, "to_frame") else table
 
     def _read(self, item: FileItem) -> list[tuple[str, pd.DataFrame, str]]:
         import pandas as pd
@@ -232,7 +203,7 @@ class CiDataset:
                 line += f", {column.min()} to {column.max()}"
             else:
                 line += f", {distinct} distinct values"
-        except TypeError:
+        except Exception:  # noqa: BLE001 - a column of any objects: its dtype is told, and its first rows
             line += ", values that cannot be compared"
         return line[:400]
 
@@ -291,10 +262,10 @@ def ci_prepare(
     if previous is not None and previous.recipe == recipe:
         return previous, previous.answer(loaded=False)
     dataset = CiDataset(recipe, read_delimited)
-    missing = dataset.missing()
-    if missing:
-        return previous, {"missing": missing}
-    dataset.load()
+    missing, absent = dataset.missing(), dataset.absent(shell)
+    if missing or absent:
+        return previous, {"missing": missing, "absent": absent}
+    dataset.load(shell)
     dataset.text = dataset.profile()
     dataset.install(shell, previous)
     return dataset, dataset.answer(loaded=True)

@@ -158,6 +158,8 @@ def _prepared(host: Host, analysis: Analysis, answer: Answer) -> Flow[ExecutionR
         if "profile" in said:
             _told(answer, said)
             return None
+        if said.get("absent"):
+            analysis.dataset.arrived((yield partial(host.put, analysis.dataset.variables())))
         for remote in said.get("missing", ()):
             yield partial(host.upload, analysis.dataset.content(remote), remote)
     error = ExecutionError(name="NotPrepared", value=f"the sandbox does not keep the uploaded files: {said}")
