@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "charts.export": {"charts"},
     "charts.read": {"charts", "charts.export"},
     "charts.extractor": set(),
-    "results": {"charts", "charts.export", "charts.read"},
+    "results": {"charts", "charts.export", "charts.read", "frames"},
     "errors": {"results"},
     "frames": {"frames.codec"},
     "frames.codec": set(),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ci_integrations.charts import Chart, to_neutral
 from ci_integrations.charts.read import dispatch, tables
+from ci_integrations.results.tables import markdown
 
 KEYS = [
     "panels", "series", "kind", "x", "y", "extra", "b64", "dtype", "n", "data", "layout", "type", "bdata", "mark",
@@ -108,7 +109,9 @@ def test_words_are_escaped():
 def test_words_that_a_model_reads_stay_clean():
     table = {"columns": [{"name": "revenue (kUSD)", "dtype": "f"}, {"name": "day_1", "dtype": "o"}], "shape": [1, 2],
              "rows": [[-1.5, "2026-01-01"]]}  # fmt: skip
-    assert tables.table_from_mime(table)["markdown"].splitlines() == [
+    found = tables.table_from_mime(table)
+    names = [column["name"] for column in found["columns"]]
+    assert markdown(names, found["rows"]).splitlines() == [
         "| revenue (kUSD) | day_1 |",
         "| --- | --- |",
         "| -1.5 | 2026-01-01 |",

@@ -46,7 +46,7 @@ DATES = st.dates(dt.date(1, 1, 1), dt.date(9999, 12, 31))
 SCALARS = (
     BROKEN | st.booleans() | BIG | st.floats(allow_nan=True) | st.none() | st.binary(max_size=5) | DATES | st.times()
     | st.datetimes(dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31))
-    | st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1), timezones=st.just(dt.timezone.utc))
+    | st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1), timezones=st.just(dt.UTC))
     | st.decimals(allow_nan=False) | st.fractions() | st.complex_numbers(allow_nan=False) | st.timedeltas()
     | st.just(pd.NA) | st.just(pd.NaT) | st.just(uuid.UUID(int=5)) | st.just(PurePosixPath("/a/b"))
     | st.builds(np.int16, st.integers(-9, 9)) | st.builds(np.float32, st.floats(width=32, allow_nan=False))

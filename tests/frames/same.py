@@ -13,11 +13,16 @@ def assert_same(here: pd.DataFrame | pd.Series, there: pd.DataFrame | pd.Series)
     """Raises AssertionError where the two differ, in a dtype, a value, a label, a name, a flag or `attrs`."""
     assert type(here) is type(there)
     if isinstance(here, pd.Series):
-        pd.testing.assert_series_equal(here, there, check_exact=True, check_flags=True, check_freq=True)
+        if here.dtype != object:
+            pd.testing.assert_series_equal(here, there, check_exact=True, check_flags=True, check_freq=True)
         assert_same_value(here.name, there.name)
         assert_same_values(here.array, there.array)
     else:
-        pd.testing.assert_frame_equal(here, there, check_exact=True, check_flags=True, check_freq=True)
+        # Not those of objects: to pandas a Decimal("NaN") inside a dict is no equal of itself.
+        plain = [place for place in range(here.shape[1]) if here.dtypes.iloc[place] != object]
+        assert here.shape == there.shape
+        assert here.flags == there.flags
+        pd.testing.assert_frame_equal(here.iloc[:, plain], there.iloc[:, plain], check_exact=True, check_freq=True)
         assert_same_labels(here.columns, there.columns)
         for place in range(here.shape[1]):
             assert_same_values(here.iloc[:, place].array, there.iloc[:, place].array)

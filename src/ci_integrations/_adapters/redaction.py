@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -14,6 +16,7 @@ from ci_integrations.interpreter import OutputEvent
 from ci_integrations.results.result import ExecutionResult
 
 MASK = "[redacted]"
+WITHHELD = "the whole table is left out, because it holds a secret"
 _SHORTEST = 6
 """Characters: a shorter secret would blank innocent words."""
 _KEPT = frozenset({"schema", "kind", "id", "ref", "sha256", "mime", "image", "type"})
@@ -102,9 +105,24 @@ class Redactor:
         if isinstance(value, list):
             return [self.plain(item) for item in value]
         if isinstance(value, Mapping):
+            if value.get("kind") == "table":
+                value = self._without_whole(value)
             kept = _KEPT | {"data"} if value.get("kind") in _BINARY else _KEPT
             return {self.text(key): item if key in kept else self.plain(item) for key, item in value.items()}
         return value
+
+    def finds(self, data: bytes) -> bool:
+        """Returns True when a rule finds something in bytes that hold text: a table as a file, or a download."""
+        text = data.decode("utf-8", "replace")
+        escaped = (json.dumps(literal)[1:-1] for literal in self._literals)
+        return self.text(text) != text or any(literal in text for literal in escaped)
+
+    def _without_whole(self, table: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns a table's artifact without the whole of it where that holds what a rule finds."""
+        whole = table.get("whole")
+        if not isinstance(whole, Mapping) or not whole.get("data") or not self.finds(base64.b64decode(whole["data"])):
+            return table
+        return {**table, "whole": None, "note": f"{table.get('note') or 'the first rows'}; {WITHHELD}"}
 
 
 class LiveRedactor:

@@ -1,7 +1,7 @@
-"""Carries tables into the kernels of one session and out of them, and puts them again into a kernel that is a new one.
+"""Carries tables into one session's kernels and out of them, and puts them again into a kernel that is a new one.
 
-A table travels as a file (see `frames/`), which a hidden cell reads or writes. What the kernel answers, and the file that
-it writes, are a stranger's word.
+A table travels as a file (see `frames/`), which a hidden cell reads or writes. What the kernel answers and writes is a
+stranger's word.
 """
 
 from __future__ import annotations

@@ -137,8 +137,9 @@ class InterpreterBase:
         options = InterpreterOptions(
             backend=backend, api_key=api_key, template=template, sandbox_timeout=sandbox_timeout,
             execution_timeout=execution_timeout, queue_timeout=queue_timeout, envs=envs, metadata=metadata,
-            packages=tuple(packages), files=files, dataframes=dataframes, setup_code=setup_code, on_sandbox_lost=on_sandbox_lost,
-            rerun_on_loss=rerun_on_loss, recovery=recovery or RecoveryPolicy(), inject_extractor=inject_extractor,
+            packages=tuple(packages), files=files, dataframes=dataframes, setup_code=setup_code,
+            on_sandbox_lost=on_sandbox_lost, rerun_on_loss=rerun_on_loss,
+            recovery=recovery or RecoveryPolicy(), inject_extractor=inject_extractor,
             on_replaced=on_replaced, restore=restore, create_options=create_options,
         )  # fmt: skip
         self._adopt(SessionState(options))

@@ -78,9 +78,11 @@ class Kernels:
         if not state.options.inject_extractor:
             return PROBE
         from ci_integrations.charts import extractor
+        from ci_integrations.frames import shipping
 
         if state.backend != "local" and state.injected != state.sandbox_id:
-            files = [{"path": path, "data": text} for path, text in extractor.source_files().items()]
+            sources = {**extractor.source_files(), **shipping.source_files(extractor.REMOTE_DIR)}
+            files = [{"path": path, "data": text} for path, text in sources.items()]
             yield from self.client.call(self.client.sandbox.files.write_files, files)
             state.injected = state.sandbox_id
         return f"{extractor.bootstrap_code()}\n{WHO}"

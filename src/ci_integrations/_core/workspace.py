@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ci_integrations._core.carrier import Carrier, PutTable, Table
 from ci_integrations._core.client import SandboxClient
@@ -108,7 +108,7 @@ class Workspace:
         if not tables:
             return []
         # As they are now: what the caller does to a table afterwards must not be there after a loss.
-        now = {name: table.copy(deep=False) if _is_pandas(table) else table for name, table in tables.items()}
+        now = {name: _as_it_is(table) for name, table in tables.items()}
         put = yield from self.with_kernel(context, lambda kernel: self.carrier.put(kernel, now))
         kernel = self.state.kernel(None, context)
         kernel.tables |= now
@@ -241,8 +241,9 @@ class Workspace:
         return False
 
 
-def _is_pandas(table: object) -> bool:
-    return type(table).__module__.partition(".")[0] == "pandas" and hasattr(table, "copy")
+def _as_it_is(table: Any) -> object:
+    is_pandas = type(table).__module__.partition(".")[0] == "pandas" and hasattr(table, "copy")
+    return table.copy(deep=False) if is_pandas else table
 
 
 def command_options(

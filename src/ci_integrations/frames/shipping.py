@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from ci_integrations.frames import codec
-
 FOLDER = "/tmp/.ci_frames"  # noqa: S108 - in the sandbox, outside the user's directory
 """The sandbox's folder for frames on their way, and for the codec where the kernel has not this library."""
+
+NAME = "_ci_frames"
+"""The codec's name where its files were written; locally it is `LOCAL`."""
+LOCAL = "ci_integrations.frames.codec"
 
 ABSENT = "codec"
 """The key by which a cell says that the kernel has no codec yet."""
@@ -20,8 +23,11 @@ _FIND = """
 import sys, os, importlib, json
 def room(name, digest, folder, local):
     known = sys.modules.get(name)
-    if known is not None and getattr(known, "DIGEST", None) == digest:
-        return known
+    try:
+        if known is not None and known.digest() == digest:
+            return known
+    except (AttributeError, OSError):
+        pass
     for attempt in local, None:
         try:
             if attempt is None:
@@ -29,14 +35,13 @@ def room(name, digest, folder, local):
                     del sys.modules[old]
                 sys.path.insert(0, folder)
             found = importlib.import_module(attempt or name)
-            digest_of = getattr(found, "DIGEST", digest) if attempt is None else found.digest()
+            right = found.digest() == digest
         except (ImportError, AttributeError, OSError):
             continue
         finally:
             if folder in sys.path:
                 sys.path.remove(folder)
-        if digest_of == digest:
-            found.DIGEST = digest
+        if right:
             sys.modules[name] = found
             return found
 found = room({name!r}, {digest!r}, {folder!r}, {local!r})
@@ -44,20 +49,28 @@ found = room({name!r}, {digest!r}, {folder!r}, {local!r})
 
 
 @cache
-def source_files() -> Mapping[str, str]:
-    """Returns what to write into a sandbox whose kernel has no codec: path to text."""
-    folder = Path(codec.__file__).parent
-    paths = sorted(folder.glob("*.py"))
-    return {f"{_remote()}/{codec.NAME}/{path.name}": path.read_text("utf-8") for path in paths}
+def source_files(folder: str = "") -> Mapping[str, str]:
+    """Returns what to write into a sandbox whose kernel has no codec: path below `folder` to text."""
+    paths = sorted(Path(__file__).parent.joinpath("codec").glob("*.py"))
+    return {f"{folder or _remote()}/{NAME}/{path.name}": path.read_text("utf-8") for path in paths}
 
 
 def _remote() -> str:
-    return f"{FOLDER}/{codec.digest()}"
+    return f"{FOLDER}/{digest()}"
+
+
+@cache
+def digest() -> str:
+    """Returns the hash of the codec's files, as its own `digest` does, without loading pandas for it."""
+    total = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.joinpath("codec").glob("*.py")):
+        total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return total.hexdigest()[:16]
 
 
 def room_source() -> str:
     """Returns source that binds `found` to the codec's package, or to None when the kernel has none."""
-    return _FIND.format(name=codec.NAME, digest=codec.digest(), folder=_remote(), local=codec.__name__)
+    return _FIND.format(name=NAME, digest=digest(), folder=_remote(), local=LOCAL)
 
 
 def cell(call: str, *arguments: object) -> str:

@@ -22,6 +22,7 @@ from ci_integrations._adapters.redaction import Redactor, Rule
 from ci_integrations._adapters.sessions import AnyInterpreter
 from ci_integrations._adapters.signatures import inspected
 from ci_integrations._adapters.spill import spilled
+from ci_integrations._adapters.whole_tables import stored
 from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations.langchain._call import Call, Injected, call_id, called_as, genuine
 from ci_integrations.langchain._inspection import KnownSchema, known
@@ -181,6 +182,7 @@ class SandboxTool(BaseTool):
         def work(session: AnyInterpreter) -> Flow[ExecutionResult]:
             nonlocal whole
             result = yield from self._work(session, call, **arguments)
+            result = yield from stored(session, result, self._store, self._redactor)
             whole = (yield from spilled(session, result, self.max_output_chars)) if self._spills else None
             return result
 

@@ -56,9 +56,9 @@ class CodeInterpreterTool(Closing, AsyncClosing, SandboxTool):
     `interpreter`: a `SessionRegistry` or a `CodeInterpreter` to share with others; they stay open when the tool is
     closed. None: the tool makes its own sessions from `options`.
     `options`: those of `ci_integrations.CodeInterpreter`: `backend`, `template`, `envs`, `packages`, `files`,
-    `dataframes`, `setup_code`, `sandbox_timeout` (seconds a sandbox may live), `execution_timeout` (seconds a cell may run) and so
-    on, and `idle`, `idle_ttl`, `max_sessions` and `max_created` of `SessionRegistry`. Values may be `SecretStr`; such
-    values of `envs` are taken out of everything the code prints.
+    `dataframes`, `setup_code`, `sandbox_timeout` (seconds a sandbox may live), `execution_timeout` (seconds a cell may
+    run) and so on, and `idle`, `idle_ttl`, `max_sessions` and `max_created` of `SessionRegistry`. Values may be
+    `SecretStr`; such values of `envs` are taken out of everything the code prints.
     `redact`: what else is taken out: literals, compiled patterns, functions of a text, LangChain's `RedactionRule`.
     `session_scope`: one sandbox for each `"thread"`, `"call"` or `"tool"` object; or a function of the config that
     gives the key.

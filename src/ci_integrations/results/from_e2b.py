@@ -15,10 +15,11 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ci_integrations import _names
 from ci_integrations._json import plain, text
+from ci_integrations.results import tables as tables_text
 from ci_integrations.results.clean import MAX_TRACEBACK, clean_traceback, strip_ansi
 from ci_integrations.results.pictures import image_size
 
@@ -140,13 +141,14 @@ class Display:
         raw: object = e2b.to_dict() if hasattr(e2b, "to_dict") else None
         return dispatch.chart_from_e2b(raw) if isinstance(raw, dict) else None
 
-    def _table(self, rest: MutableMapping[str, object]) -> Mapping[str, object] | None:
+    def _table(self, rest: MutableMapping[str, object]) -> Fields | None:
         if _names.TABLE_MIME in rest:
             from ci_integrations.charts.read import tables
 
             found = _take(rest, _names.TABLE_MIME, tables.table_from_mime)
             if found is not None:
-                return found
+                # Made here, because the rows themselves may go to a store.
+                return _with_markdown(found)
         data = getattr(self._result, "data", None)
         return _table_from_columns(data) if isinstance(data, Mapping) else None
 
@@ -191,6 +193,8 @@ class Given:
                 form["image"] = pictures.get(form["display"])
             elif form["kind"] == "file" and self.address is not None:
                 form["url"] = self.address(str(form["path"]))
+            elif form["kind"] == "table" and self.address is not None:
+                _add_address(form, self.address)
         main = (display.text for display in self.displays if display.main and display.text is not None)
         shown = next(main, None)
         return {
@@ -201,6 +205,19 @@ class Given:
             "artifacts": kept,
             "truncated": {**self.lost, "results": max(0, len(found) - MAX_ARTIFACTS)},
         }
+
+
+def _with_markdown(table: dict[str, Any]) -> Fields:
+    """Returns a table's fields with its first rows as text, made here because the rows themselves may go to a store."""
+    names = [column["name"] for column in table["columns"]]
+    shown = table.pop("shown", table["rows"])
+    return {**table, "markdown": tables_text.markdown(names, shown, table["shape"][0])}
+
+
+def _add_address(table: Fields, address: Callable[[str], str | None]) -> None:
+    whole = table.get("whole")
+    if isinstance(whole, dict) and whole.get("path"):
+        table["whole"] = {**whole, "url": address(str(whole["path"]))}
 
 
 def _error_fields(error: object) -> Fields:

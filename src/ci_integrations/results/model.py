@@ -22,6 +22,10 @@ from ci_integrations.charts.chart import Chart
 from ci_integrations.results import tables
 from ci_integrations.results.clean import bytes_in_words, one_line
 from ci_integrations.results.payload import fetched, save_artifact
+from ci_integrations.results.whole import whole_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA: Literal["ci_integrations/execution@1"] = "ci_integrations/execution@1"
 
@@ -243,6 +247,24 @@ class Column(Value):
     dtype: str
 
 
+class WholeTable(Value):
+    """Says where the whole of a table is, with its dtypes: here, in a store, or in the sandbox."""
+
+    size: int
+    """Bytes."""
+    sha256: str
+    data: str | None = Field(None, repr=False)
+    """Base64, of a small table."""
+    path: str | None = None
+    """In the sandbox."""
+    url: str | None = None
+    """A signed download address, where the backend has one."""
+    ref: str | None = None
+    """In an `ArtifactStore`: `sha256:<hex>`."""
+    notes: tuple[str, ...] = ()
+    """What of it is not as it was in the kernel."""
+
+
 class TableArtifact(ArtifactBase):
     """Holds a DataFrame or Series: the first rows as data, the whole shape, the index kept as leading columns."""
 
@@ -255,6 +277,21 @@ class TableArtifact(ArtifactBase):
     """How many leading columns are the index."""
     markdown: str | None = None
     """The first rows as text."""
+    whole: WholeTable | None = None
+    """Where the whole table is, with its dtypes: see `to_pandas`."""
+
+    def to_pandas(self, source: object = None) -> pd.DataFrame:
+        """Returns the whole table with its dtypes, index and names; a Series, or a frame of polars, is one again.
+
+        `source`: where it is fetched from when it is not here: a `CodeInterpreter`, an `ArtifactStore`, a function of
+        the path such as `interpreter.download`, or the bytes themselves. None: its signed address, while the sandbox
+        is there. Raises `ArtifactError` when it cannot be had, or is not what it was.
+        """
+        return whole_table(self, source)
+
+    def load(self, source: object = None) -> pd.DataFrame:
+        """Returns the whole table, as `to_pandas` does."""
+        return self.to_pandas(source)
 
     def payload(self) -> bytes:
         return _as_json(self.model_dump(mode="json"))
@@ -266,7 +303,8 @@ class TableArtifact(ArtifactBase):
     def text(self) -> str:
         """Returns the table as Markdown with its whole shape."""
         shape = f"shape {self.shape}" if self.shape else ""
-        return f"{self.markdown or tables.markdown(self._names(), self.rows)}\n{shape}".strip()
+        height = self.shape[0] if self.shape else None
+        return f"{self.markdown or tables.markdown(self._names(), self.rows, height)}\n{shape}".strip()
 
     def _repr_mimebundle_(self, **_: object) -> Bundle:
         return {"text/plain": self.text(), "text/html": tables.html(self._names(), self.rows, self.shape)}

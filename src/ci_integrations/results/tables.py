@@ -10,18 +10,38 @@ from ci_integrations.results.clean import strip_ansi
 
 MAX_ROWS = 20
 """Rows that are shown of a longer table."""
+MAX_COLUMNS = 40
+"""Columns that are shown of a wider table."""
+_MAX_CHARS = 12_000
+"""Characters of all rows together: of long rows fewer are shown."""
+_LEAST_ROWS = 3
 _MAX_CELL = 200
 """Characters of one cell."""
-
 Rows = Sequence[Sequence[object]]
 
 
-def markdown(names: Sequence[str], rows: Rows) -> str:
-    """Returns the first rows as a Markdown table; a last line says how many more there are in the artifact."""
-    lines = [_row(names), _row(["---"] * len(names)), *map(_row, rows[:MAX_ROWS])]
-    if len(rows) > MAX_ROWS:
-        lines.append(f"... {len(rows) - MAX_ROWS} more rows in the artifact")
-    return "\n".join(lines)
+def markdown(names: Sequence[str], rows: Rows, total: int | None = None) -> str:
+    """Returns the first rows as a Markdown table within a budget; a last line says what is not shown of it.
+
+    Values are as they are; what is missing is empty. `total`: the rows of the whole table, where `rows` are its first.
+    """
+    shown = [_row(names[:MAX_COLUMNS]), _row(["---"] * len(names[:MAX_COLUMNS]))]
+    room = _MAX_CHARS
+    for number, row in enumerate(rows[:MAX_ROWS]):
+        line = _row(row[:MAX_COLUMNS])
+        room -= len(line)
+        if room < 0 and number >= _LEAST_ROWS:
+            break
+        shown.append(line)
+    more = _more(len(shown) - 2, max(len(rows), total or 0), len(names))
+    return "\n".join([*shown, *more])
+
+
+def _more(rows: int, of: int, columns: int) -> list[str]:
+    said = [f"{rows} of {of} rows"] if rows < of else []
+    if columns > MAX_COLUMNS:
+        said.append(f"{MAX_COLUMNS} of {columns} columns")
+    return ["", f"({', '.join(said)})"] if said else []
 
 
 def html(names: Sequence[str], rows: Rows, shape: tuple[int, int] | None) -> str:
@@ -37,9 +57,14 @@ def _row(values: Sequence[object]) -> str:
 
 
 def _cell(value: object) -> str:
+    said = "" if value is None else value if isinstance(value, str) else _plain(value)
     # A line break would end the row and a bar the cell.
-    text = "" if value is None else value if isinstance(value, str) else json.dumps(value)
-    return " ".join(strip_ansi(text).replace("|", "\\|").split())[:_MAX_CELL]
+    said = strip_ansi(said.replace("\r", "\\r").replace("\n", "\\n")).replace("|", "\\|")
+    return said if len(said) <= _MAX_CELL else f"{said[: _MAX_CELL - 1]}…"
+
+
+def _plain(value: object) -> str:
+    return str(value) if isinstance(value, (bool, int, float)) else json.dumps(value, ensure_ascii=False)
 
 
 def _html_cell(value: object) -> str:

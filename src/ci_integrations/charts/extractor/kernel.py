@@ -35,6 +35,13 @@ _FULL: dict[str, Patch] = {
     "bokeh.io.showing": web.patch_bokeh_show,
     "bokeh.io.saving": web.patch_bokeh_save,
 }
+_OTHER_TABLES = [
+    ("polars.dataframe.frame", "DataFrame"), ("polars.series.series", "Series"), ("pyarrow.lib", "Table"),
+    ("pyarrow.lib", "RecordBatch"), ("numpy", "ndarray"), ("xarray.core.dataset", "Dataset"),
+    ("xarray.core.dataarray", "DataArray"), ("scipy.sparse._matrix", "spmatrix"), ("scipy.sparse._base", "sparray"),
+    ("_duckdb", "DuckDBPyRelation"), ("duckdb", "DuckDBPyRelation"), ("duckdb.duckdb", "DuckDBPyRelation"),
+]  # fmt: skip
+"""What other libraries call a table, by module and name."""
 _WATCH = files.Watch()
 
 
@@ -78,7 +85,8 @@ def _formatters(shell: Shell) -> None:
     frames = [(module, "DataFrame") for module in ("pandas", "pandas.core.frame")]
     series = [(module, "Series") for module in ("pandas", "pandas.core.series")]
     add(report.CHART_MIME, {figure: report.chart_of})
-    add(tables.TABLE_MIME, dict.fromkeys([*frames, *series], tables.table))
+    others = dict.fromkeys(_OTHER_TABLES, tables.other_table)
+    add(tables.TABLE_MIME, others | dict.fromkeys([*frames, *series], tables.table))
     add("e2b/chart", {figure: e2b.chart})
     add("e2b/data", dict.fromkeys(frames, tables.e2b_data))
 

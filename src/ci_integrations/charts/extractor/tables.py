@@ -5,16 +5,34 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
+
+from . import whole_tables
 
 if TYPE_CHECKING:
     from .foreign import Bundle, Frame, Index, Json, UserData
 
 
 TABLE_MIME = "application/vnd.ci-table.v1+json"
-MAX_ROWS = 200
+MAX_ROWS = 1000
 """Rows sent; `shape` has the whole size."""
+MAX_CELLS = 100_000
+"""Cells sent: of a wide table fewer rows."""
+SHOWN_ROWS, SHOWN_COLUMNS = 20, 40
+"""How much of a table is also sent as a reader sees it."""
+MAX_SHOWN = 300
+"""Characters of one value there."""
+_LOOKS_LIKE_A_VALUE = re.compile(
+    r"\s*|[+-]?(\d[\d_,]*\.?\d*|\.\d+)(e[+-]?\d+)?|true|false|none|null|nan|nat|<na>|[+-]?inf(inity)?"
+    r"|'.*'|\".*\"|\s.*|.*\s", re.IGNORECASE | re.DOTALL,
+)  # fmt: skip
+"""Text that a reader would take for a number or a missing value, or whose blanks cannot be seen."""
+MAX_ARRAY = 1000
+"""Values of an array whose text form NumPy shows whole: it is no table."""
+MAX_OTHER = 5_000_000
+"""Cells of a table of another library that is made one of pandas to be shown."""
 MAX_COLUMNS = 200
 """Columns sent."""
 MAX_TEXT = 2000
@@ -31,11 +49,24 @@ def table(frame: Frame) -> Bundle | None:
         return None
 
 
+def other_table(table: UserData) -> Bundle | None:
+    """Returns what another library calls a table; None for what is none, and for one that is too large to convert."""
+    try:
+        shape = getattr(table, "shape", ())
+        cells = math.prod(map(int, shape)) if shape else int(getattr(table, "size", 0) or 0)
+        if cells > MAX_OTHER or (hasattr(table, "__array_interface__") and cells <= MAX_ARRAY):
+            return None
+        return _table(whole_tables.as_frame(table))
+    except Exception:  # noqa: BLE001 - as above
+        return None
+
+
 def _table(frame: Frame) -> Bundle:
     """Returns the table payload, the index as leading columns. Raises whatever an unusual frame raises."""
     series = frame.ndim == 1
     rows, width = len(frame), 1 if series else frame.shape[1]
-    head = frame.iloc[:MAX_ROWS]
+    most = min(MAX_ROWS, max(20, MAX_CELLS // max(1, min(width, MAX_COLUMNS))))
+    head = frame.iloc[:most]
     index = head.index
     columns = [{"name": _name(n), "dtype": str(d)} for n, d in _levels(index)]
     values = [_cells(index.get_level_values(n)) for n in range(index.nlevels)]
@@ -49,11 +80,49 @@ def _table(frame: Frame) -> Bundle:
             values.append(_cells(head.iloc[:, place]))
     found: Bundle = {
         "columns": columns, "rows": [list(row) for row in zip(*values, strict=True)], "shape": [rows, width],
-        "index": index.nlevels, "series": series,
+        "index": index.nlevels, "series": series, "shown": _shown_rows(head.iloc[:SHOWN_ROWS, :SHOWN_COLUMNS]
+                                                                       if not series else head.iloc[:SHOWN_ROWS]),
     }  # fmt: skip
-    if rows > MAX_ROWS or width > MAX_COLUMNS:
-        found["note"] = f"the first {min(rows, MAX_ROWS)} of {rows} rows, {min(width, MAX_COLUMNS)} of {width} columns"
+    kept = _whole(frame)
+    notes = []
+    if rows > most or width > MAX_COLUMNS:
+        notes.append(f"the first {min(rows, most)} of {rows} rows, {min(width, MAX_COLUMNS)} of {width} columns")
+    if isinstance(kept, dict):
+        found["whole"] = kept
+    elif notes:
+        notes.append(kept)
+    if notes:
+        found["note"] = "; ".join(notes)
     return found
+
+
+def _whole(frame: Frame) -> Bundle | str:
+    try:
+        return whole_tables.whole(frame)
+    except Exception as error:  # noqa: BLE001 - the first rows are there
+        return f"the whole could not be kept ({type(error).__name__})"
+
+
+def _shown_rows(head: Frame) -> list[list[str]]:
+    """Returns the first rows as a reader sees them, the index first."""
+    index = [head.index.get_level_values(n) for n in range(head.index.nlevels)]
+    values = [head] if head.ndim == 1 else [head.iloc[:, n] for n in range(head.shape[1])]
+    return [list(row) for row in zip(*(map(shown, _listed(one)) for one in (*index, *values)), strict=True)]
+
+
+def shown(value: UserData) -> str:
+    """Returns a value as it is read: text without quotes, unless it looks like a number or like nothing."""
+    if isinstance(value, str):
+        return repr(value) if len(value) < 100 and _LOOKS_LIKE_A_VALUE.fullmatch(value) else value[:MAX_SHOWN]
+    if isinstance(value, (datetime, date, time)) and type(value).__name__ != "NaTType":
+        return value.isoformat(" ") if isinstance(value, datetime) else value.isoformat()
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        value = value.item()
+    return (repr(value) if isinstance(value, (bytes, list, dict, tuple)) else str(value))[:MAX_SHOWN]
+
+
+def _listed(column: Frame) -> list[UserData]:
+    return list(column.tolist() if hasattr(column, "tolist") else column)
 
 
 def _levels(index: Index) -> list[tuple[object, object]]:
@@ -70,7 +139,7 @@ def _name(name: object) -> str:
 
 def _cells(column: Frame) -> list[Json]:
     """Returns the values of a column or a level of an index."""
-    return list(map(cell, column.tolist() if hasattr(column, "tolist") else column))
+    return list(map(cell, _listed(column)))
 
 
 def cell(value: UserData, depth: int = 4) -> Json:

@@ -17,12 +17,18 @@ MAX_FILES = 1000
 """Entries in one list of files."""
 MAX_PATH = 4096
 """Characters of one path."""
-_SHOWN_ROWS = 20
-"""Rows of a table's Markdown."""
+_MAX_SHOWN_ROWS = 50
+"""Rows that are sent as a reader sees them."""
+MAX_INLINE = 64 * 1024
+"""Characters of base64 of a small table that is sent whole."""
+_MAX_NOTE = 400
+"""Characters of one sentence about a table."""
 
 
 def table_from_mime(payload: object) -> Json | None:
-    """Returns the fields of a `TableArtifact` (columns, rows, shape, index, markdown, note); None for anything else."""
+    """Returns the fields of a `TableArtifact` (columns, rows, shape, index, whole, note), and `shown`, its first
+    rows as a reader sees them; None for anything else.
+    """
     try:
         return _table(payload) if isinstance(payload, dict) and bounded(payload) else None
     except TROUBLE:
@@ -44,11 +50,36 @@ def _table(payload: Json) -> Json:
     }  # fmt: skip
     if isinstance(payload.get("note"), str):
         found["note"] = text(str(payload["note"]))[:2000]
-    from ci_integrations.charts.export.tables import table_markdown
-
-    # The Markdown is for a model, which reads the first rows only.
-    found["markdown"] = table_markdown([head["name"] for head in heads], cells[:_SHOWN_ROWS], height)
+    shown = payload.get("shown")
+    if isinstance(shown, list) and len(shown) <= _MAX_SHOWN_ROWS and all(map(_is_texts, shown)):
+        found["shown"] = [[text(cell) for cell in row] for row in shown]
+    whole = payload.get("whole")
+    if isinstance(whole, dict):
+        found["whole"] = _whole(whole)
     return found
+
+
+def _whole(given: Json) -> Json | None:
+    """The fields of a `WholeTable`; None when they do not say where it is."""
+    size, digest, data, path = (given.get(key) for key in ("size", "sha256", "b64", "file"))
+    if not _is_count(size) or not _is_digest(digest):
+        return None
+    notes = given.get("notes")
+    sentences = (
+        [text(note)[:_MAX_NOTE] for note in notes[:20] if isinstance(note, str)] if isinstance(notes, list) else []
+    )
+    found: Json = {"size": size, "sha256": digest, "notes": sentences}
+    if isinstance(data, str) and len(data) <= MAX_INLINE and data.isascii():
+        return found | {"data": data}
+    return found | {"path": path} if isinstance(path, str) and _is_plain(path) else None
+
+
+def _is_texts(row: object) -> bool:
+    return isinstance(row, list) and len(row) <= MAX_COLUMNS and all(isinstance(cell, str) for cell in row)
+
+
+def _is_digest(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) == 64 and value.isalnum()
 
 
 def _listed(value: object, most: int) -> list[object]:
@@ -85,7 +116,7 @@ def _file(entry: Json) -> Json | None:
         "path": text(path),
         "name": text(posixpath.basename(path)),
         "size": size if _is_count(size) else None,
-        "sha256": digest if isinstance(digest, str) and len(digest) == 64 and digest.isalnum() else None,
+        "sha256": digest if _is_digest(digest) else None,
         "mime": text(mime)[:200] if isinstance(mime, str) else None,
     }
 

@@ -1,4 +1,4 @@
-"""Deals with pyarrow where it is installed: Arrow-backed arrays, and tables of pyarrow and polars, as Arrow's own IPC."""
+"""Deals with pyarrow where it is installed: Arrow-backed arrays, tables of pyarrow and polars, as Arrow's own IPC."""
 
 from __future__ import annotations
 

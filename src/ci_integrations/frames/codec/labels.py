@@ -1,4 +1,4 @@
-"""Writes the labels of rows and columns and reads them back: ranges, plain indexes, several levels; names, frequencies."""
+"""Writes the labels of rows and columns and reads them back: ranges, plain indexes, levels; names and frequencies."""
 
 from __future__ import annotations
 

@@ -33,6 +33,9 @@ _LONG = 10_000
 """Bits. A longer integer is written in hexadecimal: decimal digits take quadratic time, and Python limits them."""
 _DTYPE = re.compile(r"[<>|][biufcmMSU]\d+(\[\d*(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?")
 
+_BASES: tuple[Any, ...] = (bool, int, float, str, bytes, dict, list, tuple, set, frozenset)
+"""What a value of a subclass of these arrives as."""
+
 Dtype = np.dtype[Any]
 Array = np.ndarray[Any, Any]
 _DIRECT = (str, bool, type(None), float)
@@ -77,7 +80,7 @@ def _other(value: Any, notes: Notes, depth: int) -> Json:
         return {"missing": "NA" if value is pd.NA else "NaT"}
     if isinstance(value, dt.tzinfo):
         return {"zone": zone_json(value, notes)}
-    for base in (bool, int, float, str, bytes, dict, list, tuple, set, frozenset):
+    for base in _BASES:
         if isinstance(value, base):
             try:
                 copy = base(value)

@@ -61,7 +61,7 @@ def zone_from(given: Json, notes: Notes) -> dt.tzinfo | None:
     if library == "pytz" and (pytz := _module("pytz", notes)) is not None:
         return pytz.timezone(name)  # type: ignore[no-any-return]
     if library == "dateutil":
-        return import_module("dateutil.tz").gettz(name) or ZoneInfo(name)  # type: ignore[no-any-return]
+        return import_module("dateutil.tz").gettz(name) or ZoneInfo(name)
     return ZoneInfo(name)
 
 
