@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ci_integrations._closing import AsyncClosing, Closing
-from ci_integrations._core.carrier import PutTable, Table
 from ci_integrations._core.faces import AsyncFace, SyncFace
 from ci_integrations._core.flow import adrive, drive
 from ci_integrations._core.handle import DEFAULT, InterpreterBase
 from ci_integrations._core.options import InterpreterOptions
 from ci_integrations._core.output import OutputEvent, OutputHandler
+from ci_integrations._core.tables.carrier import PutTable, Table
 from ci_integrations._core.workspace import CommandOutput, command_options
 from ci_integrations._names import HOME
 from ci_integrations.frames.files import MAX_BYTES

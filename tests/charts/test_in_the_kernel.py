@@ -124,11 +124,11 @@ frame
 
 
 def test_a_long_table_says_how_long_it_is():
-    [cell] = cells("import pandas as pd\npd.Series(range(1000), name='n')")
+    [cell] = cells("import pandas as pd\npd.Series(range(3000), name='n')")
     table = cell["displays"][0]["data"][TABLE]
-    assert table["shape"] == [1000, 1]
-    assert len(table["rows"]) == 200
-    assert "200 of 1000" in table["note"]
+    assert table["shape"] == [3000, 1]
+    assert len(table["rows"]) == 1000
+    assert "1000 of 3000" in table["note"]
 
 
 def test_files_that_a_cell_wrote_are_listed_once():

@@ -13,13 +13,13 @@ def assert_same(here: pd.DataFrame | pd.Series, there: pd.DataFrame | pd.Series)
     """Raises AssertionError where the two differ, in a dtype, a value, a label, a name, a flag or `attrs`."""
     assert type(here) is type(there)
     if isinstance(here, pd.Series):
-        if here.dtype != object:
+        if not _holds_objects(here):
             pd.testing.assert_series_equal(here, there, check_exact=True, check_flags=True, check_freq=True)
         assert_same_value(here.name, there.name)
         assert_same_values(here.array, there.array)
     else:
         # Not those of objects: to pandas a Decimal("NaN") inside a dict is no equal of itself.
-        plain = [place for place in range(here.shape[1]) if here.dtypes.iloc[place] != object]
+        plain = [place for place in range(here.shape[1]) if not _holds_objects(here.iloc[:, place])]
         assert here.shape == there.shape
         assert here.flags == there.flags
         pd.testing.assert_frame_equal(here.iloc[:, plain], there.iloc[:, plain], check_exact=True, check_freq=True)
@@ -40,7 +40,7 @@ def assert_same_labels(here: pd.Index, there: pd.Index) -> None:
 def assert_same_values(here, there) -> None:
     assert here.dtype == there.dtype
     assert str(here.dtype) == str(there.dtype)
-    if here.dtype == object:
+    if _holds_objects(here):
         for one, other in zip(list(here), list(there), strict=True):
             assert_same_value(one, other)
     elif isinstance(here.dtype, pd.SparseDtype):
@@ -71,3 +71,7 @@ def assert_same_value(one: object, other: object) -> None:
         assert (one.isoformat(), one.fold) == (other.isoformat(), other.fold)
     else:
         assert one == other or repr(one) == repr(other), (one, other)
+
+
+def _holds_objects(values) -> bool:
+    return isinstance(values.dtype, np.dtype) and values.dtype.kind == "O"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from ci_integrations._core.carrier import Carrier
 from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.failures import BEFORE_THE_START, KERNEL_DEATH, KernelWasDeadError, StreamEndedError
 from ci_integrations._core.flow import AnyCall, Flow
@@ -21,6 +20,7 @@ from ci_integrations._core.options import check_envs
 from ci_integrations._core.output import CellOutput, OutputHandler, signed_address
 from ci_integrations._core.repair import CellCall, Repair
 from ci_integrations._core.state import KernelState, SessionState
+from ci_integrations._core.tables.carrier import Carrier
 from ci_integrations._errors import ConfigurationError
 from ci_integrations._telemetry import content, span
 from ci_integrations.errors import QueueTimeoutError

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, Self
 
 from ci_integrations._core import service
-from ci_integrations._core.carrier import PutTable, Table
 from ci_integrations._core.cells import Request
 from ci_integrations._core.engine import Engine
 from ci_integrations._core.exit import handle_sigterm
@@ -20,6 +19,7 @@ from ci_integrations._core.options import OLD_NAMES, InterpreterOptions, are_sec
 from ci_integrations._core.output import OutputHandler
 from ci_integrations._core.policy import RecoveryPolicy
 from ci_integrations._core.state import SessionState
+from ci_integrations._core.tables.carrier import PutTable, Table
 from ci_integrations._errors import ConfigurationError
 from ci_integrations._json import text
 from ci_integrations._names import HOME

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ci_integrations._core.carrier import Carrier, PutTable, Table
 from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.flow import Flow, MaybeAwaitable, T
 from ci_integrations._core.furnish import send
@@ -19,6 +18,7 @@ from ci_integrations._core.options import check_envs, check_tables, check_variab
 from ci_integrations._core.output import CellOutput, OutputEvent, OutputHandler
 from ci_integrations._core.repair import Repair
 from ci_integrations._core.state import KernelState, SessionState
+from ci_integrations._core.tables.carrier import Carrier, PutTable, Table
 from ci_integrations._core.uploads import keep_bytes, upload_from
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.errors import QueueTimeoutError, SandboxError

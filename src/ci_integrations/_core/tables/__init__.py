@@ -1,0 +1,1 @@
+"""Carries tables into kernels and out of them."""
