@@ -250,7 +250,8 @@ def test_the_model_reads_values_as_they_are(interpreter) -> None:
     code = (
         "import pandas as pd, datetime, decimal\n"
         "pd.DataFrame({'v': ['a<b', '[x]', 'a|b', 'a\\nb', '1', '', 'nan', ' x', b'x\\xff', 1, 2.5, None,\n"
-        "  float('nan'), True, datetime.date(2024, 1, 2), decimal.Decimal('1.50'), [1, '2'], 'it is `code`']}, dtype=object)"
+        "  float('nan'), True, datetime.date(2024, 1, 2), decimal.Decimal('1.50'), [1, '2'],\n"
+        "  'it is `code`']}, dtype=object)"
     )
     text = interpreter.run(code).tables[0].text()
     shown = [line.split(" | ", 1)[1].rsplit(" |", 1)[0] for line in text.splitlines()[2:20]]

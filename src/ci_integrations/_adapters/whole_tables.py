@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 def stored(
     session: AnyInterpreter, result: ExecutionResult, store: ArtifactStore | None, redactor: Redactor
 ) -> Flow[ExecutionResult]:
-    """Returns the result with each table that lies in the sandbox also in the store. Without a store nothing is done."""
+    """Returns the result with the tables that lie in the sandbox in the store. Without a store it is as it was."""
     if store is None or not any(table.whole is not None and table.whole.path for table in result.tables):
         return result
     artifacts: list[Artifact] = []

@@ -64,7 +64,7 @@ class CodeInterpreterToolSpec(OwnsSessions, BaseToolSpec):
 
     `interpreter`, `timeout`, `options`: as for `CodeInterpreterTool`.
     `files`: local paths, in the home directory from the start.
-    `dataframes`: `{name: DataFrame}`, in the home directory as CSV from the start.
+    `dataframes`: `{name: DataFrame}`, variables of these names from the start, as they are here.
     `local_save_path`: an existing folder into which pictures are also written.
     `sanitize_input`: True: fences and prose around the code are taken off, as in Azure's spec.
     `pool_management_endpoint`, `session_id`: Azure's; they mean nothing here.
@@ -91,10 +91,10 @@ class CodeInterpreterToolSpec(OwnsSessions, BaseToolSpec):
             _log.info("pool_management_endpoint and session_id are Azure's; the sandbox is chosen by other options")
         if local_save_path and not Path(local_save_path).is_dir():
             raise ConfigurationError(f"local_save_path {local_save_path} is not a directory")
-        if files or dataframes:
-            options["files"] = {f"{HOME}/{Path(path).name}": path for path in files} | {
-                f"{HOME}/{name}.csv": frame.to_csv(index=False).encode() for name, frame in (dataframes or {}).items()
-            }
+        if files:
+            options["files"] = {f"{HOME}/{Path(path).name}": path for path in files}
+        if dataframes:
+            options["dataframes"] = dataframes
         self.tool = CodeInterpreterTool(interpreter, timeout=timeout, scope="tool", **options)
         self._sessions = self.tool.sessions
         self._save_path = local_save_path
