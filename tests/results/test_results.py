@@ -114,7 +114,7 @@ def test_a_broken_picture_is_kept_with_a_note_and_never_raises() -> None:
 def test_a_payload_that_breaks_its_reader_is_kept_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     from ci_integrations.charts.read import tables
 
-    monkeypatch.setattr(tables, "table_from_mime", lambda payload: {"columns": [], "rows": [], "shape": ["nonsense"]})
+    monkeypatch.setattr(tables, "table_from_mime", lambda payload: {"columns": [], "rows": [], "shape": [0, 0, 0]})
     [other] = run_of(Result(text="t", extra={"application/vnd.ci-table.v1+json": {}})).artifacts
     assert (other.kind, other.note) == ("other", "could not be read (ValidationError)")
 
