@@ -8,7 +8,7 @@ import time
 
 import httpx
 import pytest
-from e2b import NotFoundException, SandboxException
+from e2b import CommandExitException, NotFoundException, SandboxException
 from e2b_code_interpreter import AsyncSandbox, Sandbox
 
 from ci_integrations.local.launcher import Endpoint
@@ -188,6 +188,23 @@ def test_files_and_commands_are_those_of_the_same_home(sandbox: Sandbox) -> None
     sandbox.run_code("open('answer.txt', 'w').write('from the kernel')")
     assert sandbox.commands.run("cat answer.txt").stdout == "from the kernel"
     assert sandbox.files.read("answer.txt") == "from the kernel"
+
+
+def test_a_command_cannot_change_what_a_cell_has_written_and_a_cell_can_change_all(sandbox: Sandbox) -> None:
+    """Kernels are root at E2B, and another unprivileged user here: both read all, and only one of them writes all."""
+    if sandbox.run_code("import os; os.getuid()").text == "1000":
+        pytest.skip("this server may not give a sandbox two users")
+    sandbox.run_code("open('cells', 'w').write('kept'); os.makedirs('of_cells', exist_ok=True)")
+    for command in ("echo more >> cells", "touch of_cells/new"):
+        with pytest.raises(CommandExitException, match="Permission denied"):
+            sandbox.commands.run(command)
+    assert sandbox.commands.run("cat cells").stdout == "kept"
+    sandbox.commands.run("echo command > commands; mkdir of_commands")
+    sandbox.files.write("uploaded", "upload")
+    written = sandbox.run_code("[open(name, 'a').write('!') for name in ('commands', 'uploaded', 'of_commands/new')]")
+    assert written.error is None
+    sandbox.files.write("cells", "replaced")  # envd is root, too, and makes the file the user's
+    assert sandbox.commands.run("echo ' and added to' >> cells; cat cells").stdout == "replaced and added to\n"
 
 
 async def test_the_asynchronous_sdk(endpoint: Endpoint, sandbox: Sandbox) -> None:

@@ -75,7 +75,7 @@ class LocalSandbox:
         self.spec, self.sandbox_id = spec, spec.sandbox_id
         hostname = spec.sandbox_id[:_NAME_MAX] or "sandbox"
         order = {"op": "configure", "limits": dataclasses.asdict(spec.limits), "envs": dict(spec.envs)}
-        await self._send({**order, "hostname": hostname})
+        await self._send({**order, "hostname": hostname, "two_users": spec.two_users})
 
     async def spawn(
         self,
@@ -86,6 +86,7 @@ class LocalSandbox:
         stdin: bool = False,
         pty: Pty | None = None,
         address_space_limit: bool = True,
+        as_owner: bool = False,
     ) -> LocalChild:
         """See `contract.Sandbox.spawn`."""
         ends = Ends.open(control=isinstance(target, Entry), stdin=stdin, terminal=pty is not None)
@@ -97,6 +98,7 @@ class LocalSandbox:
             "pty": [pty.cols, pty.rows] if pty else None,
             "fds": list(ends.theirs),
             "address_space_limit": address_space_limit,
+            "as_owner": as_owner,
         }
         try:
             child: LocalChild = await self._ask(order, ends)

@@ -4,8 +4,8 @@ It is PID 1 of the sandbox's own pid namespace (a subreaper where there is none)
 sandbox cannot reach it. It speaks with the host over one packet socket (`protocol/packets.py`), which none of its
 children keeps. When that socket closes, the agent ends.
 
-    host → agent   configure {limits, envs, hostname}
-                   spawn {id, target, cwd, envs, pty, fds, address_space_limit} + the descriptors named in fds
+    host → agent   configure {limits, envs, hostname, two_users}
+                   spawn {id, target, cwd, envs, pty, fds, address_space_limit, as_owner} + the descriptors named in fds
                    signal {child, number, group}   freeze {id}   thaw {id}   usage {id}
     agent → host   ready   spawned {id, pid} [+ pty master]   failed {id, error}   exited {id, code | signal, reason}
                    frozen {id}   thawed {id}   usage {id, usage}
@@ -26,7 +26,7 @@ import termios
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -69,6 +69,9 @@ class Agent:
     reconfigure: Callable[[Message, Limits], None] = keep_sizes
     home: str = HOME
     """Where HOME really is, on this level."""
+    owner: int | None = None
+    """The sandbox's second user id, of our group, where this level has one."""
+    two_users: bool = False
     limits: Limits = field(default_factory=Limits)
     envs: dict[str, str] = field(default_factory=dict)
     children: dict[int, _Child] = field(default_factory=dict)
@@ -157,6 +160,9 @@ class Agent:
         self.envs = message["envs"]
         self.watchdog = Watchdog(self.limits)
         self.reconfigure(message, self.limits)
+        self.two_users = message["two_users"] and self.owner is not None
+        if self.two_users:
+            Path(self.home).chmod(0o770)  # both are of one group
 
     def _do_freeze(self, message: Message, fds: list[int]) -> None:
         """Stops all processes. The watchdog rests meanwhile, as nothing grows."""
@@ -213,7 +219,7 @@ class Agent:
             os.environ.clear()
             os.environ.update(envs)
             lockdown.restrict(
-                self.confinement,
+                self._held(order),
                 self.limits,
                 address_space_limit=order.address_space_limit,
                 guarded=order.guarded,
@@ -224,6 +230,15 @@ class Agent:
         except BaseException:  # noqa: BLE001 - whatever it was, this process must not become a second agent
             traceback.print_exc()
             _leave(1)
+
+    def _held(self, order: _Order) -> lockdown.Confinement:
+        """How the process of an order is held. Of two users, the second one's files are not for the first to write."""
+        if not self.two_users:
+            return self.confinement
+        if order.as_owner:
+            return replace(self.confinement, uid=self.owner, gid=os.getgid())
+        os.umask(0o002)
+        return self.confinement
 
 
 class _Order:
@@ -236,6 +251,7 @@ class _Order:
         self.envs: dict[str, str] = message["envs"]
         self.address_space_limit: bool = message["address_space_limit"]
         self.cwd = real_path(message["cwd"], home)
+        self.as_owner: bool = message["as_owner"]
         self.pty: list[int] | None = message["pty"]
         self.fds = dict(zip(message["fds"], fds, strict=True))
         self.terminal: list[int] = []

@@ -41,11 +41,12 @@ def limits_processes() -> bool:
     )
 
 
-def become(uid: int) -> None:
-    """Takes user and group `uid` for good, real, effective and saved. Raises OSError."""
+def become(uid: int, gid: int | None = None) -> None:
+    """Takes user `uid` and group `gid`, or its namesake, for good: real, effective and saved. Raises OSError."""
+    gid = uid if gid is None else gid
     # Groups before the user: afterwards we may not change them any more.
     os.setgroups([])
-    os.setresgid(uid, uid, uid)
+    os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
 
 

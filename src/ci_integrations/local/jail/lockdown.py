@@ -31,6 +31,8 @@ class Confinement:
     files: landlock.FileRules | None = None
     uid: int | None = None
     """The user and group that processes become first; the agent keeps its own."""
+    gid: int | None = None
+    """The group of `uid`, if it is not its namesake."""
     count_others: bool = False
     """Whether RLIMIT_NPROC counts all processes of the host's user here, and not those of a user namespace."""
 
@@ -46,7 +48,7 @@ def restrict(confinement: Confinement, limits: Limits, *, address_space_limit: b
     with contextlib.suppress(PermissionError):  # already as nice as the host allows
         os.nice(_NICE)
     if confinement.uid is not None:
-        become(confinement.uid)
+        become(confinement.uid, confinement.gid)
     set_resource_limits(limits, address_space_limit=address_space_limit, count_others=confinement.count_others)
     syscalls.drop_capabilities()
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # after setresuid, which clears it (prctl(2))

@@ -22,6 +22,8 @@ from ci_integrations.local.protocol.packets import Message
 
 _UID: Final = 1000
 """The user inside: not 0, so that programs do not take themselves for root."""
+_SECOND: Final = 1001
+"""Another user inside, whom few sandboxes have processes of."""
 _ALL: Final = (
     syscalls.CLONE_NEWUSER
     | syscalls.CLONE_NEWNS
@@ -97,14 +99,15 @@ class Namespaces:
         return pid, pidfd, HOME
 
     def _map_ids(self, pid: int) -> None:
-        """Maps uid 1000 of the child to a host user of its own, or to ours. Raises OSError."""
-        # From outside: only the parent namespace knows ids other than the child's own. And only one id is mapped, as a
-        # map with uid 0 in it needs CAP_SETFCAP since Linux 5.12.
-        uid, gid = self._own_uid, self._own_gid
+        """Maps uids 1000 and 1001 of the child to host users of its own, or the first one to ours. Raises OSError."""
+        # From outside: only the parent namespace knows ids other than the child's own. And uid 0 is not mapped, as a
+        # map with it needs CAP_SETFCAP since Linux 5.12.
+        uid, gid, second = self._own_uid, self._own_gid, ""
         if self._uids:
-            self._next = (self._next + 1) % HOST_UIDS
+            self._next = (self._next + 2) % (HOST_UIDS - 1)
             uid = gid = FIRST_HOST_UID + self._next
-        Path(f"/proc/{pid}/uid_map").write_text(f"{_UID} {uid} 1")
+            second = f"\n{_SECOND} {uid + 1} 1"
+        Path(f"/proc/{pid}/uid_map").write_text(f"{_UID} {uid} 1{second}")
         Path(f"/proc/{pid}/gid_map").write_text(f"{_UID} {gid} 1")
 
     def reap(self) -> list[int]:
@@ -127,7 +130,8 @@ class Namespaces:
         _furnish(self._hidden)
         lockdown.go_first_when_memory_ends()
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-        agent.Agent(channel, self._confinement, _reconfigure).run()
+        owner = _SECOND if self._uids else None
+        agent.Agent(channel, self._confinement, _reconfigure, owner=owner).run()
 
 
 def _unshare_with_all_ids() -> None:

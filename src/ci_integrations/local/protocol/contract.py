@@ -85,6 +85,9 @@ class SandboxSpec:
     allow_internet: bool = False
     allow_hosts: Sequence[str] = ()
     template: str = "code-interpreter-v1"
+    two_users: bool = False
+    """Whether processes that are spawned `as_owner` have a user of their own, where the level can give one (as kernels
+    are root's at E2B, and commands are not): others read the files of that user and cannot write them."""
 
 
 @dataclass(frozen=True)
@@ -187,9 +190,11 @@ class Sandbox(Protocol):
         stdin: bool = False,
         pty: Pty | None = None,
         address_space_limit: bool = True,
+        as_owner: bool = False,
     ) -> Child:
         """Starts a process. Raises NotADirectoryError when there is no `cwd`; a missing program exits with 127.
 
+        `as_owner`: as the second user of a sandbox with `two_users`.
         `address_space_limit=False` is for V8 and the JVM, which reserve tens of GiB; the watchdog still counts them.
         """
         ...

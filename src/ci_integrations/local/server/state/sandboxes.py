@@ -180,6 +180,7 @@ class SandboxTable:
             allow_internet=request.opened,
             allow_hosts=request.allow_out,
             template=request.template_id,
+            two_users=self.templates.is_jupyter(request.template_id),
         )
 
     @staticmethod

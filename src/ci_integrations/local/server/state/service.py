@@ -52,7 +52,7 @@ class Service:
         """Keeps both running. Returns when the sandbox is dead; to be run as a task."""
         with contextlib.suppress(SandboxDead):
             while True:
-                jupyter = await self._sandbox.spawn(Entry(JUPYTER))
+                jupyter = await self._sandbox.spawn(Entry(JUPYTER), as_owner=True)
                 try:
                     await self._keep_front(jupyter)
                 finally:
@@ -62,7 +62,7 @@ class Service:
     async def _keep_front(self, jupyter: Child) -> None:
         """Keeps the front server running as long as jupyter-server runs."""
         while not jupyter.exited.done():
-            front = await self._sandbox.spawn(Entry(FRONT, {"envs": self._envs}))
+            front = await self._sandbox.spawn(Entry(FRONT, {"envs": self._envs}), as_owner=True)
             try:
                 await asyncio.wait((jupyter.exited, front.exited), return_when=asyncio.FIRST_COMPLETED)
                 await front.signal(signal.SIGKILL)
