@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "ci_integrations"
 FILES = sorted(SOURCE.rglob("*.py"))
 ROOT = "ci_integrations"
 
-GROUND = {"_closing", "_errors", "_json", "_lazy", "_names", "_telemetry", "_version"}
+GROUND = {"_closing", "_errors", "_fetching", "_json", "_lazy", "_names", "_telemetry", "_version"}
 """The ground floor: each of these may import the others of them, the standard library and small libraries."""
 
 MAY_IMPORT: dict[str, set[str]] = {

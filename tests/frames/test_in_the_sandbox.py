@@ -274,3 +274,28 @@ def test_arrays_of_other_libraries_are_tables(interpreter) -> None:
     assert not interpreter.run("np.arange(5)").tables
     sparse = interpreter.run("from scipy import sparse\nsparse.eye(4, format='csr')").tables
     assert sparse[0].shape == (4, 4)
+
+
+def test_long_columns_of_charts_come_by_themselves(interpreter) -> None:
+    code = (
+        "import numpy as np, matplotlib.pyplot as plt\nrandom = np.random.default_rng(1)\n"
+        "plt.plot(random.normal(size=400_000)); plt.show()"
+    )
+    (chart,) = interpreter.run(code).charts
+    series = chart.chart.panels[0].series[0]
+    assert chart.chart.files
+    assert len(series.values("y")) == 400_000
+    assert series.values("y") == chart.chart.load(interpreter.download).panels[0].series[0].values("y")
+
+
+def test_an_address_that_a_kernel_claims_is_not_asked(interpreter) -> None:
+    code = (
+        "from IPython.display import display\n"
+        "column = {'file': '/tmp/x', 'sha256': 'a' * 64, 'dtype': 'f8', 'n': 3, 'url': 'http://127.0.0.1:9/secret'}\n"
+        "chart = {'schema': 'ci.chart/1', 'panels': [{'series': [{'kind': 'line', 'x': [1, 2, 3], 'y': column}]}]}\n"
+        "display({'application/vnd.ci-chart.v1+json': chart, 'text/plain': 'x'}, raw=True)"
+    )
+    heard = []
+    (chart,) = interpreter.run(code, on_output=lambda event: heard.extend(event.artifacts)).charts
+    assert "127.0.0.1:9" not in chart.model_dump_json()
+    assert "127.0.0.1:9" not in "".join(one.model_dump_json() for one in heard)

@@ -4,7 +4,8 @@ A packed column is one of these, exact in every case:
 
     {"start", "step", "n", "last"?}                     start + step * k; `last` where the last value is set apart
     {"b64", "dtype", "n", "div"?, "shape"?, "time"?}    base64 numbers, divided by `div`
-    {"file", "sha256", "dtype", "n", "range"?, ...}     the same numbers in a file in the sandbox, not here
+    {"file", "sha256", "dtype", "n", "range"?, ...}     the same numbers in a file in the sandbox, not here; the host
+                                                        adds its signed address as `url`
 
 `time` means seconds since 1970. `decode` raises `ArtifactError` for a column that is in a file, and nothing else.
 """
@@ -24,6 +25,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
 from ci_integrations._errors import ArtifactError
+from ci_integrations._fetching import fetched as fetched_bytes
 
 MAX_VALUES = 5_000_000
 """Values that one column may unpack to."""
@@ -33,7 +35,7 @@ MAX_PATH = 4096
 _CODES = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "f4": "f", "f8": "d"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-KEYS = ("b64", "dtype", "n", "div", "shape", "time", "start", "step", "last", "file", "sha256", "range")
+KEYS = ("b64", "dtype", "n", "div", "shape", "time", "start", "step", "last", "file", "sha256", "range", "url")
 """All keys of packed columns; others are dropped."""
 
 Packed = Mapping[str, Any]
@@ -127,6 +129,17 @@ def _decoded(value: Packed) -> list[object]:
     return [flat[row * shape[1] : (row + 1) * shape[1]] for row in range(shape[0])]
 
 
+def fetch(value: Packed) -> list[object] | None:
+    """Returns a column that is in a file in the sandbox from its signed address; None when it has none.
+
+    Raises `ArtifactError` when the sandbox is gone or the file is not what it was.
+    """
+    if not value.get("url") or problem(value) is not None:
+        return None
+    data = fetched_bytes(str(value["file"]), str(value["url"]), str(value["sha256"]))
+    return _decoded(fetched(value, data))
+
+
 def unpacked(value: Packed, *, whole: bool) -> list[object]:
     """Returns a packed column of another library's form; flat columns of `whole` numbers as integers.
 
@@ -187,7 +200,7 @@ def fetched(value: Packed, data: bytes) -> dict[str, object]:
     """
     if hashlib.sha256(data).hexdigest() != value["sha256"]:
         raise ArtifactError(f"{value['file']} in the sandbox is not what it was when the chart was made")
-    found = {key: item for key, item in value.items() if key not in ("file", "sha256", "range")}
+    found = {key: item for key, item in value.items() if key not in ("file", "sha256", "range", "url")}
     return found | {"b64": base64.b64encode(data).decode("ascii")}
 
 

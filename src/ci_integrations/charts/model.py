@@ -130,10 +130,12 @@ class Series(_Part):
     def values(self, name: str) -> Any:
         """Returns column `"x"`, `"y"` or one of `extra`, decoded; None when there is none.
 
-        Raises `ArtifactError`, which says where they are, when the numbers are in a file in the sandbox.
+        Numbers that are in a file in the sandbox are fetched from there while it runs. Raises `ArtifactError`, which
+        says where they are, when they cannot be had.
         """
         raw = getattr(self, name) if name in ("x", "y") else self.extra.get(name)
-        return columns.decode(raw)
+        there = columns.fetch(raw) if columns.is_elsewhere(raw) else None
+        return columns.decode(raw) if there is None else there
 
 
 def _lists(extra: Mapping[str, object]) -> Iterator[object]:
@@ -216,14 +218,18 @@ class Figure(_Part):
 
     def with_files(self, contents: Mapping[str, bytes]) -> Self:
         """As `load`, with the bytes of each of `files` at hand; for asynchronous callers."""
+        return self._with(lambda column: columns.fetched(column, contents[column["file"]]))
+
+    def with_addresses(self, address: Callable[[str], str | None]) -> Self:
+        """The chart with the addresses of its files as the host knows them, whatever the kernel said they were."""
+        if not self.files:
+            return self
+        return self._with(lambda column: {**column, "url": address(column["file"])})
+
+    def _with(self, change: Callable[[columns.Packed], dict[str, object]]) -> Self:
+        """The chart with every column that is in a file changed."""
         panels = [panel.model_dump() for panel in self.panels]
         for series in (series for panel in panels for series in panel["series"]):
             for held in (series, series["extra"]):
-                held.update(
-                    {
-                        key: columns.fetched(value, contents[value["file"]])
-                        for key, value in held.items()
-                        if columns.is_elsewhere(value)
-                    }
-                )
+                held.update({key: change(value) for key, value in held.items() if columns.is_elsewhere(value)})
         return type(self).model_validate(self.model_dump() | {"panels": panels})

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ci_integrations import _names
 from ci_integrations._json import plain, text
@@ -112,7 +112,8 @@ class Display:
         """Yields the data forms; what they were read from is taken out of `rest`."""
         chart = self._chart(rest)
         if chart is not None:
-            yield self._form("chart", chart=chart)
+            # What a kernel calls an address is none: the host's own come with the whole run.
+            yield self._form("chart", chart=chart.with_addresses(lambda _: None))
         table = self._table(rest)
         if table is not None:
             yield self._form("table", **table)
@@ -191,9 +192,7 @@ class Given:
         for form in kept:
             if form["kind"] == "chart":
                 form["image"] = pictures.get(form["display"])
-            elif form["kind"] == "file" and self.address is not None:
-                form["url"] = self.address(str(form["path"]))
-            elif form["kind"] == "table" and self.address is not None:
+            if self.address is not None:
                 _add_address(form, self.address)
         main = (display.text for display in self.displays if display.main and display.text is not None)
         shown = next(main, None)
@@ -214,10 +213,16 @@ def _with_markdown(table: dict[str, Any]) -> Fields:
     return {**table, "markdown": tables_text.markdown(names, shown, table["shape"][0])}
 
 
-def _add_address(table: Fields, address: Callable[[str], str | None]) -> None:
-    whole = table.get("whole")
-    if isinstance(whole, dict) and whole.get("path"):
-        table["whole"] = {**whole, "url": address(str(whole["path"]))}
+def _add_address(form: Fields, address: Callable[[str], str | None]) -> None:
+    """Adds where to download what an artifact has in the sandbox: a file, the whole of a table, columns of a chart."""
+    if form["kind"] == "file":
+        form["url"] = address(str(form["path"]))
+    elif form["kind"] == "chart":
+        form["chart"] = cast("Chart", form["chart"]).with_addresses(address)
+    elif form["kind"] == "table":
+        whole = form.get("whole")
+        if isinstance(whole, dict) and whole.get("path"):
+            form["whole"] = {**whole, "url": address(str(whole["path"]))}
 
 
 def _error_fields(error: object) -> Fields:

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, S
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from ci_integrations._errors import ArtifactError
+from ci_integrations._fetching import fetched
 from ci_integrations._json import MAX_DEPTH, plain
 from ci_integrations._names import PDF
 from ci_integrations.charts.chart import Chart
 from ci_integrations.results import tables
 from ci_integrations.results.clean import bytes_in_words, one_line
-from ci_integrations.results.payload import fetched, save_artifact
+from ci_integrations.results.payload import save_artifact
 from ci_integrations.results.whole import whole_table
 
 if TYPE_CHECKING:

@@ -1,11 +1,10 @@
-"""Saves artifacts as files on this machine, and fetches the bytes of files in a sandbox.
+"""Saves artifacts as files on this machine.
 
 Sees artifacts through a Protocol, because `model.py` imports this module.
 """
 
 from __future__ import annotations
 
-import hashlib
 import mimetypes
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -19,7 +18,6 @@ _ENDINGS = {
 }  # fmt: skip
 _MAX_NAME = 200
 """Characters of a file name."""
-_FETCH_SECONDS = 60.0
 
 S_contra = TypeVar("S_contra", contravariant=True)
 
@@ -41,27 +39,6 @@ class Readable(Protocol[S_contra]):
 
     def read(self, store: S_contra | None = None) -> bytes:
         """Returns its bytes. Raises `ArtifactError` when they cannot be had."""
-
-
-def fetched(path: str, url: str | None, sha256: str | None) -> bytes:
-    """Returns a sandbox file's bytes from its signed address.
-
-    Raises `ArtifactError` when there is no address, no answer, or the hash is not the one of the cell's end.
-    """
-    if url is None:
-        raise ArtifactError(f"{path}: no download address; use CodeInterpreter.download({path!r})")
-    import httpx  # here: most results have no file to fetch
-
-    try:
-        response = httpx.get(url, timeout=_FETCH_SECONDS)
-        response.raise_for_status()
-    except httpx.HTTPError as error:
-        raise ArtifactError(
-            f"{path}: could not be fetched, its sandbox may be gone ({type(error).__name__})"
-        ) from error
-    if sha256 and hashlib.sha256(response.content).hexdigest() != sha256:
-        raise ArtifactError(f"{path}: has changed in the sandbox since the cell ended")
-    return response.content
 
 
 def save_artifact(artifact: Readable[S_contra], path: Path, store: S_contra | None) -> Path:

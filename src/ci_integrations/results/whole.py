@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ci_integrations._errors import ArtifactError
+from ci_integrations._fetching import fetched
 from ci_integrations.frames.files import check_pandas, read_back
-from ci_integrations.results.payload import fetched
 
 if TYPE_CHECKING:
     import pandas as pd

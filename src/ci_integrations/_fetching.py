@@ -1,0 +1,30 @@
+"""Fetches the bytes of a file in a sandbox from its signed address."""
+
+from __future__ import annotations
+
+import hashlib
+
+from ci_integrations._errors import ArtifactError
+
+_FETCH_SECONDS = 60.0
+
+
+def fetched(path: str, url: str | None, sha256: str | None) -> bytes:
+    """Returns a sandbox file's bytes from its signed address.
+
+    Raises `ArtifactError` when there is no address, no answer, or the hash is not the one of the cell's end.
+    """
+    if url is None:
+        raise ArtifactError(f"{path}: no download address; use CodeInterpreter.download({path!r})")
+    import httpx  # here: most results have no file to fetch
+
+    try:
+        response = httpx.get(url, timeout=_FETCH_SECONDS)
+        response.raise_for_status()
+    except httpx.HTTPError as error:
+        raise ArtifactError(
+            f"{path}: could not be fetched, its sandbox may be gone ({type(error).__name__})"
+        ) from error
+    if sha256 and hashlib.sha256(response.content).hexdigest() != sha256:
+        raise ArtifactError(f"{path}: has changed in the sandbox since the cell ended")
+    return response.content
