@@ -103,10 +103,8 @@ def _read_numpy(spec: Json, source: Source, length: int) -> Array:
 
 
 def _booleans(data: Array) -> Array:
-    """Returns bytes as booleans. Raises `MalformedError` for a byte that is neither 0 nor 1, which no NumPy makes."""
-    if len(data) and data.max() > 1:
-        raise MalformedError("booleans are 0 or 1")
-    return data.view(bool)
+    """Returns bytes as booleans; one that is neither 0 nor 1, which NumPy does not make, is True."""
+    return data != 0
 
 
 def _write_objects(values: list[Any], sink: Sink) -> Json:
@@ -258,8 +256,11 @@ def _default_strings(values: Array, codes: Array | None, storage: str, notes: No
 
 
 def _write_masked(values: Any, sink: Sink) -> Json:
-    numbers = values._data  # noqa: SLF001 - what is under the mask has no public name
-    return {"data": _write_numpy(numbers, sink), "missing": sink.writer.array(np.asarray(values.isna()))}
+    numbers, missing = values._data, np.asarray(values.isna())  # noqa: SLF001 - the numbers have no public name
+    if missing.any():
+        # What is under the mask is memory that was never written, at times.
+        numbers = np.where(missing, np.zeros(1, numbers.dtype), numbers)
+    return {"data": _write_numpy(numbers, sink), "missing": sink.writer.array(missing)}
 
 
 def _read_masked(spec: Json, source: Source, length: int) -> Any:
