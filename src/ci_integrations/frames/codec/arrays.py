@@ -104,7 +104,8 @@ def _read_numpy(spec: Json, source: Source, length: int) -> Array:
 
 def _booleans(data: Array) -> Array:
     """Returns bytes as booleans; one that is neither 0 nor 1, which NumPy does not make, is True."""
-    return data != 0
+    booleans: Array = data != 0
+    return booleans
 
 
 def _write_objects(values: list[Any], sink: Sink) -> Json:
