@@ -36,7 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"results"},
     "_adapters": {"_core", "charts", "errors", "interpreter", "results", "sessions"},
     "langchain": {"_adapters", "_core", "charts", "errors", "interpreter", "results", "sessions"},
-    "llamaindex": {"_adapters", "_core", "charts", "errors", "interpreter", "results", "sessions"},
+    "llamaindex": {"_adapters", "_core", "charts", "errors", "interpreter", "results", "sessions", "tables"}
+    | {"tables.reader"},
+    "tables": {"tables.reader"},
+    "tables.reader": set(),
     "local": {"local.host", "local.protocol"},
     "local.protocol": set(),
     "local.guest": {"local.protocol", "charts.extractor"},  # which runs in the kernel, and is std lib only
@@ -66,7 +69,7 @@ MORE: dict[str, set[str]] = {
 }
 """Modules that may import more than the rest of their package."""
 
-NOT_THE_GROUND = {"local.protocol", "charts.extractor", "frames.codec", "local.guest", "local.jail"}
+NOT_THE_GROUND = {"local.protocol", "charts.extractor", "frames.codec", "local.guest", "local.jail", "tables.reader"}
 """Packages that run where our ground floor is not to be seen: beside user's code, or before it, in a sandbox."""
 
 ADAPTERS = {
@@ -256,6 +259,12 @@ def test_the_extractor_imports_nothing_of_ours() -> None:
     """It runs in kernels where this library is not installed."""
     assert not offenders(inside("charts.extractor"), lambda path: top_level(imports(path)) & {"pydantic"})
     assert not offenders(inside("charts.extractor"), lambda path: packages_of(path) - {"charts.extractor"})
+
+
+def test_the_reader_of_files_imports_nothing_of_ours() -> None:
+    """It runs in kernels where this library is not installed."""
+    assert not offenders(inside("tables.reader"), lambda path: top_level(imports(path)) & {"pydantic"})
+    assert not offenders(inside("tables.reader"), lambda path: packages_of(path) - {"tables.reader"})
 
 
 def test_nothing_of_ours_imports_the_public_faces() -> None:

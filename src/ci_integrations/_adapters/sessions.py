@@ -5,14 +5,17 @@ An adapter subclasses `AdapterSessions` and adds how its framework names a conve
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from ci_integrations._adapters.redaction import revealed
 from ci_integrations._core.flow import Flow, MaybeAwaitable
 from ci_integrations._core.handle import AnyInterpreter
+from ci_integrations._core.service import choose
+from ci_integrations._core.state import SessionState
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter
 from ci_integrations.sessions import SessionRegistry
@@ -83,6 +86,16 @@ class AdapterSessions:
         """True when one interpreter was handed in, which serves every conversation."""
         return self._interpreter is not None
 
+    @property
+    def backend(self) -> Literal["e2b", "local"] | None:
+        """Where the sandboxes run, as far as it can be said before the first of them; None otherwise."""
+        options = self._options if self._given is None else _options_of(self._given)
+        if options is None or "sandbox" in options:
+            return None
+        with contextlib.suppress(ConfigurationError):  # a wrong key is the first call's to say
+            return choose(options.get("backend", "auto"), options.get("api_key"), options)
+        return None
+
     def session(self, key: str) -> CodeInterpreter:
         """Returns the blocking interpreter of `key`, made on first use."""
         if self._interpreter is None:
@@ -152,3 +165,13 @@ class AdapterSessions:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._start()
+
+
+def _options_of(given: object) -> Mapping[str, Any] | None:
+    """Returns what decides about the backend of an interpreter that was handed in; None for a registry."""
+    state = getattr(given, "state", None)
+    if not isinstance(state, SessionState):
+        return None
+    if state.backend is not None:
+        return {"backend": state.backend}
+    return {"backend": state.options.backend, "api_key": state.options.api_key, **state.options.create_options}

@@ -34,6 +34,8 @@ from ci_integrations.llamaindex.analysis.response import to_response
 from ci_integrations.llamaindex.analysis.rules import Analysis
 from ci_integrations.llamaindex.output import Presentation
 from ci_integrations.results.result import ExecutionResult
+from ci_integrations.tables.options import check_files
+from ci_integrations.tables.reader.model import ReadOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,8 +53,11 @@ class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
     nodes.
 
     `interpreter`, `options`: as for `CodeInterpreterTool`.
-    `files`: local paths of CSV, TSV, Excel, Parquet, Feather, JSON and JSON Lines files.
+    `files`: local paths of CSV-like text, Excel, ODS, JSON, JSON lines, Parquet, Feather, ORC, Stata, SAS, SPSS, HTML,
+    XML, SQLite and DuckDB files, also packed (`.gz`, `.bz2`, `.xz`, `.zst`, `.zip`). The model is told what is a guess.
     `dataframes`: `{name: DataFrame}`, taken as they are at the first question.
+    `read_options`: how to read a file, for what you know of it: `{"sales.csv": {"sep": ";", "header": None}}`.
+    `descriptions`: what tables and columns mean: `{"sales.csv": "...", "sales.csv.rev": "net, in EUR"}`.
     `llm`: writes the programs. None: `Settings.llm`.
     `code_prompt`, `repair_prompt`, `response_synthesis_prompt`: templates in place of our own.
     `instruction_str`: what the model is told about the program's form.
@@ -72,6 +77,8 @@ class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
         *,
         files: Sequence[str | Path] = (),
         dataframes: Mapping[str, pd.DataFrame] | None = None,
+        read_options: Mapping[str, ReadOptions] | None = None,
+        descriptions: Mapping[str, str] | None = None,
         llm: LLM | None = None,
         code_prompt: BasePromptTemplate | None = None,
         repair_prompt: BasePromptTemplate | None = None,
@@ -88,7 +95,7 @@ class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
     ) -> None:
         super().__init__(callback_manager or Settings.callback_manager)
         self.analysis = Analysis(
-            Dataset(listed(files), named(dataframes), sample_rows),
+            Dataset(listed(files), named(dataframes), sample_rows, read_options, descriptions),
             code_prompt or rules.CODE_PROMPT,
             repair_prompt or rules.REPAIR_PROMPT,
             response_synthesis_prompt or rules.RESPONSE_SYNTHESIS_PROMPT,
@@ -98,6 +105,7 @@ class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
         )
         self._llm = llm
         self._sessions = Sessions(interpreter, options=options)
+        check_files(listed(files), self._sessions.backend, options.get("packages", ()))
         # The kernel of an interpreter that was handed in is its owner's: the engine uses one of its own beside it.
         self._own_context = self._sessions.shares_interpreter
         self._context: object = None

@@ -21,6 +21,9 @@ from ci_integrations._names import HOME
 from ci_integrations.interpreter import PutTable
 from ci_integrations.llamaindex.analysis.in_kernel import Prepared, Recipe
 from ci_integrations.results.result import ExecutionResult
+from ci_integrations.tables.options import PACKED, checked_descriptions, checked_options
+from ci_integrations.tables.reader.model import ReadOptions
+from ci_integrations.tables.shipping import archive, import_code
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +39,10 @@ class Dataset:
     files: Sequence[str | Path] = ()
     frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     sample_rows: int = 5
+    read_options: Mapping[str, ReadOptions] | None = None
+    """How to read files, by file name, for what the developer knows of them."""
+    descriptions: Mapping[str, str] | None = None
+    """What tables and columns mean: `{"sales.csv": "...", "sales.csv.rev": "...", "df.n": "..."}`."""
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """What of a frame did not arrive as it was given, by the frame's name: known once the frames are in a kernel."""
     _id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
@@ -49,15 +56,26 @@ class Dataset:
                 raise ConfigurationError(f"{name!r} is not a DataFrame: {type(frame).__name__}")
             if not name.isidentifier() or keyword.iskeyword(name):
                 raise ConfigurationError(f"{name!r} cannot be a variable's name: call the DataFrame something else")
+        checked_options(self.files, self.read_options)
+        checked_descriptions([*(Path(file).name for file in self.files), *self.frames], self.descriptions)
 
     @property
     def recipe(self) -> Recipe:
         """What the kernel needs to load everything, as plain JSON."""
+        options = checked_options(self.files, self.read_options)
         return {
+            "reader": {"path": archive().path, "name": "", "size": len(archive().content)},
             "files": [
-                {"path": remote, "name": _identifier(Path(local).stem), "size": Path(local).stat().st_size}
+                {
+                    "path": remote,
+                    "name": _identifier(_stem(local)),
+                    "size": Path(local).stat().st_size,
+                    "file": Path(local).name,
+                    "options": dict(options.get(Path(local).name, {})),
+                }
                 for remote, local in self._remote_files().items()
             ],
+            "descriptions": dict(self.descriptions or {}),
             "frames": [
                 {"name": name, "variable": self._variable(name), "notes": list(self.notes.get(name, ()))}
                 for name in self.frames
@@ -67,19 +85,20 @@ class Dataset:
 
     def prepare_cell(self) -> str:
         """Returns a cell that loads what is not loaded, or says which files are missing; see `read_prepared`."""
-        package = package_files(__package__)
-        sources = [package.joinpath(name).read_text("utf-8") for name in ("in_kernel_csv.py", "in_kernel.py")]
+        source = package_files(__package__).joinpath("in_kernel.py").read_text("utf-8")
         recipe = json.dumps(self.recipe)
         # Everything lives in one namespace of its own: the user's names stay the user's.
         return (
-            f"_ci_room = {{'__name__': 'ci_dataset'}}\nfor _ci_source in {sources!r}:\n    exec(_ci_source, _ci_room)\n"
+            f"_ci_room = {{'__name__': 'ci_dataset'}}\nexec({source!r}, _ci_room)\n"
             f"_ci_dataset, _ci_said = _ci_room['ci_prepare'](__import__('json').loads({recipe!r}), get_ipython(), "
-            "globals().get('_ci_dataset'), _ci_room['read_delimited'])\n"
-            "print(__import__('json').dumps(_ci_said))\ndel _ci_room, _ci_source, _ci_said"
+            f"globals().get('_ci_dataset'), lambda: {import_code()})\n"
+            "print(__import__('json').dumps(_ci_said))\ndel _ci_room, _ci_said"
         )
 
-    def content(self, remote: str) -> Path:
+    def content(self, remote: str) -> Path | bytes:
         """Returns what to upload to `remote`."""
+        if remote == archive().path:
+            return archive().content
         return Path(self._remote_files()[remote])
 
     def variables(self) -> dict[str, pd.DataFrame]:
@@ -135,10 +154,16 @@ def _is_prepared(said: object) -> TypeGuard[Prepared]:
     """True for an answer of `ci_prepare`. The kernel runs the model's programs, so its answer is not trusted."""
     if not isinstance(said, dict):
         return False
-    kinds = {"profile": str, "unread": dict, "missing": list, "absent": bool}
+    kinds = {"profile": str, "unread": dict, "missing": list, "absent": bool, "doubts": list}
     return all(isinstance(said[name], kind) for name, kind in kinds.items() if name in said)
 
 
 def _identifier(stem: str) -> str:
     name = re.sub(r"\W+", "_", stem).strip("_").lower() or f"table_{uuid.uuid4().hex[:4]}"
     return f"t_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name
+
+
+def _stem(file: str | Path) -> str:
+    """Returns a file's name without its suffixes, as far as they say of what kind it is: `sales` for sales.csv.gz."""
+    path = Path(Path(file).name)
+    return Path(path.stem).stem if path.suffix.lower() in PACKED and Path(path.stem).suffix else path.stem

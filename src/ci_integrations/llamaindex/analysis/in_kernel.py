@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from itertools import combinations, islice, starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,12 +25,19 @@ MAX_COLUMNS = 60
 """Columns of one table that are described."""
 
 
-class FileItem(TypedDict):
+class Item(TypedDict):
     """A file in the sandbox, the name that its table gets, and its size in bytes."""
 
     path: str
     name: str
     size: int
+
+
+class FileItem(Item):
+    """A user's file: what it is called on the host, and how the developer said to read it."""
+
+    file: str
+    options: dict[str, Any]
 
 
 class FrameItem(TypedDict):
@@ -44,9 +51,11 @@ class FrameItem(TypedDict):
 class Recipe(TypedDict):
     """Everything that the kernel needs to load the tables."""
 
+    reader: Item
     files: list[FileItem]
     frames: list[FrameItem]
     sample_rows: int
+    descriptions: dict[str, str]
 
 
 class Prepared(TypedDict, total=False):
@@ -60,21 +69,44 @@ class Prepared(TypedDict, total=False):
     missing: list[str]
     absent: bool
     """True when the frames are not in the kernel yet."""
+    doubts: list[str]
+    """What was guessed, or could not be read as it is, with the file's name."""
 
 
-ReadDelimited = Callable[[str, str], "tuple[pd.DataFrame, str]"]
-"""`read_delimited` of `in_kernel_csv.py`."""
+class Notes(Protocol):
+    """What a reader says of a table: how it was read where that is not the plain way, and its doubts."""
+
+    how: list[str]
+    doubts: list[str]
+
+
+class Table(Protocol):
+    """One table of a file, as `ci_integrations.tables.reader` gives it."""
+
+    frame: pd.DataFrame
+    notes: Notes
+    part: str
+    kind: str
+
+
+class Reader(Protocol):
+    """The package `ci_integrations.tables.reader`, as the kernel has it."""
+
+    def read(self, path: Path, options: dict[str, Any]) -> list[Table]:
+        """Reads the tables of a file; raises with the reason when there is none."""
 
 
 class CiDataset:
     """The tables of one query engine, as the kernel has them."""
 
-    def __init__(self, recipe: Recipe, read_delimited: ReadDelimited) -> None:
+    def __init__(self, recipe: Recipe, reader: Callable[[], Reader]) -> None:
         self.recipe = recipe
-        self.read_delimited = read_delimited
+        self.reader = reader
         self.tables: dict[str, pd.DataFrame] = {}
         self.origins: dict[str, str] = {}
         self.problems: list[str] = []
+        self.doubts: dict[str, list[str]] = {}
+        self.keys: dict[str, str] = {}
         self.unread: dict[str, str] = {}
         self.keep: set[str] = set()
         self.shell: InteractiveShell | None = None
@@ -82,7 +114,8 @@ class CiDataset:
 
     def missing(self) -> list[str]:
         """Returns the paths of the files that are not in the sandbox yet, or not whole."""
-        sizes = {item["path"]: item["size"] for item in self.recipe["files"]}
+        reader = [self.recipe["reader"]] if self.recipe["files"] else []
+        sizes = {item["path"]: item["size"] for item in [*self.recipe["files"], *reader]}
         return [path for path, size in sizes.items() if not Path(path).is_file() or Path(path).stat().st_size != size]
 
     def absent(self, shell: InteractiveShell) -> bool:
@@ -92,28 +125,38 @@ class CiDataset:
     def load(self, shell: InteractiveShell) -> None:
         """Takes every frame and reads every file. A file that cannot be read is noted in `unread`."""
         for item in self.recipe["frames"]:
-            self._add(item["name"], self._frame(shell.user_ns[item["variable"]]), "a DataFrame of the user")
+            frame = self._frame(shell.user_ns[item["variable"]])
+            self._add(item["name"], frame, "a DataFrame of the user", item["name"])
             self.problems += [f"`{item['name']}` is not here as it was given: {note}" for note in item["notes"]]
         for file in self.recipe["files"]:
             try:
-                found = self._read(file)
+                found = self.reader().read(Path(file["path"]), file["options"])
             except Exception as error:  # noqa: BLE001 - the model is told, and still has the file
                 self.unread[file["path"]] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
                 continue
-            for name, frame, origin in found:
-                self._add(name, frame, origin)
+            for table in found:
+                self._add_table(file, table, alone=len(found) == 1)
         # Models write `df` whatever the table is called.
         if len(self.tables) == 1 and "df" not in self.tables:
             (name,) = self.tables
             self.tables["df"] = self.tables[name]
             self.origins["df"] = f"the same as {name}"
 
-    def _add(self, name: str, frame: pd.DataFrame, origin: str) -> None:
+    def _add_table(self, file: FileItem, table: Table, *, alone: bool) -> None:
+        name = file["name"] if alone or not table.part else f"{file['name']}_{self._name(table.part)}"
+        origin = f"{table.kind} {table.part!r} of {file['path']}" if table.part else file["path"]
+        if table.notes.how:
+            origin += f" (read with {', '.join(table.notes.how)})"
+        self.doubts[self._add(name, table.frame, origin, file["file"])] = table.notes.doubts
+
+    def _add(self, name: str, frame: pd.DataFrame, origin: str, key: str) -> str:
         unique, count = name, 2
         while unique in self.tables:
             unique, count = f"{name}_{count}", count + 1
         self.tables[unique] = frame
         self.origins[unique] = origin
+        self.keys[unique] = key
+        return unique
 
     @staticmethod
     def _frame(table: object) -> pd.DataFrame:
@@ -121,31 +164,6 @@ class CiDataset:
         if hasattr(table, "to_pandas"):
             table = table.to_pandas()
         return table.to_frame() if hasattr(table, "to_frame") else table
-
-    def _read(self, item: FileItem) -> list[tuple[str, pd.DataFrame, str]]:
-        import pandas as pd
-
-        path, name = item["path"], item["name"]
-        kind = Path(path).suffix.lower()
-        if kind in (".xlsx", ".xls", ".xlsm", ".ods"):
-            sheets = pd.read_excel(path, sheet_name=None)
-            return [
-                (f"{name}_{self._name(sheet)}" if len(sheets) > 1 else name, frame, f"sheet {sheet!r} of {path}")
-                for sheet, frame in sheets.items()
-            ]
-        if kind in (".csv", ".tsv"):
-            frame, how = self.read_delimited(path, "\t" if kind == ".tsv" else ",")
-            return [(name, frame, f"{path} (read with {how})" if how else path)]
-        reader = {
-            ".parquet": pd.read_parquet,
-            ".feather": pd.read_feather,
-            ".json": pd.read_json,
-            ".jsonl": lambda p: pd.read_json(p, lines=True),
-        }.get(kind)
-        if reader is None:
-            self.problems.append(f"{path}: a file of {Path(path).stat().st_size} bytes, not loaded as a table")
-            return []
-        return [(name, reader(path), path)]
 
     @staticmethod
     def _name(text: object) -> str:
@@ -180,9 +198,14 @@ class CiDataset:
     def _describe(self, name: str) -> str:
         frame = self.tables[name]
         lines = [f"`{name}`: DataFrame, {len(frame)} rows x {frame.shape[1]} columns, from {self.origins[name]}"]
+        described = self.recipe["descriptions"].get(self.keys[name])
+        lines += [f"  {described}"] if described else []
+        lines += [f"  note: {doubt}" for doubt in self.doubts.get(name, ())]
         if frame.index.names != [None] or type(frame.index).__name__ != "RangeIndex":
             lines.append(f"  index: {list(frame.index.names)}, dtype {frame.index.dtype}")
-        lines += [self._column(frame, number) for number in range(min(frame.shape[1], MAX_COLUMNS))]
+        for number in range(min(frame.shape[1], MAX_COLUMNS)):
+            known = self.recipe["descriptions"].get(f"{self.keys[name]}.{frame.columns[number]}")
+            lines.append(self._column(frame, number) + (f" - {known}" if known else ""))
         if frame.shape[1] > MAX_COLUMNS:
             lines.append(f"  and {frame.shape[1] - MAX_COLUMNS} more columns")
         lines.append("first rows:\n" + frame.iloc[: self.recipe["sample_rows"], :MAX_COLUMNS].to_csv().strip()[:3000])
@@ -232,7 +255,8 @@ class CiDataset:
 
     def answer(self, *, loaded: bool) -> Prepared:
         """Returns what the host is told. `loaded`: True when the data was loaded just now."""
-        return {"profile": self.text, "unread": self.unread, "loaded": loaded}
+        doubts = [f"{self.keys[name]}: {doubt}" for name, found in self.doubts.items() for doubt in found]
+        return {"profile": self.text, "unread": self.unread, "loaded": loaded, "doubts": doubts[:100]}
 
     def install(self, shell: InteractiveShell, previous: CiDataset | None) -> None:
         """Makes every cell start with copies of the tables and without the names of earlier cells."""
@@ -256,12 +280,12 @@ class CiDataset:
 
 
 def ci_prepare(
-    recipe: Recipe, shell: InteractiveShell, previous: CiDataset | None, read_delimited: ReadDelimited
+    recipe: Recipe, shell: InteractiveShell, previous: CiDataset | None, reader: Callable[[], Reader]
 ) -> tuple[CiDataset | None, Prepared]:
     """Loads the data when it is not loaded; returns (what `_ci_dataset` is from now on, the answer for the host)."""
     if previous is not None and previous.recipe == recipe:
         return previous, previous.answer(loaded=False)
-    dataset = CiDataset(recipe, read_delimited)
+    dataset = CiDataset(recipe, reader)
     missing, absent = dataset.missing(), dataset.absent(shell)
     if missing or absent:
         return previous, {"missing": missing, "absent": absent}

@@ -172,6 +172,8 @@ def _told(answer: Answer, said: Prepared) -> None:
     if said["loaded"]:
         for path, error in said["unread"].items():
             _log.warning("%s could not be read as a table; the model has to read it itself: %s", Path(path).name, error)
+        for doubt in said.get("doubts", ()):
+            _log.info("the model is told of %s", doubt)
 
 
 def attempted(host: Host, analysis: Analysis, answer: Answer, code: str | None) -> Flow[bool]:
