@@ -205,7 +205,14 @@ def files(places: list[Path]) -> Iterator[Path]:
 
 def is_data(path: Path) -> bool:
     of_packaging = any(part.endswith((".dist-info", ".egg-info")) for part in path.parts)
-    return path.suffix in SUFFIXES and path.is_file() and 0 < path.stat().st_size < MAX_BYTES and not of_packaging
+    hidden = path.name.startswith(".")
+    return (
+        not hidden
+        and path.suffix in SUFFIXES
+        and path.is_file()
+        and 0 < path.stat().st_size < MAX_BYTES
+        and not of_packaging
+    )
 
 
 def too_slow(*_: object) -> None:

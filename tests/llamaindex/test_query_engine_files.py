@@ -1,118 +1,19 @@
-"""CSV files as they come: separators, decimal commas, encodings, leading zeros, and files that are no tables."""
+"""Files of a query engine: how they arrive in the sandbox, what the model is told of them, and what is no table."""
 
 from __future__ import annotations
 
 import json
 import logging
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from ci_integrations._errors import ConfigurationError, MissingDependencyError
 from ci_integrations.llamaindex import CodeInterpreterQueryEngine, CodeInterpreterWorkflow
-from ci_integrations.llamaindex.analysis.in_kernel_csv import read_delimited
+from ci_integrations.tables import options as file_options
 from ci_integrations.testing import ScriptedLLM
 
 GERMAN = "Filiale;Umsatz\nKöln;12,50\nMünchen;8,25\nGießen;3,10\n"
-
-Read = Callable[..., tuple[dict[str, list[Any]], str]]
-
-
-@pytest.fixture
-def read(tmp_path: Path) -> Read:
-    """The columns of a file with this content, and how it was read."""
-
-    def read(content: str | bytes, name: str = "t.csv") -> tuple[dict[str, list[Any]], str]:
-        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        frame, how = read_delimited(str(tmp_path / name), "\t" if name.endswith(".tsv") else ",")
-        return frame.astype(object).where(frame.notna(), None).to_dict("list"), how
-
-    return read
-
-
-@pytest.mark.parametrize(
-    ("encoding", "said"),
-    [("utf-8", ""), ("utf-8-sig", ""), ("cp1252", ", encoding cp1252"), ("utf-16", ", encoding utf-16")],
-)
-def test_semicolons_decimal_commas_and_encodings(read: Read, encoding: str, said: str) -> None:
-    columns, how = read(GERMAN.encode(encoding))
-    assert columns == {"Filiale": ["Köln", "München", "Gießen"], "Umsatz": [12.5, 8.25, 3.1]}
-    assert how == f"separator ';', decimal comma{said}"
-
-
-@pytest.mark.parametrize(
-    ("content", "columns", "said"),
-    [
-        ("a,b\n1,x;y\n2,z;w\n", {"a": [1, 2], "b": ["x;y", "z;w"]}, ""),
-        ("a,b,c\n1\n1,2\n", {"a": [1, 1], "b": [None, 2], "c": [None, None]}, ""),
-        ("text\nhello\n", {"text": ["hello"]}, ""),
-        ("a,b\n", {"a": [], "b": []}, ""),
-        ("a,b\r1,2\r", {"a": [1], "b": [2]}, ""),
-        ("x,y\n1,2,\n3,4,\n", {"x": [1, 3], "y": [2, 4]}, ""),
-        ('a,b\n"x;y",1\n"z;w",2\n', {"a": ["x;y", "z;w"], "b": [1, 2]}, ""),
-        ("a;b\n1;2\n", {"a": [1], "b": [2]}, "separator ';'"),
-        ("a\tb\n1\t2\n", {"a": [1], "b": [2]}, "separator tab"),
-        ("a|b\n1|2\n", {"a": [1], "b": [2]}, "separator '|'"),
-        ('a;b\n"x;y\nz";1,5\n', {"a": ["x;y\nz"], "b": [1.5]}, "separator ';', decimal comma"),
-        ("Name, Ort;EUR\nRot, Eva;1,5\n", {"Name, Ort": ["Rot, Eva"], "EUR": [1.5]}, "separator ';', decimal comma"),
-        ("sep=;\na;b\n1;2\n", {"a": [1], "b": [2]}, "separator ';', first line skipped"),
-    ],
-)
-def test_separators(read: Read, content: str, columns: dict[str, list[Any]], said: str) -> None:
-    assert read(content) == (columns, said)
-
-
-@pytest.mark.parametrize(("name", "said"), [("t.tsv", ""), ("t.csv", "separator tab")])
-def test_tabs_are_plain_in_tsv_files(read: Read, name: str, said: str) -> None:
-    assert read("a\tb\n1\t2\n", name) == ({"a": [1], "b": [2]}, said)
-
-
-def test_numbers_that_may_mean_either_stay_text(read: Read) -> None:
-    assert read("a;b\n1,234;x\n")[0]["a"] == ["1,234"]
-    assert read("id\ttags\n1\t1,2\n2\t3,4,5\n")[0]["tags"] == ["1,2", "3,4,5"]
-    columns, how = read("a;b\n12,5;1.234\n1,5;2.345\n")
-    assert columns == {"a": [12.5, 1.5], "b": ["1.234", "2.345"]}
-    assert "thousands" not in how
-
-
-def test_thousands_and_dates_beside_decimal_commas(read: Read) -> None:
-    columns, how = read("a;b;day\n1.234,56;2.000;01.02.2024\n-12,5;10;02.03.2024\n;;\n")
-    assert columns == {"a": [1234.56, -12.5, None], "b": [2000, 10, None], "day": ["01.02.2024", "02.03.2024", None]}
-    assert how == "separator ';', decimal comma, '.' for thousands"
-
-
-@pytest.mark.parametrize("separator", [",", ";"])
-def test_leading_zeros_stay(read: Read, separator: str) -> None:
-    columns, _ = read("plz,n\n01067,0\n80331,10\n,3\n".replace(",", separator))
-    assert columns == {"plz": ["01067", "80331", None], "n": [0, 10, 3]}
-
-
-@pytest.mark.parametrize("content", ["shop,sum\nKöln,12,50\n", "text\nhello, you\nand, me\n", "x,y\n1,2,,\n3,4,,5\n"])
-def test_lines_longer_than_the_header_are_no_table(read: Read, content: str) -> None:
-    with pytest.raises(ValueError, match="more fields than the header"):
-        read(content)
-
-
-def test_fields_are_never_left_out(read: Read) -> None:
-    with pytest.raises(Warning, match="loss of data"):
-        read("x,y\n" + "1,2,\n" * 6000 + "1,2,3\n")
-
-
-def test_names_of_rows_as_r_writes_them(tmp_path: Path) -> None:
-    (tmp_path / "r.csv").write_text("x\ty\nr1\t1\t2\nr2\t3\t4\n")
-    frame, _ = read_delimited(str(tmp_path / "r.csv"), ",")
-    assert frame.to_dict("list") == {"x": [1, 3], "y": [2, 4]}
-    assert list(frame.index) == ["r1", "r2"]
-
-
-def test_100_000_rows_are_fast(read: Read) -> None:
-    content = "id;name;v\n" + "".join(f"{n};Köln;1.{n % 1000:03d},5\n" for n in range(100_000))
-    started = time.perf_counter()
-    columns, _ = read(content.encode("cp1252"))
-    assert time.perf_counter() - started < 10
-    assert sum(columns["v"]) == 100_000 * 1500
 
 
 def test_a_german_file_is_summed_right_and_shown_as_it_is(local: str, tmp_path: Path) -> None:
@@ -129,13 +30,15 @@ def test_a_german_file_is_summed_right_and_shown_as_it_is(local: str, tmp_path: 
 
 
 def test_what_is_no_table_is_the_programs_to_read(local: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "report.csv").write_text("Bericht\n\nFiliale;Umsatz\nKöln;12,50\nBonn;8,25\nUlm;1,00\n", "cp1252")
+    (tmp_path / "report.csv").write_text(
+        "Filiale,Umsatz\nKöln,12,50\nBonn,8,25\nAlfter,0\nAue,0,00\nUlm,1,00\n", "cp1252"
+    )
     (tmp_path / "broken.xlsx").write_bytes(b"PK\0\1")
     (tmp_path / "good.csv").write_text("x\n1\n")
     program = (
         "import pandas as pd\n"
-        "print(pd.read_csv('/home/user/data/report.csv', sep=';', skiprows=2, decimal=',', encoding='cp1252')"
-        ".Umsatz.sum())"
+        "lines = open('/home/user/data/report.csv', encoding='cp1252').read().split()[1:]\n"
+        "print(pd.Series([line.partition(',')[2].replace(',', '.') for line in lines]).astype(float).sum())"
     )
     llm = ScriptedLLM(["nope", program])
     files = [tmp_path / name for name in ("good.csv", "report.csv", "broken.xlsx")]
@@ -145,8 +48,8 @@ def test_what_is_no_table_is_the_programs_to_read(local: str, tmp_path: Path, ca
     ):
         assert str(asked.query("Summe?")) == "21.75"
     for (shown,) in llm.seen:
-        assert "/home/user/data/report.csv: NOT loaded, there is no DataFrame of it (ParserError: " in shown.content
-        assert "itself. It begins:\nBericht\n\nFiliale;Umsatz\nKöln;12,50\nBonn;8,25\n\n" in shown.content
+        assert "/home/user/data/report.csv: NOT loaded, there is no DataFrame of it (NotATableError: " in shown.content
+        assert "itself. It begins:\nFiliale,Umsatz\nKöln,12,50\nBonn,8,25\nAlfter,0\n" in shown.content
         assert "Ulm" not in shown.content
         assert "/home/user/data/broken.xlsx: NOT loaded" in shown.content
         assert "It is binary." in shown.content
@@ -167,3 +70,78 @@ async def test_a_workflow_says_it_too(local: str, tmp_path: Path) -> None:
     assert json.loads(json.dumps(response.metadata))["output"].strip() == "True"
     assert all("It is empty." in llm.seen[n][0].content for n in (0, 1))
     assert all("must read them itself: /home/user/data/empty.csv" in llm.seen[n][0].content for n in (0, 1))
+
+
+def test_doubts_and_descriptions_are_told_to_the_model(
+    local: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "codes.csv").write_text("Codes of 2024,\n,\nzip,n\n02134,1\n00501,2\n")
+    llm = ScriptedLLM(["print(codes.zip.tolist(), codes.n.sum())"])
+    with (
+        caplog.at_level(logging.INFO, "ci_integrations"),
+        CodeInterpreterQueryEngine(
+            files=[tmp_path / "codes.csv"], llm=llm, backend=local, synthesize_response=False,
+            descriptions={"codes.csv": "Post codes of shops", "codes.csv.n": "how many shops"},
+        ) as asked,
+    ):  # fmt: skip
+        assert str(asked.query("?")) == "['02134', '00501'] 3"
+    shown = llm.seen[0][0].content
+    assert "note: 1 line above the header skipped: 'Codes of 2024'" in shown
+    assert "note: 'zip': codes with leading zeros, kept as text" in shown
+    assert "Post codes of shops" in shown
+    assert "how many shops" in shown
+    assert any("codes.csv: 'zip': codes with leading zeros" in record.getMessage() for record in caplog.records)
+
+
+def test_how_to_read_a_file_can_be_said(local: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x|1,5\ny|2,5\n")
+    llm = ScriptedLLM(["print(t.v.sum())"])
+    options = {"t.csv": {"sep": "|", "header": None, "names": ["k", "v"], "decimal": ","}}
+    with CodeInterpreterQueryEngine(
+        files=[tmp_path / "t.csv"], llm=llm, backend=local, synthesize_response=False, read_options=options
+    ) as asked:
+        assert str(asked.query("?")) == "4.0"
+
+
+def test_several_sheets_and_a_packed_file_are_tables_by_their_names(local: str, tmp_path: Path) -> None:
+    import gzip
+
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.append(["a"])
+    book.active.append([1])
+    book.create_sheet("2024").append(["b"])
+    book["2024"].append([2])
+    book.save(tmp_path / "book.xlsx")
+    (tmp_path / "sales.csv.gz").write_bytes(gzip.compress(b"n\n4\n"))
+    llm = ScriptedLLM(["print(book_sheet.a[0], book_t_2024.b[0], sales.n[0])"])
+    with CodeInterpreterQueryEngine(
+        files=[tmp_path / "book.xlsx", tmp_path / "sales.csv.gz"], llm=llm, backend=local, synthesize_response=False
+    ) as asked:
+        assert str(asked.query("?")) == "1 2 4"
+
+
+def test_what_is_said_of_files_must_be_of_files_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a\n1\n")
+    for wrong in (
+        {"read_options": {"u.csv": {"sep": ";"}}},
+        {"read_options": {"t.csv": {"separator": ";"}}},
+        {"descriptions": {"u.csv": "?"}},
+    ):
+        with pytest.raises(ConfigurationError, match=r"t\.csv"):
+            CodeInterpreterQueryEngine(files=[tmp_path / "t.csv"], llm=ScriptedLLM([]), backend="local", **wrong)
+
+
+def test_a_missing_reader_is_said_when_the_engine_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(file_options, "find_spec", lambda name: None)
+    (tmp_path / "t.parquet").write_bytes(b"PAR1")
+    with pytest.raises(MissingDependencyError, match=r'pip install "ci-integrations\[files\]"'):
+        CodeInterpreterQueryEngine(files=[tmp_path / "t.parquet"], llm=ScriptedLLM([]), backend="local")
+    with caplog.at_level(logging.WARNING, "ci_integrations"):  # what E2B's sandbox has is not known here
+        CodeInterpreterQueryEngine(
+            files=[tmp_path / "t.parquet"], llm=ScriptedLLM([]), backend="e2b", api_key="e2b_" + "0" * 40
+        ).close()
+    assert "packages=['pyarrow']" in caplog.text

@@ -19,7 +19,8 @@ from .detect import DATE, LOOK_CHARS, detect
 from .dialect import BLANKS, POSITIONS, WIDE_BLANKS, Dialect, Source, split
 from .encoding import Encoding, encoding_of
 from .evidence import MISSING, Evidence, notation_of
-from .layout import Layout, Look
+from .grid import NOTHING, TEXT, VALUE, Look
+from .layout import Layout
 from .model import NotATableError, Notes, ReadOptions, Table, counted
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ def kind_of(cell: object) -> int:
     """Returns what a field is for the layout."""
     notation = notation_of(str(cell).strip())
     if notation == "missing":
-        return layout.NOTHING
-    return layout.TEXT if notation == "text" and not DATE.fullmatch(str(cell).strip()) else layout.VALUE
+        return NOTHING
+    return TEXT if notation == "text" and not DATE.fullmatch(str(cell).strip()) else VALUE
 
 
 def read_rows(rows: Iterable[list[str]], notes: Notes, options: ReadOptions, separator: str = "") -> Table:
@@ -191,11 +192,7 @@ def _name_by_comment(table: Table, source: Source) -> None:
         return
     plain = Dialect(source.dialect.separator, source.dialect.quote, positions=source.dialect.positions)
     names = [name.strip() for row in split([above[-1].removeprefix(mark)], plain) for name in row]
-    if (
-        len(names) == table.frame.shape[1]
-        and len(set(names)) == len(names)
-        and all(kind_of(n) == layout.TEXT for n in names)
-    ):
+    if len(names) == table.frame.shape[1] and len(set(names)) == len(names) and all(kind_of(n) == TEXT for n in names):
         table.frame.columns = names
         table.notes.doubts = [doubt for doubt in table.notes.doubts if not doubt.startswith("no header row")]
         table.notes.doubt(f"the header was a comment: {above[-1].strip()!r}")

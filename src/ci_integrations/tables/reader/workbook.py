@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from . import layout
-from .layout import Look
+from .grid import NOTHING, TEXT, VALUE, Look
 from .model import MAX_TABLES, MAX_UNPACKED, NotATableError, Notes, PasswordError, ReadOptions, Table, counted, quoted
 from .values import frame_of_columns, whole_floats
 
@@ -138,8 +138,8 @@ def _formulas_without_values(path: Path) -> Mapping[int, int]:
 def kind_of(cell: object) -> int:
     """Returns what a cell is for the layout: text that looks like a number is text in a workbook."""
     if cell is None or (isinstance(cell, str) and not cell.strip()):
-        return layout.NOTHING
-    return layout.TEXT if isinstance(cell, str) else layout.VALUE
+        return NOTHING
+    return TEXT if isinstance(cell, str) else VALUE
 
 
 def _table(sheet: Sheet, options: ReadOptions) -> Table | None:
