@@ -38,3 +38,30 @@ def test_the_attack_is_stopped(item: Item, sandbox: Sandbox, host: Host) -> None
     verdict = verdict_of([*printed, {"type": "error", "text": str(cell.error)}])
     assert not verdict["through"], verdict
     assert shown(verdict) in item.stopped_by, verdict
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "open('/proc/sys/net/ipv4/tcp_rmem', 'w').write('4096 65536 999999999')",
+        "open('/proc/sys/kernel/hostname', 'w').write('mine')",
+        "open('/proc/sys/user/max_user_namespaces', 'w').write('9')",
+        "open('/proc/1/mem', 'rb').read(1)",
+        "open('/proc/1/oom_score_adj', 'w').write('-1000')",
+        "os.kill(1, 9)",
+        "os.setuid(1000)",
+        "os.chown('/home/user', 0, 1000)",
+        "os.sethostname('mine') if hasattr(os, 'sethostname') else socket.sethostname('mine')",
+        "open('/etc/passwd', 'a').write('x')",
+        "open('/usr/x', 'w')",
+        "os.mknod('/tmp/device', 0o60000 | 0o666, os.makedev(8, 0))",
+        "os.setgroups([0])",
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (1 << 20, 1 << 20))",
+        "os.setpriority(os.PRIO_PROCESS, 0, -10)",
+        "os.chroot('/tmp')",
+    ],
+)
+def test_a_kernel_that_is_root_by_name_has_no_right_of_root(attack: str, sandbox: Sandbox) -> None:
+    error = sandbox.run_code(f"import os, resource, socket\n{attack}").error
+    assert error is not None, attack
+    assert error.name in {"PermissionError", "OSError", "ValueError"}, error

@@ -191,8 +191,8 @@ def test_files_and_commands_are_those_of_the_same_home(sandbox: Sandbox) -> None
 
 
 def test_a_command_cannot_change_what_a_cell_has_written_and_a_cell_can_change_all(sandbox: Sandbox) -> None:
-    """Kernels are root at E2B, and another unprivileged user here: both read all, and only one of them writes all."""
-    if sandbox.run_code("import os; os.getuid()").text == "1000":
+    """Kernels are root at E2B, and here in name: both read all, and only one of them writes all."""
+    if sandbox.run_code("import os; os.getuid()").text != "0":
         pytest.skip("this server may not give a sandbox two users")
     sandbox.run_code("open('cells', 'w').write('kept'); os.makedirs('of_cells', exist_ok=True)")
     for command in ("echo more >> cells", "touch of_cells/new"):
@@ -205,6 +205,18 @@ def test_a_command_cannot_change_what_a_cell_has_written_and_a_cell_can_change_a
     assert written.error is None
     sandbox.files.write("cells", "replaced")  # envd is root, too, and makes the file the user's
     assert sandbox.commands.run("echo ' and added to' >> cells; cat cells").stdout == "replaced and added to\n"
+
+
+def test_a_kernel_can_be_signalled_by_root_alone(sandbox: Sandbox) -> None:
+    if sandbox.run_code("import os; os.getuid()").text != "0":
+        pytest.skip("this server may not give a sandbox two users")
+    context = sandbox.create_code_context()
+    pid = sandbox.run_code("import os; os.getpid()", context=context).text
+    with pytest.raises(CommandExitException, match="not permitted"):
+        sandbox.commands.run(f"kill -KILL {pid}")
+    assert sandbox.commands.run(f"id -un; kill -KILL {pid}", user="root").stdout == "root\n"
+    sandbox.run_code("1", context=context)
+    assert sandbox.run_code("'os' in globals()", context=context).text == "False"
 
 
 async def test_the_asynchronous_sdk(endpoint: Endpoint, sandbox: Sandbox) -> None:

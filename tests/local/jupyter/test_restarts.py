@@ -59,8 +59,9 @@ def test_a_cell_sent_while_no_kernel_lives_runs_in_the_next_one_whatever_was_ans
 
 def test_exit_is_no_error_and_the_next_cell_may_be_told_of_the_restart(sandbox: Sandbox, context: Context) -> None:
     assert error_of(sandbox.run_code("exit()", context=context)) is None
-    assert error_of(sandbox.run_code("2", context=context)) in ("ContextRestarting", None)
-    assert sandbox.run_code("'kept' in globals()", context=context).text == "False"
+    answers = [sandbox.run_code("'kept' in globals()", context=context) for _ in range(3)]
+    assert {error_of(answer) for answer in answers[:2]} <= {"ContextRestarting", None}
+    assert answers[2].text == "False"
 
 
 @pytest.mark.parametrize("code", ["while True: pass", "import asyncio; await asyncio.sleep(60)"])
@@ -131,9 +132,10 @@ def test_a_service_that_is_killed_comes_back_and_its_port_is_closed_meanwhile(
     )
     with pytest.raises((httpx.RemoteProtocolError, SandboxException)):
         sandbox.run_code(front)
-    response = http.get("/health")
-    assert (response.status_code, "port is not open" in response.text) == (502, True)
-    deadline = time.monotonic() + 60
-    while http.get("/health").status_code != 200 and time.monotonic() < deadline:
-        time.sleep(0.2)
+    answers, deadline = [http.get("/health")], time.monotonic() + 90
+    while answers[-1].status_code != 200 and time.monotonic() < deadline:
+        time.sleep(0.1)
+        answers.append(http.get("/health"))
+    assert {answer.status_code for answer in answers} == {200, 502}
+    assert any("port is not open" in answer.text for answer in answers)
     assert sandbox.run_code("'kept' in globals()").text == "False"

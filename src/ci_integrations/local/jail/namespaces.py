@@ -22,8 +22,8 @@ from ci_integrations.local.protocol.packets import Message
 
 _UID: Final = 1000
 """The user inside: not 0, so that programs do not take themselves for root."""
-_SECOND: Final = 1001
-"""Another user inside, whom few sandboxes have processes of."""
+_SECOND: Final = 0
+"""The other user inside, whom few sandboxes have processes of. It is root by name alone, as it has no capability."""
 _ALL: Final = (
     syscalls.CLONE_NEWUSER
     | syscalls.CLONE_NEWNS
@@ -99,9 +99,9 @@ class Namespaces:
         return pid, pidfd, HOME
 
     def _map_ids(self, pid: int) -> None:
-        """Maps uids 1000 and 1001 of the child to host users of its own, or the first one to ours. Raises OSError."""
-        # From outside: only the parent namespace knows ids other than the child's own. And uid 0 is not mapped, as a
-        # map with it needs CAP_SETFCAP since Linux 5.12.
+        """Maps uids 1000 and 0 of the child to host users of its own, or the first one to ours. Raises OSError."""
+        # From outside: only the parent namespace knows ids other than the child's own. And the parent's uid 0 is never
+        # among them: a map with it needs CAP_SETFCAP since Linux 5.12.
         uid, gid, second = self._own_uid, self._own_gid, ""
         if self._uids:
             self._next = (self._next + 2) % (HOST_UIDS - 1)

@@ -37,7 +37,6 @@ _LINKS: Final = {
 # Our own, not the host's: its passwd and hosts would tell names of users and machines.
 TEXTS: Final = {
     "etc/passwd": "root:x:0:0:root:/root:/usr/sbin/nologin\nuser:x:1000:1000:user:/home/user:/bin/bash\n"
-    "kernel:x:1001:1000:kernel:/home/user:/bin/bash\n"
     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
     "etc/group": "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n",
     "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",

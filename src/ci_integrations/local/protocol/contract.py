@@ -86,8 +86,9 @@ class SandboxSpec:
     allow_hosts: Sequence[str] = ()
     template: str = "code-interpreter-v1"
     two_users: bool = False
-    """Whether processes that are spawned `as_owner` have a user of their own, where the level can give one (as kernels
-    are root's at E2B, and commands are not): others read the files of that user and cannot write them."""
+    """Whether processes that are spawned `as_owner` are another user's, where the level can give a second one: of
+    uid 0, as kernels are root's at E2B, without any right of root. Others read that user's files and cannot write
+    them."""
 
 
 @dataclass(frozen=True)

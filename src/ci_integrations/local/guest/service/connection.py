@@ -17,8 +17,10 @@ from ci_integrations.local.guest.service.messages import Execution
 from ci_integrations.local.protocol.lines import KEEPALIVE, KEEPALIVE_SECONDS
 
 _RECONNECTS: Final = 3
-_OPEN_SECONDS: Final = 20.0
-"""How long a websocket may take to open; a kernel that starts makes it wait. E2B's server waits for 10 seconds."""
+_OPEN_SECONDS: Final = 10.0
+"""How long a websocket may take to open when it was lost: a kernel that starts, or that is gone, makes it wait."""
+_FIRST_SECONDS: Final = 30.0
+"""The same for a new context: E2B's server has 10 here, too, and machines that tests run on are slower."""
 _CLOSE_SECONDS: Final = 10.0
 _LARGEST: Final = 1 << 30
 """Bytes of one message: the sandbox's memory ends before."""
@@ -54,11 +56,11 @@ class Connection:
         """Returns the context as `/contexts` shows it."""
         return {"id": self.kernel, "language": self.language, "cwd": self.cwd}
 
-    async def open(self) -> None:
-        """Connects. Raises TimeoutError, OSError and tornado's HTTPClientError when the kernel is not there in time."""
+    async def open(self, within: float = _FIRST_SECONDS) -> None:
+        """Connects. Raises TimeoutError after `within` seconds, OSError and tornado's HTTPClientError."""
         url = f"{rest.WEBSOCKETS}/api/kernels/{self.kernel}/channels"
         opening = websocket_connect(url, ping_interval=20, ping_timeout=20, max_message_size=_LARGEST)
-        self._socket = await asyncio.wait_for(opening, _OPEN_SECONDS)
+        self._socket = await asyncio.wait_for(opening, within)
         self._reading = asyncio.create_task(self._read(self._socket))
 
     async def close(self) -> None:
@@ -135,7 +137,7 @@ class Connection:
             self._socket.close()
         if self._reading is not None:
             await self._reading
-        await self.open()
+        await self.open(_OPEN_SECONDS)
 
     async def _send(self, number: str, code: str, *, silent: bool) -> None:
         if self._socket is None:

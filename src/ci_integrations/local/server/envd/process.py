@@ -22,6 +22,7 @@ from protobuf import Oneof
 from ci_integrations.local.protocol.contract import EngineError, Pty, SandboxDead
 from ci_integrations.local.server.envd.call import CALL
 from ci_integrations.local.server.envd.requests import Context, check_user, keepalive, one_of
+from ci_integrations.local.server.envd.users import ROOT
 from ci_integrations.local.server.http import HttpError, check_variables
 from ci_integrations.local.server.state.processes import Command, Ended, Event, Events, Output, Process, events
 
@@ -112,7 +113,8 @@ class ProcessService:
 def _command(request: pb.StartRequest, ctx: Context) -> Command:
     if request.process is None or not request.process.cmd:
         raise ConnectError(Code.INVALID_ARGUMENT, "a command is needed")
-    check_user(ctx)
+    # Kernels are root's at E2B. Here root is whose kernels are, which is one and the same user at weaker levels.
+    user = check_user(ctx, root=CALL.get().record.service is not None)
     config = request.process
     argv = [config.cmd, *config.args]  # the SDK sends /bin/bash -l -c COMMAND
     if any("\0" in text for text in argv):
@@ -129,6 +131,7 @@ def _command(request: pb.StartRequest, ctx: Context) -> Command:
         # Older SDKs and terminals leave it out, and write to it.
         stdin=request.stdin if request.has_field("stdin") else True,
         pty=_pty(request.pty) if request.pty is not None else None,
+        as_owner=user == ROOT,
     )
 
 

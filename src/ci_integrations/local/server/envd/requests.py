@@ -24,10 +24,10 @@ def keepalive(ctx: Context) -> float:
         return DEFAULT_KEEPALIVE
 
 
-def check_user(ctx: Context) -> None:
-    """Raises ConnectError when the request wants to be a user that the sandbox does not have."""
+def check_user(ctx: Context, *, root: bool = False) -> str:
+    """Returns the user that the request wants to be. Raises ConnectError for one that the sandbox does not have."""
     try:
-        user_of(ctx.request_headers.get("authorization"))
+        return user_of(ctx.request_headers.get("authorization"), root=root)
     except WrongUser as error:
         code = Code.UNIMPLEMENTED if error.is_root else Code.UNAUTHENTICATED
         raise ConnectError(code, str(error)) from None

@@ -75,6 +75,8 @@ class Command:
     tag: str | None = None
     stdin: bool = True
     pty: Pty | None = None
+    as_owner: bool = False
+    """See `Sandbox.spawn`."""
 
 
 class Process:
@@ -196,7 +198,12 @@ class ProcessTable:
     async def start(self, command: Command) -> Process:
         """Starts a command. Raises EngineError when it cannot be run, NotADirectoryError for a `cwd` that is none."""
         child = await self._sandbox.spawn(
-            Argv(command.argv), cwd=command.cwd, envs=command.envs, stdin=command.stdin, pty=command.pty
+            Argv(command.argv),
+            cwd=command.cwd,
+            envs=command.envs,
+            stdin=command.stdin,
+            pty=command.pty,
+            as_owner=command.as_owner,
         )
         self._forget_old_ends()  # pids come again
         process = Process(command, child)
