@@ -62,8 +62,9 @@ def make_shell(full=True, cloud=False, quiet=True):
     shell.shown = shown
     if cloud:
         from ci_integrations.charts import extractor
+        from ci_integrations.frames import shipping
 
-        for path, text in extractor.source_files().items():
+        for path, text in {**extractor.source_files(), **shipping.source_files(extractor.REMOTE_DIR)}.items():
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_text(text, "utf-8")
         shell.run_cell(extractor.bootstrap_code(), store_history=True)

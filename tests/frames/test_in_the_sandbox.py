@@ -299,3 +299,25 @@ def test_an_address_that_a_kernel_claims_is_not_asked(interpreter) -> None:
     (chart,) = interpreter.run(code, on_output=lambda event: heard.extend(event.artifacts)).charts
     assert "127.0.0.1:9" not in chart.model_dump_json()
     assert "127.0.0.1:9" not in "".join(one.model_dump_json() for one in heard)
+
+
+def test_a_kernel_without_this_library_gets_the_codec_as_files() -> None:
+    with CodeInterpreter(backend="local") as one:
+        one.run("import sys\nsys.modules['ci_integrations.frames.codec'] = None; sys.modules.pop('_ci_frames', None)")
+        one.put(df=FRAME)
+        assert one.run("sys.modules['_ci_frames'].__file__").text.startswith("/tmp/.ci_frames/")
+        assert_same(FRAME, one.get("df"))
+        assert_same(FRAME, one.run("df").tables[0].to_pandas())
+        assert one.run("[p for p in sys.path if 'ci_frames' in p]").text == "[]"
+
+
+def test_a_kernel_without_the_codec_still_shows_the_first_rows() -> None:
+    with CodeInterpreter(backend="local") as one:
+        one.run("import sys\nsys.modules['ci_integrations.frames.codec'] = None; sys.modules.pop('_ci_frames', None)")
+        table = one.run("import pandas as pd\npd.DataFrame({'a': range(3)})").tables[0]
+        assert table.whole is None
+        assert table.to_pandas()["a"].tolist() == [0, 1, 2]
+        long = one.run("pd.DataFrame({'a': range(3000)})").tables[0]
+        assert "only the first rows" in long.note
+        with pytest.raises(ArtifactError, match="first 1000 rows"):
+            long.to_pandas()

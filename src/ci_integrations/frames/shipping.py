@@ -34,6 +34,7 @@ def room(name, digest, folder, local):
                 for old in [old for old in sys.modules if old == name or old.startswith(name + ".")]:
                     del sys.modules[old]
                 sys.path.insert(0, folder)
+                importlib.invalidate_caches()  # the folder was not there when it was asked for before
             found = importlib.import_module(attempt or name)
             right = found.digest() == digest
         except (ImportError, AttributeError, OSError):

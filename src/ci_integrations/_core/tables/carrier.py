@@ -104,7 +104,6 @@ class Carrier:
         """Returns the table that a variable holds. Raises ArtifactError when there is none, or a larger one."""
         path = f"{shipping.FOLDER}/out-{uuid.uuid4().hex}"
         here = yield partial(self.client.face.blocking, files.capabilities)
-        yield from self._hello(kernel, ())
         said = yield from self._ask(kernel, "write", name, path, *here, megabytes=max_bytes / 1e6)
         try:
             if not isinstance(said.get("size"), int) or said["size"] > max_bytes:
@@ -141,27 +140,29 @@ class Carrier:
         kernel.pending_events += [changed_table(one.name, one.notes) for one in first if one.notes]
 
     def _hello(self, kernel: KernelState, names: tuple[str, ...]) -> Flow[dict[str, Any]]:
-        """Returns what the kernel can read, and which of the names it has not; brings the codec where it is missing."""
-        answer = yield from self._ask(kernel, "hello", names)
+        """Returns what the kernel can read, and which of the names it has not."""
+        return self._ask(kernel, "hello", names)
+
+    def _ask(self, kernel: KernelState, call: str, *arguments: object, megabytes: float = 0) -> Flow[dict[str, Any]]:
+        """Returns what a function of `frames/codec/kernel.py` answers. A kernel without the codec gets it before."""
+        seconds = _SECONDS + min(600.0, _SECONDS_PER_MEGABYTE * megabytes)
+        code = f"{shipping.cell(call, *arguments)}\n{FORGET}"
+        answer = yield from self._answered(kernel, code, seconds)
         if answer.get(shipping.ABSENT) is False:
             written = [{"path": path, "data": text} for path, text in shipping.source_files().items()]
             yield from self.client.call(self.client.sandbox.files.write_files, written)
-            answer = yield from self._ask(kernel, "hello", names)
-            if answer.get(shipping.ABSENT) is False:
-                raise ConfigurationError("tables go into a kernel that has pandas and NumPy: packages=['pandas']")
-        return answer
-
-    def _ask(self, kernel: KernelState, call: str, *arguments: object, megabytes: float = 0) -> Flow[dict[str, Any]]:
-        """Runs a hidden cell of `frames/codec/kernel.py` and returns its answer."""
-        seconds = _SECONDS + min(600.0, _SECONDS_PER_MEGABYTE * megabytes)
-        code = f"{shipping.cell(call, *arguments)}\n{FORGET}"
-        execution = yield from self.kernels.hidden(kernel, code, seconds)
-        if execution.error is not None:
-            raise SandboxError(f"the kernel failed on a table: {execution.error.name}: {execution.error.value}"[:500])
-        answer = _answer("".join(execution.logs.stdout))
+            answer = yield from self._answered(kernel, code, seconds)
+        if answer.get(shipping.ABSENT) is False:
+            raise ConfigurationError("tables go into a kernel that has pandas and NumPy: packages=['pandas']")
         if isinstance(answer.get("error"), str):
             raise ArtifactError(answer["error"][:2000])
         return answer
+
+    def _answered(self, kernel: KernelState, code: str, seconds: float) -> Flow[dict[str, Any]]:
+        execution = yield from self.kernels.hidden(kernel, code, seconds)
+        if execution.error is not None:
+            raise SandboxError(f"the kernel failed on a table: {execution.error.name}: {execution.error.value}"[:500])
+        return _answer("".join(execution.logs.stdout))
 
 
 def _answer(printed: str) -> dict[str, Any]:
