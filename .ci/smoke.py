@@ -9,7 +9,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.resources import files
+from importlib.resources import files as resources
 from pathlib import Path
 
 
@@ -18,8 +18,8 @@ def base() -> None:
     import ci_integrations
 
     assert ci_integrations.__version__
-    assert (files("ci_integrations") / "py.typed").is_file()
-    assert (files("ci_integrations.data") / "penguins.csv").read_text().count("\n") == 345
+    assert (resources("ci_integrations") / "py.typed").is_file()
+    assert (resources("ci_integrations.data") / "penguins.csv").read_text().count("\n") == 345
     for adapter in ("langchain", "llamaindex"):
         refused(lambda name=adapter: importlib.import_module(f"ci_integrations.{name}").CodeInterpreterTool, adapter)
     refused(lambda: importlib.import_module("ci_integrations.testing.cassettes"), "testing")
@@ -136,6 +136,23 @@ def deno() -> None:
 
     with CodeInterpreter() as interpreter:
         assert interpreter.run("40 + 2", language="typescript").text == "42"
+
+
+def files() -> None:
+    """Every reader is there, and a file of a kind that pandas alone cannot read is a table."""
+    import tempfile
+    from pathlib import Path
+
+    import pandas as pd
+
+    from ci_integrations.tables.options import NEEDS, check_files
+    from ci_integrations.tables.reader import read
+
+    check_files([f"t{suffix}" for suffix in NEEDS], "local", ())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "t.xlsx")
+        pd.DataFrame({"zip": ["02134"], "n": [1]}).to_excel(path, index=False)
+        assert read(path, {})[0].frame.to_dict("list") == {"zip": ["02134"], "n": [1]}
 
 
 def jupyter() -> None:
