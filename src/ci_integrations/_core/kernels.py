@@ -73,14 +73,15 @@ class Kernels:
         return self.client.call(run, within=seconds)
 
     def _first_code(self) -> Flow[str]:
-        """Returns the hidden cell. In the cloud the extractor's source is written into the sandbox before, once."""
+        """Returns the hidden cell. The extractor's source is written into a sandbox without it before, once."""
         state = self.state
         if not state.options.inject_extractor:
             return PROBE
         from ci_integrations.charts import extractor
         from ci_integrations.frames import shipping
 
-        if state.backend != "local" and state.injected != state.sandbox_id:
+        ours = state.backend == "local" and state.options.template != "jupyter"  # a kernel that has the extractor
+        if not ours and state.injected != state.sandbox_id:
             sources = {**extractor.source_files(), **shipping.source_files(extractor.REMOTE_DIR)}
             files = [{"path": path, "data": text} for path, text in sources.items()]
             yield from self.client.call(self.client.sandbox.files.write_files, files)
