@@ -20,7 +20,8 @@ def test_an_interpreter_asks_for_it_by_its_name(endpoint: Endpoint) -> None:
         assert result.text.strip() == "ZMQInteractiveShell"
         assert result.template_id == "jupyter"
         drawn = interpreter.run("import matplotlib.pyplot as plt\nplt.plot([1, 2, 3])\nplt.show()")
-        assert drawn.charts[0].chart.panels[0].series[0].values("y") == [1, 2, 3]  # read by the extractor, as in the cloud
+        # Read by the extractor, whose source is written into the sandbox as in the cloud.
+        assert drawn.charts[0].chart.panels[0].series[0].values("y") == [1, 2, 3]
 
 
 def test_a_server_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
