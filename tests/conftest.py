@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["pytester", "ci_integrations.testing.cassettes.plugin"]
+sys.path.insert(0, str(Path(__file__).parent))  # for `sandbox_kinds`
+pytest_plugins = ["pytester", "ci_integrations.testing.cassettes.plugin", "sandbox_kinds"]
 
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
@@ -42,7 +44,6 @@ while the others have nothing to do."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--run-cloud", action="store_true", help="also run the tests marked `cloud` (needs E2B_API_KEY)")
     parser.addoption("--run-slow", action="store_true", help="also run the tests marked `slow`")
 
 
@@ -60,9 +61,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key, endpoint or tracing of this machine reaches a test, unless it is marked `cloud` or records a cassette."""
+    """No key, endpoint or tracing of this machine reaches a test, unless it records a cassette or its kind is E2B."""
     recording = "cassette" in request.fixturenames and request.config.getoption("--record-mode") not in {None, "none"}
     if recording or request.node.get_closest_marker("cloud"):
         return
+    variables = request.getfixturevalue("kind").variables if "kind" in request.fixturenames else {}
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)

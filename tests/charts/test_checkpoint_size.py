@@ -39,10 +39,10 @@ IMAGES = 5 * 600 * 600 * 3 * 4 // 3
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory):
+def stored(kind, tmp_path_factory):
     """The thread's state, the checkpoints' bytes, and those of the files in the store; inline and with a store."""
     folder, found = tmp_path_factory.mktemp("checkpoints"), {}
-    with CodeInterpreterTool(backend="local") as tool:
+    with CodeInterpreterTool(**kind.options) as tool:
         for name in ("inline", "store"):
             files = folder / "artifacts"
             store = ArtifactStore(files.as_uri()) if name == "store" else None

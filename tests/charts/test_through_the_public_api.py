@@ -18,8 +18,8 @@ print(json.dumps({"application/vnd.ci-chart.v1+json": payload}))
 
 
 @pytest.fixture(scope="module")
-def interpreter():
-    with CodeInterpreter(backend="local") as running:
+def interpreter(kind):
+    with CodeInterpreter(**kind.options) as running:
         yield running
 
 
@@ -31,6 +31,7 @@ def the_line(result):
     assert [image.id for image in result.images] == [result.charts[0].image]
 
 
+@pytest.mark.own_kernel("E2B's start-up script saves pictures by a name among the user's, which %reset removes")
 def test_after_a_reset_a_plot_still_gives_its_chart(interpreter):
     interpreter.run("%reset -f")
     the_line(interpreter.run(PLOT + "plt.show()"))
@@ -72,17 +73,17 @@ def test_a_chart_shows_itself_in_a_notebook(interpreter):
     assert bundle["application/vnd.vegalite.v6+json"]["layer"]
 
 
-def test_with_the_extractor_off_only_what_is_shown_gives_charts():
-    with CodeInterpreter(backend="local", inject_extractor=False) as plain:
+@pytest.mark.own_kernel("at E2B a figure then comes as E2B's chart, which nobody can call complete")
+def test_with_the_extractor_off_only_what_is_shown_gives_charts(kind):
+    with CodeInterpreter(**kind.options, inject_extractor=False) as plain:
         saved = plain.run(PLOT + "plt.savefig('a.png'); plt.close()")
         assert (saved.charts, saved.files) == ((), ())
         the_line(plain.run(PLOT + "plt.show()"))
 
 
-def test_a_sandbox_that_somebody_else_made_reports_files_too(interpreter):
-    from ci_integrations.local.launcher import local_endpoint
-
-    plain = type(interpreter.sandbox).create(**local_endpoint().sdk_options())
+def test_a_sandbox_that_somebody_else_made_reports_files_too(kind, interpreter):
+    plain = type(interpreter.sandbox).create(**kind.template, **kind.address)
     with CodeInterpreter(sandbox=plain, owns=True) as taken:
         result = taken.run("open('a.txt', 'w').write('a')")
-    assert (result.backend, [file.path for file in result.files]) == ("local", ["/home/user/a.txt"])
+    assert result.backend == kind.options["backend"]
+    assert [file.path for file in result.files] == ["/home/user/a.txt"]

@@ -43,22 +43,21 @@ def no_ambient_e2b(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-_ROWS: list[tuple[str, ...]] = []
-
-
-@pytest.fixture
-def matrix() -> list[tuple[str, ...]]:
-    """Where the matrix test writes its rows."""
-    return _ROWS
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not _ROWS:
+    """Prints the recovery matrix: a line for each failure, moment and door, a column for each kind of sandbox."""
+    reports = [one for some in terminalreporter.stats.values() for one in some if getattr(one, "when", "") == "call"]
+    rows = [row for report in reports for key, row in report.user_properties if key == "matrix"]
+    if not rows:
         return
-    head = ("failure", "moment", "door", "the caller gets", "ran", "sandboxes made")
-    widths = [max(len(row[column]) for row in [head, *_ROWS]) for column in range(len(head))]
+    kinds = sorted({row[3] for row in rows})
+    table: dict[tuple[str, ...], dict[str, str]] = {}
+    for failure, moment, door, kind, gets, ran in rows:
+        table.setdefault((failure, moment, door), {})[kind] = f"{gets}, ran {ran}"
+    lines = [("failure", "moment", "door", *kinds)]
+    lines += [(*key, *(cells.get(kind, "-") for kind in kinds)) for key, cells in table.items()]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     terminalreporter.section("recovery matrix")
-    for row in [head, *_ROWS]:
-        terminalreporter.write_line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
-    twice = sum(int(row[4]) > 1 for row in _ROWS if "rerun" not in row[0])
-    terminalreporter.write_line(f"{len(_ROWS)} cells; code run twice without being asked to: {twice}")
+    for line in lines:
+        terminalreporter.write_line("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+    twice = sum(row[5] > 1 for row in rows if "rerun" not in row[0])
+    terminalreporter.write_line(f"{len(rows)} cells; code run twice without being asked to: {twice}")

@@ -150,6 +150,14 @@ class FakeE2B:
         (box,) = self.alive
         return box
 
+    def kernels_die(self) -> None:
+        for kernel in self.only.kernels.values():
+            kernel.restart()
+
+    def refuse(self, times: int) -> None:
+        """The next sandboxes are refused."""
+        self.create_status += [503] * times
+
     def count(self, prefix: str) -> int:
         return sum(line.startswith(prefix) for line in self.requests)
 

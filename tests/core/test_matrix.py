@@ -1,17 +1,21 @@
 """The matrix: what goes wrong x when x through which door. Each cell of it says what the caller gets, what the model
 reads, how often the code ran (counted inside the sandbox), how many sandboxes were made, and that none is left.
 
-`pytest tests/core/test_matrix.py` prints it as a table.
+`pytest tests/core/test_matrix.py` prints it as a table, for the stand-in and all doors. With `--kind=own
+--kind=jupyter` each row is tried on real kernels of both kinds, through one of the doors, and the table shows them side
+by side.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from sandbox_kinds import Kind
 
 from ci_integrations import CodeInterpreter
 from ci_integrations.errors import SandboxError
@@ -21,7 +25,9 @@ from ci_integrations.results import ExecutionResult
 from ci_integrations.testing import Fault, FaultProxy
 
 from .fake_e2b import FakeE2B
+from .real_service import RealE2B
 
+Service = FakeE2B | RealE2B
 CODE = "print('start')\nimport time\ntime.sleep(0.2)\n6 * 7"
 DIES = "print('start')\ndie()\n6 * 7"
 SLOW = "print('start')\nwhile True: pass"
@@ -38,7 +44,7 @@ class Case:
     failure: str
     moment: str
     faults: tuple[Fault, ...] = ()
-    do: Callable[[FakeE2B], Any] | None = None
+    do: Callable[[Service], Any] | None = None
     """Done to the service right before the cell."""
     code: str = CODE
     timeout: float = 5.0
@@ -57,14 +63,9 @@ class Case:
     """Whether the variable from before is there afterwards."""
 
 
-def box_kernels_die(service: FakeE2B) -> None:
-    for kernel in service.only.kernels.values():
-        kernel.restart()
-
-
-def kill_and_refuse(service: FakeE2B) -> None:
+def kill_and_refuse(service: Service) -> None:
     service.only.stop()
-    service.create_status += [503] * 8
+    service.refuse(8)
 
 
 LOST = ("new one was started", "the variable x", "file /home/user/a.txt")
@@ -102,8 +103,8 @@ CASES = [
          gets="SandboxPaused", reads=("start", "paused", *MAYBE)),
     Case(failure="paused without memory", moment="before", do=lambda s: s.only.pause(memory=False),
          reads=("42", "without its memory", "the variable x", "Files are kept"), keeps_x=False),
-    Case(failure="kernel died", moment="before", do=box_kernels_die, reads=("42", "restarted", "the variable x"),
-         keeps_x=False),
+    Case(failure="kernel died", moment="before", do=lambda s: s.kernels_die(),
+         reads=("42", "restarted", "the variable x"), keeps_x=False),
     Case(failure="kernel died", moment="during", code=DIES, gets="ContextRestarting",
          reads=("start", "the kernel died", "the variable x", "Files are kept"), keeps_x=False),
     Case(failure="too slow", moment="during", code=SLOW, timeout=0.5, gets="ExecutionTimeout",
@@ -136,6 +137,11 @@ CASES = [
     Case(failure="gone", moment="control plane slow", do=lambda s: s.only.stop(),
          faults=(Fault("delay", on="get_info", seconds=0.3),), reads=("42", *LOST), made=2, keeps_x=False),
 ]  # fmt: skip
+
+
+def name(value: Case | str) -> str:
+    return value if isinstance(value, str) else f"{value.failure} {value.moment}".replace(" ", "-")
+
 
 DOORS = ["sync", "async", "tool", "async tool", "llamaindex tool", "llamaindex blocking tool"]
 
@@ -186,16 +192,50 @@ def through_llamaindex(door: str, it: CodeInterpreter, case: Case) -> Told:
     return Told(result.error.name if result.error else str(result.text), output.content, result)
 
 
+def real(case: Case) -> Case:
+    """The row for a real kernel, which takes longer for everything."""
+    options = dict(case.options)
+    policy = options.get("recovery", POLICY)
+    options["recovery"] = replace(policy, deadline=policy.deadline * 10)
+    return replace(
+        case,
+        timeout=max(case.timeout, 2.0),
+        reads=tuple(words.replace("0.5 s", "2 s") for words in case.reads),
+        options=tuple(options.items()),
+    )
+
+
+def options_of(service: Service, proxy: FaultProxy, case: Case) -> dict[str, Any]:
+    return {
+        **service.options, "api_url": proxy.url, "sandbox_url": proxy.url, "retries": 0, "recovery": POLICY,
+        "execution_timeout": case.timeout, **dict(case.options),
+    }  # fmt: skip
+
+
+def check(case: Case, told: Told, ran: int) -> None:
+    """What the row promises of the answer."""
+    assert told.gets.lstrip("!") == case.gets.lstrip("!")
+    for words in case.reads:
+        assert words in told.text
+    for words in case.never:
+        assert words not in told.text
+    assert ran == case.ran
+    if told.result is not None and case.gets != "42":
+        assert told.result.error is not None
+    if case.gets not in ("42", "ContextRestarting") and told.result is not None:
+        assert told.result.incomplete
+
+
+def goes_on(case: Case) -> bool:
+    """Whether a next cell is to be answered."""
+    return not case.first and dict(case.options).get("on_sandbox_lost") != "error"
+
+
 @pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.failure} {case.moment}".replace(" ", "-"))
-def test_matrix(case: Case, door: str, matrix: list[tuple[str, ...]]) -> None:
+@pytest.mark.parametrize("case", CASES, ids=name)
+def test_matrix(case: Case, door: str, record_property: Callable[[str, object], None]) -> None:
     with FakeE2B() as service, FaultProxy(service.url) as proxy:
-        options: dict[str, Any] = {
-            **service.options, "api_url": proxy.url, "sandbox_url": proxy.url, "retries": 0, "recovery": POLICY,
-            "execution_timeout": case.timeout,
-            **dict(case.options),
-        }  # fmt: skip
-        it = CodeInterpreter(**options)
+        it = CodeInterpreter(**options_of(service, proxy, case))
         if not case.first:
             it.run("x = 5")
             it.upload(b"hello", "a.txt")
@@ -206,21 +246,44 @@ def test_matrix(case: Case, door: str, matrix: list[tuple[str, ...]]) -> None:
         proxy.clear()
         service.create_status.clear()
         ran = service.runs[case.code]
-        matrix.append((case.failure, case.moment, door, told.gets, str(ran), str(len(service.sandboxes))))
+        record_property("matrix", (case.failure, case.moment, door, "stand-in", told.gets, ran))
 
-        assert told.gets.lstrip("!") == case.gets.lstrip("!")
-        for words in case.reads:
-            assert words in told.text
-        for words in case.never:
-            assert words not in told.text
-        assert ran == case.ran
-        if told.result is not None and case.gets != "42":
-            assert told.result.error is not None
-        if case.gets not in ("42", "ContextRestarting") and told.result is not None:
-            assert told.result.incomplete
-        if not case.first and dict(case.options).get("on_sandbox_lost") != "error":
+        check(case, told, ran)
+        if goes_on(case):
             after = it.run("x")
             assert (after.text == "5") == case.keeps_x
         assert len(service.sandboxes) == case.made or (case.first and case.ran == 0)
+        it.close()
+        assert service.alive == []
+
+
+@pytest.mark.parametrize(("case", "door"), list(zip(CASES, itertools.cycle(DOORS), strict=False)), ids=name)
+def test_on_real_kernels(case: Case, door: str, kind: Kind, record_property: Callable[[str, object], None]) -> None:
+    if not kind.asked:
+        pytest.skip("--kind not given: the stand-in has all doors")
+    case = real(case)
+    with RealE2B(kind) as service, FaultProxy(service.url) as service.proxy:
+        it = CodeInterpreter(**options_of(service, service.proxy, case))
+        case = replace(case, code=service.counted(case.code))
+        first = "none"
+        if not case.first:
+            it.run("x = 5", timeout=60)
+            it.upload(b"hello", "a.txt")
+            first = service.only.id
+        service.proxy.inject(*case.faults)
+        if case.do is not None:
+            case.do(service)
+        told = through(door, it, case)
+        service.proxy.clear()
+        alive = service.alive
+        # What ran in a sandbox that is lost cannot be read any more: the cell was lost after its first words.
+        lost = bool(alive or case.failure) and first not in {box.id for box in alive} and "start" in told.text
+        ran = sum(box.runs() for box in alive) + int(lost and any(fault.moment == "during" for fault in case.faults))
+        record_property("matrix", (case.failure, case.moment, door, kind.name, told.gets, ran))
+
+        check(case, told, ran)
+        if goes_on(case):
+            after = it.run("x", timeout=60)
+            assert (after.text == "5") == case.keeps_x
         it.close()
         assert service.alive == []

@@ -26,9 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def local_backend() -> Iterator[SessionRegistry]:
+def local_backend(kind: Any) -> Iterator[SessionRegistry]:
     """Sessions in the real local sandbox, shared by tests that use keys of their own."""
-    with SessionRegistry({"backend": "local"}) as registry:
+    with SessionRegistry(kind.options) as registry:
         yield registry
 
 

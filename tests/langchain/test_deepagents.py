@@ -65,8 +65,8 @@ async def test_a_replaced_sandbox_is_told_by_a_command_too(backend):
     assert "still here" in answer.output
 
 
-def test_a_sandbox_that_may_not_be_replaced_is_an_error_everywhere():
-    backend = E2BSandboxBackend(backend="local", on_sandbox_lost="error")
+def test_a_sandbox_that_may_not_be_replaced_is_an_error_everywhere(kind):
+    backend = E2BSandboxBackend(**kind.options, on_sandbox_lost="error")
     backend.execute("true")
     backend.code_tool().session().sandbox.kill()
     assert backend.ls("/").error
@@ -120,8 +120,8 @@ def test_our_own_failures_are_the_only_ones_that_are_told(backend, monkeypatch):
         backend.ls("/")
 
 
-def test_secrets_are_taken_out_of_what_commands_and_files_say():
-    backend = E2BSandboxBackend(backend="local", envs={"TOKEN": SecretStr("hush-hush-hush")})
+def test_secrets_are_taken_out_of_what_commands_and_files_say(kind):
+    backend = E2BSandboxBackend(**kind.options, envs={"TOKEN": SecretStr("hush-hush-hush")})
     assert backend.execute("echo $TOKEN; echo $TOKEN > /home/user/t.txt").output == "[redacted]\n"
     assert backend.read("/home/user/t.txt").file_data["content"].strip() == "[redacted]"
     assert "hush" not in str(backend.grep("hush", "/home/user"))

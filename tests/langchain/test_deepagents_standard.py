@@ -32,8 +32,8 @@ CONTRADICTED = {
 class TestStandard(SandboxIntegrationTests):
     @pytest.fixture(scope="class")
     @classmethod
-    def sandbox(cls) -> Iterator[E2BSandboxBackend]:
-        backend = E2BSandboxBackend(backend="local")
+    def sandbox(cls, kind) -> Iterator[E2BSandboxBackend]:
+        backend = E2BSandboxBackend(**kind.options)
         yield backend
         backend.close()
 

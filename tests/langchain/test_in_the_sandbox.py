@@ -77,8 +77,8 @@ def test_sync_and_async_calls_share_the_kernel(local_tool):
     assert asyncio.run(local_tool.ainvoke({"code": "x + 1"}, ours)) == "Out: 42"
 
 
-def test_twenty_first_calls_at_once_make_one_sandbox():
-    with CodeInterpreterTool(backend="local") as tool, ThreadPoolExecutor(20) as pool:
+def test_twenty_first_calls_at_once_make_one_sandbox(kind):
+    with CodeInterpreterTool(**kind.options) as tool, ThreadPoolExecutor(20) as pool:
         config = thread("one")
         calls = [{"type": "tool_call", "name": "x", "id": f"c{n}", "args": {"code": f"a{n} = {n}"}} for n in range(20)]
         messages = list(pool.map(lambda call: tool.invoke(call, config), calls))
@@ -87,8 +87,8 @@ def test_twenty_first_calls_at_once_make_one_sandbox():
         assert running(tool, config) == 1
 
 
-async def test_twenty_first_calls_at_once_make_one_sandbox_on_a_loop():
-    async with CodeInterpreterTool(backend="local") as tool:
+async def test_twenty_first_calls_at_once_make_one_sandbox_on_a_loop(kind):
+    async with CodeInterpreterTool(**kind.options) as tool:
         config = thread("one")
         await asyncio.gather(*(tool.ainvoke({"code": f"a{n} = {n}"}, config) for n in range(20)))
         assert await tool.ainvoke({"code": "a0 + a19"}, config) == "Out: 19"
@@ -128,8 +128,8 @@ def test_three_event_loops_one_after_the_other(local_tool):
         assert asyncio.run(local_tool.ainvoke({"code": f"x = {n}; x"}, config)) == f"Out: {n}"
 
 
-def test_two_threads_with_parallel_calls_stay_apart():
-    with CodeInterpreterTool(backend="local") as tool:
+def test_two_threads_with_parallel_calls_stay_apart(kind):
+    with CodeInterpreterTool(**kind.options) as tool:
 
         def converse(name: str) -> list[str]:
             turn = ScriptedChatModel.parallel_calls(
@@ -210,8 +210,8 @@ async def test_cancelling_a_run_stops_the_cell_and_keeps_the_kernel(local_tool):
     assert await asyncio.wait_for(local_tool.ainvoke({"code": "x"}, config), 5) == "Out: 7"
 
 
-def test_a_cell_that_is_too_slow_is_a_message_and_the_variables_stay():
-    with CodeInterpreterTool(backend="local", execution_timeout=1) as tool:
+def test_a_cell_that_is_too_slow_is_a_message_and_the_variables_stay(kind):
+    with CodeInterpreterTool(**kind.options, execution_timeout=1) as tool:
         tool.invoke({"code": "x = 7"})
         message = tool.invoke({"type": "tool_call", "name": "c", "id": "1", "args": {"code": "while True: pass"}})
         assert message.status == "error"
@@ -231,8 +231,10 @@ def test_a_replayed_graph_does_not_run_the_code_again(local_tool):
 
 
 @pytest.mark.parametrize("saver", ["memory", "sqlite"])
-def test_every_kind_of_artifact_survives_a_checkpoint(local_tool, saver, tmp_path):
-    message, restored = through_checkpoint(saver, tmp_path, local_tool, EVERY_KIND)
+def test_every_kind_of_artifact_survives_a_checkpoint(kind, local_tool, saver, tmp_path):
+    # E2B's server answers a surrogate, which is no Unicode, with an error in place of the frame
+    every = EVERY_KIND if kind.name == "own" else EVERY_KIND.replace("\\ud800", "y")
+    message, restored = through_checkpoint(saver, tmp_path, local_tool, every)
     assert message.status == "success", message.content
     assert json.dumps(restored.artifact, sort_keys=True) == json.dumps(message.artifact, sort_keys=True)
     result = ExecutionResult.from_message(restored)
@@ -319,9 +321,10 @@ def test_a_lost_sandbox_is_told_in_the_next_answer(local_tool):
     assert any(event["type"] == "state_lost" for event in message.artifact["events"])
 
 
-async def test_twenty_requests_at_once_in_a_web_server():
+@pytest.mark.own_kernel("twenty sandboxes with a server each, at once, are more than this machine has")
+async def test_twenty_requests_at_once_in_a_web_server(kind):
     """One agent behind an ASGI application (what FastAPI is made of), a thread_id for each request."""
-    async with CodeInterpreterTool(backend="local") as tool:
+    async with CodeInterpreterTool(**kind.options) as tool:
         app = application(create_agent(Counting(), tools=[tool]))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app", timeout=60) as client:
             answers_ = await asyncio.gather(*(client.get(f"/run/{n}") for n in range(20)))
@@ -357,11 +360,11 @@ def answer_for(messages: list[Any]) -> Any:
     return "done" if done == 2 else code(f"mine = {number}; mine" if done == 0 else "mine")
 
 
-def test_another_process_goes_on_in_the_same_kernel():
+def test_another_process_goes_on_in_the_same_kernel(kind):
     """One registry leaves, another takes over from the checkpoint; the sandbox outlives the first."""
     checkpoints, name = InMemorySaver(), fresh()
-    first = SessionRegistry({"backend": "local"}, idle="keep")
-    second = SessionRegistry({"backend": "local"})
+    first = SessionRegistry(kind.options, idle="keep")
+    second = SessionRegistry(kind.options)
     for registry, turns in ((first, [code("x = 41"), "done"]), (second, [code("x + 1"), "done"])):
         middleware = CodeInterpreterMiddleware(CodeInterpreterTool(registry))
         agent = create_agent(ScriptedChatModel(turns), middleware=[middleware], checkpointer=checkpoints)
@@ -388,13 +391,13 @@ def test_a_language_without_a_kernel_is_told_to_the_model(local_backend):
     call = {"type": "tool_call", "name": "c", "id": "1", "args": {"code": "x <- 1", "language": "r"}}
     message = tool.invoke(call, config)
     assert message.status == "error"
-    assert "No kernel for 'r'" in message.content
+    assert "No kernel for 'r'" in message.content or "Failed to create context" in message.content  # E2B's words
     assert (message.artifact["code"], message.artifact["language"]) == ("x <- 1", "r")
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-async def test_a_run_after_a_kill_at_the_end_is_told_what_is_gone(blocking):
-    middleware = CodeInterpreterMiddleware(backend="local", end_of_run="kill")
+async def test_a_run_after_a_kill_at_the_end_is_told_what_is_gone(kind, blocking):
+    middleware = CodeInterpreterMiddleware(**kind.options, end_of_run="kill")
     model = ScriptedChatModel([code("precious = 1"), "done", code("precious"), "done"])
     agent = create_agent(model, middleware=[middleware], checkpointer=InMemorySaver())
     for _ in range(2):
@@ -406,13 +409,13 @@ async def test_a_run_after_a_kill_at_the_end_is_told_what_is_gone(blocking):
     await middleware.aclose()
 
 
-def test_attachments_are_there_when_a_second_process_finds_the_sandbox_gone():
+def test_attachments_are_there_when_a_second_process_finds_the_sandbox_gone(kind):
     checkpoints, name = InMemorySaver(), fresh()
     csv = {"type": "file", "mime_type": "text/csv", "filename": "a.csv", "base64": "YSxiCg=="}
     question = HumanMessage([{"type": "text", "text": "read it"}, csv])
     read = code("open('a.csv').read()")
     for messages in ([question], "again"):
-        with SessionRegistry({"backend": "local"}) as registry:  # which kills what it made, at its end
+        with SessionRegistry(kind.options) as registry:  # which kills what it made, at its end
             middleware = CodeInterpreterMiddleware(CodeInterpreterTool(registry))
             agent = create_agent(ScriptedChatModel([read, "done"]), middleware=[middleware], checkpointer=checkpoints)
             state = agent.invoke({"messages": messages}, thread(name))

@@ -212,12 +212,3 @@ class FakeRegistry:
 @pytest.fixture
 def registry() -> FakeRegistry:
     return FakeRegistry()
-
-
-@pytest.fixture(scope="session")
-def local() -> str:
-    """The real local sandbox; the name of its backend. Skips where no level of isolation works."""
-    interpreter = pytest.importorskip("ci_integrations").CodeInterpreter(backend="local")
-    with interpreter:
-        assert interpreter.run("1").ok
-    return "local"

@@ -159,8 +159,8 @@ async def test_two_calls_with_one_code_have_no_id_because_a_tool_cannot_tell_the
     assert kernel.call_ids == [None, None]
 
 
-async def test_a_call_that_was_answered_is_not_run_again(local: str) -> None:
-    async with CodeInterpreterTool(backend=local, scope="tool") as tool:
+async def test_a_call_that_was_answered_is_not_run_again(kind: Any) -> None:
+    async with CodeInterpreterTool(**kind.options, scope="tool") as tool:
         code = "n = globals().get('n', 0) + 1\nprint('run', n)"
         first = await tool.arun(code, tool_call_id="call_1")
         again = await tool.arun(code, tool_call_id="call_1")
@@ -169,8 +169,8 @@ async def test_a_call_that_was_answered_is_not_run_again(local: str) -> None:
         assert tool.run(code, tool_call_id="call_2").stdout == "run 2\n"
 
 
-async def test_attached_files_on_the_real_sandbox_with_all_tools_of_a_spec(local: str) -> None:
-    with CodeInterpreterToolSpec(backend=local) as spec:
+async def test_attached_files_on_the_real_sandbox_with_all_tools_of_a_spec(kind: Any) -> None:
+    with CodeInterpreterToolSpec(**kind.options) as spec:
         llm = ScriptedLLM([tool_call("read_file", path="data.csv"), "42"])
         tools: list[Any] = spec.to_tool_list(["code_interpreter", "read_file"])
         await CodeInterpreterFunctionAgent(tools=tools, llm=llm).run(user_msg=asks(csv()))

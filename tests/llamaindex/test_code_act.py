@@ -105,7 +105,7 @@ async def test_the_list_of_functions_is_not_changed(registry: Any) -> None:
     _ = CodeInterpreterTool
 
 
-async def test_on_the_real_sandbox(local: str) -> None:
+async def test_on_the_real_sandbox(kind: Any) -> None:
     llm = ScriptedLLM(
         [
             "<execute>\nimport os\nprint(rounded(2.9), os.getcwd(), await slowly(4))\n</execute>",
@@ -113,7 +113,7 @@ async def test_on_the_real_sandbox(local: str) -> None:
             "done",
         ]
     )
-    async with CodeInterpreterExecutor(functions=[rounded, slowly], backend=local) as executor:
+    async with CodeInterpreterExecutor(functions=[rounded, slowly], **kind.options) as executor:
         answer = await create_code_act_agent(llm, executor=executor).run(user_msg="go")
     assert "2.5 /home/user 8" in llm.seen[1][-1].content
     assert {"image", "chart"} <= {artifact.kind for artifact in artifacts_from(answer)}

@@ -27,11 +27,11 @@ def test_later_versions_say_what_replaced_it() -> None:
 
 
 @only_012
-def test_chain_with_the_engine(local: str) -> None:
+def test_chain_with_the_engine(kind: Any) -> None:
     from llama_index.core.query_pipeline import QueryPipeline
 
     with CodeInterpreterQueryEngine.from_dataframe(
-        FRAME, llm=ScriptedLLM(["print(df.x.sum())"]), backend=local
+        FRAME, llm=ScriptedLLM(["print(df.x.sum())"]), **kind.options
     ) as asked:
         pipeline = QueryPipeline(chain=[PromptTemplate("Sum of {what}?"), asked])
         response = pipeline.run(what="x")
@@ -40,12 +40,12 @@ def test_chain_with_the_engine(local: str) -> None:
 
 
 @only_012
-async def test_chain_and_graph_with_the_component(local: str) -> None:
+async def test_chain_and_graph_with_the_component(kind: Any) -> None:
     from llama_index.core.query_pipeline import InputComponent, QueryPipeline
 
     from ci_integrations.llamaindex import CodeInterpreterComponent
 
-    component = CodeInterpreterComponent(backend=local)
+    component = CodeInterpreterComponent(**kind.options)
     llm = ScriptedLLM(
         ["```python\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nprint(6 * 7)\n```"] * 4
     )
@@ -71,11 +71,11 @@ async def test_chain_and_graph_with_the_component(local: str) -> None:
 
 
 @only_012
-async def test_graph_with_the_engine_async(local: str) -> None:
+async def test_graph_with_the_engine_async(kind: Any) -> None:
     from llama_index.core.query_pipeline import InputComponent, QueryPipeline
 
     turns = [json.dumps(1), "print(df.x.max())"]
-    asked = CodeInterpreterQueryEngine.from_dataframe(FRAME, llm=ScriptedLLM(turns), backend=local)
+    asked = CodeInterpreterQueryEngine.from_dataframe(FRAME, llm=ScriptedLLM(turns), **kind.options)
     graph = QueryPipeline()
     graph.add_modules({"in": InputComponent(), "ask": asked})
     graph.add_link("in", "ask", src_key="question", dest_key="input")

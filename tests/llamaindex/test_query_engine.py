@@ -34,14 +34,14 @@ Make = Callable[..., CodeInterpreterQueryEngine]
 
 
 @pytest.fixture
-def engine(local: Any) -> Iterator[Make]:
+def engine(kind: Any) -> Iterator[Make]:
     """Engines on the real sandbox, closed at the end."""
     made: list[CodeInterpreterQueryEngine] = []
 
     def make(*turns: Any, df: Any = None, **options: Any) -> CodeInterpreterQueryEngine:
-        options = {"llm": ScriptedLLM(list(turns)), "backend": "local"} | options
-        kind = CodeInterpreterQueryEngine
-        made.append(kind(**options) if df is None else kind.from_dataframe(df, **options))
+        options = {"llm": ScriptedLLM(list(turns)), **kind.options} | options
+        cls = CodeInterpreterQueryEngine
+        made.append(cls(**options) if df is None else cls.from_dataframe(df, **options))
         return made[-1]
 
     yield make
@@ -324,8 +324,8 @@ def test_the_host_escape_of_pandas_query_engine_is_contained(engine: Make, tmp_p
     assert str(second).split()[0] == "False"
 
 
-async def test_a_shared_interpreter_keeps_its_own_variables(local: str) -> None:
-    with CodeInterpreter(backend=local) as mine:
+async def test_a_shared_interpreter_keeps_its_own_variables(kind: Any) -> None:
+    with CodeInterpreter(**kind.options) as mine:
         mine.run("df = 'mine'")
         turns = ["print(df.population.max())", "print(df.x.sum())", "print(df.population.min())", "print(df.x.max())"]
         llm = ScriptedLLM(turns)
@@ -339,8 +339,8 @@ async def test_a_shared_interpreter_keeps_its_own_variables(local: str) -> None:
         assert mine.run("1").ok
 
 
-def test_an_engine_on_a_registry(local: str) -> None:
-    with SessionRegistry({"backend": local}) as registry:
+def test_an_engine_on_a_registry(kind: Any) -> None:
+    with SessionRegistry(kind.options) as registry:
         asked = CodeInterpreterQueryEngine.from_dataframe(CITIES, registry, llm=ScriptedLLM(["print(len(df))"]))
         assert str(asked.query("?")) == "2"
         asked.close()

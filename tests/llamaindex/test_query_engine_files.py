@@ -16,11 +16,11 @@ from ci_integrations.testing import ScriptedLLM
 GERMAN = "Filiale;Umsatz\nKöln;12,50\nMünchen;8,25\nGießen;3,10\n"
 
 
-def test_a_german_file_is_summed_right_and_shown_as_it_is(local: str, tmp_path: Path) -> None:
+def test_a_german_file_is_summed_right_and_shown_as_it_is(kind: Any, tmp_path: Path) -> None:
     (tmp_path / "umsatz.csv").write_text(GERMAN, "utf-8")
     llm = ScriptedLLM(["print(umsatz.Umsatz.sum())"])
     with CodeInterpreterQueryEngine(
-        files=[tmp_path / "umsatz.csv"], llm=llm, backend=local, synthesize_response=False
+        files=[tmp_path / "umsatz.csv"], llm=llm, **kind.options, synthesize_response=False
     ) as asked:
         assert str(asked.query("Summe?")) == "23.85"
     shown = llm.seen[0][0].content
@@ -29,7 +29,7 @@ def test_a_german_file_is_summed_right_and_shown_as_it_is(local: str, tmp_path: 
     assert "must read" not in shown
 
 
-def test_what_is_no_table_is_the_programs_to_read(local: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_no_table_is_the_programs_to_read(kind: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "report.csv").write_text(
         "Filiale,Umsatz\nKöln,12,50\nBonn,8,25\nAlfter,0\nAue,0,00\nUlm,1,00\n", "cp1252"
     )
@@ -44,7 +44,7 @@ def test_what_is_no_table_is_the_programs_to_read(local: str, tmp_path: Path, ca
     files = [tmp_path / name for name in ("good.csv", "report.csv", "broken.xlsx")]
     with (
         caplog.at_level(logging.WARNING, "ci_integrations"),
-        CodeInterpreterQueryEngine(files=files, llm=llm, backend=local, synthesize_response=False) as asked,
+        CodeInterpreterQueryEngine(files=files, llm=llm, **kind.options, synthesize_response=False) as asked,
     ):
         assert str(asked.query("Summe?")) == "21.75"
     for (shown,) in llm.seen:
@@ -61,10 +61,10 @@ def test_what_is_no_table_is_the_programs_to_read(local: str, tmp_path: Path, ca
     assert [line.split()[0] for line in warned] == ["report.csv", "broken.xlsx"]  # once, not for every program
 
 
-async def test_a_workflow_says_it_too(local: str, tmp_path: Path) -> None:
+async def test_a_workflow_says_it_too(kind: Any, tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     llm = ScriptedLLM(["nope", "print(open('/home/user/data/empty.csv').read() == '')", "Empty."])
-    workflow = CodeInterpreterWorkflow(llm=llm, backend=local, files=[tmp_path / "empty.csv"])
+    workflow = CodeInterpreterWorkflow(llm=llm, **kind.options, files=[tmp_path / "empty.csv"])
     response = await workflow.run(query="What is in it?")
     await workflow.aclose()
     assert json.loads(json.dumps(response.metadata))["output"].strip() == "True"
@@ -73,14 +73,14 @@ async def test_a_workflow_says_it_too(local: str, tmp_path: Path) -> None:
 
 
 def test_doubts_and_descriptions_are_told_to_the_model(
-    local: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kind: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "codes.csv").write_text("Codes of 2024,\n,\nzip,n\n02134,1\n00501,2\n")
     llm = ScriptedLLM(["print(codes.zip.tolist(), codes.n.sum())"])
     with (
         caplog.at_level(logging.INFO, "ci_integrations"),
         CodeInterpreterQueryEngine(
-            files=[tmp_path / "codes.csv"], llm=llm, backend=local, synthesize_response=False,
+            files=[tmp_path / "codes.csv"], llm=llm, **kind.options, synthesize_response=False,
             descriptions={"codes.csv": "Post codes of shops", "codes.csv.n": "how many shops"},
         ) as asked,
     ):  # fmt: skip
@@ -93,17 +93,17 @@ def test_doubts_and_descriptions_are_told_to_the_model(
     assert any("codes.csv: 'zip': codes with leading zeros" in record.getMessage() for record in caplog.records)
 
 
-def test_how_to_read_a_file_can_be_said(local: str, tmp_path: Path) -> None:
+def test_how_to_read_a_file_can_be_said(kind: Any, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("x|1,5\ny|2,5\n")
     llm = ScriptedLLM(["print(t.v.sum())"])
     options = {"t.csv": {"sep": "|", "header": None, "names": ["k", "v"], "decimal": ","}}
     with CodeInterpreterQueryEngine(
-        files=[tmp_path / "t.csv"], llm=llm, backend=local, synthesize_response=False, read_options=options
+        files=[tmp_path / "t.csv"], llm=llm, **kind.options, synthesize_response=False, read_options=options
     ) as asked:
         assert str(asked.query("?")) == "4.0"
 
 
-def test_several_sheets_and_a_packed_file_are_tables_by_their_names(local: str, tmp_path: Path) -> None:
+def test_several_sheets_and_a_packed_file_are_tables_by_their_names(kind: Any, tmp_path: Path) -> None:
     import gzip
 
     import openpyxl
@@ -117,7 +117,7 @@ def test_several_sheets_and_a_packed_file_are_tables_by_their_names(local: str, 
     (tmp_path / "sales.csv.gz").write_bytes(gzip.compress(b"n\n4\n"))
     llm = ScriptedLLM(["print(book_sheet.a[0], book_t_2024.b[0], sales.n[0])"])
     with CodeInterpreterQueryEngine(
-        files=[tmp_path / "book.xlsx", tmp_path / "sales.csv.gz"], llm=llm, backend=local, synthesize_response=False
+        files=[tmp_path / "book.xlsx", tmp_path / "sales.csv.gz"], llm=llm, **kind.options, synthesize_response=False
     ) as asked:
         assert str(asked.query("?")) == "1 2 4"
 

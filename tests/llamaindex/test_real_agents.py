@@ -27,8 +27,8 @@ PLOT = "import matplotlib.pyplot as plt\nplt.bar(['N', 'S'], [3, 4])\nplt.title(
 
 
 @pytest.fixture
-async def tool(local: str) -> AsyncIterator[CodeInterpreterTool]:
-    async with CodeInterpreterTool(backend=local) as made:
+async def tool(kind: Any) -> AsyncIterator[CodeInterpreterTool]:
+    async with CodeInterpreterTool(**kind.options) as made:
         yield made
 
 
@@ -102,8 +102,8 @@ async def test_a_killed_sandbox_is_replaced_and_the_model_is_told(tool: CodeInte
     assert held["identity"]["sandbox_id"] == after
 
 
-async def test_a_slow_cell_keeps_the_sandbox_and_the_variables(local: str) -> None:
-    async with CodeInterpreterTool(backend=local, timeout=1) as tool:
+async def test_a_slow_cell_keeps_the_sandbox_and_the_variables(kind: Any) -> None:
+    async with CodeInterpreterTool(**kind.options, timeout=1) as tool:
         await tool.acall(code="x = 41")
         slow = await tool.acall(code="while True: pass")
         assert slow.is_error

@@ -37,14 +37,14 @@ raise ValueError(token)
 
 
 @pytest.fixture
-async def tool(local: str) -> AsyncIterator[CodeInterpreterTool]:
-    async with CodeInterpreterTool(backend=local, envs={"TOKEN": SecretStr(CANARY)}) as made:
+async def tool(kind: Any) -> AsyncIterator[CodeInterpreterTool]:
+    async with CodeInterpreterTool(**kind.options, envs={"TOKEN": SecretStr(CANARY)}) as made:
         yield made
 
 
-async def test_what_the_code_says_of_its_secrets_reaches_nobody(local: str) -> None:
+async def test_what_the_code_says_of_its_secrets_reaches_nobody(kind: Any) -> None:
     heard: list[Any] = []
-    tool = CodeInterpreterTool(backend=local, envs={"TOKEN": SecretStr(CANARY)}, on_output=heard.append)
+    tool = CodeInterpreterTool(**kind.options, envs={"TOKEN": SecretStr(CANARY)}, on_output=heard.append)
     async with tool:
         llm = ScriptedLLM([tool_call(NAME, code=LEAKS), "done"])
         worker = FunctionAgent(tools=[tool], llm=llm)
@@ -83,8 +83,8 @@ def test_wrong_rules_are_refused_in_words(registry: Any, redact: Any) -> None:
         CodeInterpreterTool(registry, redact=redact)
 
 
-async def test_every_tool_of_a_spec_takes_secrets_out(local: str) -> None:
-    with CodeInterpreterToolSpec(backend=local, envs={"TOKEN": SecretStr(CANARY)}) as spec:
+async def test_every_tool_of_a_spec_takes_secrets_out(kind: Any) -> None:
+    with CodeInterpreterToolSpec(**kind.options, envs={"TOKEN": SecretStr(CANARY)}) as spec:
         assert CANARY not in str(spec.code_interpreter("import os\nopen('t.txt', 'w').write(os.environ['TOKEN'])"))
         run, read = spec.to_tool_list(["run_command", "read_file"])
         for output in (
@@ -99,9 +99,9 @@ async def test_every_tool_of_a_spec_takes_secrets_out(local: str) -> None:
         assert CANARY not in str(caught.value)
 
 
-def test_a_query_engine_shows_no_secret_to_its_model(local: str) -> None:
+def test_a_query_engine_shows_no_secret_to_its_model(kind: Any) -> None:
     llm = ScriptedLLM(["```python\nimport os\nprint(os.environ['TOKEN'])\n```", "I may not say."])
-    with CodeInterpreterQueryEngine(llm=llm, backend=local, envs={"TOKEN": SecretStr(CANARY)}) as engine:
+    with CodeInterpreterQueryEngine(llm=llm, **kind.options, envs={"TOKEN": SecretStr(CANARY)}) as engine:
         response = engine.query("What is the token?")
     assert "[redacted]" in str(llm.seen[-1])
     assert CANARY not in str(llm.seen) + json.dumps(response.metadata)
@@ -126,8 +126,8 @@ async def test_a_short_output_makes_no_file(tool: CodeInterpreterTool) -> None:
     assert "no" in (await tool.arun("import os\nprint('yes' if os.path.exists('/home/user/.ci') else 'no')")).stdout
 
 
-def test_a_commands_long_output_is_in_a_file_too(local: str) -> None:
-    with CodeInterpreterToolSpec(backend=local) as spec:
+def test_a_commands_long_output_is_in_a_file_too(kind: Any) -> None:
+    with CodeInterpreterToolSpec(**kind.options) as spec:
         said = spec.run_command("seq 1 20000")
         path = re.search(r"the whole text is in (\S+)", said)
         assert path is not None
@@ -135,10 +135,10 @@ def test_a_commands_long_output_is_in_a_file_too(local: str) -> None:
         assert spec.run_command(f"grep -c . {path[1]}").startswith("200")
 
 
-def test_pictures_are_scaled_down_for_the_model_and_whole_for_the_application(local: str) -> None:
+def test_pictures_are_scaled_down_for_the_model_and_whole_for_the_application(kind: Any) -> None:
     image = pytest.importorskip("PIL.Image")
     code = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
-    with CodeInterpreterTool(backend=local, image_max_px=100) as tool:
+    with CodeInterpreterTool(**kind.options, image_max_px=100) as tool:
         output = tool.call(code=code)
     (shown,) = [block for block in output.blocks if isinstance(block, ImageBlock)]
     with image.open(shown.resolve_image()) as picture:

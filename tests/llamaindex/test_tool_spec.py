@@ -20,8 +20,8 @@ OPTIONAL = ["read_file", "write_file", "install_packages", "run_command", "reset
 
 
 @pytest.fixture(scope="module")
-def spec(local: str) -> Iterator[CodeInterpreterToolSpec]:
-    with CodeInterpreterToolSpec(backend=local) as made:
+def spec(kind: Any) -> Iterator[CodeInterpreterToolSpec]:
+    with CodeInterpreterToolSpec(**kind.options) as made:
         yield made
 
 
@@ -64,10 +64,10 @@ def test_azure_users_change_the_import_only(spec: CodeInterpreterToolSpec, tmp_p
     assert spec.code_interpreter("1/0")["properties"]["status"] == "Failed"
 
 
-def test_files_and_frames_are_there_from_the_start(local: str, tmp_path: Path) -> None:
+def test_files_and_frames_are_there_from_the_start(kind: Any, tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("hello")
     frames = {"cities": pd.DataFrame({"name": ["Tokyo"]})}
-    with CodeInterpreterToolSpec(backend=local, files=[tmp_path / "note.txt"], dataframes=frames) as spec:
+    with CodeInterpreterToolSpec(**kind.options, files=[tmp_path / "note.txt"], dataframes=frames) as spec:
         assert spec.read_file("note.txt") == "hello"
         assert spec.tool.run("cities.name.tolist()").text == "['Tokyo']"
 
@@ -111,8 +111,8 @@ def test_only_package_names_are_installed(packages: list[str]) -> None:
         ("reset", {}),
     ],
 )
-def test_every_tool_tells_that_the_sandbox_was_lost(local: str, name: str, arguments: dict[str, Any]) -> None:
-    with CodeInterpreterToolSpec(backend=local) as spec:
+def test_every_tool_tells_that_the_sandbox_was_lost(kind: Any, name: str, arguments: dict[str, Any]) -> None:
+    with CodeInterpreterToolSpec(**kind.options) as spec:
         spec.code_interpreter("kept = 1")
         (tool,) = spec.to_tool_list([name])
         assert "lost" not in str(tool.call(**arguments))

@@ -29,11 +29,11 @@ PENGUINS = Path(str(package_files("ci_integrations.data").joinpath("penguins.csv
 
 
 @pytest.fixture
-async def flow(local: str) -> AsyncIterator[Any]:
+async def flow(kind: Any) -> AsyncIterator[Any]:
     made: list[CodeInterpreterWorkflow] = []
 
     def make(*turns: Any, **options: Any) -> CodeInterpreterWorkflow:
-        made.append(CodeInterpreterWorkflow(llm=ScriptedLLM(list(turns)), backend=local, **options))
+        made.append(CodeInterpreterWorkflow(llm=ScriptedLLM(list(turns)), **kind.options, **options))
         return made[-1]
 
     yield make
@@ -86,7 +86,7 @@ class WithResource(Workflow):
         return StopEvent(result=result.text)
 
 
-async def test_a_step_can_ask_for_an_interpreter(local: str) -> None:
+async def test_a_step_can_ask_for_an_interpreter(kind: Any) -> None:
     assert await WithResource().run() == "42"
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ci_integrations.cli._e2b import e2b_errors, endpoint
+from ci_integrations.cli.doctor import kernel
 from ci_integrations.cli.doctor.machine import Check, Status
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def examine(sandbox_id: str) -> Iterator[Check]:
             yield Check("services", "note", "not asked: that would wake it")
             return
         # A second is less than what is left, and connecting never shortens a lease.
-        yield from _services(Sandbox.connect(sandbox_id, timeout=1))
+        sandbox = Sandbox.connect(sandbox_id, timeout=1)
+        yield from _services(sandbox)
+        yield from kernel.examine(sandbox)
 
 
 def _state(info: SandboxInfo) -> str:
