@@ -103,12 +103,17 @@ def _asked(sandbox: Sandbox, context: Context) -> tuple[Kernel, int | None]:
     """Returns what the kernel says of itself, and its process id, with which it is interrupted."""
     execution = sandbox.run_code(_WHO, context=context, timeout=CELL_SECONDS)
     said = _said("".join(execution.logs.stdout))
-    kernel = Kernel(_kind_of(said), *(str(said.get(name, ""))[:LONGEST] for name in _WORDS))
-    kernel.extractor = said.get("extractor") is True
-    kernel.command_user = str(sandbox.commands.run("id -un").stdout).strip()[:LONGEST]
+    python, ipython, ipykernel, user = (_plain(said.get(name, "")) for name in _WORDS)
+    command_user = _plain(sandbox.commands.run("id -un").stdout)
+    kernel = Kernel(_kind_of(said), python, ipython, ipykernel, user, command_user, said.get("extractor") is True)
     pid = said.get("pid")
     # Not 1, which is the sandbox's init, and nothing that `kill` would take for a group.
     return kernel, pid if isinstance(pid, int) and 1 < pid < 2**31 else None
+
+
+def _plain(value: object) -> str:
+    """Returns a guest's word, short and without what a terminal would obey."""
+    return "".join(letter for letter in str(value)[:LONGEST] if letter.isprintable())
 
 
 _WORDS = ("python", "ipython", "ipykernel", "user")
