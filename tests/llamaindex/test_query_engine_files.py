@@ -16,7 +16,7 @@ from ci_integrations.testing import ScriptedLLM
 GERMAN = "Filiale;Umsatz\nKöln;12,50\nMünchen;8,25\nGießen;3,10\n"
 
 
-def test_a_german_file_is_summed_right_and_shown_as_it_is(kind: Any, tmp_path: Path) -> None:
+def test_a_german_file_is_summed_right_and_shown_as_it_is(kind, tmp_path: Path) -> None:
     (tmp_path / "umsatz.csv").write_text(GERMAN, "utf-8")
     llm = ScriptedLLM(["print(umsatz.Umsatz.sum())"])
     with CodeInterpreterQueryEngine(
@@ -29,7 +29,7 @@ def test_a_german_file_is_summed_right_and_shown_as_it_is(kind: Any, tmp_path: P
     assert "must read" not in shown
 
 
-def test_what_is_no_table_is_the_programs_to_read(kind: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_no_table_is_the_programs_to_read(kind, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "report.csv").write_text(
         "Filiale,Umsatz\nKöln,12,50\nBonn,8,25\nAlfter,0\nAue,0,00\nUlm,1,00\n", "cp1252"
     )
@@ -61,7 +61,7 @@ def test_what_is_no_table_is_the_programs_to_read(kind: Any, tmp_path: Path, cap
     assert [line.split()[0] for line in warned] == ["report.csv", "broken.xlsx"]  # once, not for every program
 
 
-async def test_a_workflow_says_it_too(kind: Any, tmp_path: Path) -> None:
+async def test_a_workflow_says_it_too(kind, tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     llm = ScriptedLLM(["nope", "print(open('/home/user/data/empty.csv').read() == '')", "Empty."])
     workflow = CodeInterpreterWorkflow(llm=llm, **kind.options, files=[tmp_path / "empty.csv"])
@@ -72,9 +72,7 @@ async def test_a_workflow_says_it_too(kind: Any, tmp_path: Path) -> None:
     assert all("must read them itself: /home/user/data/empty.csv" in llm.seen[n][0].content for n in (0, 1))
 
 
-def test_doubts_and_descriptions_are_told_to_the_model(
-    kind: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_doubts_and_descriptions_are_told_to_the_model(kind, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "codes.csv").write_text("Codes of 2024,\n,\nzip,n\n02134,1\n00501,2\n")
     llm = ScriptedLLM(["print(codes.zip.tolist(), codes.n.sum())"])
     with (
@@ -93,7 +91,7 @@ def test_doubts_and_descriptions_are_told_to_the_model(
     assert any("codes.csv: 'zip': codes with leading zeros" in record.getMessage() for record in caplog.records)
 
 
-def test_how_to_read_a_file_can_be_said(kind: Any, tmp_path: Path) -> None:
+def test_how_to_read_a_file_can_be_said(kind, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("x|1,5\ny|2,5\n")
     llm = ScriptedLLM(["print(t.v.sum())"])
     options = {"t.csv": {"sep": "|", "header": None, "names": ["k", "v"], "decimal": ","}}
@@ -103,7 +101,7 @@ def test_how_to_read_a_file_can_be_said(kind: Any, tmp_path: Path) -> None:
         assert str(asked.query("?")) == "4.0"
 
 
-def test_several_sheets_and_a_packed_file_are_tables_by_their_names(kind: Any, tmp_path: Path) -> None:
+def test_several_sheets_and_a_packed_file_are_tables_by_their_names(kind, tmp_path: Path) -> None:
     import gzip
 
     import openpyxl
