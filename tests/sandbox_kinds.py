@@ -80,7 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "kind" in metafunc.fixturenames:
+    if _asks_for_kind(metafunc.definition):
         metafunc.parametrize("kind", asked_for(metafunc.config) or ["own"], indirect=True, scope="session")
 
 
@@ -98,13 +98,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=f"only on our own kernel: {own.args[0]}"))
 
 
+def _asks_for_kind(item: pytest.Item) -> bool:
+    """Whether its `kind` is our fixture, and not an argument that the test's own table fills."""
+    tables = [mark.args[0] for mark in item.iter_markers("parametrize")]
+    names = [name.strip() for names in tables for name in (names.split(",") if isinstance(names, str) else names)]
+    return "kind" in getattr(item, "fixturenames", ()) and "kind" not in names
+
+
 def _wanted(item: pytest.Item, *, dangerous: bool) -> bool:
     """Whether a kind changes what the test sees, and at E2B, where each costs money, whether it is worth that."""
     if item.get_closest_marker("cloud"):
         return dangerous
-    return "kind" in getattr(item, "fixturenames", ()) and (
-        not dangerous or item.get_closest_marker("dangerous") is not None
-    )
+    return _asks_for_kind(item) and (not dangerous or item.get_closest_marker("dangerous") is not None)
 
 
 @pytest.fixture(scope="session")
