@@ -34,6 +34,7 @@ SLOW = "print('start')\nwhile True: pass"
 PRINTED = b'"stdout"'
 POLICY = RecoveryPolicy(first_wait=0.01, longest_wait=0.05, deadline=5.0)
 RECREATE = RecoveryPolicy(first_wait=0.01, longest_wait=0.05, deadline=5.0, on_unreachable="recreate")
+HASTY = RecoveryPolicy(first_wait=0.01, longest_wait=0.05, deadline=0.5)
 NOT_OPEN = "The sandbox is running but port is not open"
 
 
@@ -126,8 +127,9 @@ CASES = [
          gets="!SandboxUnreachableError", reads=("may have run",), ran=0),
     Case(failure="port not open, then open", moment="before",
          faults=(Fault("status", status=502, message=NOT_OPEN),)),
-    Case(failure="port never open", moment="before", faults=(Fault("status", status=502, message=NOT_OPEN, times=99),),
-         gets="!SandboxUnreachableError", reads=("template", "nothing ran"), ran=0),
+    Case(failure="port never open", moment="before", options=(("recovery", HASTY),), ran=0,
+         faults=(Fault("status", status=502, message=NOT_OPEN, times=9999),),
+         gets="!SandboxUnreachableError", reads=("does not listen now", "nothing ran"), never=("template",)),
     Case(failure="create cut off", moment="after", first=True, faults=(Fault("drop", on="create", moment="after"),)),
     Case(failure="create cut off", moment="before", first=True, faults=(Fault("drop", on="create"),)),
     Case(failure="create busy", moment="before", first=True, faults=(Fault("status", on="create", status=503),),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -269,3 +270,15 @@ def test_the_exit_closes_what_is_still_there_however_the_others_fail(monkeypatch
     gc.collect()
     at_exit.close_all()
     assert closed == ["first", "third"]
+
+
+@pytest.mark.parametrize(("generation", "words"), [(-1, "Was its template built"), (0, "does not listen now")])
+def test_a_closed_port_blames_the_template_only_before_a_kernel_has_run(generation: int, words: str) -> None:
+    state, fake = state_of(), Client()
+    state.kernel(None, None).prepared = generation
+    repair = Repair(state, fake, Refuses(), Kernels(state, fake))  # type: ignore[arg-type]
+    error = type("TimeoutException", (Exception,), {})("port is not open")
+    (attempt, *_) = itertools.islice(repair.attempts(CellOutput), 1)
+    attempt.began = -1000.0
+    with pytest.raises(SandboxUnreachableError, match=words):
+        drive(repair.recover(error, attempt))

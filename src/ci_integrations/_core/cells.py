@@ -5,22 +5,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from ci_integrations._core.client import SandboxClient
-from ci_integrations._core.failures import BEFORE_THE_START, KERNEL_DEATH, KernelWasDeadError, StreamEndedError
+from ci_integrations._core.failures import KERNEL_DEATH, StreamEndedError
 from ci_integrations._core.flow import AnyCall, Flow
-from ci_integrations._core.kernels import GRACE, PATIENCE, Kernels
+from ci_integrations._core.kernels import GRACE, PATIENCE, SOON, Glimpse, Kernels
 from ci_integrations._core.lifecycle import Lifecycle
 from ci_integrations._core.live_cell import LiveCell
-from ci_integrations._core.notices import INTERRUPTED, too_slow
+from ci_integrations._core.notices import DEATHS, INTERRUPTED, too_slow
 from ci_integrations._core.options import check_envs
 from ci_integrations._core.output import CellOutput, OutputHandler, signed_address
 from ci_integrations._core.repair import CellCall, Repair
-from ci_integrations._core.state import KernelState, SessionState
+from ci_integrations._core.state import Doubt, KernelState, SessionState
 from ci_integrations._core.tables.carrier import Carrier
+from ci_integrations._core.variables import is_blank
 from ci_integrations._errors import ConfigurationError
 from ci_integrations._telemetry import content, span
 from ci_integrations.errors import QueueTimeoutError
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from e2b_code_interpreter import Context
 
 logger = logging.getLogger("ci_integrations")
+
+LONGEST_LOOK = 15.0
+"""Seconds in which a kernel is asked what became of a cell that it gave no sign of, within the cell's own limit."""
 
 SDK_MARGIN = 10
 """Seconds beyond our own limit at which the SDK gives up; a safety net for a stream that we could not close."""
@@ -116,7 +121,7 @@ class Cells:
         raise AssertionError("the last attempt ends with a result or an error")
 
     def ready(self, kernel: KernelState, request: Request) -> Flow[None]:
-        """Makes sure that the sandbox is open, its lease covers this cell, and the kernel has run our first cell."""
+        """Makes sure that the sandbox is open, its lease covers this cell, and the kernel is prepared and answers."""
         yield from self.lifecycle.open(request.on_output)
         yield from self.lifecycle.renew_lease(request.timeout)
         yield from self.carrier.ready(kernel)
@@ -141,9 +146,10 @@ class Cells:
             kernel.busy = False
         execution = cell.execution()
         received.execution_count = execution.execution_count
-        # Servers answer a cell for a dead kernel with an empty stream, or with an error but without a count.
-        if received.execution_count is None and not received.output:
-            raise _without_a_start(received)
+        if _is_death(received):
+            return (yield from self._died(kernel, request, received))
+        if not (received.anything or received.execution_count):
+            raise StreamEndedError("the answer ended before it began")
         return self._finished(kernel, request, received)
 
     def _ended(self, cell: LiveCell, timeout: float | None) -> Flow[bool]:
@@ -166,9 +172,6 @@ class Cells:
 
     def _finished(self, kernel: KernelState, request: Request, received: CellOutput) -> ExecutionResult:
         """Returns the result of a cell whose stream came to its end. Notices a kernel that was replaced meanwhile."""
-        if received.error is not None and received.error.name in KERNEL_DEATH:
-            self.kernels.lost(kernel, "the kernel died while this code ran")
-            return self._result(kernel, request, received, incomplete=True)
         if self.kernels.is_new_process(kernel, received.execution_count):
             self.kernels.lost(kernel, "the kernel had died before this code ran")
         kernel.count, kernel.last_code = received.execution_count, request.code
@@ -176,6 +179,35 @@ class Cells:
             kernel.journal.append(request.code)
             kernel.replayable += [request.code] if request.replayable else []
         return self._result(kernel, request, received)
+
+    def _died(self, kernel: KernelState, request: Request, received: CellOutput) -> Flow[ExecutionResult]:
+        """Returns the result of a cell in whose kernel's place the server answered. It is not run again.
+
+        The kernel is asked what happened, as long as the cell's own limit allows: that decides what is said, no more.
+        """
+        error = received.error
+        if error is None:
+            raise AssertionError("a death is told by an error")
+        started = received.output or received.execution_count is not None
+        if started and error.name == "ContextRestarting":
+            self.kernels.lost(kernel, "the kernel died while this code ran")
+            return self._result(kernel, request, received, incomplete=True)
+        before = copy(kernel)
+        kernel.doubt = Doubt.STARTING
+        limit = LONGEST_LOOK if request.timeout is None else request.timeout
+        spent = time.monotonic() - (received.began or time.monotonic())
+        within = max(PATIENCE, min(limit - spent, LONGEST_LOOK))
+        why, seen = "the kernel died before or while this code ran", None
+        try:
+            seen = yield from self.kernels.look(kernel, within, why)
+        except Exception as failure:  # noqa: BLE001 - the sandbox has a trouble of its own: the next call's matter
+            logger.debug("session %s: %s", self.state.id, failure)
+        if seen is None:
+            self.kernels.lost(kernel, why)
+        if not started:
+            said = type(error)(name=error.name, value=DEATHS[_what_happened(before, seen, request.code)], traceback="")
+            return self._cut_short(kernel, request, received, said)
+        return self._result(kernel, request, received, incomplete=True)
 
     def _too_slow(
         self, cell: LiveCell, kernel: KernelState, request: Request, received: CellOutput
@@ -191,18 +223,21 @@ class Cells:
     def stop(self, cell: LiveCell, kernel: KernelState) -> Flow[Literal["kept", "restarted", "unknown"]]:
         """Ends a running cell, and say what is left: the variables, a fresh kernel, or nobody knows.
 
-        From the mildest to the harshest: SIGINT, closing the stream (the server interrupts the kernel then), restart.
+        From the mildest to the harshest: SIGINT, closing the stream (the server interrupts the kernel then), and the
+        end of the kernel's process. The answer does not wait until a fresh kernel runs: the next call does.
         """
         signalled = yield from self.kernels.signal(kernel)
         if signalled and (yield partial(cell.wait, GRACE)):
             return "kept"
         yield cell.close
-        if (yield from self.kernels.answers(kernel, GRACE if signalled else PATIENCE)):
+        # Asked also where the stream could not be closed: it may hang on its way, and the kernel be idle.
+        if (yield from self.kernels.answers(kernel)) or (signalled and (yield partial(cell.wait, 0))):
             return "kept"
-        if not (yield from self.client.quietly(self.kernels.restart(kernel))):
+        if not (yield from self.kernels.force(kernel)):
+            kernel.doubt, kernel.end_untold = Doubt.STARTING, True
             return "unknown"
         self.kernels.lost(kernel, "the code did not react to an interrupt, so its kernel was restarted")
-        yield partial(cell.wait, GRACE)
+        yield partial(cell.wait, SOON)
         return "restarted"
 
     def _cut_short(
@@ -227,8 +262,24 @@ class Cells:
         )
 
 
-def _without_a_start(received: CellOutput) -> Exception:
-    """Returns the error of a stream that ended although the kernel never said that it had taken the cell."""
-    if received.error is not None and received.error.name in BEFORE_THE_START:
-        return KernelWasDeadError(received.error.value)
-    return StreamEndedError("the answer ended before it began")
+def _is_death(received: CellOutput) -> bool:
+    """Returns True when the server wrote the cell's error. An exception that code raised has a traceback."""
+    error = received.error
+    return error is not None and error.name in KERNEL_DEATH and not error.traceback
+
+
+def _what_happened(
+    before: KernelState, seen: Glimpse | None, code: str
+) -> Literal["ran", "lost", "not run", "unknown"]:
+    """Returns what became of a cell without a sign that it started, from what its kernel was and what it is now.
+
+    That is a key of `DEATHS`.
+    The number that a kernel gives to its next cell says how many it ran. Only a Python kernel says which process it is.
+    """
+    if seen is None or seen.count is None or seen.process is None or before.process is None or is_blank(code):
+        return "unknown"
+    if seen.process != before.process:
+        return "ran" if seen.count > 1 else "unknown"
+    if before.count is None:
+        return "unknown"
+    return "lost" if seen.count > before.count + (not before.last_was_blank()) else "not run"

@@ -22,7 +22,6 @@ class Failure(StrEnum):
     SLOW = "the cell ran too long"
     NOT_RUNNING = "the sandbox is paused or gone; the control plane knows which"
     GONE = "the sandbox no longer exists"
-    KERNEL_DIED = "the kernel died; the sandbox is fine"
     UNREACHABLE = "no answer; it is not known what happened"
     CUT = "the connection was cut in the middle"
     GUEST_UNRESPONSIVE = "the paused memory cannot be used; the disk can"
@@ -74,8 +73,7 @@ TABLE: tuple[Rule, ...] = (
     Rule("SandboxException", r"\b(429|503)\b", Failure.BUSY, never_started=True),
     Rule("SandboxException", r"\b(500|502|504)\b", Failure.UNREACHABLE),
     Rule("SandboxException", "", Failure.CALLER),
-    # Ours, for streams that end without saying why.
-    Rule("KernelWasDeadError", "", Failure.KERNEL_DIED, never_started=True),
+    # Ours, for a stream that ends without saying why.
     Rule("StreamEndedError", "", Failure.CUT),
     # Transport errors that the SDK lets through. A connect error comes before the request was written.
     Rule("ConnectError", "", Failure.UNREACHABLE, never_started=True),
@@ -88,20 +86,16 @@ TABLE: tuple[Rule, ...] = (
 
 
 KERNEL_DEATH = frozenset({"ContextRestarting", "WebSocketError", "UnexpectedEndOfExecution", "ExecutionAborted"})
-"""Names of errors that the server writes into a cell's output in the kernel's place."""
+"""Names of errors that the server writes into a cell's output in the kernel's place.
 
-
-BEFORE_THE_START = frozenset({"ContextRestarting", "ExecutionAborted"})
-"""Those of them that mean, when no execution count came before them, that the kernel never took the cell."""
+None of them says whether the cell ran, not even where no execution count came before: at E2B a cell that was sent while
+its kernel died is answered with ContextRestarting, and is run by the kernel's successor all the same.
+"""
 
 
 THE_CALLERS = frozenset({"FileNotFoundException", "CommandExitException", "InvalidArgumentException",
                          "NotEnoughSpaceException"})  # fmt: skip
 """The SDK's exceptions that say that a file's or a command's call itself was wrong: they reach the caller unchanged."""
-
-
-class KernelWasDeadError(Exception):
-    """Means that the kernel had died before the cell came to it."""
 
 
 class StreamEndedError(Exception):

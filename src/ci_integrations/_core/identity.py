@@ -45,7 +45,9 @@ def take_identity(state: SessionState, identity: Mapping[str, Any]) -> None:
     state.born = time.monotonic() if state.sandbox_id else 0.0
     state.has_state = state.sandbox_id is not None
     for known in identity.get("kernels") or ():
-        kernel = state.kernel(known.get("language"), _context(known))
+        context = _context(known)
+        kernel = state.kernel(known.get("language"), None if known.get("default") else context)
+        kernel.context, kernel.stands_in = context, bool(known.get("default"))
         # The code itself stays at home: what counts is whether the kernel counted its last cell.
         kernel.count, kernel.last_code = known.get("count"), "" if known.get("blank") else "1"
         kernel.inherited = tuple(known.get("variables") or ())
@@ -56,6 +58,7 @@ def _kernel_identity(kernel: KernelState) -> Identity:
         "language": kernel.language,
         "context_id": getattr(kernel.context, "id", None),
         "cwd": getattr(kernel.context, "cwd", None),
+        "default": kernel.stands_in,
         "count": kernel.count,
         "blank": kernel.last_was_blank(),
         "variables": list(kernel.variables()[:MAX_NAMES]),

@@ -104,6 +104,8 @@ class Lifecycle:
             kernel.inherited = (*(name for event in earlier for name in event.lost), *kernel.inherited)
             event = self._loss(kernel, restored)
             kernel.forget()
+            if kernel.stands_in:  # the new sandbox has a default context again
+                kernel.context, kernel.stands_in = None, False
             kernel.stale = kernel.context is not None  # the new sandbox does not know that context's id
             kernel.pending_events = [other for other in kernel.pending_events if other not in earlier]
             kernel.pending_events += [event] if state.has_state else []

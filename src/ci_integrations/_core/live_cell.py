@@ -24,6 +24,9 @@ _CALLBACKS: dict[str, EventKind] = {
 }
 
 
+_BACKLOG = 0.5
+"""Seconds beyond its deadline in which a wait still takes what has come already: a flood's end may be in it."""
+
 _TICK = 0.25
 """Seconds after which a waiting thread looks whether Ctrl-C was pressed."""
 
@@ -52,6 +55,8 @@ class SyncCell:
         # In ticks: only Python code sees a signal, and a tool's thread sees Ctrl-C by looking for it.
         while self._done is None:
             left = deadline - time.monotonic()
+            if left < -_BACKLOG:
+                return False
             try:
                 event = self._events.get(timeout=max(0.0, min(left, _TICK)))
             except Empty:

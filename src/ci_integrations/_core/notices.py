@@ -8,9 +8,10 @@ from __future__ import annotations
 from ci_integrations.results.model import ExecutionError, SandboxEvent
 
 LEFT = {
-    "kept": "stopped; variables from before are kept",
-    "restarted": "stopped; variables are gone, files are kept",
-    "unknown": "told to stop, but its kernel gave no answer: it is not known what is left of the variables",
+    "kept": "the code ran longer than {:g} s and was stopped; variables from before are kept",
+    "restarted": "the code ran longer than {:g} s and was stopped; variables are gone, files are kept",
+    "unknown": "the code did not end within {:g} s and was told to stop, but its kernel gave no answer: it may have "
+    "run in part, and it is not known what is left of the variables",
 }
 """What became of a cell that ran too long, by what `Cells.stop` says is left of its kernel."""
 
@@ -53,9 +54,18 @@ def lost_while_running(happened: str) -> ExecutionError:
     return ExecutionError(name=f"Sandbox{happened.title()}", value=words)
 
 
+DEATHS = {
+    "ran": "the kernel died, and its successor ran this code: what it gave is lost, and it was not run again",
+    "lost": "the server lost its connection to the kernel; this code ran, what it gave is lost, it was not run again",
+    "not run": "the kernel did not run this code, and it was not sent again",
+    "unknown": "the kernel died before or while it ran this code: it may have run in part, and was not run again",
+}
+"""What is said of a cell whose kernel gave no sign that it took it, by what could be found out afterwards."""
+
+
 def too_slow(timeout: float | None, left: str) -> ExecutionError:
     """Returns the error of a cell that reached its limit; `left` is a key of `LEFT`."""
-    return ExecutionError(name="ExecutionTimeout", value=f"the code ran longer than {timeout:g} s and was {LEFT[left]}")
+    return ExecutionError(name="ExecutionTimeout", value=LEFT[left].format(timeout))
 
 
 def _gone(lost: tuple[str, ...]) -> str:

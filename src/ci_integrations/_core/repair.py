@@ -18,7 +18,7 @@ from ci_integrations._core.kernels import Kernels
 from ci_integrations._core.lifecycle import Lifecycle
 from ci_integrations._core.notices import lost_while_running
 from ci_integrations._core.output import CellOutput, OutputHandler
-from ci_integrations._core.state import KernelState, SessionState
+from ci_integrations._core.state import Doubt, KernelState, SessionState
 from ci_integrations._telemetry import span
 from ci_integrations.errors import SandboxError, SandboxLostError, SandboxUnreachableError
 from ci_integrations.results.model import ExecutionError
@@ -48,6 +48,8 @@ class Attempt:
     generation: int
     """The session's generation when the attempt began: a higher one means that another call repaired the loss."""
     received: CellOutput
+    began: float
+    """On the monotonic clock: when this call was made."""
     give_up: float
     """On the monotonic clock: when this call stops trying."""
     cell: CellCall | None
@@ -75,14 +77,15 @@ class Repair:
 
         `output` makes what an attempt's output goes into. `limit`: the seconds that the code itself may take.
         """
-        give_up = time.monotonic() + (limit or 0.0) + self.state.options.recovery.deadline
+        began = time.monotonic()
         may_have_run = False
         for number in itertools.count(1):
             attempt = Attempt(
                 number=number,
                 generation=self.state.generation,
                 received=output(),
-                give_up=give_up,
+                began=began,
+                give_up=began + (limit or 0.0) + self.state.options.recovery.deadline,
                 cell=cell,
                 may_have_run=may_have_run,
             )
@@ -100,7 +103,10 @@ class Repair:
         self.state.check_usable()  # closed meanwhile: that is why it is gone
         never_started = attempt.never_started(rule)
         attempt.may_have_run = attempt.may_have_run or not never_started
-        if self._is_last(attempt):
+        # The code may still run in it; or E2B's server cuts every call to it, after a restart that went wrong there.
+        if attempt.cell is not None and (not never_started or rule.failure is Failure.CUT):
+            attempt.cell.kernel.doubt = Doubt.UNANSWERED
+        if self._is_last(attempt, rule):
             next_try = False
         elif rule.failure in _LOST:
             was = yield from self.revive(error, attempt)
@@ -114,7 +120,14 @@ class Repair:
             return None
         if rule.failure in _UNCLEAR:
             return (yield from self._look(rule, error, attempt))
-        raise self.with_result(explained(rule.failure, str(error)), attempt) from error
+        raise self.with_result(self._explained(rule, str(error)), attempt) from error
+
+    def _explained(self, rule: Rule, message: str) -> Exception:
+        # Where cells have run, the template is not to blame for a port that is closed now.
+        ran = any(kernel.prepared == self.state.generation for kernel in self.state.kernels.values())
+        if rule.failure is Failure.PORT_CLOSED and ran:
+            return SandboxUnreachableError(f"the sandbox runs; its code interpreter does not listen now ({message})")
+        return explained(rule.failure, message)
 
     def _kernel_or_wait(self, rule: Rule, attempt: Attempt) -> Flow[bool]:
         """Returns True when the next attempt may do better: its kernel is made anew, or some time went by."""
@@ -122,16 +135,17 @@ class Repair:
         if rule.failure is Failure.CONTEXT_GONE and kernel is not None:
             self.kernels.lost(kernel, "its context was removed")
             kernel.stale = True
-        elif rule.failure is Failure.KERNEL_DIED and kernel is not None:
-            self.kernels.lost(kernel, "it had died before this code ran")
         elif rule.failure in _WORTH_WAITING and attempt.never_started(rule):
             yield from self._pause(attempt)
         else:
             return False
         return True
 
-    def _is_last(self, attempt: Attempt) -> bool:
-        return attempt.number >= self.state.options.recovery.attempts or time.monotonic() > attempt.give_up
+    def _is_last(self, attempt: Attempt, rule: Rule | None = None) -> bool:
+        recovery, now = self.state.options.recovery, time.monotonic()
+        if rule is not None and rule.failure is Failure.PORT_CLOSED:  # a service that restarts takes seconds
+            return now > attempt.began + recovery.deadline
+        return attempt.number >= recovery.attempts or now > attempt.give_up
 
     def _pause(self, attempt: Attempt) -> Flow[None]:
         yield from self.client.sleep(self.state.options.recovery.pause(attempt.number))

@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
 from ci_integrations._core.faces import SdkSandbox
@@ -33,6 +34,14 @@ REMEMBERED_CALLS = 256
 """Results kept per session for replayed tool calls."""
 JOURNAL = 500
 """Cells kept per kernel, to know which variables it had."""
+
+
+class Doubt(Enum):
+    """Names what is not known of a kernel. Before the next cell of the user's it is asked."""
+
+    NONE = "it answered last"
+    UNANSWERED = "a cell of it got no answer"
+    STARTING = "it died or was restarted"
 
 
 @dataclass(eq=False)
@@ -65,6 +74,13 @@ class KernelState:
     """Tables of this process by the name of the kernel's variable: a new process of the kernel gets them again."""
     tables_arrived: dict[str, bool] = field(default_factory=dict)
     """Which of them have been in the kernel once."""
+    equipped: bool = False
+    """True once its present process has them."""
+    doubt: Doubt = Doubt.NONE
+    end_untold: bool = False
+    """True when the model was told that it is not known what a stop has left of the variables."""
+    stands_in: bool = False
+    """True when `context` was made in the place of the language's default one, which did not come back."""
 
     def variables(self) -> tuple[str, ...]:
         """Returns the names of the variables that the kernel has, as far as its cells tell."""
@@ -79,6 +95,7 @@ class KernelState:
     def forget(self) -> None:
         """Notes that the kernel's process is a new one, which has run nothing."""
         self.prepared, self.process, self.count, self.last_code = -1, None, None, ""
+        self.doubt, self.end_untold, self.equipped = Doubt.NONE, False, False
         self.journal.clear()
         self.inherited = ()
 

@@ -17,7 +17,7 @@ from ci_integrations._core.lifecycle import Lifecycle
 from ci_integrations._core.options import check_envs, check_tables, check_variable
 from ci_integrations._core.output import CellOutput, OutputEvent, OutputHandler
 from ci_integrations._core.repair import Repair
-from ci_integrations._core.state import KernelState, SessionState
+from ci_integrations._core.state import Doubt, KernelState, SessionState
 from ci_integrations._core.tables.carrier import Carrier, PutTable, Table
 from ci_integrations._core.uploads import keep_bytes, upload_from
 from ci_integrations._errors import ConfigurationError
@@ -201,6 +201,7 @@ class Workspace:
         kernel = self.state.kernel("python", None) if context is None else self.state.kernel(None, context)
         yield from self.using(lambda: self.kernels.restart(kernel))
         kernel.forget()
+        kernel.doubt = Doubt.STARTING
 
     def remove_context(self, context: Context) -> Flow[None]:
         """Ends a context's kernel."""
@@ -235,7 +236,7 @@ class Workspace:
                 if not kernel.busy:
                     return True
                 yield from self.client.sleep(GRACE / _POLLS)
-        if (yield from self.client.quietly(self.kernels.restart(kernel))):
+        if (yield from self.kernels.force(kernel)):
             self.kernels.lost(kernel, "the code did not react to an interrupt")
             return True
         return False

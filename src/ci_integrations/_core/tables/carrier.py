@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.flow import Flow
-from ci_integrations._core.kernels import FORGET, Kernels
+from ci_integrations._core.kernels import Kernels, forgotten
 from ci_integrations._core.notices import changed_table, not_put_again, put_again
 from ci_integrations._core.state import KernelState, SessionState
 from ci_integrations._errors import ArtifactError, ConfigurationError
@@ -58,16 +58,13 @@ class Carrier:
         self.state, self.client, self.kernels = state, client, kernels
 
     def ready(self, kernel: KernelState) -> Flow[None]:
-        """Makes sure that the kernel has run our first cell and has the tables that belong to it."""
-        if kernel.prepared == self.state.generation:
+        """Makes sure that the kernel is prepared and answers, and has the tables that belong to it."""
+        yield from self.kernels.settle(kernel)
+        if kernel.equipped:
             return
-        yield from self.kernels.prepare(kernel)
         if kernel.tables and kernel.language == "python":
-            try:
-                yield from self._furnish(kernel)
-            except BaseException:
-                kernel.prepared = -1  # half prepared is not prepared: the next call does all of it
-                raise
+            yield from self._furnish(kernel)
+        kernel.equipped = True
 
     def put(self, kernel: KernelState, tables: Mapping[str, object]) -> Flow[list[PutTable]]:
         """Makes variables of `tables`. Raises ConfigurationError for what is no table."""
@@ -146,7 +143,7 @@ class Carrier:
     def _ask(self, kernel: KernelState, call: str, *arguments: object, megabytes: float = 0) -> Flow[dict[str, Any]]:
         """Returns what a function of `frames/codec/kernel.py` answers. A kernel without the codec gets it before."""
         seconds = _SECONDS + min(600.0, _SECONDS_PER_MEGABYTE * megabytes)
-        code = f"{shipping.cell(call, *arguments)}\n{FORGET}"
+        code = forgotten(shipping.cell(call, *arguments))
         answer = yield from self._answered(kernel, code, seconds)
         if answer.get(shipping.ABSENT) is False:
             written = [{"path": path, "data": text} for path, text in shipping.source_files().items()]

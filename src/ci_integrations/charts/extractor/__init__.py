@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NAME = "_ci_extractor"
 REMOTE_DIR = f"/tmp/.ci_extractor/{VERSION}"  # noqa: S108 - a place in the sandbox, outside the user's directory
 
-__all__ = ["NAME", "REMOTE_DIR", "STATE", "VERSION", "bootstrap_code", "install", "source_files"]
+__all__ = ["NAME", "REMOTE_DIR", "STATE", "VERSION", "install", "source_files"]
 
 
 def install(shell: Shell, *, full: bool = True) -> None:
@@ -42,28 +42,3 @@ def source_files() -> dict[str, str]:
     folder = Path(__file__).parent
     paths = sorted(folder.rglob("*.py"))
     return {f"{REMOTE_DIR}/{NAME}/{path.relative_to(folder)}": path.read_text("utf-8") for path in paths}
-
-
-def bootstrap_code() -> str:
-    """Returns a cell that imports and installs the written files, and leaves no name and no history entry.
-
-    Its value is None and it prints nothing; `execution_count` is afterwards as if it had not run.
-    """
-    return (
-        f"(lambda sys: (sys.path.insert(0, {REMOTE_DIR!r}) if {NAME!r} not in sys.modules else None, "
-        f"__import__({NAME!r}), {REMOTE_DIR!r} in sys.path and sys.path.remove({REMOTE_DIR!r}), "
-        f"sys.modules[{NAME!r}].enter(get_ipython()))[3])(__import__('sys'))"
-    )
-
-
-def enter(shell: Shell) -> None:
-    """Installs everything and takes the bootstrap cell, which calls this, out of the count and the history."""
-    install(shell, full=True)
-    forget_cell(shell)
-
-
-def forget_cell(shell: Shell) -> None:
-    """Takes the running cell out of the count and the history, and leaves everything else as it is."""
-    from . import kernel
-
-    kernel.forget_cell(shell)

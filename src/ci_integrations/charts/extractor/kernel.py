@@ -150,17 +150,3 @@ def _report_files() -> None:
         STATE.shell.display_pub.publish(
             data={"text/plain": f"wrote {names}", files.FILES_MIME: {"files": found}}, metadata={}
         )
-
-
-def forget_cell(shell: Shell) -> None:
-    """Gives the running cell's number back and takes its text out of the history."""
-    try:
-        history = shell.history_manager
-        for kept in (history.input_hist_parsed, history.input_hist_raw):
-            if len(kept) > 1:
-                kept.pop()
-        shell.execution_count -= 1
-        if getattr(history, "enabled", False):
-            history.new_session()
-    except Exception:  # noqa: BLE001, S110 - a number too high is no harm
-        pass

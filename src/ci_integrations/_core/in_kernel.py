@@ -1,0 +1,102 @@
+"""Runs inside the user's Python kernel, as the hidden cell that says which process the kernel is.
+
+`kernels.py` sends this file as text; nothing here is imported on the host. It uses the standard library only and leaves
+no trace that a cell of the user's could see: no name, no number, no history, no entry in `sys.path`. It must work in
+IPython 7 to 9. The namespace in which it runs has `shell` and the arguments of `main`, or `forget`: the shell for
+`forget_cell`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import types
+from typing import Any
+
+EXTRACTOR = "_ci_extractor"
+
+
+def main(shell: Any, folder: str | None, envs: dict[str, str]) -> None:
+    """Prints one line of JSON: process, user, and why the extractor could not be loaded, if it could not.
+
+    `folder`: where the extractor's source lies; None: it is not wanted. `envs`: variables to set.
+    """
+    failed = None
+    try:
+        os.environ.update(envs)
+        let_signals_wake_the_loop()
+        free_from_user_names(shell)
+        if folder is not None:
+            load_extractor(shell, folder)
+    except Exception as error:  # noqa: BLE001 - charts without data are better than no cell
+        failed = f"{type(error).__name__}: {error}"
+    finally:
+        forget_cell(shell)
+    print(json.dumps({"ci_kernel": [os.getpid(), os.getuid()], "failed": failed}))  # noqa: T201
+
+
+def load_extractor(shell: Any, folder: str) -> None:
+    """Imports the extractor from `folder`, unless the kernel has it, and installs it."""
+    if EXTRACTOR not in sys.modules:
+        sys.path.insert(0, folder)
+        try:
+            __import__(EXTRACTOR)
+        finally:
+            if folder in sys.path:
+                sys.path.remove(folder)
+    sys.modules[EXTRACTOR].install(shell, full=True)
+
+
+def let_signals_wake_the_loop() -> None:
+    """Makes an interrupt end a top-level `await` of ipykernel, whose event loop otherwise sleeps on.
+
+    asyncio has no other documented way to set a wake-up descriptor than a handler for some signal. SIGURG does nothing.
+    """
+    # No running loop, or another one than asyncio's own.
+    with contextlib.suppress(RuntimeError, NotImplementedError, ValueError):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGURG, lambda: None)
+
+
+def free_from_user_names(shell: Any) -> None:
+    """Gives PIL's `Image.save` names of its own: E2B's start-up script keeps them among the user's, for `%reset`."""
+    names: dict[str, Any] = getattr(shell, "user_ns", {})
+    image: Any = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    save: Any = getattr(image, "save", None)
+    if getattr(save, "__globals__", None) is not names:
+        return
+    own = {name: names[name] for name in save.__code__.co_names if name in names}
+    image.save = types.FunctionType(
+        save.__code__, {"__builtins__": __builtins__, **own}, save.__name__, save.__defaults__, save.__closure__
+    )
+
+
+def forget_cell(shell: Any) -> None:
+    """Takes the running cell out of the count, the history and the names that IPython keeps for them."""
+    try:
+        # Once the cell is over the number is what it was, whether IPython counts before a cell (9) or after it (7, 8).
+        shell.execution_count -= 1
+        history = shell.history_manager
+        hidden = history.input_hist_raw[-1]
+        for kept in (history.input_hist_parsed, history.input_hist_raw):
+            if len(kept) > 1:
+                kept.pop()
+        names, earlier = shell.user_ns, ["", "", "", *history.input_hist_raw]
+        for number in range(shell.execution_count - 1, shell.execution_count + 2):
+            if names.get(f"_i{number}") == hidden:
+                del names[f"_i{number}"]
+        history._i00, history._i, history._ii, history._iii = earlier[:-5:-1]  # noqa: SLF001 - IPython has no other door
+        names.update(_i=earlier[-2], _ii=earlier[-3], _iii=earlier[-4])
+        if getattr(history, "enabled", False):
+            history.new_session()  # two cells with one number in one session would make IPython complain on stdout
+    except Exception:  # noqa: BLE001, S110 - a number too high is no harm
+        pass
+
+
+if "forget" in globals():
+    forget_cell(globals()["forget"])
+if "shell" in globals():
+    main(globals()["shell"], globals().get("folder"), globals().get("envs") or {})
