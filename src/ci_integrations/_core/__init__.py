@@ -4,6 +4,6 @@ The modules are the floors of a house, and none imports one above it (`tests/cor
 
     how a step is done      flow threads locks output live_cell faces
     what is known           variables service failures policy options uploads state
-    what is said and done   notices exit client in_kernel kernels furnish lifecycle repair cells workspace
+    what is said and done   notices exit client hidden kernels furnish lifecycle repair tables cells workspace
     put together            identity engine handle
 """

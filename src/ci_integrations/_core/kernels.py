@@ -279,7 +279,7 @@ def _is_dying(kernel: KernelState, execution: Execution) -> bool:
 
 @cache
 def _in_kernel() -> str:
-    return resources.files(__package__).joinpath("in_kernel.py").read_text("utf-8")
+    return resources.files("ci_integrations._core.hidden").joinpath("in_kernel.py").read_text("utf-8")
 
 
 def hidden_cell(folder: str | None) -> str:

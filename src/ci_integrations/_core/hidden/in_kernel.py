@@ -90,10 +90,20 @@ def forget_cell(shell: Any) -> None:
                 del names[f"_i{number}"]
         history._i00, history._i, history._ii, history._iii = earlier[:-5:-1]  # noqa: SLF001 - IPython has no other door
         names.update(_i=earlier[-2], _ii=earlier[-3], _iii=earlier[-4])
-        if getattr(history, "enabled", False):
+        if getattr(history, "enabled", False) and not _was_waiting(history, hidden):
             history.new_session()  # two cells with one number in one session would make IPython complain on stdout
     except Exception:  # noqa: BLE001, S110 - a number too high is no harm
         pass
+
+
+def _was_waiting(history: Any, source: str) -> bool:
+    """Takes a cell out of those that IPython's thread has still to write into its file. False: it is written."""
+    with history.db_input_cache_lock:
+        waiting = history.db_input_cache
+        rest = [entry for entry in waiting if entry[2] != source]
+        found = len(rest) < len(waiting)
+        waiting[:] = rest
+    return found
 
 
 if "forget" in globals():
