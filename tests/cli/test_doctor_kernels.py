@@ -22,7 +22,6 @@ def sandbox(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> Any:
         yield made
 
 
-@pytest.mark.dangerous
 def test_the_kind_and_its_times_are_told_and_nothing_is_left(
     kind: Kind, sandbox: Sandbox, cli: Callable[..., Any]
 ) -> None:
