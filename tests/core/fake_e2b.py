@@ -430,7 +430,7 @@ class _Handler(BaseHTTPRequestHandler):
 
         if select.select([self.connection], [], [], 0)[0]:
             kernel.raise_in_cell(KeyboardInterrupt)
-            kernel.thread.join(1)
+            kernel.thread.join(4)  # a kernel that does not stop answers nobody
             raise ConnectionError
 
     def _exec(self, kernel: FakeKernel, tree: ast.Module) -> None:
