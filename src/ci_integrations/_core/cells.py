@@ -226,12 +226,11 @@ class Cells:
         From the mildest to the harshest: SIGINT, closing the stream (the server interrupts the kernel then), and the
         end of the kernel's process. The answer does not wait until a fresh kernel runs: the next call does.
         """
-        signalled = yield from self.kernels.signal(kernel)
-        if signalled and (yield partial(cell.wait, GRACE)):
+        if (yield from self.kernels.signal(kernel)) and (yield partial(cell.wait, GRACE)):
             return "kept"
         yield cell.close
         # Asked also where the stream could not be closed: it may hang on its way, and the kernel be idle.
-        if (yield from self.kernels.answers(kernel)) or (signalled and (yield partial(cell.wait, 0))):
+        if (yield from self.kernels.answers(kernel)):
             return "kept"
         if not (yield from self.kernels.force(kernel)):
             kernel.doubt, kernel.end_untold = Doubt.STARTING, True
