@@ -29,10 +29,7 @@ def header_rows(head: Sequence[list[object]], start: int, width: int, kind: Kind
     typed = [column - shift for column in typed_columns(body, width, kind) if column >= shift]
     if not typed:
         return [] if _recurs(row, body) else [*_upper(head, start, width, kind), start]
-    last = start
-    for number in range(start + 1, min(start + _HEADER_ROWS, len(head) - 1)):
-        if _is_header(head[number], typed, kind, strict=True) or _are_units(head[number], typed, kind):
-            last = number
+    last = _last_row(head, start, typed, kind)
     if last > start and not _is_numeric_header(row, typed, kind) and not _is_header(row, typed, kind, strict=False):
         # Numbers above the names: the upper rows of a header of several, when each has a name in front.
         named = all(kind(head[number][0]) == TEXT or _gaps(head[number], kind) for number in range(start, last))
@@ -42,6 +39,13 @@ def header_rows(head: Sequence[list[object]], start: int, width: int, kind: Kind
             notes.doubt("the header may not be the first row: it looks much like the rows below it")
         return [*_upper(head, start, width, kind), *range(start, last + 1)]
     return [*range(start, last + 1)] if _is_numeric_header(row, typed, kind) else []
+
+
+def _last_row(head: Sequence[list[object]], start: int, typed: Sequence[int], kind: Kind) -> int:
+    """Returns the number of the header's last row: of names or of units, within the first few."""
+    numbers = range(start + 1, min(start + _HEADER_ROWS, len(head) - 1))
+    below = (n for n in numbers if _is_header(head[n], typed, kind, strict=True) or _are_units(head[n], typed, kind))
+    return max(below, default=start)
 
 
 def _gaps(row: Sequence[object], kind: Kind) -> bool:

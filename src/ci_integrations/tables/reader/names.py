@@ -13,36 +13,40 @@ def column_names(
     look: Look, above: Sequence[int], units: int | None, notes: Notes, ragged: str
 ) -> tuple[list[str], bool, bool]:
     """Returns the names of the columns, whether the first one has the names of rows, and whether rows are too long."""
-    width, rows = look.width, [look.head[number] for number in above if number != units]
-    wide = max((len(row) for row in rows), default=0)
-    longer = sum(count for (number, empty), count in look.widths.items() if number > max(wide, 1) and not empty)
-    ended = sum(count for (number, empty), count in look.widths.items() if number > wide and empty)
-    row_names = extra = False
-    if not rows:
-        names = [f"column_{number + 1}" for number in range(width)]
-        longer = sum(count for (number, empty), count in look.widths.items() if number > width and not empty)
-        extra = longer > 0
-    elif wide == width - 1 and longer + ended >= 0.9 * look.widths.total() and longer and may_be_r(ragged, width):
-        names, row_names = [*_joined(rows, wide, notes)], True
-        names.insert(0, "")
-        longer = sum(count for (number, empty), count in look.widths.items() if number > width and not empty)
-        extra = longer > 0
-    else:
-        names, extra = _joined(rows, max(wide, width if longer == 0 and ended == 0 else wide), notes), longer > 0
-    if extra and ragged and longer > max(1, 0.05 * look.count):
+    rows = [look.head[number] for number in above if number != units]
+    names, row_names, longer = _by_rows(look, rows, notes, ragged)
+    if longer and ragged and longer > max(1, 0.05 * look.count):
         raise NotATableError("the lines have more fields than the header")
-    if extra:
+    if longer:
         notes.doubt(
             f"{counted(longer, 'row')} with more fields than the header: they are in the column 'further_fields'"
         )
     if units is not None:
-        pairs = [
-            f"{name} [{str(cell).strip('[]() ')}]"
-            for name, cell in zip(names, look.head[units], strict=False)
-            if str(cell or "").strip()
-        ]
-        notes.doubt(f"the row below the header has units and is no row of data: {', '.join(pairs)}")
-    return _unique(names, notes, row_names=row_names), row_names, extra
+        _say_units(names, look.head[units], notes)
+    return _unique(names, notes, row_names=row_names), row_names, longer > 0
+
+
+def _by_rows(look: Look, rows: Sequence[Sequence[object]], notes: Notes, ragged: str) -> tuple[list[str], bool, int]:
+    """Returns the names, whether the first one has the names of rows, and how many rows have more fields."""
+    if not rows:
+        return [f"column_{number + 1}" for number in range(look.width)], False, _longer(look, look.width)
+    wide = max(len(row) for row in rows)
+    longer, ended = _longer(look, max(wide, 1)), _longer(look, wide, empty=True)
+    most = longer and longer + ended >= 0.9 * look.widths.total()
+    if most and wide == look.width - 1 and may_be_r(ragged, look.width):
+        return ["", *_joined(rows, wide, notes)], True, _longer(look, look.width)
+    return _joined(rows, wide if longer or ended else max(wide, look.width), notes), False, longer
+
+
+def _longer(look: Look, width: int, *, empty: bool = False) -> int:
+    """Returns how many rows have more than `width` fields and end with a value, or with `empty` without one."""
+    return sum(count for (number, ends), count in look.widths.items() if number > width and ends == empty)
+
+
+def _say_units(names: Sequence[str], cells: Sequence[object], notes: Notes) -> None:
+    texts = [str(cell or "") for cell in cells]
+    pairs = [f"{name} [{text.strip('[]() ')}]" for name, text in zip(names, texts, strict=False) if text.strip()]
+    notes.doubt(f"the row below the header has units and is no row of data: {', '.join(pairs)}")
 
 
 def may_be_r(ragged: str, width: int) -> bool:

@@ -147,23 +147,19 @@ def _table(sheet: Sheet, options: ReadOptions) -> Table | None:
     rows = _trimmed(_filled_up(sheet, notes), options)
     if not rows:
         return None
-    widths = Counter((_width(row), False) for row in rows)
-    look = Look([row[: _width(row) or 1] for row in rows[:300]], rows[-60:], len(rows), widths)
-    broad = max(number for number, _ in widths)
+    broad = max(_width(row) for row in rows)
+    head = [row[: _width(row) or 1] for row in rows[:300]]
     look = Look(
-        [row + [None] * (broad - len(row)) for row in look.head],
-        look.tail,
+        [row + [None] * (broad - len(row)) for row in head],
+        rows[-60:],
         len(rows),
         Counter({(broad, False): len(rows)}),
     )
     found = layout.find(look, kind_of, notes, cast("int", options.get("header", "")), "")
-    body = [row + [None] * (found.width - len(row)) for row in rows[found.first : found.last]]
-    body = [row for row in body if any(cell is not None for cell in row)]
+    body = [row + [None] * (found.width - len(row)) for row in rows[found.first : found.last] if _width(row)]
     columns = [whole_floats([row[number] for row in body]) for number in range(found.width)]
     names = [*options.get("names", ()), *found.names[len(options.get("names", ())) :]]
-    kept = [
-        n for n in range(found.width) if not (names[n].startswith("Unnamed: ") and all(v is None for v in columns[n]))
-    ]
+    kept = [n for n in range(found.width) if not names[n].startswith("Unnamed: ") or _width(columns[n])]
     frame = frame_of_columns([names[n] for n in kept], [columns[n] for n in kept], notes)
     _say_numbers_as_text(frame, notes)
     if sheet.hidden:
