@@ -80,8 +80,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if _asks_for_kind(metafunc.definition):
-        metafunc.parametrize("kind", asked_for(metafunc.config) or ["own"], indirect=True, scope="session")
+    asked = asked_for(metafunc.config)
+    if asked and _asks_for_kind(metafunc.definition):
+        metafunc.parametrize("kind", asked, indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -114,8 +115,8 @@ def _wanted(item: pytest.Item, *, dangerous: bool) -> bool:
 
 @pytest.fixture(scope="session")
 def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
-    """The kind of sandbox that the test runs on."""
-    name = request.param
+    """The kind of sandbox that the test runs on: our own, unless kinds were asked for."""
+    name = getattr(request, "param", "own")
     template = {"template": "jupyter"} if name == "jupyter" else {}
     found = Kind(name, OPTIONS[name], template, asked=bool(asked_for(request.config)))
     with pytest.MonkeyPatch.context() as patch:

@@ -108,7 +108,7 @@ def test_with_a_key_the_cassettes_of_this_repository_are_recorded_where_it_leads
 ) -> None:
     """The command in CONTRIBUTING.md, on a copy. The stand-in cannot run a whole story; that it was asked is enough."""
     here = Path(__file__).parent
-    for source in (here.parent / "conftest.py", here / "test_recorded.py"):
+    for source in (here.parent / "conftest.py", here.parent / "sandbox_kinds.py", here / "test_recorded.py"):
         shutil.copy(source, tmp_path)
     record_at(server, monkeypatch)
     options = ["-n0", "-q", "-o", "asyncio_mode=auto", "--record-mode=all", "-k", "test_the_sdk_sync"]

@@ -38,7 +38,7 @@ import math, warnings
 import numpy as np, pandas as pd, matplotlib.pyplot as plt
 from IPython.display import HTML, JSON, SVG, Javascript, Latex, Markdown, display
 plt.plot([1, 2, 3], [1.5, math.nan, 3.5]); plt.title("Revenue"); plt.show()
-display(pd.DataFrame({"a": [1, 2**62], "b": [np.nan, np.inf], "c": ["x", "\\ud800"]}))
+display(pd.DataFrame({"a": [1, 2**62], "b": [np.nan, np.inf], "c": pd.Series(["x", "\\ud800"], dtype=object)}))
 display(HTML("<b>bold</b>"), Markdown("# title"), Latex("$x$"), Javascript("1"), SVG("<svg xmlns='http://www.w3.org/2000/svg'/>"))
 display(JSON({"nan": [float("nan")], "big": 2**70, "scalar": np.float32(1.5)}))
 display({"application/pdf": "JVBERi0xLjQK", "text/plain": "a pdf"}, raw=True)
