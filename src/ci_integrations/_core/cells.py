@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.failures import KERNEL_DEATH, StreamEndedError
 from ci_integrations._core.flow import AnyCall, Flow
-from ci_integrations._core.kernels import GRACE, PATIENCE, SOON, Glimpse, Kernels
+from ci_integrations._core.kernels import GRACE, PATIENCE, SOON, Glimpse
 from ci_integrations._core.lifecycle import Lifecycle
 from ci_integrations._core.live_cell import LiveCell
 from ci_integrations._core.notices import DEATHS, INTERRUPTED, too_slow
@@ -68,10 +68,10 @@ class Cells:
     """Runs the cells of one session."""
 
     def __init__(
-        self, state: SessionState, client: SandboxClient, lifecycle: Lifecycle, kernels: Kernels, repair: Repair
+        self, state: SessionState, client: SandboxClient, lifecycle: Lifecycle, carrier: Carrier, repair: Repair
     ) -> None:
-        self.state, self.client, self.lifecycle, self.kernels, self.repair = state, client, lifecycle, kernels, repair
-        self.carrier = Carrier(state, client, kernels)
+        self.state, self.client, self.lifecycle, self.repair = state, client, lifecycle, repair
+        self.carrier, self.kernels = carrier, carrier.kernels
 
     def run(self, request: Request) -> Flow[ExecutionResult]:
         """Runs one cell when its kernel's turn has come. See `CodeInterpreter.run`."""

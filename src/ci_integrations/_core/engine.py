@@ -10,20 +10,22 @@ from ci_integrations._core.kernels import Kernels
 from ci_integrations._core.lifecycle import Lifecycle
 from ci_integrations._core.repair import Repair
 from ci_integrations._core.state import SessionState
+from ci_integrations._core.tables.carrier import Carrier
 from ci_integrations._core.workspace import Workspace
 
 
 class Engine:
     """Is one session through one face. A session's state may have several engines, at least one for each face in use.
 
-    The parts know each other from left to right only: client, kernels, lifecycle, repair, cells and workspace. Each can
-    be made alone, with a stand-in for the parts below it.
+    The parts know each other from left to right only: client, kernels, carrier, lifecycle, repair, cells and workspace.
+    Each can be made alone, with a stand-in for the parts below it.
     """
 
     def __init__(self, state: SessionState, face: Face) -> None:
         client = SandboxClient(state, face)
         kernels = Kernels(state, client)
+        carrier = Carrier(state, client, kernels)
         self.lifecycle = Lifecycle(state, client, kernels, Furnisher(state, client))
         repair = Repair(state, client, self.lifecycle, kernels)
-        self.cells = Cells(state, client, self.lifecycle, kernels, repair)
-        self.workspace = Workspace(state, client, self.lifecycle, kernels, repair)
+        self.cells = Cells(state, client, self.lifecycle, carrier, repair)
+        self.workspace = Workspace(state, client, self.lifecycle, carrier, repair)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.flow import Flow, MaybeAwaitable, T
 from ci_integrations._core.furnish import send
-from ci_integrations._core.kernels import GRACE, Kernels
+from ci_integrations._core.kernels import GRACE
 from ci_integrations._core.lifecycle import Lifecycle
 from ci_integrations._core.options import check_envs, check_tables, check_variable
 from ci_integrations._core.output import CellOutput, OutputEvent, OutputHandler
@@ -53,10 +53,10 @@ class Workspace:
     """Works with the files, commands and contexts of one session's sandbox."""
 
     def __init__(
-        self, state: SessionState, client: SandboxClient, lifecycle: Lifecycle, kernels: Kernels, repair: Repair
+        self, state: SessionState, client: SandboxClient, lifecycle: Lifecycle, carrier: Carrier, repair: Repair
     ) -> None:
-        self.state, self.client, self.lifecycle, self.kernels, self.repair = state, client, lifecycle, kernels, repair
-        self.carrier = Carrier(state, client, kernels)
+        self.state, self.client, self.lifecycle, self.repair = state, client, lifecycle, repair
+        self.carrier, self.kernels = carrier, carrier.kernels
 
     def using(
         self,

@@ -50,10 +50,15 @@ found = room({name!r}, {digest!r}, {folder!r}, {local!r})
 
 
 @cache
+def _sources() -> Mapping[str, bytes]:
+    """Returns the codec's files: name to content."""
+    return {path.name: path.read_bytes() for path in sorted(Path(__file__).parent.joinpath("codec").glob("*.py"))}
+
+
+@cache
 def source_files(folder: str = "") -> Mapping[str, str]:
     """Returns what to write into a sandbox whose kernel has no codec: path below `folder` to text."""
-    paths = sorted(Path(__file__).parent.joinpath("codec").glob("*.py"))
-    return {f"{folder or _remote()}/{NAME}/{path.name}": path.read_text("utf-8") for path in paths}
+    return {f"{folder or _remote()}/{NAME}/{name}": source.decode() for name, source in _sources().items()}
 
 
 def _remote() -> str:
@@ -64,8 +69,8 @@ def _remote() -> str:
 def digest() -> str:
     """Returns the hash of the codec's files, as its own `digest` does, without loading pandas for it."""
     total = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.joinpath("codec").glob("*.py")):
-        total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for name, source in _sources().items():
+        total.update(name.encode() + b"\0" + source + b"\0")
     return total.hexdigest()[:16]
 
 
