@@ -11,5 +11,5 @@ F = TypeVar("F", bound=Callable[..., object])
 
 def inspected(entry: F) -> F:
     """Keeps the signature of `entry` beside it: `inspect.signature` then has nothing to build."""
-    vars(entry)["__signature__"] = signature(entry)
+    vars(entry)["__signature__"] = signature(entry, eval_str=True)
     return entry

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, cast
 
@@ -32,7 +33,11 @@ _TICK = 0.25
 
 
 class SyncCell:
-    """Runs a cell in a worker thread. Its events are delivered by `tell`, in the thread that waits."""
+    """Runs a cell in a worker thread. Its events are delivered by `tell`, in the thread that waits.
+
+    Without `tell` the output goes into `received` in the worker, which nothing is taken out of before the cell's end or
+    its limit.
+    """
 
     def __init__(self, run: AnyCall, received: CellOutput, tell: Callable[[OutputEvent], None] | None) -> None:
         self._events: SimpleQueue[tuple[EventKind, SdkItem] | Outcome] = SimpleQueue()
@@ -40,11 +45,14 @@ class SyncCell:
         self._done: Outcome | None = None
         # A cell that is started while Ctrl-C unwinds (a cleanup's) is not to be interrupted by that same Ctrl-C.
         self._began_interrupted = interrupted_elsewhere()
-        handlers = {name: self._putter(kind) for name, kind in _CALLBACKS.items()}
-        in_worker(lambda: self._events.put(outcome_of(lambda: run(**handlers))))
+        # Without a listener the worker keeps the output itself: to wake the waiting thread for each piece of it would
+        # cost two switches of threads, and slow down the worker, which has more to read.
+        handle = self._put if tell is not None else received.take
+        handlers = {name: partial(handle, kind) for name, kind in _CALLBACKS.items()}
+        in_worker(lambda: self._events.put(outcome_of(partial(run, **handlers))))
 
-    def _putter(self, kind: EventKind) -> Callable[[SdkItem], None]:
-        return lambda item: self._events.put((kind, item))
+    def _put(self, kind: EventKind, item: SdkItem) -> None:
+        self._events.put((kind, item))
 
     def wait(self, timeout: float | None) -> bool:
         """Delivers what comes until the cell has ended. False when `timeout` seconds went by before that.

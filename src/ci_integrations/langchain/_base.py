@@ -1,14 +1,14 @@
 """What all tools of this package share: a session per conversation, one way to run, to fail and to answer.
 
 A tool's work is a flow (see `_core/flow.py`): written once, driven blocking by `_run` and awaited by `_arun`.
-
-No `from __future__ import annotations` here: LangChain reads the annotations of `_run` on every call, and to evaluate
-them from strings costs a quarter of a millisecond each time.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.messages import ToolMessage
@@ -20,7 +20,7 @@ from ci_integrations._adapters.images import ImagePolicy
 from ci_integrations._adapters.outcome import attempted
 from ci_integrations._adapters.redaction import Redactor, Rule
 from ci_integrations._adapters.sessions import AnyInterpreter
-from ci_integrations._adapters.signatures import inspected
+from ci_integrations._adapters.signatures import F, inspected
 from ci_integrations._adapters.spill import spilled
 from ci_integrations._adapters.whole_tables import stored
 from ci_integrations._core.flow import Flow, adrive, drive
@@ -38,15 +38,26 @@ Arguments = dict[str, Any]
 """What a model or a graph gives a tool."""
 
 
-class Answer(NamedTuple):
-    """What LangChain expects of a tool with `response_format="content_and_artifact"`.
+Answer = tuple[Content | ToolMessage, Json]
+"""What LangChain expects of a tool with `response_format="content_and_artifact"`."""
 
-    A class, because LangChain evaluates `_run`'s annotations on every call, and a nested generic costs more than all
-    others together.
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tool works and where its answers go. Tools that work together share one.
+
+    One object, because pydantic takes microseconds to hand out each private attribute.
     """
 
-    content: Content | ToolMessage
-    artifact: Json
+    sessions: Sessions = field(default_factory=Sessions)
+    store: ArtifactStore | None = None
+    redactor: Redactor = field(default_factory=Redactor)
+
+
+def _inspected(entry: F) -> F:
+    """Keeps of the annotations of `entry` the one that LangChain looks for, because it evaluates all on every call."""
+    inspected(entry).__annotations__ = {"config": RunnableConfig}
+    return entry
 
 
 class SandboxTool(BaseTool):
@@ -68,39 +79,37 @@ class SandboxTool(BaseTool):
     _spills: ClassVar[bool] = False
     """True for a tool whose output may be of any length: what does not fit is put into a file of the sandbox."""
 
-    _sessions: Sessions = PrivateAttr(default_factory=Sessions)
-    _store: ArtifactStore | None = PrivateAttr(default=None)
-    _redactor: Redactor = PrivateAttr(default_factory=Redactor)
+    _place: Place = PrivateAttr(default_factory=Place)
     _known: KnownSchema = PrivateAttr(default=KnownSchema(None))
 
     def _work(self, session: AnyInterpreter, call: Call, *args: Any, **arguments: Any) -> Flow[ExecutionResult]:
         """Does what the tool is for, as steps on `session`."""
         raise NotImplementedError
 
-    def join(self, other: "SandboxTool") -> None:
+    def join(self, other: SandboxTool) -> None:
         """Makes this tool work in the same sandboxes as `other`, by the same rules."""
-        self._sessions, self._store, self._redactor = other.sessions, other.store, other.redactor
+        self._place = other._place
 
     def for_agent(self, redact: Sequence[Rule] = ()) -> Self:
         """Returns a copy in the same sandboxes that shows no pictures: the middleware does, which knows the model."""
         copy = self.model_copy(update={"images": "never"})
-        copy._redactor = self._redactor.also(redact)  # noqa: SLF001 - of our own class
+        copy._place = replace(self._place, redactor=self.redactor.also(redact))  # noqa: SLF001 - of our own class
         return copy
 
     @property
     def sessions(self) -> Sessions:
         """What hands out this tool's interpreters."""
-        return self._sessions
+        return self._place.sessions
 
     @property
     def redactor(self) -> Redactor:
         """What takes secrets out of answers."""
-        return self._redactor
+        return self._place.redactor
 
     @property
     def store(self) -> ArtifactStore | None:
         """Where large payloads are stored; None keeps them in the message's artifact."""
-        return self._store
+        return self._place.store
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the tool: see `BaseTool.run`."""
@@ -113,7 +122,7 @@ class SandboxTool(BaseTool):
         with called_as(kwargs.get("tool_call_id")):
             return await super().arun(*args, **kwargs)
 
-    @inspected
+    @_inspected
     def _run(
         self,
         *values: str,
@@ -123,10 +132,11 @@ class SandboxTool(BaseTool):
         run_manager: CallbackManagerForToolRun | None = None,
         **arguments: object,
     ) -> Answer:
-        live, call = self._call(runtime, config, run_manager)
-        return drive(self._answered(self._sessions.session, call, live, self._named(values, arguments)))
+        place = self._place
+        live, call = self._call(runtime, config, run_manager, place.redactor)
+        return drive(self._answered(place, place.sessions.session, call, live, self._named(values, arguments)))
 
-    @inspected
+    @_inspected
     async def _arun(
         self,
         *values: str,
@@ -135,8 +145,9 @@ class SandboxTool(BaseTool):
         run_manager: AsyncCallbackManagerForToolRun | None = None,
         **arguments: object,
     ) -> Answer:
-        live, call = self._call(runtime, config, run_manager)
-        return await adrive(self._answered(self._sessions.asession, call, live, self._named(values, arguments)))
+        place = self._place
+        live, call = self._call(runtime, config, run_manager, place.redactor)
+        return await adrive(self._answered(place, place.sessions.asession, call, live, self._named(values, arguments)))
 
     def _filter_injected_args(self, tool_input: Arguments) -> Arguments:
         """Leaves out what callbacks and traces must not see: see `BaseTool`."""
@@ -161,11 +172,11 @@ class SandboxTool(BaseTool):
         return schema
 
     def _call(
-        self, runtime: object, config: RunnableConfig | None, run_manager: RunManager | None
+        self, runtime: object, config: RunnableConfig | None, run_manager: RunManager | None, redactor: Redactor
     ) -> tuple[Live, Call]:
         graph = genuine(runtime)
         tool_call_id = call_id(graph)
-        live = Live(graph, run_manager, tool_call_id, self._redactor)
+        live = Live(graph, run_manager, tool_call_id, redactor)
         return live, Call(config or {}, graph, tool_call_id, live.tell if self.live_output and live.is_heard else None)
 
     def _named(self, values: tuple[str, ...], arguments: dict[str, object]) -> dict[str, object]:
@@ -173,16 +184,21 @@ class SandboxTool(BaseTool):
         return {**dict(zip(self.args, values, strict=False)), **arguments} if values else arguments
 
     def _answered(
-        self, session_of: Callable[[str], AnyInterpreter], call: Call, live: Live, arguments: dict[str, object]
+        self,
+        place: Place,
+        session_of: Callable[[str], AnyInterpreter],
+        call: Call,
+        live: Live,
+        arguments: dict[str, object],
     ) -> Flow[Answer]:
         """Runs the call and presents what came of it."""
-        sessions, whole = self._sessions, None
+        sessions, whole = place.sessions, None
         key = sessions.key(call.config)
 
         def work(session: AnyInterpreter) -> Flow[ExecutionResult]:
             nonlocal whole
             result = yield from self._work(session, call, **arguments)
-            result = yield from stored(session, result, self._store, self._redactor)
+            result = yield from stored(session, result, place.store, place.redactor)
             whole = (yield from spilled(session, result, self.max_output_chars)) if self._spills else None
             return result
 
@@ -192,26 +208,26 @@ class SandboxTool(BaseTool):
             if sessions.ends_with_call:
                 yield partial(sessions.end, session_of(key), key)
         yield live.end
-        return self._presented(result, call, whole)
+        return self._presented(place, result, call, whole)
 
     def _asked(self, arguments: Mapping[str, object]) -> tuple[str, str]:
         """Returns (what was to be run, its language), for the artifact of a call that failed."""
         given = ", ".join(f"{name}={value!r}" for name, value in arguments.items() if name != "runtime")
         return f"{self.name}({given})", "tool"
 
-    def _presented(self, result: ExecutionResult, call: Call, whole: str | None) -> Answer:
+    def _presented(self, place: Place, result: ExecutionResult, call: Call, whole: str | None) -> Answer:
         """Returns the message itself where the call's id is known, because only a message carries a status."""
         presentation = Presentation(
             max_chars=self.max_output_chars,
             images=call.shows_images(self.images),
             max_images=self.max_images,
             image_max_px=self.image_max_px,
-            store=self._store,
-            redactor=self._redactor,
+            store=place.store,
+            redactor=place.redactor,
             whole=f"in {whole}" if whole else IN_ARTIFACT,
         )
         # LangChain makes a message of a bare content itself, and that one always says "success".
         if call.tool_call_id is None:
-            return Answer(*presentation.of(result))
+            return presentation.of(result)
         message = tool_message(result, call.tool_call_id, self.name, presentation)
-        return Answer(message, message.artifact)
+        return message, message.artifact

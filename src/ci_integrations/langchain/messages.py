@@ -26,6 +26,9 @@ Json = dict[str, object]
 Content = str | list[str | Json]
 """The content of a message, as LangChain types it."""
 
+_JSON_BEGINS = tuple('{["-0123456789tfnNI')
+"""The characters with which Python's JSON begins: most texts are told from it by the first one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Presentation:
@@ -81,6 +84,8 @@ def image_block(image: ModelImage) -> Json:
 
 def _as_words(text: str) -> str:
     # Google's converter reads a text that is JSON as data, and the model then sees something else than was printed.
+    if not text.lstrip().startswith(_JSON_BEGINS):
+        return text
     try:
         json.loads(text)
     except ValueError:

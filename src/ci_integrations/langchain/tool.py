@@ -24,7 +24,7 @@ from ci_integrations._closing import AsyncClosing, Closing
 from ci_integrations._core.flow import Flow
 from ci_integrations._errors import ConfigurationError
 from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter
-from ci_integrations.langchain._base import SandboxTool
+from ci_integrations.langchain._base import Place, SandboxTool
 from ci_integrations.langchain._call import RUNTIME, Call, Injected
 from ci_integrations.langchain._sessions import Scope, Sessions
 from ci_integrations.results.result import ExecutionResult
@@ -101,28 +101,27 @@ class CodeInterpreterTool(Closing, AsyncClosing, SandboxTool):
         # E2B_API_KEY may be set while an interpreter is handed in, which has a key of its own.
         if self.api_key is not None and interpreter is None:
             options["api_key"] = self.api_key
-        self._sessions = Sessions(options, session_scope, interpreter)
+        sessions = Sessions(options, session_scope, interpreter)
+        self._place = Place(sessions, artifact_store, Redactor(secrets_in(options)).also(redact))
         self.description = told(self.description, options.get("dataframes"))
-        self._redactor = Redactor(secrets_in(options)).also(redact)
-        self._store = artifact_store
         if "args_schema" not in fields:
             self.args_schema = _schema(self.languages, allow_restart=self.allow_restart)
 
     def session(self, config: RunnableConfig | None = None) -> CodeInterpreter:
         """Returns the `CodeInterpreter` that serves the conversation of `config`."""
-        return self._sessions.session(self._sessions.key(config))
+        return self.sessions.session(self.sessions.key(config))
 
     def asession(self, config: RunnableConfig | None = None) -> AsyncCodeInterpreter:
         """Returns the same sandbox and kernel as an `AsyncCodeInterpreter`."""
-        return self._sessions.asession(self._sessions.key(config))
+        return self.sessions.asession(self.sessions.key(config))
 
     def close(self) -> None:
         """Closes every session of this tool; what was made elsewhere and handed in stays open."""
-        self._sessions.close()
+        self.sessions.close()
 
     async def aclose(self) -> None:
         """Closes every session of this tool, awaited. See `close`."""
-        await self._sessions.aclose()
+        await self.sessions.aclose()
 
     def _work(
         self,

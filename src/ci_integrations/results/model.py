@@ -73,11 +73,11 @@ class Value(BaseModel):
 
 def plain_or_typed(value: object, depth: int = MAX_DEPTH) -> object:
     """Returns `value` as plain JSON; typed models and sequences of them pass as they are."""
-    if isinstance(value, BaseModel):
-        return value  # its own validation has made it plain
     if isinstance(value, (list, tuple)) and any(isinstance(item, BaseModel) for item in value):
         return tuple(value)
-    return plain(value, depth)
+    # The validation of a typed model has made it plain. Text and None are asked first, because pydantic is slow to say.
+    is_typed = value is not None and not isinstance(value, str) and isinstance(value, BaseModel)
+    return value if is_typed else plain(value, depth)
 
 
 class ExecutionError(Value):

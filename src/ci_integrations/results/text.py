@@ -36,7 +36,8 @@ def render_text(result: ExecutionRecord, *, max_chars: int = MAX_CHARS, whole: s
     parts = [(heading, without_base64(text)) for heading, text in (*events, *_body(result)) if text]
     if not parts:
         return "(no output)"
-    return cut("\n".join(_fit(parts, budget, whole)), budget, whole)
+    said = "\n".join(f"{heading}\n{text}" if heading else text for heading, text in parts)
+    return said if len(said) <= budget else cut("\n".join(_fit(parts, budget, whole)), budget, whole)
 
 
 def event_lines(events: Iterable[SandboxEvent]) -> list[str]:
@@ -110,6 +111,8 @@ def _hint(error: ExecutionError) -> str:
 
 def _artifact_lines(result: ExecutionRecord) -> Iterator[str]:
     """Yields one line for each artifact; a chart's line names its picture as well."""
+    if not result.artifacts:
+        return
     pictured = {chart.image for chart in result.charts}
     tabled = {table.display for table in result.tables}
     told = [a for a in result.artifacts if a.id not in pictured and not _is_in_table(a, tabled)]
