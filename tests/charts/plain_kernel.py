@@ -61,15 +61,14 @@ def make_shell(full=True, cloud=False, quiet=True):
     shell = Shell.instance()
     shell.shown = shown
     if cloud:
+        from ci_integrations._core.hidden.shipping import EXTRACTOR
         from ci_integrations._core.kernels import hidden_cell
-        from ci_integrations.charts import extractor
-        from ci_integrations.frames import shipping
 
-        for path, text in {**extractor.source_files(), **shipping.source_files(extractor.REMOTE_DIR)}.items():
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(path).write_text(text, "utf-8")
+        for file in EXTRACTOR.files:
+            Path(file["path"]).parent.mkdir(parents=True, exist_ok=True)
+            Path(file["path"]).write_text(file["data"], "utf-8")
         with contextlib.redirect_stdout(io.StringIO()):
-            shell.run_cell(hidden_cell(extractor.REMOTE_DIR), store_history=True)
+            shell.run_cell(hidden_cell(EXTRACTOR.folder), store_history=True)
     elif full is not None:
         from ci_integrations.charts.extractor import install
 

@@ -305,10 +305,10 @@ def test_a_kernel_without_this_library_gets_the_codec_as_files() -> None:
     with CodeInterpreter(backend="local") as one:
         one.run("import sys\nsys.modules['ci_integrations.frames.codec'] = None; sys.modules.pop('_ci_frames', None)")
         one.put(df=FRAME)
-        assert one.run("sys.modules['_ci_frames'].__file__").text.startswith("/tmp/.ci_frames/")
+        assert one.run("sys.modules['_ci_frames'].__file__").text.startswith("/tmp/.ci_source/")
         assert_same(FRAME, one.get("df"))
         assert_same(FRAME, one.run("df").tables[0].to_pandas())
-        assert one.run("[p for p in sys.path if 'ci_frames' in p]").text == "[]"
+        assert one.run("[p for p in sys.path if 'ci_source' in p]").text == "[]"
 
 
 def test_a_kernel_without_the_codec_still_shows_the_first_rows() -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.failures import KERNEL_DEATH, Failure, classify
 from ci_integrations._core.flow import Flow
+from ci_integrations._core.hidden.shipping import EXTRACTOR
 from ci_integrations._core.notices import INTERRUPTED, kernel_restarted
 from ci_integrations._core.state import Doubt, KernelState, SessionState
 from ci_integrations.errors import QueueTimeoutError
@@ -180,16 +181,11 @@ class Kernels:
         state = self.state
         if not state.options.inject_extractor:
             return hidden_cell(None)
-        from ci_integrations.charts import extractor
-        from ci_integrations.frames import shipping
-
         ours = state.backend == "local" and state.options.template != "jupyter"  # a kernel that has the extractor
         if not ours and state.injected != state.sandbox_id:
-            sources = {**extractor.source_files(), **shipping.source_files(extractor.REMOTE_DIR)}
-            files = [{"path": path, "data": text} for path, text in sources.items()]
-            yield from self.client.call(self.client.sandbox.files.write_files, files)
+            yield from self.client.call(self.client.sandbox.files.write_files, EXTRACTOR.files)
             state.injected = state.sandbox_id
-        return hidden_cell(extractor.REMOTE_DIR)
+        return hidden_cell(EXTRACTOR.folder)
 
     def signal(self, kernel: KernelState, name: str = "INT") -> Flow[bool]:
         """Sends a signal to the kernel's process. False when its process id is not known or the call failed."""

@@ -1,5 +1,5 @@
 """Carries tables into a sandbox and out of it as they are. Imports the ground alone.
 
-`codec/` runs on both sides: tables -> a file of bounded, unpickled parts -> tables. `shipping.py` brings the codec into
-a kernel, `files.py` makes and reads the files on the host. The calls of the sandbox are in `_core/tables/carrier.py`.
+`codec/` runs on both sides: tables -> a file of bounded, unpickled parts -> tables. `_core/hidden/shipping.py` brings
+the codec into a kernel, `files.py` makes and reads the files on the host, `_core/tables/carrier.py` calls the sandbox.
 """

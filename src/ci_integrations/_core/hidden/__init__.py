@@ -1,1 +1,1 @@
-"""Holds what runs inside the kernel as a hidden cell of its own. `kernels.py` sends it as text."""
+"""Holds what runs inside the kernel in hidden cells. `shipping.py` brings whole packages of ours there."""

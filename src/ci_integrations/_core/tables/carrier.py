@@ -17,12 +17,13 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.flow import Flow
+from ci_integrations._core.hidden.shipping import EXTRACTOR, FINDER
 from ci_integrations._core.kernels import Kernels, forgotten
 from ci_integrations._core.notices import changed_table, not_put_again, put_again
 from ci_integrations._core.state import KernelState, SessionState
 from ci_integrations._errors import ArtifactError, ConfigurationError
 from ci_integrations.errors import SandboxError
-from ci_integrations.frames import files, shipping
+from ci_integrations.frames import files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,10 @@ logger = logging.getLogger("ci_integrations")
 Table: TypeAlias = "pd.DataFrame"
 """What `get` gives: a DataFrame, or what else the variable is: a Series, a frame of polars, a table of pyarrow."""
 
+_FOLDER = "/tmp/.ci_frames"  # noqa: S108 - in the sandbox, outside the user's directory
+"""The sandbox's folder for tables on their way."""
+_ABSENT = "codec"
+"""The key by which a cell says that the kernel has no codec yet."""
 _SECONDS = 30.0
 """What a hidden cell has at least; each megabyte of tables gives it a little more."""
 _SECONDS_PER_MEGABYTE = 0.5
@@ -72,7 +77,7 @@ class Carrier:
         sent = []
         places = []
         for name, table in tables.items():
-            path = f"{shipping.FOLDER}/in-{uuid.uuid4().hex}"
+            path = f"{_FOLDER}/in-{uuid.uuid4().hex}"
             said = yield from self._send(name, table, path, there)
             sent.append((name, said))
             places.append((name, path))
@@ -99,7 +104,7 @@ class Carrier:
 
     def get(self, kernel: KernelState, name: str, max_bytes: int) -> Flow[Table]:
         """Returns the table that a variable holds. Raises ArtifactError when there is none, or a larger one."""
-        path = f"{shipping.FOLDER}/out-{uuid.uuid4().hex}"
+        path = f"{_FOLDER}/out-{uuid.uuid4().hex}"
         here = yield partial(self.client.face.blocking, files.capabilities)
         said = yield from self._ask(kernel, "write", name, path, *here, megabytes=max_bytes / 1e6)
         try:
@@ -143,13 +148,12 @@ class Carrier:
     def _ask(self, kernel: KernelState, call: str, *arguments: object, megabytes: float = 0) -> Flow[dict[str, Any]]:
         """Returns what a function of `frames/codec/kernel.py` answers. A kernel without the codec gets it before."""
         seconds = _SECONDS + min(600.0, _SECONDS_PER_MEGABYTE * megabytes)
-        code = forgotten(shipping.cell(call, *arguments))
+        code = forgotten(_cell(call, *arguments))
         answer = yield from self._answered(kernel, code, seconds)
-        if answer.get(shipping.ABSENT) is False:
-            written = [{"path": path, "data": text} for path, text in shipping.source_files().items()]
-            yield from self.client.call(self.client.sandbox.files.write_files, written)
+        if answer.get(_ABSENT) is False:
+            yield from self.client.call(self.client.sandbox.files.write_files, EXTRACTOR.files)
             answer = yield from self._answered(kernel, code, seconds)
-        if answer.get(shipping.ABSENT) is False:
+        if answer.get(_ABSENT) is False:
             raise ConfigurationError("tables go into a kernel that has pandas and NumPy: packages=['pandas']")
         if isinstance(answer.get("error"), str):
             raise ArtifactError(answer["error"][:2000])
@@ -160,6 +164,19 @@ class Carrier:
         if execution.error is not None:
             raise SandboxError(f"the kernel failed on a table: {execution.error.name}: {execution.error.value}"[:500])
         return _answer("".join(execution.logs.stdout))
+
+
+def _cell(call: str, *arguments: object) -> str:
+    """Returns a cell that calls a function of `frames/codec/kernel.py` with the shell and `arguments`, plain JSON.
+
+    It leaves no name. Where the kernel has no codec it prints `{"codec": false}`.
+    """
+    source = (
+        f"{FINDER}\nimport json\nfound = find(*{EXTRACTOR.wanted('_ci_frames')!r})\n"
+        f"if found is None:\n    print(json.dumps({{{_ABSENT!r}: False}}))\nelse:\n"
+        f"    importlib.import_module(found.__name__ + '.kernel').{call}(shell, *json.loads({json.dumps(arguments)!r}))"
+    )
+    return f"exec({source!r}, {{'shell': get_ipython()}})"
 
 
 def _answer(printed: str) -> dict[str, Any]:

@@ -10,23 +10,10 @@ used where they are installed. Nothing is pickled, and a file is read as what it
 
 from __future__ import annotations
 
-import hashlib
-from functools import cache
-from pathlib import Path
-
 from .container import MalformedError
 from .tables import decode, encode
 
 NAME = "_ci_frames"
 """The package's name where its files were written into a sandbox."""
 
-__all__ = ["NAME", "MalformedError", "decode", "digest", "encode"]
-
-
-@cache
-def digest() -> str:
-    """Returns a hash of this package's files: both sides must have the same."""
-    total = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return total.hexdigest()[:16]
+__all__ = ["NAME", "MalformedError", "decode", "encode"]

@@ -16,6 +16,7 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
+from ci_integrations._core.hidden.shipping import FINDER, READER
 from ci_integrations._errors import ConfigurationError
 from ci_integrations._names import HOME
 from ci_integrations.interpreter import PutTable
@@ -23,7 +24,6 @@ from ci_integrations.llamaindex.analysis.in_kernel import Prepared, Recipe
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.tables.options import PACKED, checked_descriptions, checked_options
 from ci_integrations.tables.reader.model import ReadOptions
-from ci_integrations.tables.shipping import archive, import_code
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ class Dataset:
         """What the kernel needs to load everything, as plain JSON."""
         options = checked_options(self.files, self.read_options)
         return {
-            "reader": {"path": archive().path, "name": "", "size": len(archive().content)},
+            "reader": READER.folder,
             "files": [
                 {
                     "path": remote,
@@ -89,16 +89,14 @@ class Dataset:
         recipe = json.dumps(self.recipe)
         # Everything lives in one namespace of its own: the user's names stay the user's.
         return (
-            f"_ci_room = {{'__name__': 'ci_dataset'}}\nexec({source!r}, _ci_room)\n"
+            f"_ci_room = {{'__name__': 'ci_dataset'}}\nexec({source!r}, _ci_room)\nexec({FINDER!r}, _ci_room)\n"
             f"_ci_dataset, _ci_said = _ci_room['ci_prepare'](__import__('json').loads({recipe!r}), get_ipython(), "
-            f"globals().get('_ci_dataset'), lambda: {import_code()})\n"
+            f"globals().get('_ci_dataset'), lambda: _ci_room['find'](*{READER.wanted('_ci_reader')!r}))\n"
             "print(__import__('json').dumps(_ci_said))\ndel _ci_room, _ci_said"
         )
 
-    def content(self, remote: str) -> Path | bytes:
+    def content(self, remote: str) -> Path:
         """Returns what to upload to `remote`."""
-        if remote == archive().path:
-            return archive().content
         return Path(self._remote_files()[remote])
 
     def variables(self) -> dict[str, pd.DataFrame]:
@@ -154,7 +152,7 @@ def _is_prepared(said: object) -> TypeGuard[Prepared]:
     """True for an answer of `ci_prepare`. The kernel runs the model's programs, so its answer is not trusted."""
     if not isinstance(said, dict):
         return False
-    kinds = {"profile": str, "unread": dict, "missing": list, "absent": bool, "doubts": list}
+    kinds = {"profile": str, "unread": dict, "missing": list, "reader": bool, "absent": bool, "doubts": list}
     return all(isinstance(said[name], kind) for name, kind in kinds.items() if name in said)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from llama_index.core.llms import LLM
 from llama_index.core.workflow import Context
@@ -28,6 +29,8 @@ class Host:
     """Runs a program of the model."""
     run_quietly: Callable[[str], ExecutionResult | Awaitable[ExecutionResult]]
     """Runs a cell of the engine's own, and sends no events about it."""
+    open: Callable[[], Any]
+    """Gives the SDK's own sandbox object."""
     upload: Callable[[Path | bytes, str], str | Awaitable[str]]
     """Writes a local file, or bytes, to a path in the sandbox."""
     put: Callable[[Mapping[str, object]], list[PutTable] | Awaitable[list[PutTable]]]
@@ -39,8 +42,9 @@ class Host:
 def blocking_host(llm: LLM, session: Session[CodeInterpreter], options: RunOptions) -> Host:
     """Returns a host for `drive`, which does the steps in the calling thread. `options` go to every cell."""
     run = partial(_run.run, session, **options)
-    put = partial(session.interpreter.put, context=options.get("context"))
-    return Host(llm.predict, run, run, session.interpreter.upload, put, FairLock.acquire)
+    shell = session.interpreter
+    put = partial(shell.put, context=options.get("context"))
+    return Host(llm.predict, run, run, shell.open, shell.upload, put, FairLock.acquire)
 
 
 def awaiting_host(
@@ -48,5 +52,6 @@ def awaiting_host(
 ) -> Host:
     """Returns a host for `adrive`. `ctx`: the workflow whose stream gets the events of the model's programs."""
     quiet = partial(_run.arun, session, **options)
-    put = partial(session.interpreter.put, context=options.get("context"))
-    return Host(llm.apredict, partial(quiet, ctx=ctx), quiet, session.interpreter.upload, put, FairLock.aacquire)
+    shell = session.interpreter
+    put = partial(shell.put, context=options.get("context"))
+    return Host(llm.apredict, partial(quiet, ctx=ctx), quiet, shell.open, shell.upload, put, FairLock.aacquire)

@@ -25,17 +25,12 @@ MAX_COLUMNS = 60
 """Columns of one table that are described."""
 
 
-class Item(TypedDict):
-    """A file in the sandbox, the name that its table gets, and its size in bytes."""
+class FileItem(TypedDict):
+    """A file in the sandbox: its size in bytes, its table's name, its name on the host, and how to read it."""
 
     path: str
     name: str
     size: int
-
-
-class FileItem(Item):
-    """A user's file: what it is called on the host, and how the developer said to read it."""
-
     file: str
     options: dict[str, Any]
 
@@ -51,7 +46,8 @@ class FrameItem(TypedDict):
 class Recipe(TypedDict):
     """Everything that the kernel needs to load the tables."""
 
-    reader: Item
+    reader: str
+    """Which version of the reader: with another one the files are read again."""
     files: list[FileItem]
     frames: list[FrameItem]
     sample_rows: int
@@ -67,6 +63,8 @@ class Prepared(TypedDict, total=False):
     loaded: bool
     """True when the data was loaded just now."""
     missing: list[str]
+    reader: bool
+    """False when the kernel has no reader yet."""
     absent: bool
     """True when the frames are not in the kernel yet."""
     doubts: list[str]
@@ -99,9 +97,8 @@ class Reader(Protocol):
 class CiDataset:
     """The tables of one query engine, as the kernel has them."""
 
-    def __init__(self, recipe: Recipe, reader: Callable[[], Reader]) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.reader = reader
         self.tables: dict[str, pd.DataFrame] = {}
         self.origins: dict[str, str] = {}
         self.problems: list[str] = []
@@ -114,15 +111,14 @@ class CiDataset:
 
     def missing(self) -> list[str]:
         """Returns the paths of the files that are not in the sandbox yet, or not whole."""
-        reader = [self.recipe["reader"]] if self.recipe["files"] else []
-        sizes = {item["path"]: item["size"] for item in [*self.recipe["files"], *reader]}
+        sizes = {item["path"]: item["size"] for item in self.recipe["files"]}
         return [path for path, size in sizes.items() if not Path(path).is_file() or Path(path).stat().st_size != size]
 
     def absent(self, shell: InteractiveShell) -> bool:
         """Returns True when the host has not put the frames into this kernel yet."""
         return any(item["variable"] not in shell.user_ns for item in self.recipe["frames"])
 
-    def load(self, shell: InteractiveShell) -> None:
+    def load(self, shell: InteractiveShell, reader: Reader | None) -> None:
         """Takes every frame and reads every file. A file that cannot be read is noted in `unread`."""
         for item in self.recipe["frames"]:
             frame = self._frame(shell.user_ns[item["variable"]])
@@ -130,7 +126,9 @@ class CiDataset:
             self.problems += [f"`{item['name']}` is not here as it was given: {note}" for note in item["notes"]]
         for file in self.recipe["files"]:
             try:
-                found = self.reader().read(Path(file["path"]), file["options"])
+                if reader is None:
+                    raise ModuleNotFoundError("the kernel has no reader")
+                found = reader.read(Path(file["path"]), file["options"])
             except Exception as error:  # noqa: BLE001 - the model is told, and still has the file
                 self.unread[file["path"]] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
                 continue
@@ -280,16 +278,17 @@ class CiDataset:
 
 
 def ci_prepare(
-    recipe: Recipe, shell: InteractiveShell, previous: CiDataset | None, reader: Callable[[], Reader]
+    recipe: Recipe, shell: InteractiveShell, previous: CiDataset | None, find_reader: Callable[[], Reader | None]
 ) -> tuple[CiDataset | None, Prepared]:
     """Loads the data when it is not loaded; returns (what `_ci_dataset` is from now on, the answer for the host)."""
     if previous is not None and previous.recipe == recipe:
         return previous, previous.answer(loaded=False)
-    dataset = CiDataset(recipe, reader)
+    dataset = CiDataset(recipe)
     missing, absent = dataset.missing(), dataset.absent(shell)
-    if missing or absent:
-        return previous, {"missing": missing, "absent": absent}
-    dataset.load(shell)
+    reader = find_reader() if recipe["files"] else None
+    if missing or absent or (reader is None and recipe["files"]):
+        return previous, {"missing": missing, "absent": absent, "reader": reader is not None}
+    dataset.load(shell, reader)
     dataset.text = dataset.profile()
     dataset.install(shell, previous)
     return dataset, dataset.answer(loaded=True)

@@ -17,6 +17,7 @@ from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from pydantic import BaseModel
 
 from ci_integrations._core.flow import Flow
+from ci_integrations._core.hidden.shipping import READER
 from ci_integrations._core.locks import FairLock
 from ci_integrations.llamaindex.analysis.dataset import Dataset, read_prepared
 from ci_integrations.llamaindex.analysis.extract import extract_code
@@ -160,6 +161,9 @@ def _prepared(host: Host, analysis: Analysis, answer: Answer) -> Flow[ExecutionR
             return None
         if said.get("absent"):
             analysis.dataset.arrived((yield partial(host.put, analysis.dataset.variables())))
+        if not said.get("reader", True):
+            sandbox = yield host.open
+            yield partial(sandbox.files.write_files, READER.files)
         for remote in said.get("missing", ()):
             yield partial(host.upload, analysis.dataset.content(remote), remote)
     error = ExecutionError(name="NotPrepared", value=f"the sandbox does not keep the uploaded files: {said}")

@@ -41,8 +41,8 @@ _SIGNED = frozenset({"signature", "signature_expiration"})
 """Query parameters made from a token and a clock."""
 _OWN_TAG = "ci_integrations_"
 """Prefix of the metadata by which a session finds its sandbox: machine, process, a random name."""
-_EXTRACTOR = b"/.ci_extractor/"
-"""A text in every request that brings our extractor into a cloud kernel. The extractor's source is left out of
+_EXTRACTOR = re.compile(rb"""/_ci_extractor/|"folder\\": '/tmp/\.ci_source/""")
+"""Finds a text in every request that brings our extractor into a cloud kernel. The extractor's source is left out of
 cassettes: it must not make them stale when the library changes."""
 _EXTRACTORS_PLACE = b"<extractor>"
 _SECRET_VARIABLE = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
@@ -111,7 +111,7 @@ class ScrubRules:
 def is_extractor(request: VcrRequest) -> bool:
     """Returns whether a request brings our extractor; true for it as it is sent and as it is recorded."""
     body = bytes(request.body or b"")
-    return body == _EXTRACTORS_PLACE or _EXTRACTOR in body
+    return body == _EXTRACTORS_PLACE or _EXTRACTOR.search(body) is not None
 
 
 def envelopes(body: bytes) -> Iterator[tuple[int, bytes]]:
