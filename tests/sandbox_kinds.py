@@ -113,10 +113,24 @@ def _wanted(item: pytest.Item, *, dangerous: bool) -> bool:
     return _asks_for_kind(item) and (not dangerous or item.get_closest_marker("dangerous") is not None)
 
 
+def _skip_without_jupyter() -> None:
+    """Skips where that kind cannot be had: its extra is not installed, or sandboxes have no network of their own."""
+    from ci_integrations.local.launcher import local_endpoint
+    from ci_integrations.local.protocol.contract import EngineError
+    from ci_integrations.local.server.state import service
+
+    try:
+        service.check(local_endpoint().level)
+    except EngineError as reason:
+        pytest.skip(str(reason))
+
+
 @pytest.fixture(scope="session")
 def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
     """The kind of sandbox that the test runs on: our own, unless kinds were asked for."""
     name = getattr(request, "param", "own")
+    if name == "jupyter":
+        _skip_without_jupyter()
     template = {"template": "jupyter"} if name == "jupyter" else {}
     found = Kind(name, OPTIONS[name], template, asked=bool(asked_for(request.config)))
     with pytest.MonkeyPatch.context() as patch:

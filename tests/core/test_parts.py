@@ -176,8 +176,8 @@ def test_a_default_kernel_is_restarted_by_its_languages_context() -> None:
 def test_setup_code_that_fails_after_a_loss_is_reported_and_not_raised() -> None:
     fake = Client(SimpleNamespace(error=SimpleNamespace(name="NameError", value="x")))
     state = state_of(setup_code="x")
-    state.lost_sandbox = "old"
-    restored = drive(Furnisher(state, fake).furnish())  # type: ignore[arg-type]
+    state.lost_sandbox, state.backend = "old", "local"
+    restored = drive(Furnisher(state, fake, Kernels(state, fake)).furnish())  # type: ignore[arg-type]
     assert restored.missing == ["setup code (NameError: x)"]
 
 
@@ -185,7 +185,7 @@ def test_a_session_is_closed_once() -> None:
     fake: Any = Client()
     fake.state = state = state_of()
     state.sandbox_id = "s1"
-    lifecycle = Lifecycle(state, fake, Kernels(state, fake), Furnisher(state, fake))
+    lifecycle = Lifecycle(state, fake, Kernels(state, fake), Furnisher(state, fake, Kernels(state, fake)))
     drive(lifecycle.close())
     drive(lifecycle.close())
     assert (fake.calls, state.closed, state.sandbox_id) == ([("kill", None)], True, None)

@@ -1,21 +1,23 @@
-"""One body of tests for every kind of kernel: our own, E2B's server as the local kind `jupyter` has it, and E2B."""
+"""One sandbox for each module and kind of kernel, and a table of what it did.
+
+pytest --kind=own --kind=jupyter --run-slow -n0 tests/kinds     # every moment, every code, both kinds
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from sandbox_kinds import Kind
 
 from ci_integrations import CodeInterpreter
 from ci_integrations.errors import SandboxError
 from ci_integrations.rendering import render_text
 from ci_integrations.results import ExecutionResult
 
-KINDS = ["python", "jupyter", pytest.param("cloud", marks=pytest.mark.cloud)]
 _ROWS: list[tuple[str, ...]] = []
 
 
@@ -32,7 +34,8 @@ class Session:
     """An interpreter whose answers are results, also where it raises: as an agent's tool has it."""
 
     def __init__(self, kind: str, **options: Any) -> None:
-        self.kind, self.it = kind, CodeInterpreter(**options)
+        self.kind, self.options = kind, options
+        self.it = CodeInterpreter(**options)
 
     def cell(self, code: str, **options: Any) -> Answer:
         began = time.monotonic()
@@ -60,26 +63,10 @@ class Session:
         _ROWS.append((self.kind, *map(str, cells)))
 
 
-def options_of(kind: str) -> dict[str, Any]:
-    """What makes an interpreter of this kind. It skips where the kind cannot be had."""
-    if kind == "cloud":
-        return {"backend": "e2b"}
-    if kind == "python":
-        return {"backend": "local"}
-    if find_spec("ci_integrations.local.guest.service") is None or find_spec("jupyter_server") is None:
-        pytest.skip("the template kind `jupyter` needs the extra of that name")
-    from ci_integrations.local.launcher import local_endpoint
-
-    endpoint = local_endpoint()
-    if endpoint.level not in ("namespaces", "bubblewrap"):
-        pytest.skip(f"sandboxes of that kind need a network of their own, and the level here is {endpoint.level}")
-    return {"backend": "e2b", "template": "jupyter", **endpoint.sdk_options()}
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def session(request: pytest.FixtureRequest) -> Iterator[Session]:
+@pytest.fixture(scope="module")
+def session(kind: Kind) -> Iterator[Session]:
     """One sandbox for a module: at E2B's server its start takes seconds."""
-    made = Session(request.param, sandbox_timeout=1800, **options_of(request.param))
+    made = Session(kind.name, sandbox_timeout=1800, **kind.options)
     with made.it:
         yield made
 

@@ -64,6 +64,7 @@ def check_a_death(session: Session, way: str, moment: float) -> None:
     assert sum("the variable kept" in text or "kept," in text or ", kept" in text for text in said) == 1, said
 
 
+@pytest.mark.dangerous
 @pytest.mark.parametrize(("way", "moment"), list(zip(WAYS, [0.0, 0.4, 1.0, 1.4, 2.7], strict=True)))
 def test_a_cell_after_a_death_runs_at_most_once_and_its_account_is_true(
     session: Session, way: str, moment: float
@@ -73,10 +74,12 @@ def test_a_cell_after_a_death_runs_at_most_once_and_its_account_is_true(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_at_every_moment(session: Session, moment: float) -> None:
-    check_a_death(session, list(WAYS)[MOMENTS.index(moment) % len(WAYS)], moment)
+@pytest.mark.parametrize("way", list(WAYS))
+def test_at_every_moment(session: Session, way: str, moment: float) -> None:
+    check_a_death(session, way, moment)
 
 
+@pytest.mark.slow
 def test_a_kernel_that_dies_again_and_again_is_followed_by_one_that_works(session: Session) -> None:
     for _ in range(7):
         session.cell("import os; os._exit(1)", timeout=20)

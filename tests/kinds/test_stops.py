@@ -22,6 +22,7 @@ CODES = {
     "flood": "while True: print('x' * 1000)",
     "subprocess": "import subprocess\nsubprocess.run(['sleep', '60'])",
     "shell": "!sleep 60",
+    "input": "import sys\nsys.stdin.readline()\ninput('name? ')\nwhile True: pass",
     "thread": "import threading\nthread = threading.Thread(target=threading.Event().wait, daemon=True)\n"
     "thread.start()\nthread.join()",
 }
@@ -48,7 +49,8 @@ def check_a_stop(session: Session, name: str, wait: float) -> None:
         assert ("the variable kept" in stopped.text) == (kept == "False")
 
 
-@pytest.mark.parametrize("name", ["busy loop", "swallows always", "top-level await", "subprocess"])
+@pytest.mark.dangerous
+@pytest.mark.parametrize("name", ["busy loop", "swallows always", "top-level await", "flood"])
 def test_a_cell_at_its_limit_is_stopped_in_time_and_the_next_one_runs(session: Session, name: str) -> None:
     check_a_stop(session, name, 0)
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Literal
 from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.failures import KERNEL_DEATH, StreamEndedError
 from ci_integrations._core.flow import AnyCall, Flow
+from ci_integrations._core.hidden.languages import check_plain
 from ci_integrations._core.kernels import GRACE, PATIENCE, SOON, Glimpse
 from ci_integrations._core.lifecycle import Lifecycle
-from ci_integrations._core.live_cell import LiveCell
+from ci_integrations._core.live_cell import BACKLOG, LiveCell
 from ci_integrations._core.notices import DEATHS, INTERRUPTED, too_slow
 from ci_integrations._core.options import check_envs
 from ci_integrations._core.output import CellOutput, OutputHandler, signed_address
@@ -36,6 +37,9 @@ logger = logging.getLogger("ci_integrations")
 
 LONGEST_LOOK = 15.0
 """Seconds in which a kernel is asked what became of a cell that it gave no sign of, within the cell's own limit."""
+
+LENDINGS = 3
+"""How often a call's variables are set in a kernel that dies again and again, before the call gives up."""
 
 SDK_MARGIN = 10
 """Seconds beyond our own limit at which the SDK gives up; a safety net for a stream that we could not close."""
@@ -112,6 +116,7 @@ class Cells:
         for attempt in self.repair.attempts(partial(CellOutput, began=began), limit=request.timeout, cell=cell):
             try:
                 yield from self.ready(kernel, request)
+                yield from self._lend(kernel, request)
                 attempt.sent = True
                 return (yield from self._execute(kernel, request, attempt.received))
             except Exception as error:  # noqa: BLE001 - what is not a sandbox's failure is raised again
@@ -125,6 +130,19 @@ class Cells:
         yield from self.lifecycle.open(request.on_output)
         yield from self.lifecycle.renew_lease(request.timeout)
         yield from self.carrier.ready(kernel)
+
+    def _lend(self, kernel: KernelState, request: Request) -> Flow[None]:
+        """Sets the variables of this call, where the server cannot do that well. Raises TimeoutError."""
+        if not request.envs or self.kernels.is_ours():
+            return
+        if kernel.language != "python":
+            check_plain(kernel.language, request.envs)
+            return
+        for _ in range(LENDINGS):
+            if (yield from self.kernels.lend(kernel, request.envs)):
+                return
+            yield from self.carrier.ready(kernel)
+        raise TimeoutError("the kernel did not take this call's variables")
 
     def _execute(self, kernel: KernelState, request: Request, received: CellOutput) -> Flow[ExecutionResult]:
         """Runs the cell in one attempt. Raises what the SDK raises."""
@@ -166,9 +184,14 @@ class Cells:
             self.client.sandbox.run_code,
             request.code,
             **where,
-            envs=dict(request.envs) if request.envs else None,
+            envs=self._envs_for_server(kernel, request),
             timeout=0 if request.timeout is None else request.timeout + SDK_MARGIN,
         )
+
+    def _envs_for_server(self, kernel: KernelState, request: Request) -> dict[str, str] | None:
+        """Returns the variables that the server is to set: see `_lend` for the others."""
+        by_server = kernel.language != "python" or self.kernels.is_ours()
+        return dict(request.envs) if request.envs and by_server else None
 
     def _finished(self, kernel: KernelState, request: Request, received: CellOutput) -> ExecutionResult:
         """Returns the result of a cell whose stream came to its end. Notices a kernel that was replaced meanwhile."""
@@ -226,17 +249,19 @@ class Cells:
         From the mildest to the harshest: SIGINT, closing the stream (the server interrupts the kernel then), and the
         end of the kernel's process. The answer does not wait until a fresh kernel runs: the next call does.
         """
-        if (yield from self.kernels.signal(kernel)) and (yield partial(cell.wait, GRACE)):
+        if (yield from self.kernels.signal(kernel)) and (yield partial(cell.wait, GRACE, BACKLOG)):
             return "kept"
         yield cell.close
-        # Asked also where the stream could not be closed: it may hang on its way, and the kernel be idle.
-        if (yield from self.kernels.answers(kernel)):
+        # Asked also where the stream could not be closed: it may hang on its way, and the kernel be idle. Of a flood an
+        # answer would wait behind the output.
+        if not cell.flowing and (yield from self.kernels.answers(kernel)):
             return "kept"
         if not (yield from self.kernels.force(kernel)):
             kernel.doubt, kernel.end_untold = Doubt.STARTING, True
             return "unknown"
         self.kernels.lost(kernel, "the code did not react to an interrupt, so its kernel was restarted")
-        yield partial(cell.wait, SOON)
+        if not cell.flowing:
+            yield partial(cell.wait, SOON)
         return "restarted"
 
     def _cut_short(

@@ -25,7 +25,7 @@ class Engine:
         client = SandboxClient(state, face)
         kernels = Kernels(state, client)
         carrier = Carrier(state, client, kernels)
-        self.lifecycle = Lifecycle(state, client, kernels, Furnisher(state, client))
+        self.lifecycle = Lifecycle(state, client, kernels, Furnisher(state, client, kernels))
         repair = Repair(state, client, self.lifecycle, kernels)
         self.cells = Cells(state, client, self.lifecycle, carrier, repair)
         self.workspace = Workspace(state, client, self.lifecycle, carrier, repair)

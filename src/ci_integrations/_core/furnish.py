@@ -14,8 +14,9 @@ from functools import partial
 
 from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.flow import Flow
+from ci_integrations._core.kernels import FIRST_SECONDS, Kernels
 from ci_integrations._core.notices import listed
-from ci_integrations._core.state import SessionState
+from ci_integrations._core.state import KernelState, SessionState
 from ci_integrations._core.uploads import Upload, hash_of
 from ci_integrations._core.variables import names_made
 from ci_integrations._errors import ConfigurationError
@@ -41,8 +42,8 @@ class Restored:
 class Furnisher:
     """Furnishes one session's sandbox as its options say."""
 
-    def __init__(self, state: SessionState, client: SandboxClient) -> None:
-        self.state, self.client = state, client
+    def __init__(self, state: SessionState, client: SandboxClient, kernels: Kernels) -> None:
+        self.state, self.client, self.kernels = state, client, kernels
 
     def furnish(self) -> Flow[Restored]:
         """Installs packages, send files, run the setup code.
@@ -62,10 +63,15 @@ class Furnisher:
                 yield from self.restore_file(upload, restored)
             else:
                 yield from send(self.client, upload)
+        replays = again and options.restore == "replay"
+        if (options.setup_code or replays) and not self.kernels.is_ours():
+            # E2B's server sets the sandbox's variables in the first cell, whose error that may be. What is known of the
+            # lost sandbox's kernel is still to be told: so this one is none of the session's yet.
+            yield from self.kernels.look(KernelState("python"), FIRST_SECONDS)
         if options.setup_code:
             failed = yield from self.run_setup(options.setup_code)
             _note(restored, "setup code", failed, again=again)
-        if again and options.restore == "replay":
+        if replays:
             yield from self.replay(restored)
         return restored
 

@@ -32,6 +32,7 @@ def identity_of(state: SessionState) -> Identity:
         "backend": state.backend,
         "template_id": state.template_id,
         "generation": state.generation,
+        "root_kernels": state.root_kernels is not None and state.root_kernels == state.sandbox_id,
         "kernels": [_kernel_identity(kernel) for kernel in state.kernels.values()],
     }
 
@@ -43,6 +44,7 @@ def take_identity(state: SessionState, identity: Mapping[str, Any]) -> None:
     state.template_id = identity.get("template_id")
     state.generation = int(identity.get("generation") or 0)
     state.born = time.monotonic() if state.sandbox_id else 0.0
+    state.root_kernels = state.sandbox_id if identity.get("root_kernels") else None
     state.has_state = state.sandbox_id is not None
     for known in identity.get("kernels") or ():
         context = _context(known)

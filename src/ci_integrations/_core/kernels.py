@@ -12,6 +12,7 @@ import logging
 import math
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import resources
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.failures import KERNEL_DEATH, Failure, classify
 from ci_integrations._core.flow import Flow
+from ci_integrations._core.hidden.languages import is_plain, setting
 from ci_integrations._core.hidden.shipping import EXTRACTOR
 from ci_integrations._core.notices import INTERRUPTED, kernel_restarted
 from ci_integrations._core.state import Doubt, KernelState, SessionState
@@ -91,6 +93,7 @@ class Kernels:
                 return
             if kernel.language != "python":  # nothing is hidden there: its first cell is the user's
                 yield from self._renew_context(kernel)
+                yield from self._set_variables(kernel)
                 kernel.prepared = self.state.generation
                 return
         queue = self.state.options.queue_timeout
@@ -107,6 +110,16 @@ class Kernels:
                 return
         raise TimeoutError("the kernel could not be brought back")
 
+    def _set_variables(self, kernel: KernelState) -> Flow[None]:
+        """Sets the sandbox's variables in a kernel of another language, where the server would break its first cell."""
+        envs = self.state.options.envs or {}
+        if self.is_ours() or all(map(is_plain, envs.values())):
+            return
+        for _ in range(2):  # the first is the one that the server breaks
+            execution = yield from self.hidden(kernel, setting(kernel.language, envs), FIRST_SECONDS)
+            if execution.error is None:
+                return
+
     @staticmethod
     def _within(seconds: float, give_up: float) -> float:
         left = give_up - time.monotonic()
@@ -119,9 +132,9 @@ class Kernels:
 
         A kernel that turns out to be another one has lost its variables; `why` tells the model how that came.
         """
-        give_up, failed = time.monotonic() + within, False
+        give_up, failed, unsaid = time.monotonic() + within, False, 0
         while (left := give_up - time.monotonic()) > 0:
-            execution = yield from self._first_cell(kernel, left)
+            execution = yield from self._first_cell(kernel, left, unsaid)
             if execution is None:
                 return None
             if _is_dying(kernel, execution):
@@ -130,14 +143,17 @@ class Kernels:
             elif execution.error is None or failed:
                 return self._take(kernel, execution, why)
             else:  # an interrupt for an earlier cell, or what E2B's server puts before a context's first cell
-                failed = True
+                failed, unsaid = True, unsaid + _did_not_begin(execution)
         return None
 
-    def _first_cell(self, kernel: KernelState, within: float) -> Flow[Execution | None]:
-        """Runs the hidden first cell once. None: no answer, from a kernel in doubt. Raises what the SDK raises."""
+    def _first_cell(self, kernel: KernelState, within: float, unsaid: int) -> Flow[Execution | None]:
+        """Runs the hidden first cell once. None: no answer, from a kernel in doubt. Raises what the SDK raises.
+
+        `unsaid`: how many such cells just before it failed before they could take themselves out of the history.
+        """
         try:
             yield from self._renew_context(kernel)
-            code = (yield from self._first_code()) if kernel.language == "python" else ""
+            code = (yield from self._first_code(unsaid)) if kernel.language == "python" else ""
             return (yield from self.hidden(kernel, code, within))
         except Exception as error:
             rule = classify(error)
@@ -174,18 +190,36 @@ class Kernels:
             kernel.pending_events.append(INTERRUPTED)
         kernel.prepared, kernel.process, kernel.doubt = self.state.generation, seen.process, Doubt.NONE
         kernel.end_untold = False
+        if seen.process is not None and self._is_root(seen.process[1]):
+            self.state.root_kernels = self.state.sandbox_id
         return seen
 
-    def _first_code(self) -> Flow[str]:
+    def _first_code(self, unsaid: int) -> Flow[str]:
         """Returns the hidden cell. The extractor's source is written into a sandbox without it before, once."""
         state = self.state
+        # What E2B's server itself sets is wrong for a value with a quote, and gone after a kernel's death.
+        envs = {} if self.is_ours() else state.options.envs
         if not state.options.inject_extractor:
-            return hidden_cell(None)
-        ours = state.backend == "local" and state.options.template != "jupyter"  # a kernel that has the extractor
-        if not ours and state.injected != state.sandbox_id:
+            return hidden_cell(None, envs, unsaid)
+        if not self.is_ours() and state.injected != state.sandbox_id:
             yield from self.client.call(self.client.sandbox.files.write_files, EXTRACTOR.files)
             state.injected = state.sandbox_id
-        return hidden_cell(EXTRACTOR.folder)
+        return hidden_cell(EXTRACTOR.folder, envs, unsaid)
+
+    def is_ours(self) -> bool:
+        """Returns True for kernels of the local server, which has the extractor and sets variables without a cell."""
+        return self.state.backend == "local" and (self.state.template_id or self.state.options.template) != "jupyter"
+
+    def lend(self, kernel: KernelState, envs: Mapping[str, str]) -> Flow[bool]:
+        """Sets variables for the next cell of a Python kernel. False: the kernel was not ready for that after all.
+
+        E2B's server would write them before the cell, as they are: a quote breaks the cell, a cell magic is none any
+        more, the lines of a traceback are others, and the traceback shows the values.
+        """
+        execution = yield from self.hidden(kernel, lending(envs), FIRST_SECONDS)
+        if _is_dying(kernel, execution):
+            kernel.doubt = Doubt.STARTING
+        return execution.error is None and kernel.doubt is Doubt.NONE
 
     def signal(self, kernel: KernelState, name: str = "INT") -> Flow[bool]:
         """Sends a signal to the kernel's process. False when its process id is not known or the call failed."""
@@ -193,12 +227,16 @@ class Kernels:
             return False
         pid, uid = kernel.process
         # A kernel that runs as root can be signalled by root only; another one by the sandbox's default user.
-        user = "root" if uid == 0 else None
+        user = "root" if self._is_root(uid) else None
         command = f"kill -{name} {pid}"
         if name == "KILL":  # with the programs that its cell has started, where the kernel leads a group of its own
             command = f"kill -KILL -- -{pid} 2>/dev/null || {command}"
         send = partial(self.client.sandbox.commands.run, command, user=user, timeout=PATIENCE)
         return (yield from self.client.quietly(self.client.call(send, within=PATIENCE)))
+
+    def _is_root(self, uid: int) -> bool:
+        """Returns True for kernels of another user than commands'. The local server's own have one with them."""
+        return uid == 0 and not self.is_ours()
 
     def answers(self, kernel: KernelState) -> Flow[bool]:
         """Returns True when the kernel runs an empty cell at once: nothing else occupies it."""
@@ -273,19 +311,39 @@ def _is_dying(kernel: KernelState, execution: Execution) -> bool:
     return execution.execution_count is None and kernel.language == "python"
 
 
+def _did_not_begin(execution: Execution) -> bool:
+    """Returns True for a hidden cell of which no line ran: what the server had put before it is an error."""
+    error = execution.error
+    return error is not None and error.name != "KeyboardInterrupt" and not _SAID.search("".join(execution.logs.stdout))
+
+
 @cache
 def _in_kernel() -> str:
     return resources.files("ci_integrations._core.hidden").joinpath("in_kernel.py").read_text("utf-8")
 
 
-def hidden_cell(folder: str | None) -> str:
-    """Returns the hidden cell. `folder`: where the extractor's source lies in the sandbox; None: it is not wanted."""
-    return f'exec({_in_kernel()!r}, {{"shell": get_ipython(), "folder": {folder!r}}})'
+def hidden_cell(folder: str | None, envs: Mapping[str, str] | None = None, failed_before: int = 0) -> str:
+    """Returns the hidden cell.
+
+    `folder`: where the extractor's source lies in the sandbox; None: it is not wanted. `envs`: the sandbox's variables.
+    `failed_before`: how many hidden cells just before failed, and are to be forgotten with it.
+    """
+    return _call_in_kernel("main", folder, dict(envs or {}), failed_before)
+
+
+def _call_in_kernel(function: str, *arguments: object) -> str:
+    values = "".join(f", {argument!r}" for argument in arguments)
+    return f'exec({_in_kernel()!r}, {{"call": {function!r}, "arguments": (get_ipython(){values},)}})'
 
 
 def forgotten(code: str) -> str:
     """Returns a hidden cell that runs `code` and takes itself out of the count and the history."""
-    return f'{code}\nexec({_in_kernel()!r}, {{"forget": get_ipython()}})'
+    return f"{code}\n{_call_in_kernel('forget_cell')}"
+
+
+def lending(envs: Mapping[str, str]) -> str:
+    """Returns a hidden cell that sets variables for the next cell alone."""
+    return _call_in_kernel("lend", dict(envs))
 
 
 def _process(pid: int, uid: int) -> tuple[int, int] | None:

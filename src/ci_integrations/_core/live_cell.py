@@ -25,8 +25,11 @@ _CALLBACKS: dict[str, EventKind] = {
 }
 
 
-_BACKLOG = 0.5
-"""Seconds beyond its deadline in which a wait still takes what has come already: a flood's end may be in it."""
+BACKLOG = 0.5
+"""Seconds beyond its deadline in which a wait for a stopped cell goes on while output comes: the end is behind it."""
+
+_FRESH = 0.2
+"""Seconds after some output in which more is expected."""
 
 _TICK = 0.25
 """Seconds after which a waiting thread looks whether Ctrl-C was pressed."""
@@ -43,33 +46,47 @@ class SyncCell:
         self._events: SimpleQueue[tuple[EventKind, SdkItem] | Outcome] = SimpleQueue()
         self._received, self._tell = received, tell
         self._done: Outcome | None = None
+        self._over = False
+        self._last = -math.inf
         # A cell that is started while Ctrl-C unwinds (a cleanup's) is not to be interrupted by that same Ctrl-C.
         self._began_interrupted = interrupted_elsewhere()
         # Without a listener the worker keeps the output itself: to wake the waiting thread for each piece of it would
         # cost two switches of threads, and slow down the worker, which has more to read.
-        handle = self._put if tell is not None else received.take
+        handle = self._put if tell is not None else self._keep
         handlers = {name: partial(handle, kind) for name, kind in _CALLBACKS.items()}
-        in_worker(lambda: self._events.put(outcome_of(partial(run, **handlers))))
+        in_worker(lambda: self._end(outcome_of(partial(run, **handlers))))
+
+    def _end(self, outcome: Outcome) -> None:
+        self._over = True
+        self._events.put(outcome)
+
+    def _keep(self, kind: EventKind, item: SdkItem) -> None:
+        self._last = time.monotonic()
+        self._received.take(kind, item)
 
     def _put(self, kind: EventKind, item: SdkItem) -> None:
         self._events.put((kind, item))
 
-    def wait(self, timeout: float | None) -> bool:
+    @property
+    def flowing(self) -> bool:
+        """Is True while output comes: an end of the cell, or an answer to the next one, is behind it."""
+        return time.monotonic() - self._last < _FRESH
+
+    def wait(self, timeout: float | None, beyond: float = 0.0) -> bool:
         """Delivers what comes until the cell has ended. False when `timeout` seconds went by before that.
 
+        `beyond`: seconds that are added while output comes.
         Raises KeyboardInterrupt while Ctrl-C unwinds the main thread, which waits for this one.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         # In ticks: only Python code sees a signal, and a tool's thread sees Ctrl-C by looking for it.
         while self._done is None:
-            left = deadline - time.monotonic()
-            if left < -_BACKLOG:
+            left = deadline - time.monotonic() + (beyond if self.flowing else 0.0)
+            if left < 0 and not self._over:  # what has come of a cell that is over is taken to its end
                 return False
             try:
                 event = self._events.get(timeout=max(0.0, min(left, _TICK)))
             except Empty:
-                if left <= _TICK:
-                    return False
                 if not self._began_interrupted and interrupted_elsewhere():
                     self._began_interrupted = True
                     raise KeyboardInterrupt from None
@@ -81,6 +98,7 @@ class SyncCell:
         return True
 
     def _deliver(self, kind: EventKind, item: SdkItem) -> None:
+        self._last = time.monotonic()
         taken = self._received.take(kind, item)
         if self._tell is not None:
             self._tell(output_event(kind, taken))
@@ -99,6 +117,9 @@ class SyncCell:
 
 class AsyncCell:
     """Runs a cell in a task. Its events are delivered by `tell`, in that task."""
+
+    flowing = False
+    """See `SyncCell.flowing`: here the stream can be closed, and nothing is behind it then."""
 
     def __init__(
         self, run: AnyCall, received: CellOutput, tell: Callable[[OutputEvent], Awaitable[None]] | None
@@ -123,7 +144,7 @@ class AsyncCell:
 
         return deliver
 
-    async def wait(self, timeout: float | None) -> bool:
+    async def wait(self, timeout: float | None, beyond: float = 0.0) -> bool:
         """Waits for the cell's end. False when `timeout` seconds went by. The task itself delivers the output."""
         if not self._task.done():
             await asyncio.wait({self._task}, timeout=timeout)

@@ -143,6 +143,8 @@ class SessionState:
         self.uploads: dict[str, Upload] = {upload.path: upload for upload in uploads_from(options.files)}
         self.injected: str | None = None
         """The sandbox that has the extractor's files."""
+        self.root_kernels: str | None = None
+        """The sandbox of which a kernel has said that it runs as root."""
         self.lost_sandbox: str | None = None
         """The sandbox whose loss is still to be told."""
         self.pending_events: list[SandboxEvent] = []

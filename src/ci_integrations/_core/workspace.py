@@ -21,6 +21,7 @@ from ci_integrations._core.state import Doubt, KernelState, SessionState
 from ci_integrations._core.tables.carrier import Carrier, PutTable, Table
 from ci_integrations._core.uploads import keep_bytes, upload_from
 from ci_integrations._errors import ConfigurationError
+from ci_integrations._names import HOME
 from ci_integrations.errors import QueueTimeoutError, SandboxError
 from ci_integrations.frames.files import check_pandas
 from ci_integrations.results.model import ExecutionError
@@ -153,8 +154,8 @@ class Workspace:
         self.state.has_state = True
 
         def start() -> Flow[object]:
-            run = self.client.sandbox.commands.run
-            return self.client.call(partial(run, command, background=True, timeout=timeout or 0, **options))
+            run = partial(self.client.sandbox.commands.run, command, background=True, timeout=timeout or 0)
+            return self.client.call(run, **self._as_kernels_do(options))
 
         return (yield from self.using(start, timeout))
 
@@ -173,7 +174,8 @@ class Workspace:
             return take
 
         def step() -> Flow[tuple[int, str | None]]:
-            run = partial(self.client.sandbox.commands.run, command, timeout=timeout or 0, **options)
+            options_now = self._as_kernels_do(options)
+            run = partial(self.client.sandbox.commands.run, command, timeout=timeout or 0, **options_now)
             try:
                 yield from self.client.call(run, on_stdout=taker("stdout"), on_stderr=taker("stderr"))
             except Exception as failure:  # noqa: BLE001 - _exit raises what it does not know
@@ -187,6 +189,17 @@ class Workspace:
             failure.result = received.result(code=command, language="bash", error=what, incomplete=True)
             raise
         return CommandOutput(stdout=received.stdout.text(), stderr=received.stderr.text(), exit_code=code, error=error)
+
+    def _as_kernels_do(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a command's options, with the kernels' user where that is another than the sandbox's default one.
+
+        At E2B kernels are root's: a command of `user` could read what cells wrote, and not change it. Home and folder
+        stay those of `user`.
+        """
+        if options.get("user") is not None or self.state.root_kernels != self.state.sandbox_id:
+            return dict(options)
+        envs = {"HOME": HOME, **options["envs"]}
+        return {**options, "user": "root", "cwd": options["cwd"] or HOME, "envs": envs}
 
     def create_context(self, language: str | None, cwd: str | None) -> Flow[Context]:
         """Makes a further kernel."""

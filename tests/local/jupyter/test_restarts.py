@@ -82,9 +82,7 @@ def test_the_cell_after_an_interrupt_is_lost_and_the_one_after_that_is_not(
 def test_a_cell_that_swallows_interrupts_holds_its_context_until_a_restart(sandbox: Sandbox, context: Context) -> None:
     leave(sandbox, context, STUBBORN)
     leave(sandbox, context, "'waits'")
-    begun = time.monotonic()
     sandbox.restart_code_context(context)
-    assert time.monotonic() - begun > 0.3  # the old kernel was asked before it was killed
     assert sandbox.run_code("'kept' in globals()", context=context).text == "False"
 
 

@@ -2,8 +2,7 @@
 
 `kernels.py` sends this file as text; nothing here is imported on the host. It uses the standard library only and leaves
 no trace that a cell of the user's could see: no name, no number, no history, no entry in `sys.path`. It must work in
-IPython 7 to 9. The namespace in which it runs has `shell` and the arguments of `main`, or `forget`: the shell for
-`forget_cell`.
+IPython 7 to 9. The namespace in which it runs has `call`, the name of one of the functions, and its arguments.
 """
 
 from __future__ import annotations
@@ -20,14 +19,17 @@ from typing import Any
 EXTRACTOR = "_ci_extractor"
 
 
-def main(shell: Any, folder: str | None, envs: dict[str, str]) -> None:
+def main(shell: Any, folder: str | None, envs: dict[str, str], failed_before: int) -> None:
     """Prints one line of JSON: process, user, and why the extractor could not be loaded, if it could not.
 
-    `folder`: where the extractor's source lies; None: it is not wanted. `envs`: variables to set.
+    `folder`: where the extractor's source lies; None: it is not wanted. `envs`: variables of the sandbox, which are set
+    once in each process. `failed_before`: how many hidden cells just before this one did not get so far.
     """
     failed = None
     try:
-        os.environ.update(envs)
+        if envs and not getattr(shell, "_ci_envs", False):
+            os.environ.update(envs)
+            shell._ci_envs = True  # noqa: SLF001 - a cell may change them: what it says then holds
         let_signals_wake_the_loop()
         free_from_user_names(shell)
         if folder is not None:
@@ -35,7 +37,7 @@ def main(shell: Any, folder: str | None, envs: dict[str, str]) -> None:
     except Exception as error:  # noqa: BLE001 - charts without data are better than no cell
         failed = f"{type(error).__name__}: {error}"
     finally:
-        forget_cell(shell)
+        forget_cell(shell, 1 + failed_before)
     print(json.dumps({"ci_kernel": [os.getpid(), os.getuid()], "failed": failed}))  # noqa: T201
 
 
@@ -74,23 +76,51 @@ def free_from_user_names(shell: Any) -> None:
     )
 
 
-def forget_cell(shell: Any) -> None:
-    """Takes the running cell out of the count, the history and the names that IPython keeps for them."""
+def lend(shell: Any, envs: dict[str, str]) -> None:
+    """Sets variables for the next cell. When it has ended, whatever its end, they are what they were before."""
+    events: Any = shell.events
+    for callback in list(events.callbacks["post_run_cell"]):
+        if getattr(callback, "__name__", "") == "_ci_take_back":  # of a cell that was never run
+            callback(None)
+    before = {name: os.environ.get(name) for name in envs}
+    ended = []
+
+    def _ci_take_back(result: Any) -> None:
+        if result is not None:
+            if not getattr(result.info, "store_history", True):  # a cell that the user's code runs
+                return
+            ended.append(True)
+            if len(ended) == 1:  # this hidden cell itself
+                return
+        events.unregister("post_run_cell", _ci_take_back)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    events.register("post_run_cell", _ci_take_back)
+    os.environ.update(envs)
+    forget_cell(shell)
+
+
+def forget_cell(shell: Any, cells: int = 1) -> None:
+    """Takes the running cell, or the last `cells`, out of the count, the history and the names that IPython keeps."""
     try:
         # Once the cell is over the number is what it was, whether IPython counts before a cell (9) or after it (7, 8).
-        shell.execution_count -= 1
-        history = shell.history_manager
-        hidden = history.input_hist_raw[-1]
+        shell.execution_count -= cells
+        history, names = shell.history_manager, shell.user_ns
+        hidden = history.input_hist_raw[-cells:]
         for kept in (history.input_hist_parsed, history.input_hist_raw):
-            if len(kept) > 1:
-                kept.pop()
-        names, earlier = shell.user_ns, ["", "", "", *history.input_hist_raw]
-        for number in range(shell.execution_count - 1, shell.execution_count + 2):
-            if names.get(f"_i{number}") == hidden:
+            del kept[max(1, len(kept) - cells) :]
+        earlier = ["", "", "", *history.input_hist_raw]
+        for number in range(shell.execution_count - 1, shell.execution_count + cells + 1):
+            if names.get(f"_i{number}") in hidden:
                 del names[f"_i{number}"]
         history._i00, history._i, history._ii, history._iii = earlier[:-5:-1]  # noqa: SLF001 - IPython has no other door
         names.update(_i=earlier[-2], _ii=earlier[-3], _iii=earlier[-4])
-        if getattr(history, "enabled", False) and not _was_waiting(history, hidden):
+        written = [source for source in hidden if not _was_waiting(history, source)]
+        if getattr(history, "enabled", False) and written:
             history.new_session()  # two cells with one number in one session would make IPython complain on stdout
     except Exception:  # noqa: BLE001, S110 - a number too high is no harm
         pass
@@ -106,7 +136,5 @@ def _was_waiting(history: Any, source: str) -> bool:
     return found
 
 
-if "forget" in globals():
-    forget_cell(globals()["forget"])
-if "shell" in globals():
-    main(globals()["shell"], globals().get("folder"), globals().get("envs") or {})
+if "call" in globals():
+    globals()[globals()["call"]](*globals()["arguments"])

@@ -80,7 +80,7 @@ def _kind(mode: int) -> str:
 
 
 def _owner(number: int) -> str:
-    return {0: "root", os.getuid(): "user"}.get(number, str(number))
+    return {0: "root", os.getuid() or os.getgid(): "user"}.get(number, str(number))
 
 
 def _metadata(path: str) -> dict[str, str]:

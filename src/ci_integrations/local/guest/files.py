@@ -1,4 +1,5 @@
-"""The file worker does all work on a sandbox's files: in this process, inside the sandbox, as the sandbox's user.
+"""The file worker does all work on a sandbox's files: in this process, inside the sandbox, as the sandbox's user (as
+the one whose kernels are, where it has two).
 
 The engine starts it as an `Entry`; `host/files.py` is its other end. Each request is a socket of its own, passed over
 the control socket: a slow download delays no other request, and closing the socket gives the request up. On that
@@ -44,6 +45,8 @@ MAX_DEPTH = 64
 def main(control: socket.socket, _config: Mapping[str, object]) -> None:
     """Serves requests until the server closes the control socket."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a request that is given up must not end us
+    if _has_two_users():
+        os.umask(0o002)
     control.settimeout(None)
     while True:
         # One byte and one descriptor at a time: the kernel drops descriptors that do not fit, without an error.
@@ -225,6 +228,8 @@ def _write(channel: socket.socket, request: Frame) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
     with open(_opened(path, flags), "wb", buffering=0) as file:
         _require_regular(file.fileno(), path)
+        if _has_two_users():
+            _share(file.fileno())
         file.truncate(0)
         _set_metadata(file.fileno(), request["metadata"])
         send_frame(channel, {})
@@ -232,8 +237,20 @@ def _write(channel: socket.socket, request: Frame) -> None:
     send_frame(channel, {"entry": entry_of(path)})
 
 
+def _has_two_users() -> bool:
+    """Whether this is root by name, beside a user of the same group: in the kind `jupyter`, as envd is root at E2B."""
+    return os.getuid() == 0 != os.getgid()
+
+
+def _share(fd: int) -> None:
+    """Lets the sandbox's other user write a file, which envd makes that user's own."""
+    info = os.fstat(fd)
+    if info.st_uid == os.getuid():
+        os.fchmod(fd, stat.S_IMODE(info.st_mode) | stat.S_IRGRP | stat.S_IWGRP)
+
+
 def _opened(path: str, flags: int) -> int:
-    """A descriptor to write `path` with. A file of the sandbox's other user becomes ours, as root's does in envd."""
+    """A descriptor to write `path` with. A file of the sandbox's other user that is closed to us becomes ours."""
     try:
         return os.open(path, flags, 0o666)
     except PermissionError:

@@ -239,7 +239,7 @@ class FileWorker:
         async with self._starting:
             if self._child is None or self._child.exited.done():
                 self.close()
-                self._child = await self._sandbox.spawn(ENTRY)
+                self._child = await self._sandbox.spawn(ENTRY, as_owner=True)
             if self._child.control is None:
                 raise FileError("other", "the engine gave the file worker no control socket")
             return self._child.control

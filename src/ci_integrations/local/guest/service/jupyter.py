@@ -28,6 +28,8 @@ c.ServerApp.disable_check_xsrf = True
 c.IdentityProvider.token = ""
 c.ZMQChannelsWebsocketConnection.iopub_data_rate_limit = 1000000000
 """
+_KEPT: Final = {"HOME", "PATH", "PYTHONPATH", "PIP_TARGET"}
+"""Variables without which nothing runs here."""
 _PROGRAM: Final = """\
 import sys
 sys.modules["rfc3987_syntax"] = None  # jsonschema would read a whole grammar with it, for two seconds, and goes without
@@ -36,8 +38,13 @@ main()
 """
 
 
-def main(_control: socket.socket, _config: dict[str, object]) -> NoReturn:
-    """Replaces this process by jupyter-server."""
+def main(_control: socket.socket, config: dict[str, dict[str, str]]) -> NoReturn:
+    """Replaces this process by jupyter-server.
+
+    It and its kernels do not inherit what a client gave the sandbox, `config["envs"]`: at E2B they run before that.
+    """
+    for name in config["envs"].keys() - _KEPT:
+        os.environ.pop(name, None)
     profile = _FOLDER / "ipython" / "profile_default"
     (profile / "startup").mkdir(parents=True, exist_ok=True)
     (profile / "ipython_kernel_config.py").write_text(_KERNEL_CONFIG)

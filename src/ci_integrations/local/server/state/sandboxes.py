@@ -142,7 +142,7 @@ class SandboxTable:
 
     async def _start_service(self, record: SandboxRecord) -> None:
         own = self._own_variables(record.sandbox_id, record.request)
-        record.service = service.Service(record.sandbox, record.files, {**own, **record.request.envs})
+        record.service = service.Service(record.sandbox, record.files, own, record.request.envs)
         record.background(record.service.run())
         await record.service.wait_until_it_answers()
 

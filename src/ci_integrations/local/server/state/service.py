@@ -43,16 +43,18 @@ def check(level: Level) -> None:
 class Service:
     """Starts both processes and keeps them running until the sandbox ends."""
 
-    def __init__(self, sandbox: Sandbox, files: FileWorker, envs: Mapping[str, str]) -> None:
+    def __init__(self, sandbox: Sandbox, files: FileWorker, own: Mapping[str, str], given: Mapping[str, str]) -> None:
+        """`own`: variables that the server gives every sandbox. `given`: those that the client asked for."""
         self._sandbox = sandbox
         self._files = files
-        self._envs = dict(envs)
+        self._given = dict(given)
+        self._envs = {**own, **given}
 
     async def run(self) -> None:
         """Keeps both running. Returns when the sandbox is dead; to be run as a task."""
         with contextlib.suppress(SandboxDead):
             while True:
-                jupyter = await self._sandbox.spawn(Entry(JUPYTER), as_owner=True)
+                jupyter = await self._sandbox.spawn(Entry(JUPYTER, {"envs": self._given}), as_owner=True)
                 try:
                     await self._keep_front(jupyter)
                 finally:
