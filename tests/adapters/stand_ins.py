@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from ci_integrations._core.conversation.memory import Memory
 from ci_integrations.interpreter import CommandOutput
 from ci_integrations.results.model import SandboxEvent
 
@@ -25,7 +26,7 @@ class Blocking:
         self.ran: list[str] = []
         self.fails: Exception | None = None
         self.sandbox_id: str | None = "sandbox"
-        self.state = SimpleNamespace(backend="fake")
+        self.state = SimpleNamespace(backend="fake", memory=Memory())
         self.closed: list[str] = []
 
     def pending_events(self) -> tuple[SandboxEvent, ...]:
@@ -97,9 +98,6 @@ class Registry:
 
     def asession(self, key: str) -> Awaiting:
         return Awaiting(self.session(key))
-
-    def adopt(self, key: str, identity: dict[str, Any]) -> None:
-        self.session(key).sandbox_id = identity["sandbox_id"]
 
     def keys(self) -> list[str]:
         return list(self.sessions)

@@ -42,14 +42,19 @@ def test_a_session_is_ended_on_the_face_that_it_has():
     assert registry.keys() == []
 
 
-def test_a_session_of_another_process_is_looked_at_once_and_never_takes_the_place_of_one_that_is_here():
+def test_the_newest_identity_is_followed_once_and_one_that_was_left_is_not():
     registry = Registry()
     sessions = AdapterSessions(registry)
+    mine = registry.session("a")
+    sessions.adopt("a", {"sandbox_id": mine.sandbox_id})
+    assert mine.state.memory.named is None
     sessions.adopt("a", {"sandbox_id": "theirs"})
-    assert registry.session("a").sandbox_id == "theirs"
+    assert mine.state.memory.named == {"sandbox_id": "theirs"}
     assert [sessions.is_taken_over("a"), sessions.is_taken_over("a")] == [True, False]
+    mine.state.memory.named = None
+    mine.state.memory.part_with("older")
     sessions.adopt("a", {"sandbox_id": "older"})
-    assert registry.session("a").sandbox_id == "theirs"
+    assert mine.state.memory.named is None
     assert not sessions.is_taken_over("a")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from ci_integrations._core.conversation.memory import Memory
 from ci_integrations.results import ExecutionError, ExecutionResult
 
 
@@ -45,6 +46,7 @@ class FakeInterpreter:
         self.uploads: list[str] = []
         self.fail_upload: Exception | None = None
         self.sandbox_id: str | None = None
+        self.memory = Memory()
         self.pauses = 0
 
     def open(self) -> Any:
@@ -58,7 +60,7 @@ class FakeInterpreter:
 
     @property
     def state(self) -> Any:
-        return SimpleNamespace(backend="fake")
+        return SimpleNamespace(backend="fake", memory=self.memory)
 
     def pending_events(self) -> tuple[Any, ...]:
         return ()
@@ -161,7 +163,6 @@ class FakeRegistry:
         self.sessions: dict[str, FakeInterpreter] = {}
         self.closed: list[str] = []
         self.prewarmed: list[str] = []
-        self.adopted: dict[str, Any] = {}
         self._lock = threading.Lock()
 
     def session(self, key: str) -> FakeInterpreter:
@@ -176,9 +177,6 @@ class FakeRegistry:
 
     def identity(self, key: str) -> dict[str, Any]:
         return self.session(key).identity()
-
-    def adopt(self, key: str, identity: Any) -> None:
-        self.adopted[key] = identity
 
     def prewarm(self, key: str) -> None:
         self.prewarmed.append(key)

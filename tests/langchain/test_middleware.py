@@ -153,7 +153,9 @@ def test_a_new_sandbox_in_the_old_ones_place_gets_the_files_again(registry):
         checkpointer=InMemorySaver(),
     )
     agent.invoke({"messages": [attached("a.csv", b"1")]}, thread("t"))
-    registry.sessions["t"].sandbox_id = "another"
+    session = registry.sessions["t"]
+    session.memory.part_with(session.sandbox_id)
+    session.sandbox_id = "another"
     agent.invoke({"messages": "again"}, thread("t"))
     assert registry.sessions["t"].uploads == ["/home/user/a.csv"] * 2
 
@@ -200,7 +202,7 @@ async def test_another_process_takes_the_session_over(registry, blocking):
         middleware = CodeInterpreterMiddleware(CodeInterpreterTool(place))
         agent = create_agent(ScriptedChatModel(turns), middleware=[middleware], checkpointer=checkpoints)
         await invoke(agent, "go", thread("t"), blocking=blocking)
-    assert elsewhere.adopted == {"t": registry.sessions["t"].identity()}
+    assert elsewhere.sessions["t"].memory.named == registry.sessions["t"].identity()
 
 
 @both

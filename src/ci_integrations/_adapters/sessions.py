@@ -9,9 +9,10 @@ import contextlib
 import inspect
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 from ci_integrations._adapters.redaction import revealed
+from ci_integrations._core.conversation.naming import Conversation
 from ci_integrations._core.flow import Flow, MaybeAwaitable
 from ci_integrations._core.handle import AnyInterpreter
 from ci_integrations._core.service import choose
@@ -25,6 +26,8 @@ __all__ = ["AdapterSessions", "AnyInterpreter", "Given"]
 Given = SessionRegistry | CodeInterpreter | AsyncCodeInterpreter | None
 """What a user hands to a tool: many sessions, one session, or nothing (the tool makes its own)."""
 
+Shell = TypeVar("Shell", bound=AnyInterpreter)
+
 _REGISTRY_OPTIONS = frozenset({"max_sessions", "max_created", "idle", "idle_ttl"})
 
 
@@ -32,6 +35,8 @@ class AdapterSessions:
     """Hands out interpreters by key, from `given` or from a `SessionRegistry` that is made here of `options`.
 
     `options` are those of `CodeInterpreter`, and `idle`, `idle_ttl`, `max_sessions` and `max_created` of the registry.
+    `application` names the program whose conversations these are (otherwise `CI_INTEGRATIONS_APPLICATION`): two
+    programs of one E2B account may both have a thread "1".
     Their values may be `SecretStr`. Pickling keeps the options and leaves the live sandboxes behind.
 
     Raises `ConfigurationError` when an option is wrong: the programmer hears of it now, not the model at its first
@@ -40,6 +45,7 @@ class AdapterSessions:
 
     def __init__(self, given: Given = None, options: Mapping[str, Any] | None = None) -> None:
         self._options = dict(options or {})
+        self._application = self._options.pop("application", None)
         self._given = given
         if given is not None and not hasattr(given, "asession") and not hasattr(given, "run"):
             raise ConfigurationError(
@@ -99,24 +105,46 @@ class AdapterSessions:
     def session(self, key: str) -> CodeInterpreter:
         """Returns the blocking interpreter of `key`, made on first use."""
         if self._interpreter is None:
-            return self._registry.session(key)
+            return self._of_conversation(self._registry.session(key), key)
         return self._interpreter.as_sync()
 
     def asession(self, key: str) -> AsyncCodeInterpreter:
         """Returns the interpreter of `key` for `await`: the same sandbox, the same kernel."""
         if self._interpreter is None:
-            return self._registry.asession(key)
+            return self._of_conversation(self._registry.asession(key), key)
         return self._interpreter.as_async()
+
+    def thread(self, key: str) -> str | None:
+        """Returns the conversation's name that `key` stands for, in every process; None for a key of this process."""
+        return None if key == self._own_key else key
+
+    def _of_conversation(self, session: Shell, key: str) -> Shell:
+        """Says to a session whose it is, before its sandbox is made."""
+        state: object = getattr(session, "state", None)
+        if isinstance(state, SessionState) and state.memory.conversation is None:
+            state.memory.conversation = Conversation.of(self.thread(key), self._application)
+        return session
 
     def knows(self, key: str) -> bool:
         """True when `key` has a session in this process."""
         return self.shares_interpreter or key in self._registry.keys()  # noqa: SIM118 - a method of the registry
 
     def adopt(self, key: str, identity: Mapping[str, Any]) -> None:
-        """Goes on with the session of another process under `key`, unless `key` has one in this process already."""
-        if not self.knows(key):
-            self._registry.adopt(key, identity)
+        """Goes on with the session of another process under `key`, unless this process has or had that sandbox.
+
+        `identity` is what a graph's state or a Context says: the sandbox is looked at before anybody connects to it.
+        """
+        if self.shares_interpreter:
+            return
+        session = self.session(key)
+        if session.state.memory.name(identity, session.sandbox_id):
             self._taken_over.add(key)
+
+    def follow(self, session: AnyInterpreter, sandbox_id: str | None) -> None:
+        """Has `session` go on in the sandbox that its conversation's newest answer names, if that may be."""
+        state: object = session.state
+        if sandbox_id is not None and not self.shares_interpreter and isinstance(state, SessionState):
+            state.memory.name({"sandbox_id": sandbox_id}, state.sandbox_id)
 
     def is_taken_over(self, key: str) -> bool:
         """Returns True once for a session of another process: its sandbox may be gone, and nobody has looked."""
@@ -160,7 +188,7 @@ class AdapterSessions:
             await self._registry.aclose()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_options": self._options, "_given": self._given}
+        return {"_options": self._options, "_given": self._given, "_application": self._application}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

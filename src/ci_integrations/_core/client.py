@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ci_integrations._core import service
+from ci_integrations._core.conversation.naming import key_of, tags_of
 from ci_integrations._core.faces import Face, SdkSandbox
 from ci_integrations._core.failures import Failure, classify, explained
 from ci_integrations._core.flow import AnyCall, Flow, MaybeAwaitable, Step, T
@@ -195,8 +196,18 @@ class SandboxClient:
             "template": state.template_id or options.template,
             "timeout": options.sandbox_timeout,
             "envs": envs,
-            "metadata": {**tags(state.id, state.at_exit), **(options.metadata or {})},
+            # Ours last: what says whose the sandbox is must not come from anywhere else.
+            "metadata": {**tags(state.id, state.at_exit), **(options.metadata or {}), **self.conversation_tags()},
         }
+
+    @property
+    def key(self) -> bytes:
+        """Returns the key of this application's hashes. The connection has to be known."""
+        return key_of(self.state.connection, self.state.options)
+
+    def conversation_tags(self) -> dict[str, str]:
+        """Returns the metadata by which other workers recognise the conversation's sandbox; none without a name."""
+        return tags_of(self.state.memory.conversation, self.state.options, self.key)
 
     def connect(self, **options: object) -> Flow[None]:
         """Gets this face's object for the session's sandbox. Resumes a paused one; never shortens its lifetime."""

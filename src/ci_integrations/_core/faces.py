@@ -11,7 +11,7 @@ import contextlib
 import inspect
 import threading
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, cast
@@ -24,7 +24,7 @@ from ci_integrations._core.threads import Outcome, awaited, from_worker, in_work
 from ci_integrations._errors import ArtifactError
 
 if TYPE_CHECKING:
-    from e2b import EntryInfo, SandboxInfo
+    from e2b import EntryInfo, SandboxInfo, SandboxQuery
     from e2b_code_interpreter import Context, Execution
 
 _NO_SANDBOX = "no answer in time to the call that makes a sandbox"
@@ -65,6 +65,12 @@ class SdkSandbox(Protocol):
     def download_url(self, path: str, *, use_signature_expiration: int) -> str: ...
 
 
+class SdkListing(Protocol):
+    """Describes the SDK's pages of a list of sandboxes."""
+
+    def next_items(self) -> MaybeAwaitable[Sequence[SandboxInfo]]: ...
+
+
 class SdkSandboxClass(Protocol):
     """Describes what is used of the SDK's two classes themselves: calls that know a sandbox by its id."""
 
@@ -74,6 +80,7 @@ class SdkSandboxClass(Protocol):
     def create(self, **options: object) -> MaybeAwaitable[SdkSandbox]: ...
     def connect(self, sandbox_id: str | None, timeout: int, **options: object) -> MaybeAwaitable[SdkSandbox]: ...
     def get_info(self, sandbox_id: str | None, **options: object) -> MaybeAwaitable[SandboxInfo]: ...
+    def list(self, *, query: SandboxQuery, **options: object) -> SdkListing: ...
     def kill(self, sandbox_id: str | None, **options: object) -> MaybeAwaitable[bool]: ...
     def pause(self, sandbox_id: str | None, **options: object) -> MaybeAwaitable[bool]: ...
 

@@ -46,6 +46,11 @@ def take_identity(state: SessionState, identity: Mapping[str, Any]) -> None:
     state.born = time.monotonic() if state.sandbox_id else 0.0
     state.root_kernels = state.sandbox_id if identity.get("root_kernels") else None
     state.has_state = state.sandbox_id is not None
+    take_kernels(state, identity)
+
+
+def take_kernels(state: SessionState, identity: Mapping[str, Any]) -> None:
+    """Makes the kernels of `identity` those of the session. Malformed ones are left out."""
     for known in identity.get("kernels") or ():
         context = _context(known)
         kernel = state.kernel(known.get("language"), None if known.get("default") else context)

@@ -9,17 +9,19 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from ci_integrations._core.client import SandboxClient
+from ci_integrations._core.conversation.finding import find, whose
 from ci_integrations._core.exit import watch
 from ci_integrations._core.faces import SdkSandbox, SyncFace
 from ci_integrations._core.failures import Failure, classify
 from ci_integrations._core.flow import Flow, T, drive
 from ci_integrations._core.furnish import Furnisher, Restored
+from ci_integrations._core.identity import take_kernels
 from ci_integrations._core.kernels import Kernels
-from ci_integrations._core.notices import sentence
+from ci_integrations._core.notices import FOREIGN, sentence
 from ci_integrations._core.output import OutputHandler
 from ci_integrations._core.state import KernelState, SessionState
 from ci_integrations._core.variables import names_made
@@ -52,7 +54,7 @@ class Lifecycle:
     def open(self, on_output: OutputHandler | None = None) -> Flow[SdkSandbox]:
         """Returns the SDK's sandbox object, made on first use. Calls that come together make one sandbox."""
         self.state.check_usable()
-        if not self.client.is_open:
+        if not self.client.is_open or self.state.memory.named is not None:
             if self.state.sandbox_id is None:
                 yield from self.client.tell(on_output, "starting")
             yield from self.holding(self._open)
@@ -61,10 +63,46 @@ class Lifecycle:
     def _open(self) -> Flow[None]:
         # Asked again, now that the lock is held: another call may have opened, closed or replaced it meanwhile.
         self.state.check_usable()
+        if self.state.memory.named is not None:
+            yield from self._enter(self.state.memory.named)
         if self.state.sandbox_id is None:
             yield from self.settle()
         elif not self.client.is_open:
             yield from self.rejoin()
+
+    def _enter(self, named: Mapping[str, object]) -> Flow[None]:
+        """Goes on in the sandbox that the conversation names, if it is this conversation's own.
+
+        The newest identity wins over what this process remembers: another worker has replaced a lost sandbox.
+        """
+        state, memory = self.state, self.state.memory
+        memory.named = None
+        if not memory.name(named, state.sandbox_id):  # another call has been here while this one waited for the lock
+            return
+        memory.named, sandbox_id = None, str(named["sandbox_id"])
+        found = yield from whose(self.client, sandbox_id)
+        if found == "ours" or (found == "gone" and state.sandbox_id is None):
+            yield from self._move(sandbox_id, named)
+            return
+        state.memory.part_with(sandbox_id)
+        if found == "foreign" and state.sandbox_id is None:
+            state.memory.refused = sandbox_id
+
+    def _move(self, sandbox_id: str, named: Mapping[str, object]) -> Flow[None]:
+        """Leaves this session's own sandbox, if it has one, for another of the conversation."""
+        state = self.state
+        if state.sandbox_id is not None:
+            logger.info("session %s: another worker has replaced the sandbox; going on there", state.id)
+            if state.owned and len(state.under_way) <= 1:  # nobody else is using it
+                yield from self.client.quietly(self.client.dispose("kill"))
+            state.memory.part_with(state.sandbox_id)
+            state.generation += 1
+        state.detach()
+        for kernel in state.kernels.values():
+            kernel.forget()
+            kernel.stale = kernel.context is not None and kernel.sandbox_id != sandbox_id
+        state.sandbox_id, state.has_state, state.born = sandbox_id, True, time.monotonic()
+        take_kernels(state, named)
 
     def watch(self) -> None:
         """Has the session closed when the process ends."""
@@ -76,16 +114,47 @@ class Lifecycle:
         A sandbox that could not be furnished is killed: nobody may take it for one that was.
         """
         self.watch()
+        if (yield from self._join()):
+            return
         try:
             yield from self.client.create()
+            if (yield from self._give_way()):
+                return
             restored = yield from self.furnisher.furnish()
         except GeneratorExit:  # the driver is gone: no step can be done any more
             raise
         except BaseException:
             yield from self._undo()
             raise
+        if self.state.memory.refused is not None:
+            self.state.lost_sandbox, self.state.has_state = self.state.memory.refused, True
         if self.state.lost_sandbox is not None:
             yield from self._announce(self._note_loss(restored))
+
+    def _join(self) -> Flow[bool]:
+        """Goes on in a sandbox of this conversation that another process has made. False when there is none."""
+        state = self.state
+        found = yield from find(self.client)
+        if found is None:
+            return False
+        logger.info("session %s: goes on in sandbox %s of its conversation", state.id, found)
+        state.sandbox_id, state.born, lost = found, time.monotonic(), state.lost_sandbox is not None
+        yield from self.rejoin()
+        if lost:
+            yield from self._announce(self._note_loss(Restored()))
+        state.has_state = True
+        return True
+
+    def _give_way(self) -> Flow[bool]:
+        """Ends the new sandbox where another worker made one for this conversation a little earlier."""
+        state = self.state
+        eldest = yield from find(self.client)
+        if eldest in (None, state.sandbox_id):
+            return False
+        yield from self.client.quietly(self.client.dispose("kill"))
+        state.memory.part_with(state.sandbox_id)
+        state.detach()
+        return (yield from self._join())
 
     def _undo(self) -> Flow[None]:
         try:
@@ -112,7 +181,7 @@ class Lifecycle:
         announced = self._loss(KernelState("python"), restored)
         pending = state.kernel(None, None).pending_events
         state.pending_events = [event for event in pending if event.type == "state_lost"]
-        state.lost_sandbox = None
+        state.lost_sandbox = state.memory.refused = None
         return announced
 
     def _loss(self, kernel: KernelState, restored: Restored) -> SandboxEvent:
@@ -123,8 +192,8 @@ class Lifecycle:
             lost = tuple(name for name in lost if name not in back)
         return SandboxEvent(
             type="state_lost",
-            message=sentence(lost, restored.done, restored.missing),
-            reason="the sandbox timed out, was killed or failed",
+            message=sentence(lost, restored.done, restored.missing, refused=state.memory.refused is not None),
+            reason=FOREIGN if state.memory.refused is not None else "the sandbox timed out, was killed or failed",
             old_sandbox_id=state.lost_sandbox,
             new_sandbox_id=state.sandbox_id,
             lost=lost,
@@ -187,6 +256,7 @@ class Lifecycle:
         if still_there:
             yield from self.client.quietly(self.client.dispose("kill"))
         state.lost_sandbox = state.sandbox_id or state.lost_sandbox
+        state.memory.part_with(state.lost_sandbox)
         state.generation += 1
         state.detach()
         yield from self.settle()
@@ -227,6 +297,7 @@ class Lifecycle:
         yield from self.client.dispose(how)
         state.suspend()
         if how == "kill":
+            state.memory.part_with(state.sandbox_id)
             state.lost_sandbox, state.sandbox_id = state.sandbox_id, None
             state.generation += 1
 

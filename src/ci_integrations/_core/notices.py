@@ -15,14 +15,21 @@ LEFT = {
 }
 """What became of a cell that ran too long, by what `Cells.stop` says is left of its kernel."""
 
+_LOST = "The sandbox was lost and a new one was started."
+
 INTERRUPTED = SandboxEvent(
     type="interrupted", message="The code was interrupted at its time limit; the variables from before are still there."
 )
 
 
-def sentence(lost: tuple[str, ...], restored: list[str], missing: list[str]) -> str:
-    """Returns what the model reads about a replaced sandbox."""
-    parts = ["The sandbox was lost and a new one was started."]
+FOREIGN = "the earlier messages speak of a sandbox of another conversation"
+"""Why a conversation whose history was copied has a sandbox of its own."""
+
+
+def sentence(lost: tuple[str, ...], restored: list[str], missing: list[str], *, refused: bool = False) -> str:
+    """Returns what the model reads about a replaced sandbox. `refused`: it was never this conversation's own."""
+    why = f"This conversation has a new sandbox of its own: {FOREIGN}." if refused else _LOST
+    parts = [why]
     parts.append(_gone(lost))
     parts.append("Files that earlier code wrote are gone too.")
     if restored:

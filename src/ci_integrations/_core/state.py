@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
+from ci_integrations._core.conversation.memory import Memory
+from ci_integrations._core.conversation.naming import note_made
 from ci_integrations._core.faces import SdkSandbox
 from ci_integrations._core.locks import FairLock
 from ci_integrations._core.options import InterpreterOptions
@@ -68,6 +70,8 @@ class KernelState:
     busy: bool = False
     stale: bool = False
     """True when the context was lost with its sandbox and is to be made again."""
+    sandbox_id: str | None = None
+    """The sandbox that the context was made in; None for a default one, which every sandbox has."""
     inherited: tuple[str, ...] = ()
     """Variables that another process made in it."""
     tables: dict[str, object] = field(default_factory=dict)
@@ -147,6 +151,8 @@ class SessionState:
         """The sandbox of which a kernel has said that it runs as root."""
         self.lost_sandbox: str | None = None
         """The sandbox whose loss is still to be told."""
+        self.memory = Memory()
+        """What is known of the conversation that this session serves."""
         self.pending_events: list[SandboxEvent] = []
         """Losses that no cell has told yet: see `InterpreterBase.pending_events`."""
 
@@ -187,6 +193,7 @@ class SessionState:
         """Takes in a sandbox that was just made: it is the session's from here on."""
         self.handles = {kind: sandbox}
         self.sandbox_id = sandbox.sandbox_id
+        note_made(sandbox.sandbox_id)
         self.created, self.creating = self.created + 1, False
         self.born = time.monotonic()
         self.lease_until = self.born + self.options.sandbox_timeout

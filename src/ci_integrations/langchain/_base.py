@@ -197,6 +197,7 @@ class SandboxTool(BaseTool):
 
         def work(session: AnyInterpreter) -> Flow[ExecutionResult]:
             nonlocal whole
+            sessions.follow(session, call.seen.sandbox())
             result = yield from self._work(session, call, **arguments)
             result = yield from stored(session, result, place.store, place.redactor)
             whole = (yield from spilled(session, result, self.max_output_chars)) if self._spills else None

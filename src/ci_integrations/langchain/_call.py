@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any, Protocol, cast
 
 from langchain_core.messages import AIMessage
@@ -16,7 +17,9 @@ from pydantic.json_schema import SkipJsonSchema
 
 from ci_integrations._adapters.images import ImagePolicy, shows_images
 from ci_integrations._adapters.outcome import cache_key
+from ci_integrations._core.conversation.seen import Seen
 from ci_integrations.interpreter import OutputHandler
+from ci_integrations.langchain._seen import asking_message, seen_in
 
 Injected = Annotated[Any, InjectedToolArg(), SkipJsonSchema()]
 """langgraph's ToolRuntime as a tool's parameter, without importing langgraph, unseen by the model."""
@@ -66,18 +69,23 @@ class Call:
         message = self.asking_message()
         return message.id if message is not None and message.id else self
 
+    @cached_property
+    def seen(self) -> Seen:
+        """What the call sees of its conversation."""
+        return seen_in(self.config, getattr(self.runtime, "state", None), self.tool_call_id)
+
     def cache_key(self, code: str) -> str | None:
-        """Returns the name under which the result is kept: see `outcome.cache_key`."""
-        message = self.asking_message()
-        return cache_key(self.tool_call_id, code, str(message.id) if message is not None else "")
+        """Returns the name under which the result is kept: see `outcome.cache_key`.
+
+        None where no message with an id asks: some models give each turn's calls the same ids, and an equal call may be
+        a new one.
+        """
+        asked_by = self.seen.asked_by
+        return cache_key(self.tool_call_id, code, asked_by) if asked_by else None
 
     def asking_message(self) -> AIMessage | None:
         """Returns the model's message that made this call, where the graph's state shows it."""
-        # A graph's state is a dict, a dataclass or a pydantic model, as its schema says.
-        state = getattr(self.runtime, "state", None)
-        messages = state.get("messages") if isinstance(state, dict) else getattr(state, "messages", None)
-        last = messages[-1] if isinstance(messages, list) and messages else None
-        return last if isinstance(last, AIMessage) else None
+        return asking_message(getattr(self.runtime, "state", None), self.tool_call_id)
 
     def shows_images(self, policy: ImagePolicy) -> bool:
         """True when the answer may carry pictures. `auto` asks which provider's model made the call."""
