@@ -100,7 +100,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _asks_for_kind(item: pytest.Item) -> bool:
-    """Whether its `kind` is our fixture, and not an argument that the test's own table fills."""
+    """Whether its `kind` is our fixture, and not an argument that the test's own table fills.
+
+    A test that looks at the stand-in for E2B itself, the fixture `service`, makes sense with that alone.
+    """
+    if "service" in getattr(item, "fixturenames", ()):
+        return False
     tables = [mark.args[0] for mark in item.iter_markers("parametrize")]
     names = [name.strip() for names in tables for name in (names.split(",") if isinstance(names, str) else names)]
     return "kind" in getattr(item, "fixturenames", ()) and "kind" not in names

@@ -10,7 +10,9 @@ from pathlib import Path
 import plain_kernel
 import pytest
 from fresh import make
+from sandbox_kinds import OPTIONS, Kind
 
+from ci_integrations import CodeInterpreter
 from ci_integrations.charts import to_neutral
 from ci_integrations.charts.read import dispatch
 
@@ -78,3 +80,29 @@ def test_the_fresh_scripts_are_read_truthfully(tmp_path, name):
     assert summary["n"] == 20
     assert summary["strict"] >= 90
     assert summary["silent_wrong"] == 0
+
+
+def forms(options, scripts):
+    """What an interpreter gives for each script, in the scorer's form."""
+    found = {}
+    with CodeInterpreter(**options, execution_timeout=120) as interpreter:
+        for script in scripts:
+            interpreter.run("%reset -f\nimport matplotlib.pyplot as plt; plt.close('all'); plt.rcdefaults()")
+            charts = [one.chart.load(interpreter.download) for one in interpreter.run(script.read_text("utf-8")).charts]
+            found[script.stem] = to_neutral(charts) if charts else {}
+    return found
+
+
+def test_sandboxes_of_every_kind_give_the_same_charts(kind: Kind, tmp_path):
+    if not kind.asked or kind.name == "own":
+        pytest.skip("our own kernel is what the others are compared with: --kind=jupyter")
+    scripts = sorted((SHARED / "corpus").glob("[0-9]*.py"))
+    ours, theirs = forms(OPTIONS["own"], scripts), forms(kind.options, scripts)
+    differ = [name for name, form in ours.items() if theirs[name] != form]
+    for name, form in theirs.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(form, allow_nan=False), "utf-8")
+    report = tmp_path / "scores"
+    command = [sys.executable, str(SHARED / "scorer.py"), str(tmp_path), "--corpus", str(SHARED / "corpus")]
+    subprocess.run([*command, "--json", str(report)], check=True, capture_output=True)
+    print(f"{len(scripts)} scripts, {len(differ)} differ: {differ}; {json.loads(report.read_text('utf-8'))['summary']}")
+    assert differ == []

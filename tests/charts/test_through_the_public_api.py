@@ -31,7 +31,7 @@ def the_line(result):
     assert [image.id for image in result.images] == [result.charts[0].image]
 
 
-@pytest.mark.own_kernel("E2B's start-up script saves pictures by a name among the user's, which %reset removes")
+@pytest.mark.dangerous
 def test_after_a_reset_a_plot_still_gives_its_chart(interpreter):
     interpreter.run("%reset -f")
     the_line(interpreter.run(PLOT + "plt.show()"))

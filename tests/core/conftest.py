@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sandbox_kinds import Kind
 
 from .faces import FACES
 from .fake_e2b import FakeE2B
@@ -24,12 +25,16 @@ def face(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def interpreter(service: FakeE2B, face: str) -> Iterator[Callable[..., Any]]:
-    """Makes interpreters of either face for the service, and closes them."""
+def interpreter(request: pytest.FixtureRequest, face: str, kind: Kind) -> Iterator[Callable[..., Any]]:
+    """Makes interpreters of either face, and closes them: for the stand-in, or for a kind that was asked for.
+
+    A test that looks at the stand-in itself (`service`) has no other kind.
+    """
     made: list[Any] = []
+    where = kind.options if kind.asked else request.getfixturevalue("service").options
 
     def make(**options: Any) -> Any:
-        made.append(FACES[face](**{**service.options, **options}))
+        made.append(FACES[face](**{**where, **options}))
         return made[-1]
 
     yield make
@@ -38,7 +43,9 @@ def interpreter(service: FakeE2B, face: str) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture(autouse=True)
-def no_ambient_e2b(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_ambient_e2b(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "kind" in request.fixturenames and request.getfixturevalue("kind").asked:
+        return
     for name in ("E2B_API_KEY", "E2B_API_URL", "E2B_DOMAIN", "E2B_SANDBOX_URL", "E2B_DEBUG", "CI_INTEGRATIONS_BACKEND"):
         monkeypatch.delenv(name, raising=False)
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sandbox_kinds import Kind
 
 from ci_integrations import AsyncCodeInterpreter, CodeInterpreter
 from ci_integrations.leftovers import list_leftovers, reap
@@ -43,8 +44,9 @@ def server() -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
-def it(server: dict[str, Any]) -> Iterator[CodeInterpreter]:
-    with CodeInterpreter(**server) as interpreter:
+def it(server: dict[str, Any], kind: Kind) -> Iterator[CodeInterpreter]:
+    where = kind.options if kind.name == "e2b" else {**server, **kind.template}
+    with CodeInterpreter(**where) as interpreter:
         yield interpreter
 
 

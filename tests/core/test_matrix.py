@@ -260,6 +260,7 @@ def test_matrix(case: Case, door: str, record_property: Callable[[str, object], 
 
 DANGEROUS = {
     ("kernel died", "before"), ("kernel died", "during"), ("too slow", "during"), ("gone", "during"),
+    ("connection dropped", "during"),
 }  # fmt: skip
 """Failures after which code was run twice, or a session hung, at E2B's own server."""
 ROWS = [

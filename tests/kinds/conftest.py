@@ -71,10 +71,21 @@ def session(kind: Kind) -> Iterator[Session]:
         yield made
 
 
+@pytest.fixture(autouse=True)
+def notes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Sends the test's rows along with its report: workers have no terminal."""
+    yield
+    request.node.user_properties += [("kinds", row) for row in _ROWS]
+    _ROWS.clear()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not _ROWS:
+    reports = [
+        one for some in terminalreporter.stats.values() for one in some if getattr(one, "when", "") == "teardown"
+    ]
+    rows = [row for report in reports for key, row in report.user_properties if key == "kinds"]
+    if not rows:
         return
     terminalreporter.section("what kernels of each kind did")
-    widths = [max(map(len, column)) for column in zip(*_ROWS, strict=True)]
-    for row in sorted(_ROWS):
-        terminalreporter.write_line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
+    for row in sorted(rows):
+        terminalreporter.write_line("  ".join(row))

@@ -3,12 +3,16 @@
     pytest --pyargs ci_integrations.testing.conformance                     # the local server
     E2B_API_KEY=... pytest --pyargs ci_integrations.testing.conformance    # the cloud
 
-All checks go through the unmodified E2B SDK. A check that does not hold in the cloud is a fault of the check.
+`CONFORMANCE_TEMPLATE=jupyter` before it names another template than the SDK's own. All checks go through the unmodified
+E2B SDK. A check that does not hold in the cloud is a fault of the check.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+TEMPLATE = "CONFORMANCE_TEMPLATE"
+"""The environment variable that names the template of the sandboxes."""
 
 Options = dict[str, Any]
 """Keyword arguments that lead a call of the SDK to the endpoint."""

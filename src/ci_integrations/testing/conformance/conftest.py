@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from e2b_code_interpreter import Sandbox
 
-from ci_integrations.testing.conformance import Options
+from ci_integrations.testing.conformance import TEMPLATE, Options
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,8 @@ def options() -> Options:
 @pytest.fixture(scope="session")
 def sandbox(options: Options) -> Iterator[Sandbox]:
     """Yields one sandbox for all checks that leave it as it was: in the cloud each costs money and a second."""
-    made = Sandbox.create(timeout=300, metadata={"suite": "conformance"}, envs={"CONFORMANCE": "global"}, **options)
+    marks = {"metadata": {"suite": "conformance"}, "envs": {"CONFORMANCE": "global"}}
+    made = Sandbox.create(os.environ.get(TEMPLATE), timeout=300, **marks, **options)
     yield made
     made.kill()
 
@@ -32,6 +33,6 @@ def sandbox(options: Options) -> Iterator[Sandbox]:
 @pytest.fixture
 def own_sandbox(options: Options) -> Iterator[Sandbox]:
     """Yields a sandbox for one check, which may pause or kill it or shorten its life."""
-    made = Sandbox.create(timeout=120, **options)
+    made = Sandbox.create(os.environ.get(TEMPLATE), timeout=120, **options)
     yield made
     made.kill()
