@@ -82,7 +82,8 @@ def lend(shell: Any, envs: dict[str, str]) -> None:
     for callback in list(events.callbacks["post_run_cell"]):
         if getattr(callback, "__name__", "") == "_ci_take_back":  # of a cell that was never run
             callback(None)
-    before = {name: os.environ.get(name) for name in envs}
+    now = dict(os.environ)
+    before = {name: now.get(name) for name in envs}
     ended = []
 
     def _ci_take_back(result: Any) -> None:
