@@ -94,11 +94,9 @@ def lend(shell: Any, envs: dict[str, str]) -> None:
             if len(ended) == 1:  # this hidden cell itself
                 return
         events.unregister("post_run_cell", _ci_take_back)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in os.environ.keys() & {name for name, value in before.items() if value is None}:
+            del os.environ[name]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
     events.register("post_run_cell", _ci_take_back)
     os.environ.update(envs)

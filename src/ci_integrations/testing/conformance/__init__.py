@@ -11,8 +11,5 @@ from __future__ import annotations
 
 from typing import Any
 
-TEMPLATE = "CONFORMANCE_TEMPLATE"
-"""The environment variable that names the template of the sandboxes."""
-
 Options = dict[str, Any]
 """Keyword arguments that lead a call of the SDK to the endpoint."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from e2b_code_interpreter import Sandbox
 
-from ci_integrations.testing.conformance import TEMPLATE, Options
+from ci_integrations.testing.conformance import Options
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def options() -> Options:
 def sandbox(options: Options) -> Iterator[Sandbox]:
     """Yields one sandbox for all checks that leave it as it was: in the cloud each costs money and a second."""
     marks = {"metadata": {"suite": "conformance"}, "envs": {"CONFORMANCE": "global"}}
-    made = Sandbox.create(os.environ.get(TEMPLATE), timeout=300, **marks, **options)
+    made = Sandbox.create(os.environ.get("CONFORMANCE_TEMPLATE"), timeout=300, **marks, **options)
     yield made
     made.kill()
 
@@ -33,6 +33,6 @@ def sandbox(options: Options) -> Iterator[Sandbox]:
 @pytest.fixture
 def own_sandbox(options: Options) -> Iterator[Sandbox]:
     """Yields a sandbox for one check, which may pause or kill it or shorten its life."""
-    made = Sandbox.create(os.environ.get(TEMPLATE), timeout=120, **options)
+    made = Sandbox.create(os.environ.get("CONFORMANCE_TEMPLATE"), timeout=120, **options)
     yield made
     made.kill()

@@ -43,8 +43,8 @@ def main(_control: socket.socket, config: dict[str, dict[str, str]]) -> NoReturn
 
     It and its kernels do not inherit what a client gave the sandbox, `config["envs"]`: at E2B they run before that.
     """
-    for name in config["envs"].keys() - _KEPT:
-        os.environ.pop(name, None)
+    for name in os.environ.keys() & config["envs"].keys() - _KEPT:
+        del os.environ[name]
     profile = _FOLDER / "ipython" / "profile_default"
     (profile / "startup").mkdir(parents=True, exist_ok=True)
     (profile / "ipython_kernel_config.py").write_text(_KERNEL_CONFIG)
