@@ -111,6 +111,7 @@ class CodeInterpreter(Closing, _Session):
 
         Opens the sandbox if need be.
         """
+        self._state.lent = True
         return drive(self._engine.lifecycle.open())
 
     @property
@@ -243,6 +244,7 @@ class AsyncCodeInterpreter(AsyncClosing, _Session):
 
         Opens the sandbox if need be.
         """
+        self._state.lent = True
         return await adrive(self._engine.lifecycle.open())
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ci_integrations._core.client import TAG
+from ci_integrations._core.exit import check_fork
 
 logger = logging.getLogger("ci_integrations")
 
@@ -25,8 +26,10 @@ class Leftover:
 def list_leftovers(session_id: str | None = None, **access: Any) -> list[Leftover]:
     """Returns the sandboxes that carry this library's tags, of all sessions or of one.
 
-    `access` says which service: `api_key=`, `api_url=` ... as the SDK takes them.
+    `access` says which service: `api_key=`, `api_url=` ... as the SDK takes them. Raises ForkedSessionError in a
+    process that was forked from one that had used the SDK.
     """
+    check_fork()
     from e2b import SandboxQuery
     from e2b_code_interpreter import Sandbox
 

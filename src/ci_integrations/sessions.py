@@ -23,6 +23,7 @@ from ci_integrations._errors import ConfigurationError
 from ci_integrations.errors import SandboxBusyError
 from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter, InterpreterOptions
 from ci_integrations.leftovers import Leftover, list_leftovers, reap
+from ci_integrations.results.memory import DEFAULT_BYTES, Budget, Kept
 
 __all__ = ["Idle", "Leftover", "SessionRegistry", "list_leftovers", "reap"]
 
@@ -40,6 +41,8 @@ class SessionRegistry(Closing, AsyncClosing):
     instead of dying when its lifetime is over), or `"keep"` it to its lifetime for another process to go on with.
     `idle_ttl`: seconds without a cell after which that happens; looked at when the registry is used, while the
     sandbox's own lifetime (`sandbox_timeout`) ends it whatever happens to this process.
+    `max_bytes`: what earlier results of all its sessions may take of this process's memory together. They are kept for
+    `last_result`, and so that a tool call that comes again does not run again; of the oldest only the ends stay.
     `clock`: where "now" comes from, for tests.
     """
 
@@ -51,6 +54,7 @@ class SessionRegistry(Closing, AsyncClosing):
         max_created: int | None = None,
         idle: Idle = "kill",
         idle_ttl: float | None = None,
+        max_bytes: int = DEFAULT_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if idle not in ("kill", "pause", "keep"):
@@ -62,6 +66,7 @@ class SessionRegistry(Closing, AsyncClosing):
             self._options.setdefault("lifecycle", {"on_timeout": "pause"})
         self._max, self._max_created = max_sessions, max_created
         self._idle, self._ttl, self._clock = idle, idle_ttl, clock
+        self._budget = Budget(max_bytes)
         self._mutex = Lock()
         self._sessions: dict[str, CodeInterpreter] = {}
         self._used: dict[str, float] = {}
@@ -91,8 +96,8 @@ class SessionRegistry(Closing, AsyncClosing):
 
     def prewarm(self, key: str) -> None:
         """Makes the sandbox of `key` in the background. A failure shows itself at the first cell, which tries again."""
-        session = self.session(key)
-        in_worker(lambda: _quietly(session.open))
+        lifecycle = Engine(self.session(key).state, SyncFace()).lifecycle
+        in_worker(lambda: _quietly(lambda: drive(lifecycle.open())))
 
     def sandbox_seconds(self) -> float:
         """Returns how many seconds the sandboxes of this registry have lived, all together."""
@@ -135,6 +140,7 @@ class SessionRegistry(Closing, AsyncClosing):
                 session = make()
                 session.state.at_exit, session.state.clock = self._idle, self._clock
                 session.state.last_used = self._clock()
+                session.state.answers = Kept(self._budget)
                 session.state.check_quota = partial(self._admit, session.state)
                 self._sessions[key] = session
             self._used.pop(key, None)
@@ -175,7 +181,13 @@ class SessionRegistry(Closing, AsyncClosing):
     def _park(self, session: CodeInterpreter) -> None:
         """Parks a sandbox in the background: asking for a session must not wait for another's end."""
         lifecycle = Engine(session.state, SyncFace()).lifecycle
-        in_worker(lambda: _quietly(lambda: drive(lifecycle.park(self._idle))))
+
+        def park() -> None:
+            drive(lifecycle.park(self._idle))
+            if not session.state.handles:
+                session.state.rest()
+
+        in_worker(lambda: _quietly(park))
 
     def _pop(self, key: str) -> CodeInterpreter | None:
         with self._mutex:

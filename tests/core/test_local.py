@@ -11,12 +11,14 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sandbox_kinds import Kind
 
 from ci_integrations import AsyncCodeInterpreter, CodeInterpreter
+from ci_integrations.errors import ConfigurationError
 from ci_integrations.leftovers import list_leftovers, reap
 from ci_integrations.rendering import render_text
 from ci_integrations.sessions import SessionRegistry
@@ -379,3 +381,42 @@ def test_when_the_local_server_itself_dies_the_session_goes_on_with_a_new_one() 
     )
     said, problem = process.communicate(timeout=60)
     assert said.strip() == "42 ('x',)", problem
+
+
+def test_another_holder_of_a_kernel_hears_of_its_death_though_the_count_went_on(server: dict[str, Any]) -> None:
+    with CodeInterpreter(**server) as first:
+        first.run("total = 10")
+        with CodeInterpreter.from_identity(first.identity(), owns=False, **server) as second:
+            assert second.run("total").text == "10"
+            first.run("import os; os._exit(1)")
+            for number in range(4):
+                first.run(f"later = {number}")
+            result = second.run("'total' in globals()")
+            assert (result.text, [event.type for event in result.events]) == ("False", ["context_restarted"])
+            assert result.events[0].lost == ("total",)
+            assert second.run("1").events == ()
+
+
+def test_setup_code_that_does_not_end_is_named_and_run_once(server: dict[str, Any]) -> None:
+    with (
+        CodeInterpreter(**server, setup_code="while True: pass", execution_timeout=1) as interpreter,
+        pytest.raises(ConfigurationError, match="setup code ran longer than 1 s"),
+    ):
+        interpreter.run("1")
+
+
+def test_what_cannot_be_restored_is_told_and_stops_no_session(server: dict[str, Any], tmp_path: Path) -> None:
+    source = tmp_path / "data.csv"
+    source.write_text("a")
+    setup = "import os\nwhile os.path.exists('/home/user/lock'): pass"
+    with CodeInterpreter(**server, setup_code=setup, execution_timeout=2) as interpreter:
+        interpreter.upload(b"", "/home/user/lock")
+        interpreter.upload(source, "/home/user/data.csv")
+        interpreter.run("total = 10")
+        source.unlink()
+        source.mkdir()
+        interpreter.sandbox.kill()
+        result = interpreter.run("40 + 2")
+        assert result.text == "42"
+        (event,) = result.events
+        assert [words.partition(" (")[0] for words in event.not_restored] == ["file /home/user/data.csv", "setup code"]

@@ -151,7 +151,7 @@ def test_the_sentence_for_the_model_names_and_bounds() -> None:
     many = tuple(f"v{n}" for n in range(100))
     text = sentence(many, ["file /a"], ["packages x (no index)"])
     assert "v0, v1" in text
-    assert "and 70 more" in text
+    assert "and 80 more" in text
     assert "Restored: file /a. Not restored: packages x (no index)." in text
     assert len(text) < 600
     assert listed(("a",)) == "the variable a"

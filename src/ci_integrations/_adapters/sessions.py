@@ -28,15 +28,15 @@ Given = SessionRegistry | CodeInterpreter | AsyncCodeInterpreter | None
 
 Shell = TypeVar("Shell", bound=AnyInterpreter)
 
-_REGISTRY_OPTIONS = frozenset({"max_sessions", "max_created", "idle", "idle_ttl"})
+_REGISTRY_OPTIONS = frozenset({"max_sessions", "max_created", "idle", "idle_ttl", "max_bytes"})
 
 
 class AdapterSessions:
     """Hands out interpreters by key, from `given` or from a `SessionRegistry` that is made here of `options`.
 
-    `options` are those of `CodeInterpreter`, and `idle`, `idle_ttl`, `max_sessions` and `max_created` of the registry.
-    `application` names the program whose conversations these are (otherwise `CI_INTEGRATIONS_APPLICATION`): two
-    programs of one E2B account may both have a thread "1".
+    `options` are those of `CodeInterpreter`, and `idle`, `idle_ttl`, `max_sessions`, `max_created` and `max_bytes` of
+    the registry. `application` names the program whose conversations these are (otherwise
+    `CI_INTEGRATIONS_APPLICATION`): two programs of one E2B account may both have a thread "1".
     Their values may be `SecretStr`. Pickling keeps the options and leaves the live sandboxes behind.
 
     Raises `ConfigurationError` when an option is wrong: the programmer hears of it now, not the model at its first

@@ -23,6 +23,7 @@ from ci_integrations._core.output import CellOutput, OutputHandler, signed_addre
 from ci_integrations._core.repair import CellCall, Repair
 from ci_integrations._core.state import Doubt, KernelState, SessionState
 from ci_integrations._core.tables.carrier import Carrier
+from ci_integrations._core.uploads import came_from
 from ci_integrations._core.variables import is_blank
 from ci_integrations._errors import ConfigurationError
 from ci_integrations._telemetry import content, span
@@ -101,7 +102,6 @@ class Cells:
             said.update(content(code=request.code, stdout=result.stdout, stderr=result.stderr, text=result.text or ""))
             said["recovered"] = any(event.type == "state_lost" for event in result.events)
             said["bytes"] = len(result.stdout.encode()) + len(result.stderr.encode())
-        self.state.last_result = result
         self.state.cache_result(request.tool_call_id, result)
         return result
 
@@ -156,9 +156,10 @@ class Cells:
         except BaseException:  # cancelled or interrupted: the kernel is to be usable afterwards
             cell.mute()
             yield from self.client.shielded(partial(self.stop, cell, kernel))
-            self.state.last_result = self._result(kernel, request, received, incomplete=True)
+            unread = self._result(kernel, request, received, incomplete=True)
+            self.state.cache_result(None, unread)
             # The caller is gone and will not read this result: the next one tells its events.
-            kernel.pending_events = list(self.state.last_result.events)
+            kernel.pending_events = list(unread.events)
             raise
         finally:
             kernel.busy = False
@@ -168,7 +169,17 @@ class Cells:
             return (yield from self._died(kernel, request, received))
         if not (received.anything or received.execution_count):
             raise StreamEndedError("the answer ended before it began")
+        yield from self._look_after_a_jump(kernel, received.execution_count)
         return self._finished(kernel, request, received)
+
+    def _look_after_a_jump(self, kernel: KernelState, count: int | None) -> Flow[None]:
+        """Asks a kernel in which somebody else has run cells which process it is: theirs may have taken ours away.
+
+        Whether its count is higher than ours says nothing then.
+        """
+        if kernel.process is None or kernel.count is None or count is None or count <= kernel.count + 1:
+            return
+        yield from self.client.quietly(self.kernels.look(kernel, PATIENCE, "the kernel had died before this code ran"))
 
     def _ended(self, cell: LiveCell, timeout: float | None) -> Flow[bool]:
         """Waits for the cell's end. Without a limit of its own, its sandbox is kept alive meanwhile."""
@@ -273,8 +284,10 @@ class Cells:
         """Returns what the cell gave, with the events that were waiting for a result to tell them."""
         state = self.state
         events, kernel.pending_events, state.pending_events = tuple(kernel.pending_events), [], []
+        commanded, state.commanded = state.commanded, False
         return received.result(
-            address=lambda path: signed_address(self.client.sandbox, path),
+            address=self._address,
+            origin=partial(came_from, state.uploads, commanded=commanded),
             code=request.code,
             language=kernel.language,
             events=events,
@@ -284,6 +297,12 @@ class Cells:
             template_id=state.template_id,
             **known,
         )
+
+    def _address(self, path: str) -> str | None:
+        """Returns the download address of a file, which works as long as its sandbox, also without the session."""
+        address = signed_address(self.client.sandbox, path)
+        self.state.lent = self.state.lent or address is not None
+        return address
 
 
 def _is_death(received: CellOutput) -> bool:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from ci_integrations._core.client import SandboxClient
+from ci_integrations._core.failures import Failure, classify
 from ci_integrations._core.flow import Flow
 from ci_integrations._core.kernels import FIRST_SECONDS, Kernels
 from ci_integrations._core.notices import listed
@@ -29,6 +31,12 @@ _OFFLINE = (
     "the sandbox has no internet (allow_internet_access=True opens it; in the local sandbox, what is installed in the "
     "Python that runs you is there without it)"
 )
+
+_RESTART_SECONDS = 15.0
+"""Seconds that a restart of the kernel has: E2B's server takes 3 to 5."""
+
+_LONGEST_REASON = 200
+"""Characters of the reason why one file could not be restored."""
 
 
 @dataclass
@@ -107,15 +115,43 @@ class Furnisher:
         elif upload.source is not None and not upload.source.is_file():
             restored.missing.append(f"file {upload.path} (its source is no longer there)")
         else:
+            yield from self._send_again(upload, restored)
+
+    def _send_again(self, upload: Upload, restored: Restored) -> Flow[None]:
+        """Sends a file; one that cannot be read here or is refused there is told, and stops no session."""
+        try:
             changed = upload.source is not None and hash_of(upload.source) != upload.sha256
             yield from send(self.client, upload)
-            restored.done.append(f"file {upload.path}" + (" (changed since it was first uploaded)" if changed else ""))
+        except Exception as error:
+            rule = classify(error)
+            # A TimeoutError is an OSError too, and the sandbox's.
+            if not (isinstance(error, OSError) if rule is None else rule.failure is Failure.CALLER):
+                raise
+            # What has arrived of it may fill the disk, and is not the file that the model believes to be there.
+            yield from self.client.quietly(self.client.call(self.client.sandbox.files.remove, upload.path))
+            restored.missing.append(f"file {upload.path} ({str(error)[:_LONGEST_REASON]})")
+            return
+        restored.done.append(f"file {upload.path}" + (" (changed since it was first uploaded)" if changed else ""))
 
     def run_setup(self, code: str) -> Flow[str | None]:
-        """Runs code in the default kernel. None, or its error in words."""
+        """Runs code in the default kernel. None, or its error in words; code that does not end in time is stopped."""
+        limit = self.state.options.execution_timeout
         run = partial(self.client.sandbox.run_code, code, timeout=0)  # the SDK's "no limit": ours is `within`
-        execution = yield from self.client.call(run, within=self.state.options.execution_timeout)
+        began = time.monotonic()
+        try:
+            execution = yield from self.client.call(run, within=limit)
+        except TimeoutError:
+            if limit is None or time.monotonic() - began < limit:  # somebody else's deadline
+                raise
+            yield from self.client.quietly(self._fresh_kernel())
+            return f"ran longer than {limit:g} s"
         return None if execution.error is None else f"{execution.error.name}: {execution.error.value}"
+
+    def _fresh_kernel(self) -> Flow[None]:
+        """Takes the default kernel away from code that does not end."""
+        contexts = yield from self.client.call(self.client.sandbox.list_code_contexts, within=_RESTART_SECONDS)
+        for context in (one for one in contexts if one.language == "python"):
+            yield from self.client.call(self.client.sandbox.restart_code_context, context, within=_RESTART_SECONDS)
 
     def replay(self, restored: Restored) -> Flow[None]:
         """Runs again, in order, the cells of the default kernel that were marked as safe for it."""
@@ -146,4 +182,6 @@ def _note(restored: Restored, what: str, failed: str | None, *, again: bool) -> 
     elif again:
         restored.missing.append(f"{what} ({failed})")
     else:
-        raise ConfigurationError(f"{what} could not be set up: {failed}")
+        raise ConfigurationError(
+            f"{what} {failed}" if failed.startswith("ran longer") else f"{what} could not be set up: {failed}"
+        )

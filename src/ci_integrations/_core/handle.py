@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, Self
 from ci_integrations._core import service
 from ci_integrations._core.cells import Request
 from ci_integrations._core.engine import Engine
-from ci_integrations._core.exit import handle_sigterm
+from ci_integrations._core.exit import handle_signals
 from ci_integrations._core.faces import Face
 from ci_integrations._core.flow import MaybeAwaitable
 from ci_integrations._core.identity import Identity, identity_of, take_identity
@@ -133,7 +133,7 @@ class InterpreterBase:
         **create_options: Any,
     ) -> None:
         check_options(create_options)
-        handle_sigterm()
+        handle_signals()
         options = InterpreterOptions(
             backend=backend, api_key=api_key, template=template, sandbox_timeout=sandbox_timeout,
             execution_timeout=execution_timeout, queue_timeout=queue_timeout, envs=envs, metadata=metadata,
@@ -162,7 +162,7 @@ class InterpreterBase:
     def connect(cls, sandbox_id: str, *, owns: bool = False, **options: Any) -> Self:
         """Returns an interpreter for a sandbox that runs (or is paused). `close` kills it only with `owns=True`."""
         made = cls(**options)
-        made._state.sandbox_id = sandbox_id
+        made._state.sandbox_id, made._state.lent = sandbox_id, True
         made._state.owned = made._state.recreatable = owns
         return made
 
@@ -264,7 +264,7 @@ def _take_in(state: SessionState, sandbox: Any, *, owns: bool) -> None:
         )
     kind = "async" if inspect.iscoroutinefunction(type(sandbox).run_code) else "sync"
     state.attach(sandbox, kind)
-    state.created = 0  # made by somebody else: it does not count against a registry's limit
+    state.created, state.lent = 0, True  # made by somebody else: it does not count against a registry's limit
     state.lease_until, state.owned, state.recreatable = None, owns, owns
     params: dict[str, str] = sandbox.connection_config.get_api_params()
     # The SDK's object knows the address and the key, but not whether that is our local server.

@@ -24,6 +24,7 @@ Identity = dict[str, Any]
 
 def identity_of(state: SessionState) -> Identity:
     """Returns the session as plain JSON."""
+    state.lent = True
     return {
         "schema": IDENTITY,
         "session_id": state.id,
@@ -45,7 +46,7 @@ def take_identity(state: SessionState, identity: Mapping[str, Any]) -> None:
     state.generation = int(identity.get("generation") or 0)
     state.born = time.monotonic() if state.sandbox_id else 0.0
     state.root_kernels = state.sandbox_id if identity.get("root_kernels") else None
-    state.has_state = state.sandbox_id is not None
+    state.has_state = state.lent = state.sandbox_id is not None
     take_kernels(state, identity)
 
 
@@ -58,9 +59,11 @@ def take_kernels(state: SessionState, identity: Mapping[str, Any]) -> None:
         # The code itself stays at home: what counts is whether the kernel counted its last cell.
         kernel.count, kernel.last_code = known.get("count"), "" if known.get("blank") else "1"
         kernel.inherited = tuple(known.get("variables") or ())
+        kernel.unnamed = int(known.get("more_variables") or 0)
 
 
 def _kernel_identity(kernel: KernelState) -> Identity:
+    names = kernel.variables()
     return {
         "language": kernel.language,
         "context_id": getattr(kernel.context, "id", None),
@@ -68,7 +71,8 @@ def _kernel_identity(kernel: KernelState) -> Identity:
         "default": kernel.stands_in,
         "count": kernel.count,
         "blank": kernel.last_was_blank(),
-        "variables": list(kernel.variables()[:MAX_NAMES]),
+        "variables": list(names[:MAX_NAMES]),
+        "more_variables": kernel.unnamed + max(0, len(names) - MAX_NAMES),
     }
 
 

@@ -298,7 +298,7 @@ class Kernels:
     @staticmethod
     def lost(kernel: KernelState, why: str, kind: str = "context_restarted") -> None:
         """Notes that the kernel's variables are gone. The next result says so."""
-        event = kernel_restarted(kernel.language, kernel.variables(), why, kind)
+        event = kernel_restarted(kernel.language, kernel.variables(), why, kind, kernel.unnamed)
         kernel.forget()
         kernel.doubt = Doubt.STARTING
         kernel.pending_events.append(event)

@@ -15,9 +15,9 @@ from functools import partial
 from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.conversation.finding import find, whose
 from ci_integrations._core.exit import watch
-from ci_integrations._core.faces import SdkSandbox, SyncFace
+from ci_integrations._core.faces import AsyncFace, SdkSandbox
 from ci_integrations._core.failures import Failure, classify
-from ci_integrations._core.flow import Flow, T, drive
+from ci_integrations._core.flow import Flow, T, adrive
 from ci_integrations._core.furnish import Furnisher, Restored
 from ci_integrations._core.identity import take_kernels
 from ci_integrations._core.kernels import Kernels
@@ -105,8 +105,9 @@ class Lifecycle:
         take_kernels(state, named)
 
     def watch(self) -> None:
-        """Has the session closed when the process ends."""
-        watch(self.state, _close_at_exit)
+        """Has the session closed when the process ends, or when nobody holds it any more."""
+        watch(self.state, _close_unheld)
+        self.state.at_end = _close_unheld
 
     def settle(self) -> Flow[None]:
         """Makes the session's sandbox, furnish it, and note what a lost one took with it.
@@ -192,7 +193,9 @@ class Lifecycle:
             lost = tuple(name for name in lost if name not in back)
         return SandboxEvent(
             type="state_lost",
-            message=sentence(lost, restored.done, restored.missing, refused=state.memory.refused is not None),
+            message=sentence(
+                lost, restored.done, restored.missing, kernel.unnamed, refused=state.memory.refused is not None
+            ),
             reason=FOREIGN if state.memory.refused is not None else "the sandbox timed out, was killed or failed",
             old_sandbox_id=state.lost_sandbox,
             new_sandbox_id=state.sandbox_id,
@@ -322,5 +325,5 @@ def close(client: SandboxClient) -> Flow[None]:
         logger.info("session %s closed after %.0f sandbox-seconds", state.id, state.seconds_used)
 
 
-def _close_at_exit(state: SessionState) -> None:
-    drive(close(SandboxClient(state, SyncFace())))
+async def _close_unheld(state: SessionState) -> None:
+    await adrive(close(SandboxClient(state, AsyncFace())))

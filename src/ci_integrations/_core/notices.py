@@ -5,6 +5,8 @@ Models and tests read these words: they are part of the library's behaviour.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ci_integrations.results.model import ExecutionError, SandboxEvent
 
 LEFT = {
@@ -25,17 +27,25 @@ INTERRUPTED = SandboxEvent(
 FOREIGN = "the earlier messages speak of a sandbox of another conversation"
 """Why a conversation whose history was copied has a sandbox of its own."""
 
+MOST_NAMES = 20
+"""Names of variables, files and so on that one notice spells out. The event has them all."""
 
-def sentence(lost: tuple[str, ...], restored: list[str], missing: list[str], *, refused: bool = False) -> str:
-    """Returns what the model reads about a replaced sandbox. `refused`: it was never this conversation's own."""
+
+def sentence(
+    lost: tuple[str, ...], restored: list[str], missing: list[str], unnamed: int = 0, *, refused: bool = False
+) -> str:
+    """Returns what the model reads about a replaced sandbox.
+
+    `unnamed`: how many further variables are gone. `refused`: the sandbox was never this conversation's own.
+    """
     why = f"This conversation has a new sandbox of its own: {FOREIGN}." if refused else _LOST
     parts = [why]
-    parts.append(_gone(lost))
+    parts.append(_gone(lost, unnamed))
     parts.append("Files that earlier code wrote are gone too.")
     if restored:
-        parts.append(f"Restored: {', '.join(restored)}.")
+        parts.append(f"Restored: {some(restored)}.")
     if missing:
-        parts.append(f"Not restored: {', '.join(missing)}.")
+        parts.append(f"Not restored: {some(missing)}.")
     return " ".join(parts)
 
 
@@ -47,9 +57,9 @@ def said_again(event: SandboxEvent) -> SandboxEvent:
     return event.model_copy(update={"message": f"The sandbox was lost earlier, as was said then. {_gone(event.lost)}"})
 
 
-def kernel_restarted(language: str, lost: tuple[str, ...], why: str, kind: str) -> SandboxEvent:
-    """Returns the event that says which variables went with a kernel."""
-    names = f"Gone: {listed(lost)}. " if lost else "Variables are gone. "
+def kernel_restarted(language: str, lost: tuple[str, ...], why: str, kind: str, unnamed: int = 0) -> SandboxEvent:
+    """Returns the event that says which variables went with a kernel, and how many whose names are not known."""
+    names = f"Gone: {listed(lost, unnamed)}. " if lost else "Variables are gone. "
     which = "" if language == "python" else f"{language} "
     message = f"The {which}kernel was restarted: {why}. {names}Files are kept."
     return SandboxEvent(type=kind, message=message, reason=why, lost=lost)
@@ -75,8 +85,8 @@ def too_slow(timeout: float | None, left: str) -> ExecutionError:
     return ExecutionError(name="ExecutionTimeout", value=LEFT[left].format(timeout))
 
 
-def _gone(lost: tuple[str, ...]) -> str:
-    return f"Gone: {listed(lost)}." if lost else "Nothing that earlier code defined is there any more."
+def _gone(lost: tuple[str, ...], unnamed: int = 0) -> str:
+    return f"Gone: {listed(lost, unnamed)}." if lost else "Nothing that earlier code defined is there any more."
 
 
 def put_again(names: tuple[str, ...]) -> SandboxEvent:
@@ -96,8 +106,12 @@ def changed_table(name: str, notes: tuple[str, ...]) -> SandboxEvent:
     return SandboxEvent(type="table_changed", message=f"{name} did not arrive as it was given: {'; '.join(notes)}.")
 
 
-def listed(names: tuple[str, ...], most: int = 30) -> str:
-    """Returns `the variables a, b and 3 more`."""
-    shown = ", ".join(names[:most])
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"the variable{'s' if len(names) > 1 else ''} {shown}{more}"
+def listed(names: tuple[str, ...], unnamed: int = 0) -> str:
+    """Returns `the variables a, b and 3 more`. `unnamed`: how many there are beside those named."""
+    return f"the variable{'s' if len(names) + unnamed > 1 else ''} {some(names, unnamed)}"
+
+
+def some(words: Sequence[str], unnamed: int = 0) -> str:
+    """Returns the first words with commas between them, and how many more there are."""
+    more = max(0, len(words) - MOST_NAMES) + unnamed
+    return ", ".join(words[:MOST_NAMES]) + (f" and {more:,} more" if more else "")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ci_integrations.results.from_e2b import Display, Given
+from ci_integrations.results.from_e2b import Display, Fields, Given
 from ci_integrations.results.model import Artifact
 from ci_integrations.results.result import ExecutionResult, read_result, shown_artifacts
 
@@ -122,10 +122,15 @@ class CellOutput:
             getattr(self, kind).append(item.line)
         return item
 
-    def result(self, address: Callable[[str], str | None] | None = None, **known: object) -> ExecutionResult:
+    def result(
+        self,
+        address: Callable[[str], str | None] | None = None,
+        origin: Callable[[Fields], str | None] | None = None,
+        **known: object,
+    ) -> ExecutionResult:
         """Returns all of it as a result; `known` are the fields that the SDK does not give.
 
-        `address` gives the download address of a file in the sandbox.
+        `address` gives the download address of a file in the sandbox, `origin` where one came from: see `Given`.
         """
         given = Given(
             displays=self.results,
@@ -134,6 +139,7 @@ class CellOutput:
             error=known.pop("error", self.error),
             lost={"stdout": self.stdout.lost, "stderr": self.stderr.lost},
             address=address,
+            origin=origin,
         )
         duration = None if self.began is None else time.monotonic() - self.began
         ours = {"execution_count": self.execution_count, "duration": duration}

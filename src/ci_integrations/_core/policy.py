@@ -33,6 +33,8 @@ class RecoveryPolicy:
     """Seconds; no wait is longer."""
     on_unreachable: Literal["error", "recreate"] = "error"
     """What to do when no answer comes although the control plane says that the sandbox is running."""
+    exit_deadline: float = 5.0
+    """Seconds that the end of the process waits for all sessions together to be closed."""
     retry: Callable[[BaseException], bool] = field(default=unanswered)
     """Which failure of a call that changes nothing twice is worth another try."""
 

@@ -8,34 +8,34 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
 from ci_integrations._core.conversation.memory import Memory
 from ci_integrations._core.conversation.naming import note_made
+from ci_integrations._core.exit import abandon
 from ci_integrations._core.faces import SdkSandbox
 from ci_integrations._core.locks import FairLock
 from ci_integrations._core.options import InterpreterOptions
 from ci_integrations._core.service import Connection
 from ci_integrations._core.uploads import Upload, uploads_from
-from ci_integrations._core.variables import is_blank, names_made
+from ci_integrations._core.variables import Journal, is_blank
 from ci_integrations._errors import ConfigurationError
 from ci_integrations._names import language_name
 from ci_integrations.errors import ForkedSessionError, SessionClosedError
+from ci_integrations.results.memory import Kept
 from ci_integrations.results.model import SandboxEvent
 from ci_integrations.results.result import ExecutionResult
 
 if TYPE_CHECKING:
     from e2b_code_interpreter import Context
 
-REMEMBERED_CALLS = 256
-"""Results kept per session for replayed tool calls."""
-JOURNAL = 500
-"""Cells kept per kernel, to know which variables it had."""
+
+UNNAMED = ""
+"""The name of a result that no tool call has."""
 
 
 class Doubt(Enum):
@@ -61,7 +61,7 @@ class KernelState:
     count: int | None = None
     """The last execution count seen."""
     last_code: str = ""
-    journal: deque[str] = field(default_factory=lambda: deque(maxlen=JOURNAL))
+    journal: Journal = field(default_factory=Journal)
     """Cells that ran well, for the names of the variables they made."""
     replayable: list[str] = field(default_factory=list)
     """Cells that ran well and that the user marked as safe to run again."""
@@ -74,6 +74,8 @@ class KernelState:
     """The sandbox that the context was made in; None for a default one, which every sandbox has."""
     inherited: tuple[str, ...] = ()
     """Variables that another process made in it."""
+    unnamed: int = 0
+    """Further ones, of which only the count is known."""
     tables: dict[str, object] = field(default_factory=dict)
     """Tables of this process by the name of the kernel's variable: a new process of the kernel gets them again."""
     tables_arrived: dict[str, bool] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class KernelState:
         """Returns the names of the variables that the kernel has, as far as its cells tell."""
         if self.language != "python":
             return ()
-        return tuple(dict.fromkeys((*self.inherited, *names_made(self.journal))))
+        return tuple(dict.fromkeys((*self.inherited, *self.journal.names())))
 
     def last_was_blank(self) -> bool:
         """Returns True when the last cell had no statement: the kernel did not count it."""
@@ -101,7 +103,7 @@ class KernelState:
         self.prepared, self.process, self.count, self.last_code = -1, None, None, ""
         self.doubt, self.end_untold, self.equipped = Doubt.NONE, False, False
         self.journal.clear()
-        self.inherited = ()
+        self.inherited, self.unnamed = (), 0
 
 
 class SessionState:
@@ -125,6 +127,12 @@ class SessionState:
         self.at_exit: Literal["kill", "pause", "keep"] = "kill"
         """What `close` does with a sandbox of ours."""
         self.creating = False
+        self.lent = False
+        """True once somebody may use the sandbox without holding the session: see `exit.py`."""
+        self.at_end: Callable[[SessionState], Awaitable[None]] | None = None
+        """Closes it when nobody holds it any more. Set with its first sandbox."""
+        self.commanded = False
+        """True once a command ran after the last cell: files that are new then may be its."""
         self.has_state = False
         """True once code or a command ran: a loss then has to be told."""
         self.recreatable = True
@@ -135,8 +143,8 @@ class SessionState:
         self.seconds_used = 0.0
         self.created = 0
         """Sandboxes made for this session."""
-        self.cached_results: OrderedDict[str, ExecutionResult] = OrderedDict()
-        self.last_result: ExecutionResult | None = None
+        self.answers = Kept()
+        """Results of this session: those of tool calls, by their ids, and the last other one, under `UNNAMED`."""
         self.closed = False
         self.clock: Callable[[], float] = time.monotonic
         self.last_used = self.clock()
@@ -155,6 +163,45 @@ class SessionState:
         """What is known of the conversation that this session serves."""
         self.pending_events: list[SandboxEvent] = []
         """Losses that no cell has told yet: see `InterpreterBase.pending_events`."""
+
+    def __del__(self) -> None:
+        """Has its sandbox closed when nobody holds the session any more."""
+        # Python allows a finalizer to keep what it finalizes: the session lives on until its sandbox is closed.
+        if self.at_end is not None and self.sandbox_id is not None and self._is_to_be_ended():
+            abandon(self, self.at_end)
+
+    def _is_to_be_ended(self) -> bool:
+        return self.owned and not self.closed and self.at_exit != "keep" and self.process == os.getpid()
+
+    @property
+    def exit_seconds(self) -> float:
+        """How long the process's end may wait for this session, together with all others."""
+        return self.options.recovery.exit_deadline
+
+    @property
+    def ends_with_process(self) -> bool:
+        """True for a sandbox at this process's own local server."""
+        return self.backend == "local"
+
+    def is_over(self) -> bool:
+        """Returns True when the sandbox's lease has run out, or there is none."""
+        return self.sandbox_id is None or (self.lease_until is not None and self.lease_until < time.monotonic())
+
+    def shrink(self) -> None:
+        """Forgets what is not needed to close the session."""
+        self.options = replace(self.options, files=None, dataframes=None, on_replaced=None)
+        self.check_quota = lambda: None
+        for held in (self.answers, self.kernels, self.uploads, self.pending_events):
+            held.clear()
+
+    def rest(self) -> None:
+        """Forgets what takes much memory and can be done without: its sandbox was let go of."""
+        self.answers.shorten_all()
+
+    @property
+    def last_result(self) -> ExecutionResult | None:
+        """What the last cell gave; of an old one, when others have needed its memory, the ends."""
+        return self.answers.newest()
 
     def check_usable(self) -> None:
         """Raises SessionClosedError for a closed session, ForkedSessionError for one that the parent process opened."""
@@ -212,13 +259,9 @@ class SessionState:
     def cached_result(self, call_id: str | None, code: str) -> ExecutionResult | None:
         """Returns what that tool call gave before. None: it was not made, or with other code."""
         # Some models count their calls from 1 in every turn: an id with other code is another call.
-        known = self.cached_results.get(call_id or "")
+        known = self.answers.get(call_id) if call_id else None
         return known if known is not None and known.code == code else None
 
     def cache_result(self, call_id: str | None, result: ExecutionResult) -> None:
-        """Keeps the result of a tool call, so that a replay of the call does not run the code again."""
-        if not call_id:
-            return
-        self.cached_results[call_id] = result
-        while len(self.cached_results) > REMEMBERED_CALLS:
-            self.cached_results.popitem(last=False)
+        """Keeps the result of a cell, so that a replay of its tool call does not run the code again."""
+        self.answers.keep(call_id or UNNAMED, result)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from queue import Empty, SimpleQueue
 
 _idle: list[SimpleQueue[Callable[[], None]]] = []
+_waiting: deque[Callable[[], None]] = deque()
+"""Jobs for a worker that has nothing else to do."""
 
 
 def _worker(jobs: SimpleQueue[Callable[[], None]]) -> None:
@@ -16,6 +19,33 @@ def _worker(jobs: SimpleQueue[Callable[[], None]]) -> None:
     while True:
         jobs.get()()
         _idle.append(jobs)
+        if _waiting:
+            _wake()
+
+
+def when_idle(job: Callable[[], None]) -> None:
+    """Runs `job` in an idle worker, at once or when one is idle again. `job` must not raise.
+
+    Neither a lock is taken nor a thread started: it may be called by the garbage collector.
+    """
+    _waiting.append(job)
+    _wake()
+
+
+def _wake() -> None:
+    try:
+        _idle.pop().put(_do_what_waits)
+    except IndexError:  # all are busy: the next that has done its job looks here
+        return
+
+
+def _do_what_waits() -> None:
+    while True:
+        try:
+            job = _waiting.popleft()
+        except IndexError:
+            return
+        job()
 
 
 def in_worker(job: Callable[[], None]) -> None:
@@ -67,6 +97,7 @@ def interrupted_elsewhere() -> bool:
 def forget_workers() -> None:
     """Starts with no idle thread: in a forked child, where the parent's threads do not exist."""
     _idle.clear()
+    _waiting.clear()
 
 
 class Outcome:

@@ -71,3 +71,19 @@ def keep_bytes(uploads: Mapping[str, Upload]) -> None:
         total += len(upload.data or b"")
         if total > KEPT_BYTES:
             upload.data = None
+
+
+def came_from(uploads: Mapping[str, Upload], file: Mapping[str, object], *, commanded: bool) -> str | None:
+    """Says where a file came from that changed between two cells; None for what this session or another uploaded.
+
+    `file` are the fields of a `FileArtifact`, and `between`: what its kernel says. `commanded`: a command has run since
+    the cell before.
+    """
+    upload = uploads.get(str(file["path"]))
+    if upload is not None and (file["sha256"] or upload.sha256) == upload.sha256 and file["size"] == upload.size:
+        return None
+    who = [
+        *(["in the background"] if file["between"] == "background" else []),
+        *(["by a command"] if commanded else []),
+    ]
+    return f"written between two cells, {' or '.join(who)}" if who else None

@@ -3,19 +3,61 @@
 from __future__ import annotations
 
 import ast
+from collections import deque
 from collections.abc import Iterable, Iterator
 
+MAX_CELLS, MAX_CHARS = 500, 1_000_000
+"""Cells, and characters of them, whose code a journal keeps; of earlier ones it keeps the names."""
+MAX_NAMES = 5000
+"""Names that a journal keeps of its earlier cells."""
 
-def names_made(cells: Iterable[str]) -> tuple[str, ...]:
-    """Returns the names bound at the top level of `cells`, in order of first appearance, without those deleted."""
-    names: dict[str, None] = {}
+
+class Journal:
+    """Knows which names the cells of one kernel bound. Code is read when the names are wanted, or when it is old."""
+
+    def __init__(self) -> None:
+        self._cells: deque[str] = deque()
+        self._chars = 0
+        self._earlier: dict[str, None] = {}
+
+    def append(self, code: str) -> None:
+        """Takes a cell that ran well."""
+        self._cells.append(code)
+        self._chars += len(code)
+        while len(self._cells) > MAX_CELLS or self._chars > MAX_CHARS:
+            oldest = self._cells.popleft()
+            self._chars -= len(oldest)
+            _bind(self._earlier, oldest, MAX_NAMES)
+
+    def clear(self) -> None:
+        """Forgets all cells."""
+        self._cells.clear()
+        self._earlier.clear()
+        self._chars = 0
+
+    def names(self) -> tuple[str, ...]:
+        """Returns the names that are bound after all these cells, in order of first appearance."""
+        return names_made(self._cells, self._earlier)
+
+
+def names_made(cells: Iterable[str], before: Iterable[str] = ()) -> tuple[str, ...]:
+    """Returns the names bound at the top level of `cells`, in order of first appearance, without those deleted.
+
+    `before`: names that were bound before them.
+    """
+    names = dict.fromkeys(before)
     for code in cells:
-        for name, bound in _bindings(code):
-            if bound:
-                names.setdefault(name)
-            else:
-                names.pop(name, None)
+        _bind(names, code)
     return tuple(names)
+
+
+def _bind(names: dict[str, None], code: str, most: int | None = None) -> None:
+    """Changes `names` as `code` does; no further one is taken in when there are `most`."""
+    for name, bound in _bindings(code):
+        if not bound:
+            names.pop(name, None)
+        elif most is None or len(names) < most:
+            names.setdefault(name)
 
 
 def is_blank(code: str) -> bool:

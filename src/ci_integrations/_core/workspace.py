@@ -151,7 +151,7 @@ class Workspace:
         """Starts a command in the background. Returns the SDK's own handle: wait, send_stdin, kill."""
         if on_output is not None:
             raise ConfigurationError("on_output= is for a command that is waited for: leave it out, or background=True")
-        self.state.has_state = True
+        self.state.has_state = self.state.lent = self.state.commanded = True
 
         def start() -> Flow[object]:
             run = partial(self.client.sandbox.commands.run, command, background=True, timeout=timeout or 0)
@@ -163,7 +163,7 @@ class Workspace:
         self, command: str, timeout: float | None, on_output: OutputHandler | None, **options: object
     ) -> Flow[CommandOutput]:
         """Runs a command to its end, at most `timeout` seconds."""
-        self.state.has_state = True
+        self.state.has_state = self.state.commanded = True
         received = CellOutput()
 
         def taker(kind: Literal["stdout", "stderr"]) -> Callable[[str], MaybeAwaitable[None]]:

@@ -203,7 +203,7 @@ class SandboxTool(BaseTool):
             whole = (yield from spilled(session, result, self.max_output_chars)) if self._spills else None
             return result
 
-        with sessions.turn(key, call.run):
+        with sessions.turn(key, call.run, call.conversation):
             result = yield from attempted(partial(session_of, key), work, partial(self._asked, arguments))
             # After `attempted`, because a session of one call ends with a call that failed too.
             if sessions.ends_with_call:

@@ -19,7 +19,7 @@ from ci_integrations._adapters.images import ImagePolicy, shows_images
 from ci_integrations._adapters.outcome import cache_key
 from ci_integrations._core.conversation.seen import Seen
 from ci_integrations.interpreter import OutputHandler
-from ci_integrations.langchain._seen import asking_message, seen_in
+from ci_integrations.langchain._seen import asking_message, messages_of, seen_in
 
 Injected = Annotated[Any, InjectedToolArg(), SkipJsonSchema()]
 """langgraph's ToolRuntime as a tool's parameter, without importing langgraph, unseen by the model."""
@@ -73,6 +73,11 @@ class Call:
     def seen(self) -> Seen:
         """What the call sees of its conversation."""
         return seen_in(self.config, getattr(self.runtime, "state", None), self.tool_call_id)
+
+    @property
+    def conversation(self) -> object:
+        """What tells conversations apart that have no name: the first message's id. None where no graph shows it."""
+        return next((messages[0].id for messages in messages_of(getattr(self.runtime, "state", None))), None)
 
     def cache_key(self, code: str) -> str | None:
         """Returns the name under which the result is kept: see `outcome.cache_key`.

@@ -41,6 +41,7 @@ class Sessions(AdapterSessions):
         # Neither a lock nor the runs of this process can be pickled.
         self._lock = threading.Lock()
         self._runs: dict[object, int] = {}
+        self._conversation: object = None
         self._warned = False
 
     def key(self, config: RunnableConfig | None) -> str:
@@ -54,12 +55,15 @@ class Sessions(AdapterSessions):
         return (thread_key(config) if self._scope == "thread" else None) or self.own_key
 
     @contextmanager
-    def turn(self, key: str, run: object) -> Iterator[None]:
-        """Goes around each call: warns, once, when two runs without a thread_id share the tool's own session."""
+    def turn(self, key: str, run: object, conversation: object = None) -> Iterator[None]:
+        """Goes around each call: warns, once, when two conversations without a name share the tool's own session.
+
+        They are two when their runs overlap, or when `conversation`, where it is known, is another one than before.
+        """
         if key != self.own_key or self._scope == "tool" or self.shares_interpreter:
             yield
             return
-        self._enter(run)
+        self._enter(run, conversation)
         try:
             yield
         finally:
@@ -70,15 +74,17 @@ class Sessions(AdapterSessions):
         """True when each call has a session of its own, which is closed after it."""
         return self._scope == "call" and not self.shares_interpreter
 
-    def _enter(self, run: object) -> None:
+    def _enter(self, run: object, conversation: object) -> None:
         with self._lock:
             self._runs[run] = self._runs.get(run, 0) + 1
+            before, self._conversation = self._conversation, conversation or self._conversation
+            is_another = None not in (before, conversation) and before != conversation
             # Two calls of one turn have the same `run`, so they do not count as overlapping.
-            if len(self._runs) == 1 or self._warned:
+            if self._warned or (len(self._runs) == 1 and not is_another):
                 return
             self._warned = True
         _log.warning(
-            "runs without a thread_id overlap and share one sandbox, variables and files included: "
+            "runs without a thread_id share one sandbox, variables and files included: "
             'give each conversation its own, config={"configurable": {"thread_id": ...}}'
         )
 
@@ -96,7 +102,8 @@ class Sessions(AdapterSessions):
 def thread_key(config: RunnableConfig | None) -> str | None:
     """Returns the key of the conversation that `config` belongs to; None when it names none."""
     configurable = (config or {}).get("configurable") or {}
-    thread = configurable.get("thread_id")
+    # RunnableWithMessageHistory names its conversations by `session_id`.
+    thread = configurable.get("thread_id", configurable.get("session_id"))
     if thread is None:
         return None
     # langgraph joins the runs of nested graphs by "|": "agent:<run>|tools:<call>".

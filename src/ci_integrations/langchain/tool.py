@@ -57,8 +57,8 @@ class CodeInterpreterTool(Closing, AsyncClosing, SandboxTool):
     closed. None: the tool makes its own sessions from `options`.
     `options`: those of `ci_integrations.CodeInterpreter`: `backend`, `template`, `envs`, `packages`, `files`,
     `dataframes`, `setup_code`, `sandbox_timeout` (seconds a sandbox may live), `execution_timeout` (seconds a cell may
-    run) and so on, and `idle`, `idle_ttl`, `max_sessions` and `max_created` of `SessionRegistry`. Values may be
-    `SecretStr`; such values of `envs` are taken out of everything the code prints.
+    run) and so on, and `idle`, `idle_ttl`, `max_sessions`, `max_created` and `max_bytes` of `SessionRegistry`. Values
+    may be `SecretStr`; such values of `envs` are taken out of everything the code prints.
     `redact`: what else is taken out: literals, compiled patterns, functions of a text, LangChain's `RedactionRule`.
     `session_scope`: one sandbox for each `"thread"`, `"call"` or `"tool"` object; or a function of the config that
     gives the key.

@@ -51,9 +51,9 @@ class CodeInterpreterTool(OwnsSessions, FunctionTool):
 
     `interpreter`: None (sessions are made on first use, from `options`), a `SessionRegistry`, or one interpreter that
     everybody shares.
-    `options`: those of `CodeInterpreter`, and `idle`, `idle_ttl`, `max_sessions` and `max_created` of the registry. A
-    Context that is to go on in another process needs `idle="keep"` or `"pause"`: otherwise the sandbox ends with this
-    one. Values may be `SecretStr`; such values of `envs` are taken out of everything the code prints.
+    `options`: those of `CodeInterpreter`, and `idle`, `idle_ttl`, `max_sessions`, `max_created` and `max_bytes` of the
+    registry. A Context that is to go on in another process needs `idle="keep"` or `"pause"`: otherwise the sandbox ends
+    with this one. Values may be `SecretStr`; such values of `envs` are taken out of everything the code prints.
     `name`: what the model calls the tool; two tools of one name share a Context's kernel.
     `description`: what the model is told about it.
     `timeout`: seconds for a cell. None: `execution_timeout` of the interpreter.

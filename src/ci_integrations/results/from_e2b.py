@@ -41,6 +41,12 @@ _MAX_MIME = 200
 _TEXT_KINDS = ("html", "markdown", "svg", "latex", "javascript")
 _OURS = (_names.CHART_MIME, _names.TABLE_MIME, _names.FILES_MIME)
 
+BETWEEN = {
+    "background": "written between two cells, in the background",
+    "outside": "written between two cells",
+}
+"""The note of a file that changed while no cell ran, by what the kernel says of it."""
+
 Fields = dict[str, object]
 Read = TypeVar("Read")
 
@@ -57,6 +63,8 @@ class Display:
         shown: object = getattr(result, "text", None)
         self.text = None if shown is None else str(shown)
         """Its text form."""
+        self.files_left_out = (0, 0)
+        """How many files that the cell wrote are not named, and how many folders were not searched for them."""
 
     @cached_property
     def forms(self) -> list[Fields]:
@@ -85,7 +93,7 @@ class Display:
         if self.text is not None and not self.main:
             if forms:  # the first form stands for the object, so it gets its text
                 forms[0]["alt"] = text(self.text[:_MAX_ALT])
-            else:
+            elif not any(self.files_left_out):
                 forms = [self._form("other", mime=_names.TEXT, data=_bounded(self.text))]
         return iter(forms)
 
@@ -121,7 +129,9 @@ class Display:
             from ci_integrations.charts.read import tables
 
             found = _take(rest, _names.FILES_MIME, tables.files_from_mime)
-            yield from (self._form("file", **file) for file in found or ())
+            if found is not None:
+                self.files_left_out = (found.more, found.folders)
+                yield from (self._form("file", **file) for file in found.files)
         value: object = getattr(self._result, "json", None)
         if value is not None:
             bounded = _bounded_json(value)
@@ -182,10 +192,12 @@ class Given:
     """Characters of each stream that were not kept."""
     address: Callable[[str], str | None] | None = None
     """Gives the download address of a file in the sandbox, or None."""
+    origin: Callable[[Fields], str | None] | None = None
+    """Says where a file came from that changed between two cells; None: it is not the code's, and is left out."""
 
     def fields(self) -> Fields:
         """Returns the fields of a result: artifacts numbered, each chart linked to the picture of its own display."""
-        found = [form for display in self.displays for form in display.forms]
+        found = [form for display in self.displays for form in display.forms if self._is_news(form)]
         kept = [{**form, "id": f"a{number}"} for number, form in enumerate(found[:MAX_ARTIFACTS])]
         # Reversed, so that the first picture of a display is the one that counts.
         pictures = {form["display"]: form["id"] for form in reversed(kept) if form["kind"] == "image"}
@@ -194,6 +206,7 @@ class Given:
                 form["image"] = pictures.get(form["display"])
             if self.address is not None:
                 _add_address(form, self.address)
+        left_out = [display.files_left_out for display in self.displays]
         main = (display.text for display in self.displays if display.main and display.text is not None)
         shown = next(main, None)
         return {
@@ -202,8 +215,22 @@ class Given:
             "stderr": text(self.stderr),
             "error": None if self.error is None else _error_fields(self.error),
             "artifacts": kept,
-            "truncated": {**self.lost, "results": max(0, len(found) - MAX_ARTIFACTS)},
+            "truncated": {
+                **self.lost,
+                "results": max(0, len(found) - MAX_ARTIFACTS),
+                "files": sum(files for files, _ in left_out),
+                "folders": sum(folders for _, folders in left_out),
+            },
         }
+
+    def _is_news(self, form: Fields) -> bool:
+        """Returns False for a file that somebody else put into the sandbox; says of others where they came from."""
+        between = form.get("between")
+        if form["kind"] != "file" or between is None:
+            return True
+        note = self.origin(form) if self.origin is not None else BETWEEN.get(str(between))
+        form["note"] = note
+        return note is not None
 
 
 def _with_markdown(table: dict[str, Any]) -> Fields:

@@ -111,11 +111,15 @@ class SandboxEvent(Value):
 
 
 class Truncation(Value):
-    """Counts what was left out: characters of the streams, and artifacts. Zero means that nothing was."""
+    """Counts what was left out: characters of the streams, artifacts, files that the code wrote and that are not named,
+    folders that were not searched for them (said once). Zero means that nothing was.
+    """
 
     stdout: int = 0
     stderr: int = 0
     results: int = 0
+    files: int = 0
+    folders: int = 0
 
 
 class ArtifactBase(Value):

@@ -119,8 +119,10 @@ def _artifact_lines(result: ExecutionRecord) -> Iterator[str]:
     for artifact in told[:_MAX_ARTIFACT_LINES]:
         if line := artifact.line():
             yield line
-    if len(told) > _MAX_ARTIFACT_LINES:
-        yield f"[and {len(told) - _MAX_ARTIFACT_LINES} more artifacts]"
+    more = max(0, len(told) - _MAX_ARTIFACT_LINES) + result.truncated.files
+    if more:
+        kinds = {artifact.kind for artifact in told[_MAX_ARTIFACT_LINES:]}
+        yield f"[and {more:,} more {'files' if kinds <= {'file'} else 'artifacts'}]"
 
 
 def _is_in_table(artifact: Artifact, tabled: set[int]) -> bool:
@@ -136,4 +138,7 @@ def _notes(result: ExecutionRecord) -> str:
              (("stdout", cuts.stdout), ("stderr", cuts.stderr)) if count]  # fmt: skip
     if cuts.results:
         notes.append(f"{cuts.results:,} results beyond the limit were dropped")
+    if cuts.folders:
+        folders = "1 folder was" if cuts.folders == 1 else f"{cuts.folders:,} folders were"
+        notes.append(f"{folders} not searched for new files: too many, or too deep")
     return "\n".join(f"[{note}]" for note in notes)

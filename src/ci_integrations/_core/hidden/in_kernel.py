@@ -105,6 +105,8 @@ def lend(shell: Any, envs: dict[str, str]) -> None:
 
 def forget_cell(shell: Any, cells: int = 1) -> None:
     """Takes the running cell, or the last `cells`, out of the count, the history and the names that IPython keeps."""
+    if EXTRACTOR in sys.modules:
+        sys.modules[EXTRACTOR].STATE.unseen = True  # what it would report is for the user's next cell
     try:
         # Once the cell is over the number is what it was, whether IPython counts before a cell (9) or after it (7, 8).
         shell.execution_count -= cells

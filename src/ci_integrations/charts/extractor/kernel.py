@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -122,6 +123,7 @@ def _events(shell: Shell) -> None:
     shell.events.register("pre_execute", _before)
     # First of all: matplotlib's inline backend flushes and closes the open figures in the same event.
     shell.events.callbacks["post_execute"].insert(0, _after)
+    STATE.threads = {thread.ident for thread in threading.enumerate()}
     _before()
 
 
@@ -143,10 +145,11 @@ def _after() -> None:
 
 
 def _report_files() -> None:
-    """Publishes the files that a cell wrote."""
+    """Publishes the files that a cell wrote, and those that came since the cell before."""
+    if STATE.unseen:  # a hidden cell: what came before it is for the next cell of the user's to report
+        STATE.unseen = False
+        return
     found = _WATCH.written()
     if found:
-        names = ", ".join(item["path"].rpartition("/")[2] for item in found[:5])
-        STATE.shell.display_pub.publish(
-            data={"text/plain": f"wrote {names}", files.FILES_MIME: {"files": found}}, metadata={}
-        )
+        names = ", ".join(item["path"].rpartition("/")[2] for item in found["files"][:5])
+        STATE.shell.display_pub.publish(data={"text/plain": f"wrote {names}", files.FILES_MIME: found}, metadata={})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -18,6 +18,34 @@ if TYPE_CHECKING:
 
 VERSION = "1.5"
 """A part of the folder in a cloud sandbox, so that the files of two versions never mix there."""
+
+_SLACK = 20_000_000
+"""Nanoseconds: the file system's clock may lag behind ours by a tick."""
+
+Stamp = tuple[int, int]
+"""When a file changed, in nanoseconds, which no copy can fake; and its size."""
+
+
+@dataclass
+class Look:
+    """What one look at the folders has seen."""
+
+    roots: tuple[str, ...] = ()
+    files: dict[str, Stamp] = field(default_factory=dict)
+    folders: int = 0
+    """Folders that were not looked into, because they are too many or too deep."""
+    at: int = 0
+    """When it began, in nanoseconds."""
+
+    def changed(self, before: Look) -> list[str]:
+        """Returns the files that are not as they were at the look before."""
+        return [path for path, stamp in self.files.items() if self._is_new(path, stamp, before)]
+
+    def _is_new(self, path: str, stamp: Stamp, before: Look) -> bool:
+        if path in before.files:
+            return before.files[path] != stamp
+        seen = not before.folders and any(path.startswith(f"{root.rstrip('/')}/") for root in before.roots)
+        return seen or stamp[0] >= before.at - _SLACK
 
 
 @dataclass
@@ -50,7 +78,12 @@ class State:
         self.pending: list[Pending] = []
         self.published = 0
         self.last: tuple[Figure, Payload | None] | None = None
-        self.files: dict[str, tuple[int, int]] = {}
+        self.look: Look | None = None
+        self.between: dict[str, None] = {}
+        self.background = False
+        self.folders = 0
+        self.threads: set[int | None] = set()
+        self.unseen = False
         self.filed = 0
 
     def figure_id(self, figure: Figure) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 from ci_integrations._json import plain, text
 from ci_integrations.charts.read.bounds import TROUBLE, bounded
@@ -95,15 +95,29 @@ def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
 
 
-def files_from_mime(payload: object) -> list[Json] | None:
-    """Returns the fields of `FileArtifact`s: path, name, size, sha256, mime.
+class FilesFound(NamedTuple):
+    """Holds what a kernel says about the files that its cell wrote."""
 
-    Entries whose path is not absolute and normal are left out. None when the payload is no list of files.
+    files: list[Json]
+    """The fields of `FileArtifact`s: path, name, size, sha256, mime. `between`: `"background"` or `"outside"` for a
+    file that changed between two cells, otherwise None."""
+    more: int
+    """Further files."""
+    folders: int
+    """Folders that were not searched."""
+
+
+def files_from_mime(payload: object) -> FilesFound | None:
+    """Returns the files in a payload; None when it is no list of files.
+
+    Entries whose path is not absolute and normal are left out.
     """
     entries = at(payload, "files")
     if not isinstance(entries, list) or len(entries) > MAX_FILES:
         return None
-    return list(filter(None, map(_file, maps(entries))))
+    more, folders = at(payload, "more"), at(payload, "folders")
+    found = list(filter(None, map(_file, maps(entries))))
+    return FilesFound(found, more if _is_count(more) else 0, folders if _is_count(folders) else 0)
 
 
 def _file(entry: Json) -> Json | None:
@@ -118,6 +132,7 @@ def _file(entry: Json) -> Json | None:
         "size": size if _is_count(size) else None,
         "sha256": digest if _is_digest(digest) else None,
         "mime": text(mime)[:200] if isinstance(mime, str) else None,
+        "between": entry.get("between") if entry.get("between") in ("background", "outside") else None,
     }
 
 
