@@ -29,6 +29,8 @@ LINK_SECONDS = 3600
 """How long a download link works."""
 NO_FILE = 66
 """The exit code by which a command of ours says that there is no such file."""
+A_FOLDER = 67
+"""The exit code by which it says that the path is a directory."""
 
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-\[\],<>=!~+:/@ ]{0,200}")
 
@@ -90,12 +92,9 @@ def read_lines(
     title, file, last = f"read_file({path!r})", shlex.quote(posixpath.join(HOME, path)), start_line + max_lines - 1
     # Cut in the sandbox: a file of gigabytes must not travel here. One byte more shows that there is more.
     lines = f"sed -n '{start_line},{last}p;{last}q' {file} | head -c {MAX_READ + 1}"
-    command = f"[ -f {file} ] || exit {NO_FILE}; wc -c < {file} && {lines}"
-    output: CommandOutput = yield partial(session.run_command, command)
-    if output.exit_code == NO_FILE:
-        return problem(title, "FileNotFoundError", f"there is no file {path}")
+    output: CommandOutput = yield partial(session.run_command, f"{_is_file(file)}; wc -c < {file} && {lines}")
     if not output.ok:
-        return of_command(title, output, "tool")
+        return _no_file(title, path, output)
     size, _newline, text = output.stdout.partition("\n")
     # The SDK decodes bytes that are no UTF-8 as U+FFFD.
     if "\0" in text or text.count("\ufffd") > len(text) / 100:
@@ -103,6 +102,20 @@ def read_lines(
     cut = f", cut after {MAX_READ:,} bytes" if len(text.encode()) > MAX_READ else ""
     text = text[:MAX_READ] or "(no such lines)"
     return answer(title, f"{text}\n[{path}, {size.strip()} bytes, from line {start_line}{cut}]")
+
+
+def _is_file(quoted: str) -> str:
+    """Returns the shell's words that go on only with a file."""
+    return f"[ -d {quoted} ] && exit {A_FOLDER}; [ -f {quoted} ] || exit {NO_FILE}"
+
+
+def _no_file(title: str, path: str, output: CommandOutput) -> ExecutionResult:
+    """Returns the answer of a tool that needed a file."""
+    if output.exit_code == NO_FILE:
+        return problem(title, "FileNotFoundError", f"there is no file {path}")
+    if output.exit_code == A_FOLDER:
+        return problem(title, "IsADirectoryError", f"{path} is a directory: list it")
+    return of_command(title, output, "tool")
 
 
 def write_text(session: AnyInterpreter, path: str, content: str) -> Flow[ExecutionResult]:
@@ -135,9 +148,9 @@ def download_link(session: AnyInterpreter, path: str) -> Flow[ExecutionResult]:
     """Gives an address from which a file can be downloaded for `LINK_SECONDS`."""
     path = posixpath.join(HOME, path)
     title, file = f"get_download_link({path!r})", shlex.quote(path)
-    output: CommandOutput = yield partial(session.run_command, f"test -f {file} && wc -c < {file}")
+    output: CommandOutput = yield partial(session.run_command, f"{_is_file(file)}; wc -c < {file}")
     if not output.ok:
-        return problem(title, "FileNotFoundError", f"there is no file {path}")
+        return _no_file(title, path, output)
     sandbox = yield session.open
     url: str = yield partial(sandbox.download_url, path, use_signature_expiration=LINK_SECONDS)
     linked = file_artifact(0, path, int(output.stdout.strip() or 0)).model_copy(update={"url": url})

@@ -22,12 +22,16 @@ from langchain_core.runnables.config import ensure_config
 
 from ci_integrations._adapters.outcome import is_run_time_failure
 from ci_integrations._adapters.sessions import AnyInterpreter, Given
+from ci_integrations._adapters.spill import spilled
 from ci_integrations._core.flow import Flow, MaybeAwaitable, adrive, drive
 from ci_integrations._errors import MissingDependencyError
 from ci_integrations.interpreter import CommandOutput
 from ci_integrations.langchain.tool import CodeInterpreterTool
+from ci_integrations.results.clean import cut
+from ci_integrations.results.result import ExecutionResult
 
 try:
+    from deepagents.backends import protocol
     from deepagents.backends.protocol import (
         EditResult,
         ExecuteResponse,
@@ -56,9 +60,9 @@ TIMED_OUT = 124
 
 _OPERATIONS = {
     "ls": LsResult, "read": ReadResult, "write": WriteResult, "edit": EditResult,
-    "glob": GlobResult, "grep": GrepResult,
+    "glob": GlobResult, "grep": GrepResult, "delete": getattr(protocol, "DeleteResult", None),
 }  # fmt: skip
-"""File operation to the result in which it reports an error."""
+"""File operation to the result in which it reports an error; None: this deepagents does not have it."""
 
 # deepagents runs its file operations as shell commands, through `execute`: this tells them from a model's commands.
 _inside_file_operation: ContextVar[bool] = ContextVar("ci_integrations_file_operation", default=False)
@@ -114,9 +118,10 @@ class E2BSandboxBackend(BaseSandbox):
     `interpreter` and `options` are those of `CodeInterpreterTool`; `command_timeout` is the limit in seconds of a
     command that names none.
 
-    deepagents keeps large results under `/`, where sandboxes let nobody write: with
+    What a command says beyond `max_output_chars` is in a file of the sandbox, which the answer names: deepagents keeps
+    large results under `/`, where sandboxes let nobody write. With
     `CompositeBackend(default=backend, routes={}, artifacts_root="/home/user/.deepagents")` they have a place, and
-    `backend.enable_capture_offload = True` can be set.
+    `backend.enable_capture_offload = True` can be set, which leaves that to deepagents.
     """
 
     def __init__(self, interpreter: Given = None, *, command_timeout: int = 1800, **options: Any) -> None:
@@ -183,7 +188,19 @@ class E2BSandboxBackend(BaseSandbox):
             raise _ReplacedError(REPLACED)
         text = self._tool.redactor.text("".join(said) + (f"\nError: {output.error}" if output.error else ""))
         code = TIMED_OUT if output.error else output.exit_code
-        return ExecuteResponse(output=f"[{REPLACED}]\n{text}" if notice else text, exit_code=code)
+        # What deepagents reads itself is not cut: a file operation's output, and a command whose output it keeps.
+        own = _inside_file_operation.get() or self.enable_capture_offload
+        shown = text if own else (yield from self._bounded(session, text))
+        told = f"[{REPLACED}]\n{shown}" if notice else shown
+        return ExecuteResponse(output=told, exit_code=code, truncated=shown is not text)
+
+    def _bounded(self, session: AnyInterpreter, text: str) -> Flow[str]:
+        """Returns what of a command's output the model reads; the whole is in a file when that is not all."""
+        most = self._tool.max_output_chars
+        if len(text) <= most:
+            return text
+        whole = yield from spilled(session, ExecutionResult(stdout=text), most)
+        return cut(text, most, f"in {whole}" if whole else "not kept")
 
     def _replaced(self, session: AnyInterpreter) -> bool:
         """Returns True once after the sandbox behind a session was replaced."""
@@ -217,6 +234,8 @@ class E2BSandboxBackend(BaseSandbox):
         except Exception as error:
             if not is_run_time_failure(error, session):
                 raise
+            if not writing and self._replaced(session):
+                return None, REPLACED
             return None, (yield from _reason(session, path, error, writing=writing))
         # An upload into a new sandbox is fine; a file read from one is not the file that was asked for.
         if not writing and self._replaced(session):
@@ -225,7 +244,7 @@ class E2BSandboxBackend(BaseSandbox):
 
 
 # deepagents' own operations, made of the three above. A lost sandbox is their error, not an empty answer.
-for _name, _result in _OPERATIONS.items():
+for _name, _result in ((name, result) for name, result in _OPERATIONS.items() if result is not None):
     setattr(E2BSandboxBackend, _name, _guarded(getattr(BaseSandbox, _name), _result))
     setattr(E2BSandboxBackend, f"a{_name}", _aguarded(getattr(BaseSandbox, f"a{_name}"), _result))
 
