@@ -109,6 +109,13 @@ class KernelState:
 class SessionState:
     """Holds the state of one session. Its interpreters (sync, async) come and go; this stays."""
 
+    lent: bool = False
+    """True once somebody may use the sandbox without holding the session: see `exit.py`."""
+    commanded: bool = False
+    """True once a command ran after the last cell: files that are new then may be its."""
+    at_end: Callable[[SessionState], Awaitable[None]] | None = None
+    """Closes it when nobody holds it any more. Set with its first sandbox."""
+
     def __init__(self, options: InterpreterOptions) -> None:
         self.options = options
         self.id = uuid.uuid4().hex[:12]
@@ -127,12 +134,6 @@ class SessionState:
         self.at_exit: Literal["kill", "pause", "keep"] = "kill"
         """What `close` does with a sandbox of ours."""
         self.creating = False
-        self.lent = False
-        """True once somebody may use the sandbox without holding the session: see `exit.py`."""
-        self.at_end: Callable[[SessionState], Awaitable[None]] | None = None
-        """Closes it when nobody holds it any more. Set with its first sandbox."""
-        self.commanded = False
-        """True once a command ran after the last cell: files that are new then may be its."""
         self.has_state = False
         """True once code or a command ran: a loss then has to be told."""
         self.recreatable = True

@@ -52,8 +52,7 @@ class Value(BaseModel):
     )
 
     _depth: ClassVar[int] = MAX_DEPTH
-    """Levels. Containers get a larger limit than the values they hold, so that validating the container never truncates
-    a value that was already accepted."""
+    """Levels. Containers get a larger limit than their values, so that an accepted value is never truncated later."""
 
     @classmethod
     def from_plain(cls, fields: Mapping[str, object]) -> Self:
@@ -146,8 +145,7 @@ class ArtifactBase(Value):
     note: str | None = None
     """Why it is not complete, or not what it seems."""
     ref: str | None = None
-    """Where the payload is when it is not here: `sha256:<hex>` in an `ArtifactStore`; `content:<id>`, in the content of
-    the message that this came with."""
+    """Where the payload is when it is not here: `sha256:<hex>` in a store, `content:<id>` in its message's content."""
 
     def read(self, store: Store | None = None) -> bytes:
         """Returns the artifact as bytes: the picture, the text as UTF-8, data as JSON.
