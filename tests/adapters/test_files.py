@@ -119,7 +119,7 @@ def test_what_is_no_package_name_reaches_no_shell(done):
 
 
 def test_a_link_is_made_for_a_file_that_is_there(done):
-    session = Blocking(test=output("7\n", "", 0))
+    session = Blocking(wc=output("7\n", "", 0))
     result = done(session, lambda it: workspace_tools.download_link(it, "plot.png"))
     assert result.stdout == "https://x/home/user/plot.png"
     assert (result.files[0].size, result.files[0].mime, result.files[0].url) == (7, "image/png", result.stdout)
