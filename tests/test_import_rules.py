@@ -37,7 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_adapters": {"_core", "charts", "errors", "interpreter", "results", "sessions"},
     "langchain": {"_adapters", "_core", "charts", "errors", "interpreter", "results", "sessions"},
     "llamaindex": {"_adapters", "_core", "charts", "errors", "interpreter", "results", "sessions", "tables"}
-    | {"tables.reader"},
+    | {"llamaindex.analysis.kernel", "tables.reader"},
+    "llamaindex.analysis.kernel": set(),
     "tables": {"tables.reader"},
     "tables.reader": set(),
     "local": {"local.host", "local.protocol"},
@@ -70,6 +71,7 @@ MORE: dict[str, set[str]] = {
 """Modules that may import more than the rest of their package."""
 
 NOT_THE_GROUND = {"local.protocol", "charts.extractor", "frames.codec", "local.guest", "local.jail", "tables.reader"}
+NOT_THE_GROUND |= {"llamaindex.analysis.kernel"}
 """Packages that run where our ground floor is not to be seen: beside user's code, or before it, in a sandbox."""
 
 ADAPTERS = {

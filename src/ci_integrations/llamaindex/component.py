@@ -15,7 +15,7 @@ from ci_integrations.llamaindex import _run
 from ci_integrations.llamaindex._run import RunOptions
 from ci_integrations.llamaindex._sessions import OwnsSessions, Sessions
 from ci_integrations.llamaindex.analysis.extract import extract_code
-from ci_integrations.llamaindex.analysis.rules import output_text
+from ci_integrations.llamaindex.analysis.wording import output_text
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import render_text
 

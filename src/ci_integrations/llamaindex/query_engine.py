@@ -6,10 +6,12 @@ it in `RouterQueryEngine`, `SubQuestionQueryEngine`, agents and workflows.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.llms.types import TextBlock
@@ -25,13 +27,17 @@ from llama_index.core.tools import QueryEngineTool, ToolMetadata, ToolOutput
 from ci_integrations._adapters.sessions import AnyInterpreter, Given
 from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations._errors import QueryFailedError
+from ci_integrations.llamaindex._kernels import OwnKernels
 from ci_integrations.llamaindex._run import limits
 from ci_integrations.llamaindex._sessions import OwnsSessions, Session, Sessions
-from ci_integrations.llamaindex.analysis import rules
+from ci_integrations.llamaindex.analysis import prompts, rules
+from ci_integrations.llamaindex.analysis.conversation import Conversation
 from ci_integrations.llamaindex.analysis.dataset import Dataset, listed, named
 from ci_integrations.llamaindex.analysis.hosts import Host, awaiting_host, blocking_host
-from ci_integrations.llamaindex.analysis.response import to_response
-from ci_integrations.llamaindex.analysis.rules import Analysis
+from ci_integrations.llamaindex.analysis.response import AnyResponse, to_response, to_stream, with_sandbox
+from ci_integrations.llamaindex.analysis.state import Analysis, Answer
+from ci_integrations.llamaindex.analysis.wording import Tokens
+from ci_integrations.llamaindex.chat_engine import CodeInterpreterChatEngine
 from ci_integrations.llamaindex.output import Presentation
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.tables.options import check_files
@@ -42,6 +48,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _PROMPTS = ("code_prompt", "repair_prompt", "response_synthesis_prompt")
+
+
+class Outcome(NamedTuple):
+    """What came of a question: how it was asked, the answer, and its words where they are streamed."""
+
+    analysis: Analysis
+    answer: Answer
+    tokens: Tokens | None
 
 
 class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
@@ -63,7 +77,13 @@ class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
     `instruction_str`: what the model is told about the program's form.
     `synthesize_response`: False: the answer is the program's own output.
     `max_repairs`: how often a program that failed is written again.
-    `sample_rows`: rows of each table that the model is shown.
+    `sample_rows`: rows of each table that the model is shown. 0 is `send_values=False`.
+    `send_values`: False: no value of a cell is in a prompt before a program has run: names, dtypes and counts only, and
+    of a program that failed the error without its output.
+    `chat`: True: a question may be about the last answer. The model is told of the earlier questions, and its program
+    finds what the last one came to as `last_result`. One engine is one conversation: see `as_chat_engine`.
+    `streaming`: True: the response's words come as the model says them (`response_gen`).
+    `max_images`: pictures of the program's that the model sees when it words the answer, for models that see.
     `timeout`: seconds for a program. None: `execution_timeout` of the interpreter.
     `raise_on_error`: True: a question that cannot be answered raises `QueryFailedError`. False: a Response that says
     so, with `metadata["error"]`.
@@ -87,6 +107,10 @@ class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
         synthesize_response: bool = True,
         max_repairs: int = 2,
         sample_rows: int = 5,
+        send_values: bool = True,
+        chat: bool = False,
+        streaming: bool = False,
+        max_images: int = 0,
         timeout: float | None = None,
         raise_on_error: bool = False,
         verbose: bool = False,
@@ -94,21 +118,26 @@ class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
         **options: Any,
     ) -> None:
         super().__init__(callback_manager or Settings.callback_manager)
-        self.analysis = Analysis(
-            Dataset(listed(files), named(dataframes), sample_rows, read_options, descriptions),
-            code_prompt or rules.CODE_PROMPT,
-            repair_prompt or rules.REPAIR_PROMPT,
-            response_synthesis_prompt or rules.RESPONSE_SYNTHESIS_PROMPT,
-            instruction_str or rules.INSTRUCTIONS,
-            synthesize_response,
-            max_repairs,
-        )
         self._llm = llm
         self._sessions = Sessions(interpreter, options=options)
-        check_files(listed(files), self._sessions.backend, options.get("packages", ()))
+        self.analysis = Analysis(
+            Dataset(
+                listed(files), named(dataframes), sample_rows, read_options, descriptions, send_values,
+                shared=self._sessions.shares_interpreter,
+            ),
+            code_prompt or prompts.CODE_PROMPT,
+            repair_prompt or prompts.REPAIR_PROMPT,
+            response_synthesis_prompt or prompts.RESPONSE_SYNTHESIS_PROMPT,
+            instruction_str or prompts.INSTRUCTIONS,
+            synthesize_response,
+            max_repairs,
+            max_images=max_images,
+            streaming=streaming,
+            conversation=Conversation() if chat else None,
+        )  # fmt: skip
+        check_files(self.analysis.dataset.files, self._sessions.backend, options.get("packages", ()))
         # The kernel of an interpreter that was handed in is its owner's: the engine uses one of its own beside it.
-        self._own_context = self._sessions.shares_interpreter
-        self._context: object = None
+        self._kernels = OwnKernels()
         self._run_options = limits(timeout)
         self._raise_on_error = raise_on_error
         self._verbose = verbose
@@ -144,8 +173,12 @@ class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
 
     @property
     def llm(self) -> LLM:
-        """The model that was given, or `Settings.llm`."""
+        """The model that was given, or `Settings.llm`. It may be set, for example after the engine was pickled."""
         return self._llm or Settings.llm
+
+    @llm.setter
+    def llm(self, llm: LLM) -> None:
+        self._llm = llm
 
     def as_tool(
         self, name: str, description: str, *, max_images: int = 4, return_direct: bool = False
@@ -154,37 +187,83 @@ class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
         metadata = ToolMetadata(description, name, return_direct=return_direct)
         return CodeInterpreterQueryTool(self, metadata, max_images=max_images)
 
+    def as_chat_engine(self) -> CodeInterpreterChatEngine:
+        """Returns a chat engine over the same data, with a conversation and a kernel of its own, which it closes."""
+        return CodeInterpreterChatEngine(copy.copy(self))
+
+    def close(self) -> None:
+        """Ends the engine's kernels, and the sessions that were made here. What was handed in stays open."""
+        if self._kernels:
+            drive(self._kernels.end_all(self._sessions.blocking().interpreter))
+        super().close()
+
+    async def aclose(self) -> None:
+        """Ends them, awaited. See `close`."""
+        if self._kernels:
+            await adrive(self._kernels.end_all((await self._sessions.of()).interpreter))
+        await super().aclose()
+
+    @property
+    def conversation(self) -> Conversation:
+        """What was asked before. Asking for it makes the engine's questions follow each other, as `chat=True` does."""
+        self.analysis.conversation = self.analysis.conversation or Conversation()
+        return self.analysis.conversation
+
+    def ask(self, question: str, *, streaming: bool) -> AnyResponse:
+        """Answers `question` as `query` does; `streaming` takes the place of the engine's own."""
+        analysis = replace(self.analysis, streaming=streaming)
+        return self._response(drive(self._answered(self._sessions.blocking(), blocking_host, analysis, question)))
+
+    async def aask(self, question: str, *, streaming: bool) -> AnyResponse:
+        """Answers `question` as `aquery` does; `streaming` takes the place of the engine's own."""
+        analysis = replace(self.analysis, streaming=streaming)
+        session = await self._sessions.of()
+        return self._response(await adrive(self._answered(session, awaiting_host, analysis, question)), awaited=True)
+
+    # The base class says Response, and means each of its kinds.
+
     def _query(self, query_bundle: QueryBundle) -> Response:
-        return drive(self._answered(self._sessions.blocking(), blocking_host, query_bundle.query_str))
+        return cast("Response", self.ask(query_bundle.query_str, streaming=self.analysis.streaming))
 
     async def _aquery(self, query_bundle: QueryBundle) -> Response:
-        return await adrive(self._answered(await self._sessions.of(), awaiting_host, query_bundle.query_str))
+        return cast("Response", await self.aask(query_bundle.query_str, streaming=self.analysis.streaming))
 
     def _answered(
-        self, session: Session[AnyInterpreter], host_of: Callable[..., Host], question: str
-    ) -> Flow[Response]:
+        self, session: Session[AnyInterpreter], host_of: Callable[..., Host], analysis: Analysis, question: str
+    ) -> Flow[Outcome]:
         options = self._run_options
-        if self._own_context:
-            self._context = self._context or (yield session.interpreter.create_context)
-            options = {**options, "context": self._context}
-        answer = yield from rules.analyse(host_of(self.llm, session, options), self.analysis, question)
+        try:
+            if self._sessions.shares_interpreter:
+                options = {**options, **(yield from self._kernels.of(session.interpreter))}
+        except Exception as error:  # noqa: BLE001 - what is the programmer's is raised again
+            return Outcome(analysis, rules.unanswered(question, error), None)
+        answer, tokens = yield from rules.analyse(host_of(self.llm, session, options), analysis, question)
+        return Outcome(analysis, answer, tokens)
+
+    def _response(self, outcome: Outcome, *, awaited: bool = False) -> AnyResponse:
+        analysis, answer, tokens = outcome
         for attempt in answer.attempts:
             _log.log(
                 logging.INFO if self._verbose else logging.DEBUG,
                 "ran:\n%s\n-> %s", attempt.code, attempt.error.name if attempt.error else "ok",
             )  # fmt: skip
-        response = to_response(answer, aliases=self._pandas_aliases)
+        response: AnyResponse = to_response(answer, aliases=self._pandas_aliases)
         if self._raise_on_error and not answer.ok:
             raise QueryFailedError(answer.text, response)
-        return response
+        if analysis.streaming:
+            response = to_stream(answer, tokens, awaited=awaited, aliases=self._pandas_aliases)
+        return with_sandbox(response, lambda: self._sessions.blocking().interpreter)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "analysis": self.analysis.copied(), "_kernels": OwnKernels()}
 
     def _get_prompts(self) -> PromptDictType:
         return {name: getattr(self.analysis, name) for name in _PROMPTS}
 
-    def _update_prompts(self, prompts: PromptDictType) -> None:
+    def _update_prompts(self, prompts_dict: PromptDictType) -> None:
         for name in _PROMPTS:
-            if name in prompts:
-                setattr(self.analysis, name, prompts[name])
+            if name in prompts_dict:
+                setattr(self.analysis, name, prompts_dict[name])
 
     def _get_prompt_modules(self) -> PromptMixinType:
         return {}

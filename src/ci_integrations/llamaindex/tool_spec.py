@@ -25,6 +25,7 @@ from ci_integrations._names import HOME
 from ci_integrations.errors import SandboxError
 from ci_integrations.interpreter import CodeInterpreter
 from ci_integrations.llamaindex._sessions import OwnsSessions, Sessions
+from ci_integrations.llamaindex.analysis.dataset import placed
 from ci_integrations.llamaindex.analysis.extract import extract_code
 from ci_integrations.llamaindex.tool import CodeInterpreterTool
 from ci_integrations.results.clean import IN_ARTIFACT, cut
@@ -92,7 +93,7 @@ class CodeInterpreterToolSpec(OwnsSessions, BaseToolSpec):
         if local_save_path and not Path(local_save_path).is_dir():
             raise ConfigurationError(f"local_save_path {local_save_path} is not a directory")
         if files:
-            options["files"] = {f"{HOME}/{Path(path).name}": path for path in files}
+            options["files"] = placed(files, HOME)
         if dataframes:
             options["dataframes"] = dataframes
         self.tool = CodeInterpreterTool(interpreter, timeout=timeout, scope="tool", **options)

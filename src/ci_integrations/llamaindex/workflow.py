@@ -8,6 +8,7 @@ Between any two steps the Context is plain JSON, so it can be saved there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,15 +19,19 @@ from llama_index.core.workflow import Context, Event, StartEvent, StopEvent, Wor
 from workflows.resource import Resource
 
 from ci_integrations._adapters.sessions import Given
-from ci_integrations._core.flow import Flow, adrive
+from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations.interpreter import AsyncCodeInterpreter
-from ci_integrations.llamaindex._run import limits
-from ci_integrations.llamaindex._sessions import OwnsSessions, Sessions
-from ci_integrations.llamaindex.analysis import rules
-from ci_integrations.llamaindex.analysis.dataset import Dataset, listed, named
+from ci_integrations.llamaindex._kernels import OwnKernels
+from ci_integrations.llamaindex._run import RunOptions, limits
+from ci_integrations.llamaindex._sessions import OwnsSessions, Session, Sessions
+from ci_integrations.llamaindex.analysis import prompts, rules, wording
+from ci_integrations.llamaindex.analysis.conversation import Conversation
+from ci_integrations.llamaindex.analysis.dataset import Dataset, Placed, listed, named
 from ci_integrations.llamaindex.analysis.hosts import Host, awaiting_host
-from ci_integrations.llamaindex.analysis.response import to_response
-from ci_integrations.llamaindex.analysis.rules import Analysis, Answer
+from ci_integrations.llamaindex.analysis.response import to_response, with_sandbox
+from ci_integrations.llamaindex.analysis.state import Analysis, Answer
+from ci_integrations.tables.options import check_files
+from ci_integrations.tables.reader.model import ReadOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +42,8 @@ Rule = Callable[[Host, Analysis, Answer], Flow[T]]
 
 _ANSWER = "code_interpreter_answer"
 _FILES = "code_interpreter_files"
+_PLACED = "code_interpreter_placed"
+_TURNS = "code_interpreter_turns"
 _SLOT = "code_interpreter_workflow"
 
 
@@ -64,7 +71,8 @@ class CodeInterpreterWorkflow(OwnsSessions, Workflow):
 
     Streams `ProgramWritten`, `ProgramFailed`, `ProgramSucceeded` and the events of each execution. One session per
     Context, so a saved and restored Context goes on. `execution_timeout`: seconds for a program; `timeout` is the
-    workflow's own. `interpreter` and `options`: as for `CodeInterpreterTool`.
+    workflow's own. `interpreter` and `options`: as for `CodeInterpreterTool`; all others: as for
+    `CodeInterpreterQueryEngine`. With `chat=True` the runs of one Context are a conversation.
     """
 
     def __init__(
@@ -74,7 +82,14 @@ class CodeInterpreterWorkflow(OwnsSessions, Workflow):
         llm: LLM | None = None,
         files: Sequence[str | Path] = (),
         dataframes: "Mapping[str, pd.DataFrame] | None" = None,
+        read_options: Mapping[str, ReadOptions] | None = None,
+        descriptions: Mapping[str, str] | None = None,
         max_repairs: int = 2,
+        sample_rows: int = 5,
+        send_values: bool = True,
+        chat: bool = False,
+        max_images: int = 0,
+        instruction_str: str | None = None,
         synthesize_response: bool = True,
         execution_timeout: float | None = None,
         timeout: float | None = None,
@@ -84,16 +99,30 @@ class CodeInterpreterWorkflow(OwnsSessions, Workflow):
         super().__init__(timeout=timeout, verbose=verbose)
         self._llm = llm
         self._files = listed(files)
-        self._frames = named(dataframes)
-        self._max_repairs = max_repairs
-        self._synthesize_response = synthesize_response
+        self._read_options = dict(read_options or {})
+        self._descriptions = dict(descriptions or {})
         self._sessions = Sessions(interpreter, slot=_SLOT, options=options)
+        # What is said of files is added for each run, which may bring files of its own.
+        self._data = Dataset(
+            frames=named(dataframes), sample_rows=sample_rows, send_values=send_values,
+            shared=self._sessions.shares_interpreter,
+        )  # fmt: skip
+        self._how: dict[str, Any] = {
+            "max_repairs": max_repairs, "synthesize_response": synthesize_response, "max_images": max_images,
+            "instruction_str": instruction_str or prompts.INSTRUCTIONS,
+        }  # fmt: skip
+        self._chat = chat
+        # The kernel of an interpreter that was handed in is its owner's: each run uses one of its own beside it.
+        self._kernels = OwnKernels()
         self._limits = limits(execution_timeout)
+        self._packages = options.get("packages", ())
 
     @step
     async def generate(self, ctx: Context, ev: StartEvent) -> ProgramWritten:
         """Loads and describes the data; asks for a program."""
-        await ctx.store.set(_FILES, [str(path) for path in (*self._files, *listed(ev.get("files", default=[])))])
+        files = [str(path) for path in (*self._files, *listed(ev.get("files", default=[])))]
+        check_files(files, self._sessions.backend, self._packages)
+        await ctx.store.set(_FILES, files)
         answer = Answer(question=str(ev.get("query")))
         return await self._written(ctx, rules.first_code, answer)
 
@@ -103,7 +132,7 @@ class CodeInterpreterWorkflow(OwnsSessions, Workflow):
         answer = await _held(ctx)
         failed = await self._done(ctx, partial(rules.attempted, code=ev.code), answer)
         told = (
-            ProgramFailed(attempt=len(answer.attempts), error=rules.named(answer.last.error))
+            ProgramFailed(attempt=len(answer.attempts), error=wording.named(answer.last.error))
             if failed
             else ProgramSucceeded(code=answer.last.code)
         )
@@ -130,12 +159,34 @@ class CodeInterpreterWorkflow(OwnsSessions, Workflow):
 
     async def _answered(self, ctx: Context, answer: Answer) -> StopEvent:
         await self._done(ctx, rules.worded, answer)
-        return StopEvent(result=to_response(answer, aliases=False))
+        session = await self._sessions.of(ctx)
+        if self._chat:
+            conversation = await self._conversation(ctx)
+            conversation.add(rules.turn(answer))
+            await ctx.store.set(_TURNS, [list(turn) for turn in conversation.turns])
+        elif self._sessions.shares_interpreter:
+            # The next run has fresh tables anyway, and a web service has many runs on one interpreter.
+            await adrive(self._kernels.end(session.interpreter, (await self._placed(ctx)).id))
+        response = to_response(answer)
+        return StopEvent(result=with_sandbox(response, session.interpreter.as_sync))
 
     async def _analysis(self, ctx: Context) -> Analysis:
-        files = await ctx.store.get(_FILES)
-        dataset = Dataset(tuple(files), self._frames)
-        return Analysis(dataset, max_repairs=self._max_repairs, synthesize_response=self._synthesize_response)
+        dataset = self._dataset(await ctx.store.get(_FILES), await self._placed(ctx))
+        conversation = await self._conversation(ctx) if self._chat else None
+        return Analysis(dataset, conversation=conversation, **self._how)
+
+    def _dataset(self, files: Sequence[str | Path], placed: Placed) -> Dataset:
+        return replace(
+            self._data, files=tuple(files), read_options=self._read_options, descriptions=self._descriptions,
+            placed=placed,
+        )  # fmt: skip
+
+    async def _placed(self, ctx: Context) -> Placed:
+        """Returns what this Context's kernel has of the data, as it was kept."""
+        return Placed(**(await ctx.store.get(_PLACED, default=None) or {}))
+
+    async def _conversation(self, ctx: Context) -> Conversation:
+        return Conversation.of(await ctx.store.get(_TURNS, default=None) or [])
 
     async def _done(self, ctx: Context, rule: Rule[T], answer: Answer) -> T:
         """Does a step of the analysis, and keeps the answer as plain JSON: the Context can be saved after any step."""
@@ -143,12 +194,31 @@ class CodeInterpreterWorkflow(OwnsSessions, Workflow):
         session = await self._sessions.of(ctx)
         # Remembered after a failure too: the sandbox is there, and a restored Context goes on in it.
         try:
-            host = awaiting_host(self._llm or Settings.llm, session, self._limits, ctx)
+            options = await adrive(self._options(session, analysis.dataset.placed))
+            host = awaiting_host(self._llm or Settings.llm, session, options, ctx)
             outcome = await adrive(rule(host, analysis, answer))
         finally:
             await self._sessions.remember(ctx, session.key)
+        await ctx.store.set(_PLACED, asdict(analysis.dataset.placed))
         await ctx.store.set(_ANSWER, answer.model_dump(mode="json"))
         return outcome
+
+    def _options(self, session: Session[AsyncCodeInterpreter], placed: Placed) -> Flow[RunOptions]:
+        if not self._sessions.shares_interpreter:
+            return self._limits
+        return {**self._limits, **(yield from self._kernels.of(session.interpreter, placed.id))}
+
+    def close(self) -> None:
+        """Ends the kernels, and the sessions that were made here. What was handed in stays open."""
+        if self._kernels:
+            drive(self._kernels.end_all(self._sessions.blocking().interpreter))
+        super().close()
+
+    async def aclose(self) -> None:
+        """Ends them, awaited. See `close`."""
+        if self._kernels:
+            await adrive(self._kernels.end_all((await self._sessions.of()).interpreter))
+        await super().aclose()
 
 
 async def _held(ctx: Context) -> Answer:
