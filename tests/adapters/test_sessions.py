@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import pickle
+import re
 
 import pytest
 from pydantic import SecretStr
 from stand_ins import Awaiting, Blocking, Registry
 
 from ci_integrations import CodeInterpreter
+from ci_integrations._adapters.redaction import Redactor
 from ci_integrations._adapters.sessions import AdapterSessions
 from ci_integrations.errors import ConfigurationError
 
@@ -79,9 +82,45 @@ def test_options_of_the_registry_go_to_the_registry():
 
 
 def test_a_copy_in_another_process_has_the_options_and_a_key_of_its_own():
-    sessions = AdapterSessions(options={"backend": "local", "envs": {"TOKEN": SecretStr("open sesame")}})
-    copy = pickle.loads(pickle.dumps(sessions))
-    assert copy.own_key != sessions.own_key
-    assert copy.session("a").state.options.envs == {"TOKEN": "open sesame"}
-    copy.close()
+    sessions = AdapterSessions(options={"backend": "local", "sandbox_timeout": 77})
+    copied = pickle.loads(pickle.dumps(sessions))
+    assert copied.own_key != sessions.own_key
+    assert copied.session("a").state.options.sandbox_timeout == 77
+    copied.close()
     sessions.close()
+
+
+def test_secrets_are_not_pickled_and_are_asked_for_again(monkeypatch):
+    monkeypatch.delenv("E2B_API_KEY", raising=False)
+    envs = {"TOKEN": SecretStr("open sesame"), "LANG": "C"}
+    sessions = AdapterSessions(options={"backend": "local", "envs": envs, "api_key": "e2b_" + "7" * 40})
+    sessions.redactor = Redactor(["open sesame", "a literal", re.compile("x+")])
+    pickled = pickle.dumps(sessions)
+    for secret in (b"open sesame", b"a literal", b"e2b_7"):
+        assert secret not in pickled
+    left = pickle.loads(pickled)
+    with pytest.raises(ConfigurationError, match=r"envs\['TOKEN'\], api_key, redact was left out.*supply"):
+        left.session("a")
+    again = pickle.loads(pickle.dumps(left))  # what was left out is not forgotten
+    again.supply(envs={"TOKEN": SecretStr("sesame two")}, api_key=SecretStr("e2b_" + "8" * 40))
+    with pytest.raises(ConfigurationError, match="redact was left out"):
+        again.asession("a")
+    again.supply(redact=["a literal"])
+    assert again.session("a").state.options.envs == {"TOKEN": "sesame two", "LANG": "C"}
+    assert again.redactor.text("sesame two, a literal, xx") == "[redacted], [redacted], [redacted]"
+    for one in (again, left, sessions):
+        one.close()
+
+
+def test_copies_in_this_process_keep_everything_but_the_sessions():
+    registry = Registry()
+    options = {"backend": "local", "envs": {"TOKEN": SecretStr("open sesame")}}
+    for sessions in (AdapterSessions(registry), AdapterSessions(options=options)):
+        sessions.session("a")
+        for copied in (copy.copy(sessions), copy.deepcopy(sessions)):
+            assert copied.own_key != sessions.own_key
+            assert copied.session("a") is not None
+            copied.close()
+        sessions.close()
+    with pytest.raises(ConfigurationError, match="interpreter was left out"):
+        pickle.loads(pickle.dumps(AdapterSessions(CodeInterpreter(backend="local")))).session("a")

@@ -58,3 +58,40 @@ def test_an_expression_in_backticks_and_magics() -> None:
 
 def test_long_prose_is_given_up_in_time() -> None:
     assert extract_code("this is not code, really\n" * 5000) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("df", "df"),
+        ("`df`", "df"),
+        ("df;", "df"),
+        ("The answer is `df.x.sum()`", "df.x.sum()"),
+        ("You can use `df.x.sum()`. It adds up the column `x`.", "df.x.sum()"),
+        ("First `df.head()`, but better `df.x.sum()` here.", "df.x.sum()"),
+        ('"df.x.sum()"', "df.x.sum()"),
+        ("'df.x.sum()'", "df.x.sum()"),
+        ('"""df.x.sum();"""', "df.x.sum()"),
+        ("df.x.sum();", "df.x.sum()"),
+        ("    df.x.sum()", "df.x.sum()"),
+        ("x = df.x\nx.sum();", "x = df.x\nx.sum()"),
+        ("```python\n    df.x.sum();\n```", "df.x.sum()"),
+        ("```\n`df.x.sum()`\n```", "df.x.sum()"),
+        ("'2024-01-01'", "'2024-01-01'"),
+        ("'42'", "'42'"),
+        ('"Sure: here it is"', '"Sure: here it is"'),
+        ("No.", None),
+    ],
+)
+def test_one_expression_however_it_is_dressed(said: str, code: str | None) -> None:
+    assert extract_code(said) == code
+
+
+def test_a_model_that_streams_and_talks() -> None:
+    from ci_integrations.llamaindex.analysis.extract import said_by
+
+    pieces = (piece for piece in ["```py", "thon\nprint(", "1)\n``", "`"])
+    assert extract_code(said_by(pieces)) == "print(1)"
+    assert extract_code(said_by(["print(", "1)"])) == "print(1)"
+    assert said_by("text") == "text"
+    assert said_by(None) == ""

@@ -17,6 +17,8 @@ from ci_integrations.results.result import ExecutionResult
 
 MASK = "[redacted]"
 WITHHELD = "the whole table is left out, because it holds a secret"
+_SECRET_OPTIONS = frozenset({"api_key", "access_token"})
+"""Options that are secret in plain text too."""
 _SHORTEST = 6
 """Characters: a shorter secret would blank innocent words."""
 _KEPT = frozenset({"schema", "kind", "id", "ref", "sha256", "mime", "image", "type"})
@@ -68,6 +70,23 @@ class Redactor:
         if isinstance(rules, str):
             raise ConfigurationError("redact takes a list of rules: redact=[...]")
         return Redactor([*self._given, *rules])
+
+    def take(self, rules: Iterable[Rule]) -> None:
+        """Adds rules in place: who holds this redactor applies them from now on."""
+        self.__init__([*self._given, *rules])  # type: ignore[misc]  # the rules decide about everything else
+
+    @property
+    def literals(self) -> frozenset[str]:
+        """The texts that are taken out as they are: secrets, most of them."""
+        return frozenset(self._literals)
+
+    # It never changes but by `take`, which is meant for every holder.
+    def __deepcopy__(self, memo: dict[int, object]) -> Redactor:
+        return self
+
+    def __reduce__(self) -> tuple[type[Redactor], tuple[object, ...]]:
+        """Pickles the rules without the literals: whoever unpickles them gives these again."""
+        return Redactor, (self._rules,)
 
     def text(self, value: str) -> str:
         """Returns `value` with everything that a rule finds replaced."""
@@ -180,6 +199,21 @@ def revealed(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: revealed(item) for key, item in value.items()}
     return value
+
+
+def without_secrets(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Returns options without every `SecretStr` and the API key, and what was left out: `api_key`, `envs['TOKEN']`."""
+    kept: dict[str, Any] = {}
+    left_out: list[str] = []
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            kept[name] = {key: item for key, item in value.items() if not isinstance(item, SecretStr)}
+            left_out += [f"{name}[{key!r}]" for key in value if key not in kept[name]]
+        elif isinstance(value, SecretStr) or (name in _SECRET_OPTIONS and value is not None):
+            left_out.append(name)
+        else:
+            kept[name] = value
+    return kept, left_out
 
 
 def _plain(rule: Rule) -> _PlainRule:

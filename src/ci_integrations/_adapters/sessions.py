@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Self, TypeVar, cast
 
-from ci_integrations._adapters.redaction import revealed
+from ci_integrations._adapters.redaction import Redactor, Rule, revealed, secrets_in, without_secrets
 from ci_integrations._core.conversation.naming import Conversation
 from ci_integrations._core.flow import Flow, MaybeAwaitable
 from ci_integrations._core.handle import AnyInterpreter
@@ -37,7 +38,8 @@ class AdapterSessions:
     `options` are those of `CodeInterpreter`, and `idle`, `idle_ttl`, `max_sessions`, `max_created` and `max_bytes` of
     the registry. `application` names the program whose conversations these are (otherwise
     `CI_INTEGRATIONS_APPLICATION`): two programs of one E2B account may both have a thread "1".
-    Their values may be `SecretStr`. Pickling keeps the options and leaves the live sandboxes behind.
+    Their values may be `SecretStr`. A copy has the options, and sessions of its own. So has what is unpickled, but for
+    secrets (`api_key`, every `SecretStr`) and what was handed in: they are not pickled, and `supply` gives them again.
 
     Raises `ConfigurationError` when an option is wrong: the programmer hears of it now, not the model at its first
     call.
@@ -47,6 +49,9 @@ class AdapterSessions:
         self._options = dict(options or {})
         self._application = self._options.pop("application", None)
         self._given = given
+        self._left_out: list[str] = []
+        self.redactor = Redactor()
+        """What takes secrets out of the answers of these sessions: the adapter says which."""
         if given is not None and not hasattr(given, "asession") and not hasattr(given, "run"):
             raise ConfigurationError(
                 f"interpreter takes a SessionRegistry or a CodeInterpreter, not {type(given).__name__}"
@@ -104,12 +109,14 @@ class AdapterSessions:
 
     def session(self, key: str) -> CodeInterpreter:
         """Returns the blocking interpreter of `key`, made on first use."""
+        self._complete()
         if self._interpreter is None:
             return self._of_conversation(self._registry.session(key), key)
         return self._interpreter.as_sync()
 
     def asession(self, key: str) -> AsyncCodeInterpreter:
         """Returns the interpreter of `key` for `await`: the same sandbox, the same kernel."""
+        self._complete()
         if self._interpreter is None:
             return self._of_conversation(self._registry.asession(key), key)
         return self._interpreter.as_async()
@@ -187,8 +194,57 @@ class AdapterSessions:
         if self._given is None:
             await self._registry.aclose()
 
+    def supply(self, interpreter: Given = None, *, redact: Sequence[Rule] = (), **options: Any) -> None:
+        """Gives a tool that was unpickled what was left out of the pickle: secrets, and what had been handed in.
+
+        Mappings are merged: `supply(envs={"TOKEN": SecretStr(...)})` leaves the other variables as they are.
+        """
+        for name, value in options.items():
+            known = self._options.get(name)
+            merged = {**known, **value} if isinstance(known, Mapping) and isinstance(value, Mapping) else value
+            self._options[name] = merged
+        self._given = interpreter if interpreter is not None else self._given
+        self.redactor.take([*secrets_in(options), *redact])
+        given = {*options, *(["interpreter"] if interpreter is not None else []), *(["redact"] if redact else [])}
+        self._left_out = [name for name in self._left_out if name.partition("[")[0] not in given]
+        self._start()
+
+    def _complete(self) -> None:
+        """Raises `ConfigurationError` for a tool that was unpickled, and lacks what was left out of the pickle."""
+        left = [name for name in self._left_out if name != "api_key" or not os.environ.get("E2B_API_KEY")]
+        if left:
+            raise ConfigurationError(
+                f"{', '.join(left)} was left out when this was pickled: give it again, sessions.supply(...) of the tool"
+            )
+
+    def _copied(self) -> dict[str, Any]:
+        """Returns the attributes of a copy in this process, before `_start` makes its own registry and key."""
+        return {
+            "_options": dict(self._options),
+            "_given": self._given,
+            "_application": self._application,
+            "_left_out": list(self._left_out),
+            "redactor": self.redactor,
+        }
+
+    def __copy__(self) -> Self:
+        return self._made(self._copied())
+
+    # What is copied deeply goes on with the same interpreter, and has sessions of its own.
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self._made(self._copied())
+
+    def _made(self, state: dict[str, Any]) -> Self:
+        made = type(self).__new__(type(self))
+        made.__setstate__(state)
+        return made
+
     def __getstate__(self) -> dict[str, Any]:
-        return {"_options": self._options, "_given": self._given, "_application": self._application}
+        options, left_out = without_secrets(self._options)
+        left_out += ["interpreter"] if self._given is not None else []
+        left_out += ["redact"] if self.redactor.literals - {*secrets_in(self._options)} else []
+        left_out = list(dict.fromkeys([*self._left_out, *left_out]))
+        return {**self._copied(), "_options": options, "_given": None, "_left_out": left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

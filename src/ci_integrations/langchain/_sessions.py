@@ -94,9 +94,9 @@ class Sessions(AdapterSessions):
             if not self._runs[run]:
                 del self._runs[run]
 
-    def __getstate__(self) -> dict[str, object]:
-        # A scope that is a function must be importable, as for any pickled object.
-        return {**super().__getstate__(), "_scope": self._scope}
+    def _copied(self) -> dict[str, Any]:
+        # A scope that is a function must be importable to be pickled, as for any pickled object.
+        return {**super()._copied(), "_scope": self._scope}
 
 
 def thread_key(config: RunnableConfig | None) -> str | None:

@@ -102,10 +102,16 @@ class CodeInterpreterTool(Closing, AsyncClosing, SandboxTool):
         if self.api_key is not None and interpreter is None:
             options["api_key"] = self.api_key
         sessions = Sessions(options, session_scope, interpreter)
-        self._place = Place(sessions, artifact_store, Redactor(secrets_in(options)).also(redact))
+        sessions.redactor = Redactor(secrets_in(options)).also(redact)
+        self._place = Place(sessions, artifact_store, sessions.redactor)
         self.description = told(self.description, options.get("dataframes"))
         if "args_schema" not in fields:
             self.args_schema = _schema(self.languages, allow_restart=self.allow_restart)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Returns what is pickled: not the key. `tool.sessions.supply(...)` gives the secrets again."""
+        state = super().__getstate__()
+        return {**state, "__dict__": {**state["__dict__"], "api_key": None}}
 
     def session(self, config: RunnableConfig | None = None) -> CodeInterpreter:
         """Returns the `CodeInterpreter` that serves the conversation of `config`."""

@@ -67,9 +67,8 @@ class Sessions(AdapterSessions):
         self._slot = slot
         self._scope = scope
 
-    def __getstate__(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("redactor", "_slot", "_scope")}
-        return {**super().__getstate__(), **own, "_taken_over": set()}
+    def _copied(self) -> dict[str, Any]:
+        return {**super()._copied(), "_slot": self._slot, "_scope": self._scope}
 
     async def of(self, ctx: Context | None = None) -> Session[AsyncCodeInterpreter]:
         """Returns the session of `ctx`; the tool's own without one. Await it on the loop that runs the workflow."""

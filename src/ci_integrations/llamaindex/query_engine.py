@@ -28,6 +28,7 @@ from ci_integrations._adapters.sessions import AnyInterpreter, Given
 from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations._errors import QueryFailedError
 from ci_integrations.llamaindex._kernels import OwnKernels
+from ci_integrations.llamaindex._pickling import is_free_of_keys
 from ci_integrations.llamaindex._run import limits
 from ci_integrations.llamaindex._sessions import OwnsSessions, Session, Sessions
 from ci_integrations.llamaindex.analysis import prompts, rules
@@ -254,8 +255,27 @@ class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
             response = to_stream(answer, tokens, awaited=awaited, aliases=self._pandas_aliases)
         return with_sandbox(response, lambda: self._sessions.blocking().interpreter)
 
+    def __copy__(self) -> Self:
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self._copied())
+        return made
+
+    # The model, the prompts and the frames are nobody's to change: a deep copy has the same ones.
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return copy.copy(self)
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "analysis": self.analysis.copied(), "_kernels": OwnKernels()}
+        """Returns what is pickled: not a model that holds a key, nor what `AdapterSessions` leaves out."""
+        llm = self._llm if self._llm is not None and is_free_of_keys(self._llm) else None
+        return {**self._copied(), "_llm": llm, "callback_manager": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, callback_manager=Settings.callback_manager)
+
+    def _copied(self) -> dict[str, Any]:
+        """Returns the attributes of a copy, which has a session and a kernel of its own."""
+        own = {"analysis": self.analysis.copied(), "_kernels": OwnKernels(), "_sessions": copy.copy(self._sessions)}
+        return {**self.__dict__, **own}
 
     def _get_prompts(self) -> PromptDictType:
         return {name: getattr(self.analysis, name) for name in _PROMPTS}

@@ -5,10 +5,11 @@ Users of `AzureCodeInterpreterToolSpec` change the import: constructor, methods 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -240,23 +241,40 @@ class CodeInterpreterToolSpec(OwnsSessions, BaseToolSpec):
 
         What the model sees of a new sandbox would mislead it otherwise.
         """
-        redactor = self._sessions.redactor
-
-        @functools.wraps(tool.fn)
-        def told(*args: object, **kwargs: object) -> object:
-            try:
-                answer = tool.fn(*args, **kwargs)
-            except Exception as error:
-                news, said = event_lines(self._sandbox().pending_events()), redactor.text(str(error))
-                if news or said != str(error):
-                    raise SandboxError("\n".join([*news, said])) from error
-                raise
-            news = event_lines(self._sandbox().pending_events())
-            return redactor.text("\n".join([*news, str(answer)])) if news or redactor else answer
-
-        made = cast("_SandboxTool", _SandboxTool.from_defaults(fn=told, tool_metadata=tool.metadata))
+        told = _Telling(tool.fn, self._sessions)
+        made = cast(
+            "_SandboxTool", _SandboxTool.from_defaults(fn=told, async_fn=told.awaited, tool_metadata=tool.metadata)
+        )
         made.sessions = self._sessions
         return made
+
+
+class _Telling:
+    """A method of a spec whose answers begin with the loss of a sandbox, and have no secrets."""
+
+    def __init__(self, fn: Callable[..., object], sessions: Sessions) -> None:
+        self.fn, self.sessions = fn, sessions
+        functools.update_wrapper(self, fn)
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        redactor = self.sessions.redactor
+        try:
+            answer = self.fn(*args, **kwargs)
+        except Exception as error:
+            news, said = self._news(), redactor.text(str(error))
+            if news or said != str(error):
+                raise SandboxError("\n".join([*news, said])) from error
+            raise
+        news = self._news()
+        return redactor.text("\n".join([*news, str(answer)])) if news or redactor else answer
+
+    # Core makes such a function itself, but a local one, which cannot be pickled.
+    async def awaited(self, *args: object, **kwargs: object) -> object:
+        """Does it in a thread."""
+        return await asyncio.to_thread(self, *args, **kwargs)
+
+    def _news(self) -> list[str]:
+        return event_lines(self.sessions.blocking().interpreter.pending_events())
 
 
 class _SandboxTool(FunctionTool):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,11 @@ MAX_RAW_CHARS = 500
 """How much is shown of a file that could not be read."""
 MAX_COLUMNS = 60
 """Columns of one table that are described."""
+_LEAST_DETAIL = 60
+"""Characters that the shortest detail has."""
 _MAX_LISTED = 400
 """Characters of a table's columns where it is only named."""
+_DATE = re.compile(r"\d{4}([-/.])\d{1,2}\1\d{1,2}(?!\d)")
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
 
@@ -35,8 +39,13 @@ class Described:
     origin: str
     key: str
     """What the developer calls it: the file's name, or the frame's."""
+    describer: Describer
     doubts: list[str] = field(default_factory=list)
-    detail: str = ""
+
+    @cached_property
+    def detail(self) -> str:
+        """All that the model may read of the table: written when it is wanted, for there may be thousands of tables."""
+        return self.describer.detail(self)
 
     @property
     def size(self) -> str:
@@ -112,9 +121,17 @@ class Describer:
                 return f", values {column.dropna().unique().tolist()!r}"[:300]
             if column.dtype.kind in "iufM":
                 return f", {column.min()} to {column.max()}"
+            if _holds_dates(column):
+                return f", dates as text, {column.min()} to {column.max()}; pd.to_datetime makes dates of them"
         except Exception:  # noqa: BLE001 - a column of any objects: its dtype is told, and its first rows
             return ", values that cannot be compared"
         return f", {distinct} distinct values"
+
+
+def _holds_dates(column: pd.Series[Any]) -> bool:
+    """Returns True for text that is a date, year first, in each of the rows that are looked at."""
+    seen = column.dropna().iloc[:: max(1, len(column) // 50)]
+    return len(seen) > 0 and all(isinstance(value, str) and _DATE.match(value) for value in seen)
 
 
 def profile(tables: list[Described], others: list[str], question: str) -> str:
@@ -124,9 +141,8 @@ def profile(tables: list[Described], others: list[str], question: str) -> str:
     """
     if not tables and not any(others):
         return "There are no tables."
-    details = {table.name: table.detail for table in tables}
-    if sum(map(len, details.values())) <= MAX_PROFILE:
-        return cut("\n\n".join([*others[:1], *details.values(), *others[1:]]).strip())
+    if _all_fit(tables):
+        return cut("\n\n".join([*others[:1], *(table.detail for table in tables), *others[1:]]).strip())
     names = "\n".join(table.line() for table in tables)
     if len(names) > MAX_NAMES:
         names = ", ".join(f"`{table.name}` ({table.size})" for table in tables)
@@ -137,12 +153,23 @@ def profile(tables: list[Described], others: list[str], question: str) -> str:
     return "\n\n".join([f"All {len(tables)} tables:\n{names}", *others, *([told] if shown else []), *shown])
 
 
+def _all_fit(tables: list[Described]) -> bool:
+    left = MAX_PROFILE
+    for table in tables:
+        left -= len(table.detail)
+        if left < 0:
+            return False
+    return True
+
+
 def _fitting(tables: list[Described]) -> list[str]:
     """Returns the details of the first tables that fit; a table like an earlier one is said to be like it."""
     shown: list[str] = []
     left = MAX_PROFILE
     alike: dict[str, str] = {}
     for table in tables:
+        if left < _LEAST_DETAIL:
+            break
         look = "\n".join(f"{label}: {dtype}" for label, dtype in table.frame.dtypes.items())
         detail = table.detail if look not in alike else f"`{table.name}` has the columns of `{alike[look]}`."
         alike.setdefault(look, table.name)

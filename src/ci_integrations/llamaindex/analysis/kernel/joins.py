@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 MAX_SAID = 20
 """Pairs of columns that the model is told of."""
+_MAX_TABLES = 60
+"""Tables that are compared with each other."""
 _MAX_PAIRS = 2000
 """Pairs of columns whose values are compared."""
 _MAX_ROWS = 200_000
@@ -26,6 +28,7 @@ class Keys:
 
     def __init__(self, tables: dict[str, pd.DataFrame]) -> None:
         self.tables = tables
+        self._looked_at = list(islice(tables, _MAX_TABLES))
         self._values: dict[tuple[str, int], frozenset[Any]] = {}
 
     def sentences(self) -> list[str]:
@@ -34,12 +37,12 @@ class Keys:
 
     def _sentences(self) -> Iterator[str]:
         joined = set()
-        for left, right in combinations(self.tables, 2):
+        for left, right in combinations(self._looked_at, 2):
             for column in self.tables[left].columns:
                 if column in self.tables[right].columns and (said := self._shared(left, right, column)):
                     joined.add((left, right))
                     yield said
-        pairs = ((left, right) for left, right in combinations(self.tables, 2) if (left, right) not in joined)
+        pairs = ((left, right) for left, right in combinations(self._looked_at, 2) if (left, right) not in joined)
         looked_at = 0
         for left, right in pairs:
             for said in self._others(left, right):

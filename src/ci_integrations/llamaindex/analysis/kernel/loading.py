@@ -45,8 +45,6 @@ class Dataset:
             self.found[file["path"]] = found
             for table in found:
                 self._add_table(file, table, alone=len(found) == 1)
-        for described in self.tables.values():
-            described.detail = self.describer.detail(described)
         unread = "\n\n".join(self.describer.unread(path, why) for path, why in self.unread.items())
         joins = Keys({name: table.frame for name, table in self.tables.items()}).sentences()
         self.others = [unread, *self._alias(), *joins, *problems]
@@ -69,7 +67,7 @@ class Dataset:
 
     def _add(self, name: str, frame: pd.DataFrame, origin: str, key: str) -> str:
         unique = names.free(names.untaken(name), self.tables)
-        self.tables[unique] = Described(unique, frame, origin, key)
+        self.tables[unique] = Described(unique, frame, origin, key, self.describer)
         return unique
 
     def _alias(self) -> list[str]:
