@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock
 from llama_index.core.chat_engine import CondenseQuestionChatEngine
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.workflow import Context
 
 from ci_integrations import CodeInterpreter
@@ -109,7 +110,9 @@ async def test_streams_of_chat_engines(interpreter: CodeInterpreter) -> None:
         assert "".join([token async for token in awaited.async_response_gen()]) == "Three, two."
         assert [message.content for message in chat.chat_history][1::2] == ["Three and two.", "Three, two."]
     with engine(interpreter, BIGGEST, "Two.", synthesize_response=True, streaming=True) as one:
-        condensed = CondenseQuestionChatEngine.from_defaults(one, llm=ScriptedLLM(["The largest?"]))
+        # Core's default memory is a database, which it does not close.
+        memory = ChatMemoryBuffer.from_defaults(token_limit=1000)
+        condensed = CondenseQuestionChatEngine.from_defaults(one, llm=ScriptedLLM(["The largest?"]), memory=memory)
         assert "".join(condensed.stream_chat("?").response_gen) == "Two."
 
 

@@ -132,9 +132,9 @@ def test_a_used_tool_an_agent_and_a_spec(way: Callable[[Any], Any]) -> None:
     with CodeInterpreterToolSpec(backend="local") as spec:
         spec.write_file("a.txt", "1")
         again = way(spec)
-        names = [
-            tool.metadata.name for tool in map(way, again.to_tool_list(["code_interpreter", "read_file", "reset"]))
-        ]
-        assert names == ["code_interpreter", "read_file", "reset"]
+        made = again.to_tool_list(["code_interpreter", "read_file", "reset"])
+        # Core's tools of a function have a schema that nobody can pickle: the spec is pickled, and makes them anew.
+        tools = made if way is repickled else [way(tool) for tool in made]
+        assert [tool.metadata.name for tool in tools] == ["code_interpreter", "read_file", "reset"]
         if way is not copy.copy:
             again.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -83,3 +84,38 @@ async def test_graph_with_the_engine_async(kind: Any) -> None:
     second: Any = graph.run(question="?")
     await asked.aclose()
     assert (str(first), str(second)) == ("1", "3")
+
+
+@only_012
+async def test_the_component_has_what_the_engine_has(kind: Any, tmp_path: Path) -> None:
+    """Fresh tables, how to read them, what they mean, no values; models that stream; a kernel of its own that ends."""
+    from llama_index.core.query_pipeline import QueryPipeline
+
+    from ci_integrations import CodeInterpreter
+    from ci_integrations.llamaindex import CodeInterpreterComponent
+
+    (tmp_path / "t.csv").write_text("x|y\n1|2\n")
+    with CodeInterpreter(**kind.options) as shared:
+        shared.run("mine = 1")
+        before = len(shared.list_contexts())
+        component = CodeInterpreterComponent(
+            shared, files=[tmp_path / "t.csv"], send_values=False,
+            read_options={"t.csv": {"sep": "|"}}, descriptions={"t.csv.y": "a rate"},
+        )  # fmt: skip
+        told = component.describe("?")
+        assert "'y': int64 - a rate" in told
+        assert "first rows" not in told
+        assert await component.adescribe("?") == told
+        llm = ScriptedLLM(["`t.y.sum()`", "t.drop(columns='y', inplace=True)\nt", "t", "1/0"])
+        chain = QueryPipeline(chain=[PromptTemplate("{data}\n{q}").partial_format(data=told), llm, component])
+        assert chain.run(q="?") == "2"
+        assert (await chain.arun(q="?")).response.dataframe().columns.tolist() == ["x"]
+        assert chain.run(q="?").response.dataframe().columns.tolist() == ["x", "y"]
+        failed = chain.run(q="?")
+        assert "ZeroDivisionError" in failed
+        assert failed.response.metadata["error"]["name"] == "ZeroDivisionError"
+        pieces = (piece for piece in ["pri", "nt(t.x[0])"])
+        assert QueryPipeline(chain=[component]).run(code=pieces) == "1"
+        component.close()
+        assert len(shared.list_contexts()) == before
+        assert shared.run("mine").text == "1"
