@@ -165,12 +165,23 @@ class Cells:
             kernel.busy = False
         execution = cell.execution()
         received.execution_count = execution.execution_count
-        if _is_death(received):
+        if _is_death(received) and (yield from self._is_believed(kernel, received)):
             return (yield from self._died(kernel, request, received))
         if not (received.anything or received.execution_count):
             raise StreamEndedError("the answer ended before it began")
         yield from self._look_after_a_jump(kernel, received.execution_count)
-        return self._finished(kernel, request, received)
+        return (yield from self._finished(kernel, request, received))
+
+    def _is_believed(self, kernel: KernelState, received: CellOutput) -> Flow[bool]:
+        """Returns whether an error that reads like the server's own is taken for it.
+
+        On our own kernels it is: the server gives a traceback to whatever comes from code. Elsewhere code can raise the
+        same, so that a death of a cell that had started is one only when the kernel's process is gone.
+        """
+        named = received.error is not None and received.error.name == "ContextRestarting"
+        if self.kernels.is_ours() or not (named and _had_started(received)):
+            return True
+        return (yield from self.kernels.has_ended(kernel))
 
     def _look_after_a_jump(self, kernel: KernelState, count: int | None) -> Flow[None]:
         """Asks a kernel in which somebody else has run cells which process it is: theirs may have taken ours away.
@@ -204,9 +215,10 @@ class Cells:
         by_server = kernel.language != "python" or self.kernels.is_ours()
         return dict(request.envs) if request.envs and by_server else None
 
-    def _finished(self, kernel: KernelState, request: Request, received: CellOutput) -> ExecutionResult:
+    def _finished(self, kernel: KernelState, request: Request, received: CellOutput) -> Flow[ExecutionResult]:
         """Returns the result of a cell whose stream came to its end. Notices a kernel that was replaced meanwhile."""
-        if self.kernels.is_new_process(kernel, received.execution_count):
+        restarted = self.kernels.is_new_process(kernel, received.execution_count)
+        if restarted and (yield from self.kernels.has_ended(kernel)):
             self.kernels.lost(kernel, "the kernel had died before this code ran")
         kernel.count, kernel.last_code = received.execution_count, request.code
         if received.error is None:
@@ -222,7 +234,7 @@ class Cells:
         error = received.error
         if error is None:
             raise AssertionError("a death is told by an error")
-        started = received.output or received.execution_count is not None
+        started = _had_started(received)
         if started and error.name == "ContextRestarting":
             self.kernels.lost(kernel, "the kernel died while this code ran")
             return self._result(kernel, request, received, incomplete=True)
@@ -236,7 +248,7 @@ class Cells:
             seen = yield from self.kernels.look(kernel, within, why)
         except Exception as failure:  # noqa: BLE001 - the sandbox has a trouble of its own: the next call's matter
             logger.debug("session %s: %s", self.state.id, failure)
-        if seen is None:
+        if seen is None and (yield from self.kernels.has_ended(before)):
             self.kernels.lost(kernel, why)
         if not started:
             said = type(error)(name=error.name, value=DEATHS[_what_happened(before, seen, request.code)], traceback="")
@@ -309,6 +321,11 @@ def _is_death(received: CellOutput) -> bool:
     """Returns True when the server wrote the cell's error. An exception that code raised has a traceback."""
     error = received.error
     return error is not None and error.name in KERNEL_DEATH and not error.traceback
+
+
+def _had_started(received: CellOutput) -> bool:
+    """Returns True when the kernel gave a sign that it had taken the cell."""
+    return received.output or received.execution_count is not None
 
 
 def _what_happened(

@@ -18,6 +18,7 @@ from functools import cache, partial
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from ci_integrations._core import service
 from ci_integrations._core.client import SandboxClient
 from ci_integrations._core.failures import KERNEL_DEATH, Failure, classify
 from ci_integrations._core.flow import Flow
@@ -141,7 +142,7 @@ class Kernels:
                 kernel.doubt = Doubt.STARTING
                 yield from self.client.sleep(_PAUSE)
             elif execution.error is None or failed:
-                return self._take(kernel, execution, why)
+                return (yield from self._take(kernel, execution, why))
             else:  # an interrupt for an earlier cell, or what E2B's server puts before a context's first cell
                 failed, unsaid = True, unsaid + _did_not_begin(execution)
         return None
@@ -177,7 +178,7 @@ class Kernels:
         """Runs a cell of our own, which no result tells of. See `forgotten`."""
         return self.client.call(self._run(kernel, code, seconds), within=seconds)
 
-    def _take(self, kernel: KernelState, execution: Execution, why: str) -> Glimpse:
+    def _take(self, kernel: KernelState, execution: Execution, why: str) -> Flow[Glimpse]:
         """Notes what the hidden cell has seen, and what is lost when the kernel is another one than before."""
         said = _SAID.search("".join(execution.logs.stdout)) if kernel.language == "python" else None
         failed = json.loads(said[3]) if said else execution.error and f"{execution.error.name}: {execution.error.value}"
@@ -185,7 +186,10 @@ class Kernels:
             logger.warning("session %s: charts come without data: %s", self.state.id, failed)
         seen = Glimpse(_process(int(said[1]), int(said[2])) if said else None, execution.execution_count)
         if self.is_another(kernel, seen):
-            self.lost(kernel, why)
+            if not (yield from self.has_ended(kernel)):  # it is the same, whatever it says of itself
+                seen = Glimpse(kernel.process, seen.count)
+            else:
+                self.lost(kernel, why)
         elif kernel.end_untold:
             kernel.pending_events.append(INTERRUPTED)
         kernel.prepared, kernel.process, kernel.doubt = self.state.generation, seen.process, Doubt.NONE
@@ -207,8 +211,13 @@ class Kernels:
         return hidden_cell(EXTRACTOR.folder, envs, unsaid)
 
     def is_ours(self) -> bool:
-        """Returns True for kernels of the local server, which has the extractor and sets variables without a cell."""
-        return self.state.backend == "local" and (self.state.template_id or self.state.options.template) != "jupyter"
+        """Returns True for kernels of the local server, which has the extractor and sets variables without a cell.
+
+        Also where this process's server is used by its address, as any service of E2B's kind.
+        """
+        address = self.state.options.create_options.get("api_url")
+        local = self.state.backend == "local" or service.local_connection_at(str(address or "")) is not None
+        return local and (self.state.template_id or self.state.options.template) != "jupyter"
 
     def lend(self, kernel: KernelState, envs: Mapping[str, str]) -> Flow[bool]:
         """Sets variables for the next cell of a Python kernel. False: the kernel was not ready for that after all.
@@ -272,6 +281,22 @@ class Kernels:
     def _default_context(self, language: str) -> Flow[Context]:
         contexts = yield from self.client.call(self.client.sandbox.list_code_contexts, within=PATIENCE)
         return next(context for context in contexts if context.language == language)
+
+    def has_ended(self, kernel: KernelState) -> Flow[bool]:
+        """Returns whether the kernel's process is gone, by what the sandbox's file service finds under /proc.
+
+        What a cell printed, counted or raised only makes us ask: code can say all of that. True where no process id is
+        known; False, and a doubt that the next cell looks into, where there is no answer.
+        """
+        if kernel.process is None:
+            return True
+        look = partial(self.client.sandbox.files.exists, f"/proc/{kernel.process[0]}")
+        try:
+            return not (yield from self.client.call(look, within=FIRST_SECONDS))
+        except Exception as error:  # noqa: BLE001 - the sandbox has a trouble of its own: the next call's matter
+            logger.debug("session %s: is a kernel's process there? %s", self.state.id, error)
+            kernel.doubt = Doubt.UNANSWERED
+            return False
 
     def is_same(self, kernel: KernelState) -> Flow[bool]:
         """Returns whether this kernel's process is the one that ran the earlier cells."""

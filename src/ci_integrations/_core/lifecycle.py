@@ -237,7 +237,10 @@ class Lifecycle:
         for kernel in self.state.kernels.values():
             if kernel.count is None:
                 continue
-            if not rebooted and (yield from self.kernels.is_same(kernel)):
+            same = not rebooted and (yield from self.kernels.is_same(kernel))
+            if not (same or rebooted) and self.state.backend == "local":  # a pause keeps processes: code may lie
+                same = not (yield from self.kernels.has_ended(kernel))
+            if same:
                 logger.info("session %s: resumed, nothing lost", self.state.id)
             else:
                 self.kernels.lost(kernel, "the sandbox was paused and came back without its memory", "state_lost")

@@ -64,7 +64,13 @@ class Chart(Figure):
         return to_plotly(self)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """Returns what Jupyter displays: the interactive form, and the description for everything that shows text."""
+        """Returns what Jupyter displays: the interactive form, and the description for everything that shows text.
+
+        It is made from what was read of the figure: a specification of the code's own could make the browser load from
+        anywhere.
+        """
+        from ci_integrations.charts.export.plotly import to_neutral_plotly, without_markup
+
         bundle: dict[str, Any] = {"text/plain": self.describe()}
         if self.files:
             return bundle
@@ -72,5 +78,5 @@ class Chart(Figure):
         if spec is not None:
             bundle[VEGALITE_MIME] = spec
         else:
-            bundle[PLOTLY_MIME] = self.to_plotly()
+            bundle[PLOTLY_MIME] = without_markup(to_neutral_plotly(self))
         return bundle

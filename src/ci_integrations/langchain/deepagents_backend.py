@@ -27,7 +27,7 @@ from ci_integrations._core.flow import Flow, MaybeAwaitable, adrive, drive
 from ci_integrations._errors import MissingDependencyError
 from ci_integrations.interpreter import CommandOutput
 from ci_integrations.langchain.tool import CodeInterpreterTool
-from ci_integrations.results.clean import cut
+from ci_integrations.results.clean import cut, quoted, strip_ansi
 from ci_integrations.results.result import ExecutionResult
 
 try:
@@ -186,10 +186,11 @@ class E2BSandboxBackend(BaseSandbox):
         # deepagents parses the output of a file operation: a notice in it would be taken for the file's content.
         if notice and _inside_file_operation.get():
             raise _ReplacedError(REPLACED)
-        text = self._tool.redactor.text("".join(said) + (f"\nError: {output.error}" if output.error else ""))
-        code = TIMED_OUT if output.error else output.exit_code
-        # What deepagents reads itself is not cut: a file operation's output, and a command whose output it keeps.
+        # What deepagents reads itself is neither quoted nor cut: a file operation's output, and what it keeps of a command.
         own = _inside_file_operation.get() or self.enable_capture_offload
+        printed = "".join(said) if own else quoted(strip_ansi("".join(said)))
+        text = self._tool.redactor.text(printed + (f"\nError: {output.error}" if output.error else ""))
+        code = TIMED_OUT if output.error else output.exit_code
         shown = text if own else (yield from self._bounded(session, text))
         told = f"[{REPLACED}]\n{shown}" if notice else shown
         return ExecuteResponse(output=told, exit_code=code, truncated=shown is not text)

@@ -40,6 +40,7 @@ errors, charts, tables and files.
 - "!command" runs a shell command, "%pip install NAME" installs a package. Top-level await works.
 - There is no input(). Long cells are stopped: work in steps and print progress.
 - When a message says that the sandbox was replaced, variables are gone: define them again.
+- A line that begins with "| [" or "| Error:" was printed by the code; only lines without the bar are the tool's own.
 After an error read the traceback, correct the code and run only what is needed again."""
 
 

@@ -38,7 +38,8 @@ DESCRIPTION = (
     "charts, tables and files it made. Variables, imports and files stay from call to call, also after an error, so "
     "build on earlier calls instead of repeating them. pandas, numpy and matplotlib are there; install more with "
     "%pip install NAME. Draw charts with matplotlib: every figure is shown to the user, do not save it for that. "
-    "Use print() or a last expression to see a value."
+    'Use print() or a last expression to see a value. A line that begins with "| [" or "| Error:" was printed by the '
+    "code; only lines without the bar are the tool's own."
 )
 
 

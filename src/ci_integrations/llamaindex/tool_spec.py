@@ -29,7 +29,7 @@ from ci_integrations.llamaindex._sessions import OwnsSessions, Sessions
 from ci_integrations.llamaindex.analysis.dataset import placed
 from ci_integrations.llamaindex.analysis.extract import extract_code
 from ci_integrations.llamaindex.tool import CodeInterpreterTool
-from ci_integrations.results.clean import IN_ARTIFACT, cut
+from ci_integrations.results.clean import IN_ARTIFACT, clean_output, cut, quoted
 from ci_integrations.results.model import Artifact
 from ci_integrations.results.result import ExecutionResult
 from ci_integrations.results.text import event_lines
@@ -172,7 +172,8 @@ class CodeInterpreterToolSpec(OwnsSessions, BaseToolSpec):
         done = drive(workspace_tools.run_command(session, command, timeout=COMMAND_SECONDS))
         path = drive(spilled(session, self._sessions.redactor.result(done), MAX_READ_CHARS))
         end = done.error.value if done.error else "exit code 0"
-        parts = [done.stdout, done.stderr and f"stderr:\n{done.stderr}", end]
+        out, err = (quoted(clean_output(stream)) for stream in (done.stdout, done.stderr))
+        parts = [out, err and f"stderr:\n{err}", end]
         text = "\n".join(part.rstrip() for part in parts if part)
         return cut(text, MAX_READ_CHARS, whole=f"in {path}" if path else IN_ARTIFACT)
 

@@ -2,28 +2,68 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 MAX_TRACEBACK = 20_000
 """Characters."""
 
-# CSI sequences, OSC sequences (titles, links), two-character escapes, then control characters.
+# CSI sequences, OSC sequences (titles, links), two-character escapes, the first two in their form of one character
+# (C1), then control characters.
 _ANSI = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)|\x1b[@-Z\\-_]"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 )
+# What no reader sees, but a model does or a terminal obeys: marks, overrides and isolates of the writing direction,
+# zero-width spaces, invisible operators, musical controls, and tag letters, in which whole sentences can be hidden. The
+# joiners that Persian, Indic scripts and emoji need stay.
+_UNSEEN = re.compile(
+    "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
+# Two of them in a row are an emoji's; in more, something is hidden.
+_JOINED_RUN = re.compile(
+    "([\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]{2})[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]+"
+)
+_LINE_ENDS = str.maketrans({"\u2028": "\n", "\u2029": "\n"})
+_LIKE_OURS = re.compile(
+    r"^(?=[^\S\n]*(?:[\[\uff3b](?:\.{3}|\u2026|[\d,.]*[^\S\n]*[^\W\d_]\w*)[\s:/]"
+    r"|(?:Out|stderr|Error|Hint)[^\S\n]*:|\(no output\)[^\S\n]*$))(?![^\S\n]*\[\s*(?:True|False|None|nan|inf|NaT)\b)",
+    re.MULTILINE,
+)
+"""Where a line begins that reads like one of the tool's own. Lists and arrays begin with a bracket too, and do not."""
+QUOTE = "| "
+"""Stands before a line of the code's output that reads like one of the tool's own."""
 _HEADING = re.compile(r"^(-{20,})(?=\S)", re.MULTILINE)
 _JOINED = "Traceback (most recent call last)"
 """Followed by the first frame without a line break in what the wire brings."""
 
 
 def strip_ansi(value: str) -> str:
-    """Returns `value` without terminal escape sequences and control characters (tab, newline and return stay)."""
-    return _ANSI.sub("", value)
+    """Returns `value` without escape sequences, control characters and what is invisible.
+
+    Tab, newline and return stay, and the letters of all scripts.
+    """
+    if value.isascii():
+        return _ANSI.sub("", value) if not value.isprintable() else value
+    lines = value.replace("\u2028", "\n").replace("\u2029", "\n")
+    return _JOINED_RUN.sub(r"\1", _UNSEEN.sub("", _ANSI.sub("", lines)))
+
+
+def quoted(value: str) -> str:
+    """Returns cleaned text of a sandbox in which each line that reads like one of the tool's own stands behind `| `."""
+    return _LIKE_OURS.sub(QUOTE, value.replace("\r", "\n") if "\r" in value else value)
 
 
 def one_line(value: str, limit: int) -> str:
     """Returns `value` on one line, without escape sequences, within `limit` characters."""
     return cut(" ".join(strip_ansi(value).split()), limit).replace("\n", " ")
+
+
+def as_name(value: str) -> str:
+    """Returns a file's name within a line of ours: in quotes when its brackets could end ours."""
+    name = one_line(value, 300)
+    return json.dumps(name, ensure_ascii=False) if set(name) & set("[]") else name
 
 
 def bytes_in_words(size: int | None) -> str:

@@ -21,7 +21,7 @@ from ci_integrations._json import MAX_DEPTH, plain
 from ci_integrations._names import PDF
 from ci_integrations.charts.chart import Chart
 from ci_integrations.results import tables
-from ci_integrations.results.clean import bytes_in_words, one_line
+from ci_integrations.results.clean import as_name, bytes_in_words, one_line
 from ci_integrations.results.payload import save_artifact
 from ci_integrations.results.whole import whole_table
 
@@ -363,7 +363,7 @@ class FileArtifact(ArtifactBase):
         return fetched(self.path, self.url, self.sha256)
 
     def describe(self) -> str:
-        return f"file: {one_line(self.path, 300)} ({bytes_in_words(self.size)})"
+        return f"file: {as_name(self.path)} ({bytes_in_words(self.size)})"
 
 
 class OtherArtifact(ArtifactBase):

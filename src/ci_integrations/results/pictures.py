@@ -13,8 +13,10 @@ from ci_integrations.results.record import ExecutionRecord
 
 MODEL_IMAGES = frozenset({PNG, JPEG, GIF, WEBP})
 """The picture formats that every provider takes."""
+_FORMATS = {"PNG": PNG, "JPEG": JPEG, "GIF": GIF, "WEBP": WEBP}
+"""Pillow's names. Others of its readers are not let near bytes from a sandbox."""
 _MAX_PIXELS = 50_000_000
-"""A picture with more is not opened to be shrunk: Pillow would need 200 MB for it, and the code may be hostile."""
+"""A picture with more is not opened or shown: Pillow would need 200 MB for it, and the code may be hostile."""
 
 
 def image_size(raw: bytes) -> tuple[int | None, int | None]:
@@ -53,34 +55,55 @@ class ModelImage:
 
 
 def images_for_model(result: ExecutionRecord, *, max_images: int = 4, max_px: int = 1024) -> list[ModelImage]:
-    """Returns the last `max_images` pictures, each once.
+    """Returns the last `max_images` pictures, each once; one that cannot be opened is left out.
 
-    None is wider or higher than `max_px` pixels where Pillow is there to shrink it.
+    None is wider or higher than `max_px` pixels where Pillow is there to shrink it. Without Pillow nothing but their
+    first bytes is looked at.
     """
     shown = [image for image in result.images if image.mime in MODEL_IMAGES and image.data]
     # One figure is often shown twice: by `plt.show()` and as the last expression.
-    unique = {image.sha256 or image.id: image for image in shown}
-    return [_shown(image, max_px) for image in list(unique.values())[-max_images:]] if max_images else []
+    unique = list({image.sha256 or image.id: image for image in shown}.values())
+    found: list[ModelImage] = []
+    while unique and len(found) < max_images:
+        if (picture := _shown(unique.pop(), max_px)) is not None:
+            found.append(picture)
+    return found[::-1]
 
 
-def _shown(image: ImageArtifact, max_px: int) -> ModelImage:
+def _shown(image: ImageArtifact, max_px: int) -> ModelImage | None:
+    """A picture as the model gets it; None for bytes that are no picture, which a provider would refuse every time."""
     data = image.data or ""
-    if max(image.width or 0, image.height or 0) > max_px:
-        return ModelImage(PNG, _shrunk(data, max_px) or data, image.id)
-    return ModelImage(image.mime, data, image.id)
+    try:
+        raw = base64.b64decode(data)
+        width, height = image_size(raw)
+        if (width or 0) * (height or 0) > _MAX_PIXELS:
+            return None
+        found = _opened(raw, max_px)
+    except Exception:  # noqa: BLE001 - Pillow has many, also for attacks; the code that made the bytes may be hostile
+        return None
+    if found is None:
+        return ModelImage(image.mime, data, image.id)
+    mime, smaller = found
+    return ModelImage(mime, data if smaller is None else base64.b64encode(smaller).decode(), image.id)
 
 
-def _shrunk(data: str, max_px: int) -> str | None:
+def _opened(raw: bytes, max_px: int) -> tuple[str, bytes | None] | None:
+    """Decodes a picture. Returns what it is, and its bytes as a smaller PNG when it has to shrink; None without Pillow.
+
+    Raises whatever Pillow raises.
+    """
     try:
         from PIL import Image
     except ImportError:
         return None
-    raw = base64.b64decode(data)
-    width, height = image_size(raw)
-    if (width or 0) * (height or 0) > _MAX_PIXELS:
-        return None
-    with Image.open(io.BytesIO(raw)) as picture:
+    with Image.open(io.BytesIO(raw), formats=tuple(_FORMATS)) as picture:
+        if picture.width * picture.height > _MAX_PIXELS:
+            raise ValueError("larger than its first bytes said")
+        mime = _FORMATS[str(picture.format)]
+        picture.load()
+        if max(picture.size) <= max_px:
+            return mime, None
         picture.thumbnail((max_px, max_px))
         out = io.BytesIO()
         picture.save(out, "PNG")
-    return base64.b64encode(out.getvalue()).decode()
+    return PNG, out.getvalue()

@@ -27,12 +27,14 @@ Record = TypeVar("Record", bound=ExecutionRecord)
 class ExecutionResult(ExecutionRecord):
     """Everything that one run gave. `json.loads(json.dumps(r.model_dump(mode="json"), allow_nan=False))` is itself."""
 
-    def save_all(self, directory: str | Path, store: Store | None = None) -> list[Path]:
+    def save_all(self, directory: str | Path, store: Store | None = None, *, overwrite: bool = False) -> list[Path]:
         """Writes every artifact into `directory` (made when missing); returns the paths, in order.
 
+        The code chose the names of its files: what is there already stays, and the new file gets another name, unless
+        `overwrite` is set. No link is followed in either case, and a leading dot is left out.
         Raises `ArtifactError`, after the others were written, when the bytes of some cannot be had any more.
         """
-        return save_artifacts(self.artifacts, Path(directory), store)
+        return save_artifacts(self.artifacts, Path(directory), store, overwrite=overwrite)
 
     def _ipython_display_(self) -> None:
         show(self)

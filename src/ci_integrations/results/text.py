@@ -1,7 +1,7 @@
 """Writes what the model reads of a result: one text within a budget. Framework-free.
 
 Both adapters show a model the same words. The rules: never base64, never empty, errors say "Error" in the text, what
-was cut is said, lost state is said first.
+was cut is said, lost state is said first. A line of ours cannot be printed: see `clean.quoted`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from ci_integrations.results.clean import IN_ARTIFACT, clean_output, cut, strip_ansi, without_base64
+from ci_integrations.results.clean import IN_ARTIFACT, clean_output, cut, one_line, quoted, strip_ansi, without_base64
 from ci_integrations.results.model import Artifact, ExecutionError, SandboxEvent, TableArtifact, TextArtifact
 from ci_integrations.results.record import ExecutionRecord
 
@@ -47,8 +47,8 @@ def event_lines(events: Iterable[SandboxEvent]) -> list[str]:
 
 def _body(result: ExecutionRecord) -> Iterator[tuple[str, str]]:
     """Yields (heading, text) in reading order."""
-    yield "", clean_output(result.stdout)
-    yield "stderr:", clean_output(result.stderr)
+    yield "", quoted(clean_output(result.stdout))
+    yield "stderr:", quoted(clean_output(result.stderr))
     yield "", _main(result)
     yield "", _error(result.error)
     yield "", "\n".join(_artifact_lines(result))
@@ -72,20 +72,24 @@ def _main(result: ExecutionRecord) -> str:
     forms = [artifact for artifact in result.artifacts if artifact.main]
     for artifact in forms:
         if isinstance(artifact, TableArtifact):
-            return f"Out:\n{artifact.text()}"
+            return f"Out:\n{quoted(clean_output(artifact.text()))}"
         if isinstance(artifact, TextArtifact) and artifact.kind in ("markdown", "latex"):
-            return f"Out:\n{artifact.text}"
+            return f"Out:\n{quoted(clean_output(artifact.text))}"
     # `<Figure size ...>` says nothing beside the figure itself.
     if result.text is None or (forms and _OBJECT_REPR.fullmatch(result.text)):
         return ""
-    return f"Out: {clean_output(result.text)}"
+    first, *rest = clean_output(result.text).split("\n", 1)
+    return "\n".join([f"Out: {first}", *(quoted(line) for line in rest)])
 
 
 def _error(error: ExecutionError | None) -> str:
     if error is None:
         return ""
-    headline = f"Error: {error.name}: {error.value}".rstrip(": ")
-    trace = cut(user_frames(error.traceback).strip(), _MAX_TRACE)
+    first, *rest = (
+        strip_ansi(f"{one_line(error.name, 200)}: {error.value}").replace("\r", "\n").rstrip(": ").split("\n", 1)
+    )
+    headline = "\n".join([f"Error: {first}", *(quoted(line) for line in rest)])
+    trace = cut(user_frames(quoted(strip_ansi(error.traceback))).strip(), _MAX_TRACE)
     return "\n".join(part for part in (cut(headline, _MAX_HEADLINE), trace, _hint(error)) if part)
 
 

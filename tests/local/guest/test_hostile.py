@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -31,32 +32,83 @@ async def test_a_broken_protocol_kills_the_context_and_says_why(opener, collect,
     assert not context.alive
 
 
+FORGE = "k = get_ipython().send.__self__\nfrom ci_integrations.local.protocol.frames import encode\n"
+
+
 async def test_forged_fields_of_any_type_are_harmless(run):
     forged = [
         "{'type': 'display', 'data': 5}",
         "{'type': 'display', 'data': {}}",
         "{'type': 'error', 'name': None, 'value': [], 'traceback': {}}",
-        "{'type': 'started', 'execution_count': 'x'}",
-        "{'type': 'started', 'execution_count': -1}",
-        "{'type': [], 'data': {}}",
-        "{}",
-        "{'id': 10**30, 'type': 'done'}",
-        "{'id': [], 'type': 'done'}",
     ]
-    code = "k = get_ipython().send.__self__\nfrom ci_integrations.local.protocol.frames import encode\n"
-    code += "".join(f"k._channel.send_bytes(encode({{'id': k._request, **{each}}}))\n" for each in forged)
+    code = FORGE + "".join(f"k._channel.send_bytes(encode({{'id': k._request, **{each}}}))\n" for each in forged)
     cell = await run(code + "'alive'")
     assert cell.value == "'alive'"
     assert cell.errors == [{"type": "error", "name": "None", "value": "[]", "traceback": "{}"}]
 
 
-async def test_a_forged_end_hurts_only_its_own_cell(run):
-    cell = await run(
-        "k = get_ipython().send.__self__\nfrom ci_integrations.local.protocol.frames import encode\n"
-        "k._channel.send_bytes(encode({'id': k._request, 'type': 'done'}))\nimport time; time.sleep(0.2); 'late'"
+@pytest.mark.parametrize(
+    ("forged", "reason"),
+    [
+        ("{'type': 'started', 'execution_count': 'x'}", "a second start"),
+        ("{'type': 'started', 'execution_count': -1}", "a second start"),
+        ("{'type': [], 'data': {}}", "no known kind"),
+        ("{'id': 10**30, 'type': 'done'}", "a cell that does not run"),
+        ("{'id': k._request + 1, 'type': 'display', 'data': {'text/plain': 'x'}}", "a cell that does not run"),
+        ("{'id': [], 'type': 'done'}", "a cell that does not run"),
+        ("{'id': None, 'padding': 'x' * 2_000_000}", "a cell that does not run"),
+        ("{'id': -1, 'padding': ['x'] * 300_000, 'type': 'done'}", "a cell that does not run"),
+    ],
+)
+async def test_what_no_kernel_sends_ends_the_kernel_and_is_said(opener, collect, forged, reason):
+    context = await opener()
+    cell = await collect(
+        context, FORGE + f"k._channel.send_bytes(encode({{'id': k._request, **{forged}}}))\nwhile True: pass"
     )
-    assert cell.types == ["started", "done"]
-    assert (await run("1 + 1")).value == "2"
+    assert cell.types[-2:] == ["died", "done"]
+    assert reason in cell.died
+    assert not context.alive
+
+
+async def test_a_forged_end_of_the_next_cell_ends_the_kernel(opener, collect):
+    context = await opener()
+    await collect(context, FORGE + "k._channel.send_bytes(encode({'id': k._request, 'type': 'done'}))\n'late'")
+    assert "a cell that does not run" in await asyncio.wait_for(context.died, 10)
+
+
+async def test_an_error_of_the_code_never_reads_like_one_of_the_servers_own(run):
+    cell = await run("raise type('ContextRestarting', (ExceptionGroup,), {})('Context was restarted', [ValueError()])")
+    assert cell.errors[-1]["name"] == "ContextRestarting"
+    assert cell.errors[-1]["traceback"]
+    code = "k._channel.send_bytes(encode({'id': k._request, 'type': 'error', 'name': 'ContextRestarting'}))"
+    assert (await run(FORGE + code)).errors[-1]["traceback"]
+
+
+async def test_threads_that_show_things_at_a_cells_end_do_no_harm(run):
+    threads = """
+import threading, time
+def show():
+    end = time.time() + 0.5
+    while time.time() < end: display("x")
+for _ in range(3): threading.Thread(target=show).start()
+"""
+    await run(threads)
+    for _ in range(50):
+        await run("1")
+    assert (await run("'alive'")).value == "'alive'"
+
+
+async def test_large_results_of_every_kind_arrive_whole_and_in_order(run):
+    cell = await run(
+        "display({'application/json': list(range(200_000))}, raw=True)\nprint('between')\n"
+        "display({'text/html': 'é' * 3_000_000}, raw=True)\nraise ValueError('x' * 1_500_000)"
+    )
+    lines = [json.loads(b"".join(event["line"])) for event in cell.events if "line" in event]
+    assert [line["type"] for line in lines] == ["result", "result", "error"]
+    assert lines[0]["json"] == list(range(200_000))
+    assert lines[1]["html"] == "é" * 3_000_000
+    assert lines[2]["value"] == "x" * 1_500_000
+    assert cell.stdout == "between\n"
 
 
 async def test_output_that_looks_like_frames_is_output(run):

@@ -14,6 +14,8 @@ from ci_integrations.local.guest import listener
 from ci_integrations.local.host import network
 from ci_integrations.local.host.addresses import NetworkRules, Refused, is_public
 from ci_integrations.local.host.network import Network
+from ci_integrations.local.protocol import packages
+from ci_integrations.local.protocol.packages import TrustedIndex
 
 
 @pytest.mark.parametrize(
@@ -92,13 +94,61 @@ async def web_server() -> tuple[asyncio.Server, int]:
     return server, server.sockets[0].getsockname()[1]
 
 
+def index_at(port: int, *folders: str) -> NetworkRules:
+    return NetworkRules(index=TrustedIndex("localhost", port, is_plain=bool(folders), folders=folders))
+
+
+@pytest.mark.parametrize("path", ["/simple/x/", "/packages/x-1.0.tar.gz"])
+async def test_packages_of_a_plain_index_at_a_private_address_are_served(path: str) -> None:
+    server, port = await web_server()
+    request = f"GET http://localhost:{port}{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    assert b"200 OK" in await through_proxy(index_at(port, "/simple/", "/packages/"), request)
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET http://localhost:{port}/admin/users",
+        "GET http://localhost:{port}/simple/../admin/users",
+        "GET http://localhost:{port}/simple/%2e%2E/admin",
+        "GET http://localhost:{port}/simple//admin",
+        "GET http://localhost:{port}/simple/..\\admin",
+        "POST http://localhost:{port}/simple/x/",
+        "CONNECT localhost:{port}",
+    ],
+)
+async def test_the_rest_of_a_plain_index_at_a_private_address_is_closed(line: str) -> None:
+    server, port = await web_server()
+    request = f"{line.format(port=port)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    assert (await through_proxy(index_at(port, "/simple/"), request)).startswith(b"HTTP/1.1 403")
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "passed"),
+    [
+        ("https://pypi.example/simple/", True),
+        ("http://10.1.2.3:8081/repository/pypi-all/simple", True),
+        ("https://mirror.example/api/pypi/py3-remote/simple/", True),
+        ("https://mirror.example/TOKEN-abc123/simple/", False),
+        ("https://mirror.example/0123456789abcdef0123456789abcdef/simple/", False),
+        ("https://me:secret@mirror.example/simple/", False),
+        ("https://mirror.example/simple/?token=x", False),
+    ],
+)
+def test_an_index_with_a_secret_in_its_address_is_not_passed_on(monkeypatch, address: str, passed: bool) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", address)
+    assert packages.pip_envs().get("PIP_INDEX_URL") == (address if passed else None)
+
+
 async def test_a_private_address_is_refused_and_the_same_one_served_when_the_operator_trusts_it() -> None:
     server, port = await web_server()
     request = f"GET http://localhost:{port}/simple/?x=1 HTTP/1.1\r\nHost: localhost\r\nProxy-Secret: s\r\n\r\n".encode()
     refused = await through_proxy(NetworkRules(), request)
     assert refused.startswith(b"HTTP/1.1 403")
     assert b"private, local or reserved" in refused
-    served = await through_proxy(NetworkRules(trusted=frozenset({("localhost", port)})), request)
+    served = await through_proxy(index_at(port), request)
     assert b"GET /simple/?x=1 HTTP/1.1\r\nConnection: close\r\nHost: localhost" in served
     assert b"Proxy-Secret" not in served
     server.close()
@@ -107,7 +157,7 @@ async def test_a_private_address_is_refused_and_the_same_one_served_when_the_ope
 async def test_connect_tunnels_and_closes_with_the_far_end() -> None:
     server, port = await web_server()
     request = f"CONNECT localhost:{port} HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n".encode()
-    served = await through_proxy(NetworkRules(trusted=frozenset({("localhost", port)})), request)
+    served = await through_proxy(index_at(port), request)
     assert served.startswith(b"HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 200 OK")
     server.close()
 
@@ -125,7 +175,7 @@ async def test_connect_tunnels_and_closes_with_the_far_end() -> None:
 )
 async def test_a_head_that_two_parsers_may_read_differently_is_not_passed_on(head: str) -> None:
     server, port = await web_server()
-    rules = NetworkRules(trusted=frozenset({("localhost", port)}))
+    rules = index_at(port)
     answer = await through_proxy(rules, head.format(port=port).encode())
     assert answer.startswith(b"HTTP/1.1 400 Bad Request")
     assert answer.endswith(b"\r\n\r\nnot a proxy request that could be served\n")

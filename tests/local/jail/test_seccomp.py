@@ -61,7 +61,7 @@ def machine(request):
 
 @pytest.fixture
 def run(machine):
-    program = seccomp.filter_program(sockets=True, machine=machine)
+    program = seccomp.filter_program(sockets=True, others=True, machine=machine)
     return lambda number, *args: judge(program, number, args, arch=ARCH[machine])
 
 
@@ -76,7 +76,7 @@ def test_a_number_that_is_not_on_the_list_never_passes(machine, run):
 
 @given(number=st.integers(0, 2**32 - 1), args=st.lists(st.integers(0, 2**64 - 1), max_size=6))
 def test_no_call_at_all_passes_that_is_not_listed(number, args):
-    program = seccomp.filter_program(sockets=True, machine="x86_64")
+    program = seccomp.filter_program(sockets=True, others=True, machine="x86_64")
     listed = set(numbers(ALLOWED_TEXT + JUDGED_TEXT, "x86_64").values())
     assert judge(program, number, tuple(args), arch=ARCH["x86_64"]) != ALLOW or number in listed
 
@@ -86,13 +86,13 @@ def test_newer_calls_are_said_to_be_missing(run):
 
 
 def test_a_foreign_abi_ends_the_process(machine):
-    program = seccomp.filter_program(sockets=True, machine=machine)
+    program = seccomp.filter_program(sockets=True, others=True, machine=machine)
     assert judge(program, 1, arch=0x40000003) == KILL
     assert judge(program, 1, arch=ARCH[MACHINES[1 - MACHINES.index(machine)]]) == KILL
 
 
 def test_x32_is_not_there():
-    program = seccomp.filter_program(sockets=True, machine="x86_64")
+    program = seccomp.filter_program(sockets=True, others=True, machine="x86_64")
     assert judge(program, 0x40000000 | 1, arch=ARCH["x86_64"]) == refused(errno.ENOSYS)
 
 
@@ -113,7 +113,7 @@ def test_only_plain_sockets(machine, run):
     assert run(call, 16, 3) == refused(errno.EOPNOTSUPP)  # netlink: what ZeroMQ does not abort on
     assert run(call, 2, 3) == refused(errno.EPERM)  # raw
     assert run(call, 2, 1, 262) == refused(errno.EPROTONOSUPPORT)  # MPTCP
-    without = seccomp.filter_program(sockets=False, machine=machine)
+    without = seccomp.filter_program(sockets=False, others=True, machine=machine)
     assert {judge(without, call, (d, 1), arch=ARCH[machine]) for d in (1, 2, 10)} == {refused(errno.EAFNOSUPPORT)}
     pair = numbers(JUDGED_TEXT, machine)["socketpair"]
     assert judge(without, pair, (1, 1), arch=ARCH[machine]) == ALLOW

@@ -22,7 +22,8 @@ messages = st.dictionaries(st.text(), values, max_size=5)
 def read(data: bytes, cuts: list[int]) -> list[dict[str, object]]:
     reader, found, start = frames.FrameReader(LIMIT), [], 0
     for end in [*sorted(cut % (len(data) + 1) for cut in cuts), len(data)]:
-        found += [message for message, _ in reader.feed(data[start:end])]
+        reader.feed(data[start:end])
+        found += [frames.decode(body) for body in reader.bodies()]
         start = end
     return found
 
@@ -51,7 +52,22 @@ def test_any_body_is_an_object_or_refused(body):
 
 def test_a_length_beyond_the_limit_is_refused_before_its_body_comes():
     with pytest.raises(frames.FrameError, match="4294967295 bytes is longer than the limit"):
-        list(frames.FrameReader(LIMIT).feed(b"\xff\xff\xff\xff"))
+        reader = frames.FrameReader(LIMIT)
+        reader.feed(b"\xff\xff\xff\xff")
+        list(reader.bodies())
+
+
+@pytest.mark.parametrize("there", [0, 1, 5, frames.LONGEST_WHOLE])
+def test_a_long_frame_is_announced_and_its_bytes_are_its_readers(there):
+    body, after = b"x" * (frames.LONGEST_WHOLE + 1), frames.encode({"after": 1})
+    reader = frames.FrameReader(1 << 30)
+    reader.feed(frames.encode({"before": 1}) + len(body).to_bytes(4, "big") + body[:there])
+    assert [frames.decode(each) for each in reader.bodies()] == [{"before": 1}]
+    assert reader.long == len(body)
+    assert list(reader.bodies()) == []
+    assert reader.take_long() == body[:there]
+    reader.feed(after)  # what is missing of the body was read by somebody else
+    assert [frames.decode(each) for each in reader.bodies()] == [{"after": 1}]
 
 
 @pytest.mark.parametrize("depth", [frames.MAX_DEPTH + 1, 5_000, 100_000])

@@ -42,6 +42,14 @@ def to_plotly(figure: Figure) -> _Json:
     native = figure.native or {}
     if native.get("mime") == _NATIVE and isinstance(native.get("spec"), dict):
         return dict(native["spec"])
+    return to_neutral_plotly(figure)
+
+
+def to_neutral_plotly(figure: Figure) -> _Json:
+    """Returns the same, made from what was read of the figure alone.
+
+    What came from plotly may name pictures, maps and links at addresses that the code chose.
+    """
     written: _Json = {"data": [], "layout": {"annotations": []}}
     title = figure.title or (figure.panels[0].title if len(figure.panels) == 1 else None)
     if title:
@@ -49,6 +57,15 @@ def to_plotly(figure: Figure) -> _Json:
     for n, panel in enumerate(figure.panels):
         _panel(written, panel, n, len(figure.panels))
     return written
+
+
+def without_markup(value: object) -> object:
+    """Returns plain JSON with every `<` in its texts escaped: plotly draws links and pictures that texts hold."""
+    if isinstance(value, str):
+        return value.replace("<", "&lt;")
+    if isinstance(value, dict):
+        return {key: without_markup(item) for key, item in value.items()}
+    return [without_markup(item) for item in value] if isinstance(value, list) else value
 
 
 def _domain(n: int, count: int, panel: Panel) -> _Domain:

@@ -36,8 +36,10 @@ from ci_integrations.local.protocol.frames import Frame
 
 CHUNK = 256 * 1024
 """Bytes in one read or write of a file's content."""
-MAX_ENTRIES = 100_000
+MAX_ENTRIES = 10_000
 """Entries of one listing."""
+PAGE = 200
+"""Entries of one frame of a listing: the server reads it in a few milliseconds."""
 MAX_DEPTH = 64
 """Levels of directories in one listing."""
 
@@ -135,20 +137,26 @@ def _stat(channel: socket.socket, request: Frame) -> None:
 
 
 def _list(channel: socket.socket, request: Frame) -> None:
-    """Answers {entries}, in the order of names, down to the requested depth. Links are not followed."""
+    """Answers frames of {entries}, in the order of names, down to the requested depth, the last of them empty.
+
+    Links are not followed.
+    """
     path, depth = resolve(request["path"]), request["depth"]
     if not os.path.isdir(path):
         os.stat(path)
         raise Refusal("invalid", f"path is not a directory: {path}")
-    entries: list[Frame] = []
-    for child in _walk(path, min(depth, MAX_DEPTH)):
-        if len(entries) >= MAX_ENTRIES:
+    page: list[Frame] = []
+    for number, child in enumerate(_walk(path, min(depth, MAX_DEPTH))):
+        if number >= MAX_ENTRIES:
             raise Refusal("too_many", f"more than {MAX_ENTRIES} entries below {path}: list a smaller directory")
-        try:
-            entries.append(entry_of(child))
-        except FileNotFoundError:
-            continue  # went away meanwhile
-    send_frame(channel, {"entries": entries})
+        with contextlib.suppress(FileNotFoundError):  # went away meanwhile
+            page.append(entry_of(child))
+        if len(page) >= PAGE:
+            send_frame(channel, {"entries": page})
+            page = []
+    if page:
+        send_frame(channel, {"entries": page})
+    send_frame(channel, {"entries": []})
 
 
 def _walk(directory: str, depth: int) -> Iterator[str]:
@@ -295,6 +303,10 @@ def _watch(channel: socket.socket, request: Frame) -> None:
     watch(channel, resolve(request["path"]), recursive=request["recursive"], entries=request["entries"])
 
 
+def _ping(channel: socket.socket, _request: Frame) -> None:
+    send_frame(channel, {})
+
+
 OPERATIONS: dict[str, Callable[[socket.socket, Frame], None]] = {
     "stat": _stat,
     "list": _list,
@@ -305,4 +317,5 @@ OPERATIONS: dict[str, Callable[[socket.socket, Frame], None]] = {
     "write": _write,
     "connect": _connect,
     "watch": _watch,
+    "ping": _ping,
 }

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from ci_integrations.local.protocol.packages import TrustedIndex
+
 METADATA = frozenset({"168.63.129.16"})
 """Addresses of cloud metadata that are public by their range: Azure's. The usual 169.254.169.254 is link-local."""
 
@@ -33,12 +35,26 @@ class NetworkRules:
     """Host names, `*.suffix` patterns, addresses or networks; empty: everything public."""
     deny: tuple[str, ...] = ()
     """Likewise; what is denied is refused although it is allowed."""
-    trusted: frozenset[tuple[str, int]] = frozenset()
-    """(host, port) pairs the operator configured, such as the package index; allowed at private addresses too."""
+    index: TrustedIndex | None = None
+    """The package index that the operator configured; allowed at a private address too."""
+
+    def is_index(self, host: str, port: int) -> bool:
+        """Returns whether this is the package index."""
+        return self.index is not None and (host, port) == (self.index.host, self.index.port)
+
+    def check_request(self, host: str, port: int, path: str | None) -> None:
+        """Raises Refused for what is no package of a plain index. `path` is None for a connection of unknown use.
+
+        The rest of the index's host is a service of the operator's, which may trust whoever can reach it.
+        """
+        if self.index is None or not self.is_index(host, port) or not self.index.is_plain:
+            return
+        if path is None or not self.index.has(path):
+            raise Refused("403 Forbidden", "only packages are served from the package index")
 
     def check_name(self, host: str, port: int) -> None:
         """Raises Refused when the rules on names alone refuse `host`."""
-        if (host, port) in self.trusted:
+        if self.is_index(host, port):
             return
         if _matches(host, self.deny):
             raise Refused("403 Forbidden", f"{host} is denied by the sandbox's network rules")
@@ -47,7 +63,7 @@ class NetworkRules:
 
     def check_address(self, host: str, port: int, address: str) -> None:
         """Raises Refused when `host` has resolved to an address that stays closed."""
-        if (host, port) in self.trusted:
+        if self.is_index(host, port):
             return
         if not is_public(address) or is_ours(address) or is_ours(_plain(address)):
             raise Refused("403 Forbidden", f"{host} is at a private, local or reserved address, which stays closed")

@@ -16,25 +16,21 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 
 from ci_integrations.local.host import languages
+from ci_integrations.local.host.control import Control
+from ci_integrations.local.host.decoding import Decoder, decoder_of
 from ci_integrations.local.host.output import Output
+from ci_integrations.local.host.results import Event, result_event
 from ci_integrations.local.protocol.contract import HOME, Child, Exit, Limits, Sandbox, SandboxDead, real_path
-from ci_integrations.local.protocol.frames import Frame, FrameError, FrameReader, encode
+from ci_integrations.local.protocol.frames import Frame, encode
 
-Event = Frame
-"""One event, by its "type": started, stdout, stderr, display, error, died or done."""
 _SO_PASSRIGHTS = 83
 """An option of Linux 6.16, from <asm-generic/socket.h>: Python's socket module has no name for it."""
 _FRAME_SLACK = 1 << 20
 """Bytes of a frame beside its result."""
-_READ = 1 << 18
-_SMALL_READ = 1 << 14
-_MANY = 64
-"""After so many frames in one read, or `_LONG` seconds for them, the control socket is not read for a while, so that
-other sandboxes get their turn."""
-_LONG = 0.05
-_REST = 0.05
-"""The longest such while, in seconds."""
-_LAST_READS = 8
+_SMALL = 1 << 14
+"""Bytes of a frame that is read also when the cell has had all of its results: it may be the cell's end."""
+_LAST_SECONDS = 5.0
+"""How long what an interpreter sent before its end may take to be read."""
 MAX_RESULTS = 10_000
 """Displays and errors of one cell; what comes after is counted and dropped."""
 _CLOSE_GRACE = 0.5
@@ -59,13 +55,13 @@ async def open_context(
     child = await sandbox.spawn(
         entry, envs=dict(envs or {}), address_space_limit=not languages.reserves_address_space(language)
     )
-    return Context(child, language=language, cwd=cwd, limits=limits)
+    return Context(child, decoder_of(sandbox), language=language, cwd=cwd, limits=limits)
 
 
 class Context:
     """Is one interpreter, made by `open_context`. It runs one cell at a time: the caller holds a lock."""
 
-    def __init__(self, child: Child, *, language: str, cwd: str, limits: Limits) -> None:
+    def __init__(self, child: Child, decoder: Decoder, *, language: str, cwd: str, limits: Limits) -> None:
         if child.control is None:
             raise ValueError("the child has no control socket")
         self.language = language
@@ -74,18 +70,18 @@ class Context:
         self.died: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Done, with the reason in plain words, once the interpreter is gone."""
         self._loop = asyncio.get_running_loop()
-        self._control = child.control
+        self._socket = child.control
         with contextlib.suppress(OSError):  # Linux 6.16; descriptors that it passes are ours to close
-            self._control.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
-        self._reader = FrameReader(limits.results + _FRAME_SLACK)
-        self._read_size = _SMALL_READ
-        self._rest: asyncio.TimerHandle | None = None
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
+        self._decoder = decoder
+        self._closed = False
         self._limits = limits
         self._ids = itertools.count(1)
         self._running: int | None = None
         self._over: asyncio.Future[None] = self._loop.create_future()
         """Done when the running cell is."""
         self._started = asyncio.Event()
+        """Set when the interpreter has taken the cell, or the cell is over."""
         self._events: deque[Event] = deque()
         self._wake = asyncio.Event()
         self._output = Output(child.stdout, child.stderr, limits.output, self._wake.set)
@@ -94,7 +90,7 @@ class Context:
         self.exiting = False
         """Whether the code ended the interpreter (`exit()`): another cell needs another context."""
         self._interrupted = False
-        self._loop.add_reader(self._control, self._on_control)
+        self._control = Control(self._socket, self, limits.results + _FRAME_SLACK, decoder)
         child.exited.add_done_callback(self._on_exit)
 
     @property
@@ -157,7 +153,11 @@ class Context:
         if self.alive:
             await self.kill("closed")
         self._output.close()
+        await self._control.closed()
         self.child.close()
+        if not self._closed:
+            self._closed = True
+            self._decoder.release()
 
     def _begin(self) -> None:
         """Forgets the last cell and starts to count for a new one."""
@@ -175,7 +175,7 @@ class Context:
             self._push_death(self.died.result())
             return
         with contextlib.suppress(OSError):  # it is dying: its exit will be the event
-            await self._loop.sock_sendall(self._control, encode(message))
+            await self._loop.sock_sendall(self._socket, encode(message))
 
     async def _stream(self) -> AsyncIterator[Event]:
         """The events of the running cell, in the order in which they came."""
@@ -210,39 +210,12 @@ class Context:
         with contextlib.suppress(ProcessLookupError, SandboxDead):
             await self.child.signal(number, group=True)
 
-    def _on_control(self) -> None:
-        """Handles what has arrived on the control socket, or the end of it."""
-        try:
-            data = self._control.recv(self._read_size)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._on_hang_up()
-            return
-        began, count = self._loop.time(), 0
-        try:
-            for frame, size in self._reader.feed(data):
-                count += 1
-                self._on_frame(frame, size)
-        except FrameError as error:
-            self._stop_reading()
-            self._ending = self._loop.create_task(self.kill(f"killed: {error}"))
-            return
-        self._read_size = _SMALL_READ if count > _MANY else _READ
-        spent = self._loop.time() - began
-        if self.alive and (count > _MANY or spent > _LONG):
-            self._loop.remove_reader(self._control)
-            self._rest = self._loop.call_later(min(3 * spent, _REST), self._read_on)
+    def on_broken(self, reason: str) -> None:
+        """Kills an interpreter that broke the protocol: nothing that it says can be used any more."""
+        self._ending = self._loop.create_task(self.kill(f"killed: {reason}"))
 
-    def _read_on(self) -> None:
-        self._rest = None
-        self._loop.add_reader(self._control, self._on_control)
-
-    def _on_hang_up(self) -> None:
+    def on_hang_up(self) -> None:
         """Handles that the interpreter's end is closed. Usually it exits; otherwise it can never answer again."""
-        self._stop_reading()
         self._ending = self._loop.create_task(self._expect_exit())
 
     async def _expect_exit(self) -> None:
@@ -250,39 +223,48 @@ class Context:
         if self.alive:
             await self.kill("killed: it closed its control socket")
 
-    def _stop_reading(self) -> None:
-        if self._rest is not None:
-            self._rest.cancel()
-            self._rest = None
-        self._loop.remove_reader(self._control)
+    def is_beyond_limits(self, size: int) -> bool:
+        """Returns whether a frame of `size` bytes is left out, unread, because the cell has had all of its results."""
+        if size <= _SMALL or self._results + size <= self._limits.results:
+            return False
+        self._results += size
+        self._dropped += 1
+        return True
 
-    def _on_frame(self, frame: Frame, size: int) -> None:
-        """Takes one frame. Those of another cell are ignored: user code can send any it likes."""
-        if frame.get("id") != self._running or self._running is None:
-            return
-        kind = frame.get("type")
-        if kind == "started":
-            if self._started.is_set():
-                return  # once in a cell: more are forged
+    def take(self, frame: Frame, size: int) -> None:
+        """Takes one frame. One that cannot come from an interpreter of ours ends it: user code shares its socket."""
+        kind, begun = frame.get("type"), self._started.is_set()
+        if self._running is None or frame.get("id") != self._running:
+            self._refuse("a message of a cell that does not run")
+        elif kind == "started" and not begun:
             self._started.set()
             self._push({"type": "started", "execution_count": _integer(frame.get("execution_count"))})
+        elif kind not in ("done", "display", "error", "truncated"):
+            self._refuse("a second start of a cell" if kind == "started" else "a message of no known kind")
+        elif not begun:
+            self._refuse("a message of a cell that had not started")
         elif kind == "done":
             self._finish()
             if frame.get("exiting") is True:
                 self.exiting = True
                 self._reason = "the code ended the interpreter"
-        elif kind in ("display", "error", "truncated"):
-            self._on_result(kind, frame, size)
+        else:
+            self._on_result(frame, size)
 
-    def _on_result(self, kind: str, frame: Frame, size: int) -> None:
+    def _refuse(self, what: str) -> None:
+        """Ends an interpreter that sent what none of ours sends."""
+        self._control.close()
+        self.on_broken(f"code in it sent {what}")
+
+    def _on_result(self, frame: Frame, size: int) -> None:
         """Takes a result, or counts it when the cell has had too many or too large ones."""
         self._results += size
         self._shown += 1
-        if kind == "truncated" or self._results > self._limits.results or self._shown > MAX_RESULTS:
+        if frame["type"] == "truncated" or self._results > self._limits.results or self._shown > MAX_RESULTS:
             self._dropped += 1
             return
         self._output.drain()  # what was printed before it comes before it
-        event = _display(frame) if kind == "display" else _error(frame)
+        event = frame if "line" in frame else result_event(frame)
         if event is not None:
             self._push(event)
 
@@ -326,40 +308,24 @@ class Context:
         if not self.alive or exited.cancelled():
             return
         end = Exit(reason="the sandbox is gone") if exited.exception() else exited.result()
-        self._read_last_frames()
+        self._ending = self._loop.create_task(self._end(end))
+
+    async def _end(self, end: Exit) -> None:
+        """Ends the context of a process that has ended, when what it sent before that is read."""
+        await self._control.finish(_LAST_SECONDS)
         self._output.drain()
         by_interrupt = self._interrupted and end.signal == signal.SIGINT
         self._die(end.reason or self._reason or (_MORTAL if by_interrupt else _describe(end)))
-
-    def _read_last_frames(self) -> None:
-        """Reads what had arrived while the control socket was not read; a bounded number of times."""
-        for _ in range(_LAST_READS):
-            if self._rest is not None:
-                self._rest.cancel()
-                self._read_on()
-                self._on_control()
 
     def _die(self, reason: str) -> None:
         """Ends the context. A running cell ends with `died`."""
         if not self.alive:
             return
-        self._stop_reading()
+        self._control.close()
         self.died.set_result(reason)
         if self._running is not None:
             self._announce_cuts()
             self._push_death(reason)
-
-
-def _display(frame: Frame) -> Event | None:
-    """The event for a MIME bundle; None for one that is malformed or empty."""
-    data = frame.get("data")
-    if not isinstance(data, dict) or not data:
-        return None
-    return {"type": "display", "data": data, "is_main_result": frame.get("is_main_result") is True}
-
-
-def _error(frame: Frame) -> Event:
-    return {"type": "error", **{key: str(frame.get(key, "")) for key in ("name", "value", "traceback")}}
 
 
 def _integer(value: object) -> int:

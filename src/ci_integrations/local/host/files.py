@@ -9,22 +9,29 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import stat
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ci_integrations.local.host.packet_socket import readable
 from ci_integrations.local.protocol.contract import Child, Entry, Sandbox
 
-MAX_FRAME = 64 << 20
-"""Bytes of one answer, as for a directory with many files."""
+MAX_FRAME = 4 << 20
+"""Bytes of one answer. A listing comes in pages."""
+MAX_ENTRIES = 10_000
+"""Entries of one listing."""
+_MAX_PAGE = 1000
+"""Entries of one page: they are read at once, which keeps others waiting."""
 MAX_CHANNELS = 64
 """Requests of one sandbox at one time, transfers and watches included."""
 ANSWER_SECONDS = 60.0
+SILENT_SECONDS = 5.0
+"""How long an answer may take before the worker is asked whether it runs at all, and how long that may take."""
 CROWDED_SECONDS = 15.0
 """How long a request waits for one of the channels."""
 CHUNK = 256 * 1024
@@ -62,6 +69,7 @@ class FileEntry:
     metadata: dict[str, str]
 
 
+Result = TypeVar("Result")
 NONSENSE = "the sandbox's file worker sent nonsense"
 
 
@@ -96,6 +104,14 @@ def _entry(value: dict[str, Any]) -> FileEntry:
     )
 
 
+def _page(answer: dict[str, Any]) -> list[FileEntry]:
+    """The entries of one page of a listing; none mean its end. Raises FileError for a malformed one."""
+    entries = answer.get("entries")
+    if not isinstance(entries, list) or len(entries) > _MAX_PAGE:
+        raise FileError("other", NONSENSE)
+    return [read_entry(entry) for entry in entries]
+
+
 def _text(value: object) -> str:
     """`value` as text of at most 8192 characters, without lone surrogates, which UTF-8 and so no message can carry."""
     return str(value)[:8192].encode("utf-8", "replace").decode()
@@ -104,8 +120,10 @@ def _text(value: object) -> str:
 class Channel:
     """Is one request to the worker. All methods raise FileError when the worker refuses, misbehaves or ends."""
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, check: Callable[[], Awaitable[None]] | None = None) -> None:
+        """`check` raises FileError when the worker does not run any more. It is called when an answer is late."""
         self._end = end
+        self._check = check
         self._loop = asyncio.get_running_loop()
 
     async def send_frame(self, value: object) -> None:
@@ -116,7 +134,7 @@ class Channel:
     async def send(self, data: bytes) -> None:
         """Sends raw bytes."""
         try:
-            await self._loop.sock_sendall(self._end, data)
+            await self._patiently(self._loop.sock_sendall(self._end, data), ANSWER_SECONDS)
         except OSError:
             # The worker closed its end: its answer, why it did, is still to be read.
             await self.answer()
@@ -128,14 +146,27 @@ class Channel:
 
     async def answer(self, seconds: float | None = ANSWER_SECONDS) -> dict[str, Any]:
         """Returns the next frame. Raises FileError for a refusal, a malformed one, or none within `seconds`."""
-        try:
-            async with asyncio.timeout(seconds):
-                value = await self._frame()
-        except TimeoutError:
-            raise FileError("other", "the sandbox's file worker did not answer") from None
+        value = await self._patiently(self._frame(), seconds)
         if "error" in value:
             raise FileError(str(value["error"])[:32], str(value.get("message", ""))[:2000])
         return value
+
+    async def _patiently(self, work: Coroutine[object, object, Result], seconds: float | None) -> Result:
+        """Waits for what the worker has to do. Raises FileError when that takes too long, or the worker is stopped."""
+        task = asyncio.create_task(work)
+        try:
+            async with asyncio.timeout(seconds):
+                if seconds is not None and self._check is not None:
+                    done, _ = await asyncio.wait({task}, timeout=SILENT_SECONDS)
+                    if not done:
+                        await self._check()
+                return await task
+        except TimeoutError:
+            raise FileError("other", "the sandbox's file worker did not answer") from None
+        finally:  # nothing may use the socket any more: it is about to be closed
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
 
     async def _frame(self) -> dict[str, Any]:
         (size,) = struct.unpack("!I", await self._exactly(4))
@@ -158,6 +189,8 @@ class Channel:
             if not data:
                 raise FileError("other", "the sandbox's file worker ended")
             parts += data
+            if len(parts) < size:
+                await asyncio.sleep(0)  # a socket with data makes nobody wait, and so lets nobody else have a turn
         return bytes(parts)
 
     async def _receive(self, size: int) -> bytes:
@@ -168,7 +201,7 @@ class Channel:
 
     async def data(self) -> AsyncIterator[bytes]:
         """Yields raw bytes until the worker closes its end."""
-        while data := await self._receive(CHUNK):
+        while data := await self._patiently(self._receive(CHUNK), ANSWER_SECONDS):
             yield data
 
     async def passed_socket(self) -> socket.socket:
@@ -203,7 +236,7 @@ class FileWorker:
                 ours.settimeout(0)
                 with theirs:  # the worker has a copy; ours must go, or its end would never read as an end
                     await self._pass(theirs)
-                channel = Channel(ours)
+                channel = Channel(ours, self._check)
                 await channel.send_frame(request)
                 yield channel
             finally:
@@ -244,6 +277,30 @@ class FileWorker:
                 raise FileError("other", "the engine gave the file worker no control socket")
             return self._child.control
 
+    async def _check(self) -> None:
+        """Makes sure that the worker runs. Raises FileError after killing one that does not: the next one is new.
+
+        Code in the sandbox can stop it by a signal. One that is only busy answers this.
+        """
+        child = self._child
+        if child is None or child.exited.done():
+            raise FileError("other", "the sandbox's file worker ended")
+        await child.signal(signal.SIGCONT, group=False)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.settimeout(0)
+            await self._pass(theirs)
+            theirs.close()  # the worker has a copy
+            ping = Channel(ours)
+            await ping.send_frame({"op": "ping"})
+            try:
+                await ping.answer(SILENT_SECONDS)
+            except FileError:
+                await child.signal(signal.SIGKILL, group=False)
+                if self._child is child:
+                    self.close()
+                raise FileError("other", "the sandbox's file worker was stopped; it is started anew") from None
+
     def close(self) -> None:
         """Closes the worker's descriptors; it ends when it reads the end of its control socket."""
         if self._child is not None:
@@ -262,10 +319,14 @@ class FileWorker:
 
     async def list(self, path: str, depth: int) -> list[FileEntry]:
         """Returns what is below a directory, `depth` levels deep."""
-        entries = (await self._ask("list", path=path, depth=depth)).get("entries")
-        if not isinstance(entries, list):
-            raise FileError("other", NONSENSE)
-        return [read_entry(entry) for entry in entries]
+        found: list[FileEntry] = []
+        async with self.channel({"op": "list", "path": path, "depth": depth}) as channel:
+            while page := _page(await channel.answer()):
+                found += page
+                if len(found) > MAX_ENTRIES:
+                    raise FileError("too_many", f"more than {MAX_ENTRIES} entries: list a smaller directory")
+                await asyncio.sleep(0)  # others have their turn between the pages
+        return found
 
     async def make_dir(self, path: str) -> FileEntry:
         """Makes a directory and its parents. FileError of the kind "exists" when it is there already."""

@@ -94,15 +94,23 @@ class Network:
         request = _parsed(head)
         target = request.target.decode("ascii")
         if request.method == b"CONNECT":
-            upstream = await self._connect(*_authority(target, None))
+            host, port = _authority(target, None)
+            self._rules.check_request(host, port, None)
+            upstream = await self._connect(host, port)
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         else:
             parts = urlsplit(target)
             if parts.scheme != "http":
                 raise Refused("400 Bad Request", "only CONNECT and http:// requests are served")
-            upstream = await self._connect(*_authority(parts.netloc.rpartition("@")[2], 80))
+            host, port = _authority(parts.netloc.rpartition("@")[2], 80)
+            if is_index := self._rules.is_index(host, port):
+                self._rules.check_request(host, port, parts.path if request.method in (b"GET", b"HEAD") else None)
+            upstream = await self._connect(host, port)
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             upstream[1].write(_origin_form(request, path.encode("ascii")))
+            if is_index:  # one request was judged: no further one may follow on this connection
+                await _one_way(upstream, writer)
+                return
         await _both_ways((reader, writer), upstream)
 
     async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -190,6 +198,14 @@ async def _both_ways(left: _Stream, right: _Stream) -> None:
         await asyncio.gather(_pump(left[0], right[1]), _pump(right[0], left[1]))
     finally:
         await _finish(right[1])
+
+
+async def _one_way(source: _Stream, writer: asyncio.StreamWriter) -> None:
+    """Copies an answer until it ends."""
+    try:
+        await _pump(source[0], writer)
+    finally:
+        await _finish(source[1])
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

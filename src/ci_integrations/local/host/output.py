@@ -162,23 +162,24 @@ class Output:
         first = _FIRST if self._whole else _GATHER
         return max(self._told + _GATHER, self._since + first) - self._loop.time()
 
-    def take(self, *, everything: bool = False, final: bool = False) -> Iterator[Frame]:
-        """Yields the events that are due now.
+    def take(self, *, everything: bool = False, final: bool = False) -> list[Frame]:
+        """Returns the events that are due now; each has a few hundred kilobytes at most.
 
         With `everything`, output that is still being gathered is due; with `final`, also half a character at the end.
         """
         if not final and not self._due(everything=everything):
-            return
+            return []
         self.drain()
         self._pending = 0
         self._told = self._loop.time()
-        for stream in self._streams:
-            text = stream.decoder.decode(b"".join(stream.parts), final)
-            stream.parts.clear()
-            if text:
-                yield {"type": stream.name, "text": text, "timestamp": self.now()}
+        events = [
+            {"type": stream.name, "text": text, "timestamp": self.now()}
+            for stream in self._streams
+            for text in _texts(stream, final=final)
+        ]
         if not self._reading and self._rest is None:
             self.resume()
+        return events
 
     def _due(self, *, everything: bool) -> bool:
         pause = self.pause()
@@ -200,3 +201,16 @@ class Output:
         if self._rest is not None:
             self._rest.cancel()
         self._pause_reading()
+
+
+def _texts(stream: _Stream, *, final: bool) -> Iterator[str]:
+    """Takes what was read from a stream as texts, each of them short enough to be written at once."""
+    gathered = bytearray()
+    for part in stream.parts:
+        gathered += part
+        if len(gathered) >= _ENOUGH:
+            yield stream.decoder.decode(bytes(gathered))
+            gathered.clear()
+    stream.parts.clear()
+    if text := stream.decoder.decode(bytes(gathered), final):
+        yield text

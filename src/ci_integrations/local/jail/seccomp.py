@@ -58,7 +58,7 @@ _OF_A_PROCESS: Final = ("prlimit64", "sched_setaffinity", "sched_setattr", "sche
 """These calls change limits or scheduling of the process in the first argument; 0 is the caller."""
 
 
-def filter_program(*, sockets: bool, attributes: bool = True, others: bool = True, machine: str | None = None) -> bytes:
+def filter_program(*, sockets: bool, others: bool, attributes: bool = True, machine: str | None = None) -> bytes:
     """Returns the filter program for this machine, or for `machine`.
 
     `sockets=False` also refuses every socket but a socketpair. `attributes=False` refuses to change those of files, for

@@ -24,6 +24,10 @@ MAX_JSON_DEPTH = 128
 """Levels of a JSON result: the kernel leaves out deeper ones, so that a frame with it stays below `MAX_DEPTH`."""
 MAX_VALUES = 1_000_000
 """Values in a frame's lists and objects: each takes up to a hundred times more memory than bytes on the wire."""
+LONGEST_WHOLE = 1 << 20
+"""Bytes of the longest frame that a `FrameReader` hands out whole."""
+_CHEAP = 20_000
+"""Commas and brackets of a frame that is decoded within a few milliseconds, whatever else it holds."""
 _HEADER = 4
 # Possessive (Python 3.11): without it a string that never ends makes the engine try every place to backtrack to.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
@@ -68,6 +72,11 @@ def has_many_values(body: bytes | bytearray) -> bool:
     return _most_values(_STRING.sub(b"", body)) > MAX_VALUES
 
 
+def is_cheap(body: bytes | bytearray) -> bool:
+    """Returns whether `body` can be decoded at once without keeping others waiting: pictures and texts can."""
+    return len(body) <= LONGEST_WHOLE and _most_values(body) <= _CHEAP
+
+
 def _most_values(body: bytes | bytearray) -> int:
     return body.count(b",") + body.count(b"[") + body.count(b"{")
 
@@ -94,27 +103,47 @@ def _children(value: object) -> list[object]:
 
 
 class FrameReader:
-    """Cuts a byte stream into frames. It holds at most one unfinished frame of `max_bytes`."""
+    """Cuts a byte stream into the bodies of frames. A long frame is only announced: its reader fetches it by itself.
+
+    It holds at most one unfinished frame of `LONGEST_WHOLE` bytes, beside what is fed at once.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
         self._buffer = bytearray()
+        self.long = 0
+        """Bytes of the long frame that comes next: `take_long` has what is there of it. 0 when there is none."""
 
-    def feed(self, data: bytes) -> Iterator[tuple[Frame, int]]:
-        """Yields every frame that `data` completes, with its size in bytes. Raises FrameError."""
+    def feed(self, data: bytes) -> None:
+        """Takes the stream's next bytes."""
         self._buffer += data
-        start = 0
-        while len(self._buffer) - start >= _HEADER:
-            length = int.from_bytes(self._buffer[start : start + _HEADER], "big")
+
+    def bodies(self) -> Iterator[bytes]:
+        """Yields the body of every frame that is complete; stops at a long one. Raises FrameError.
+
+        It may be left and called again: nothing is yielded twice.
+        """
+        while not self.long and len(self._buffer) >= _HEADER:
+            length = int.from_bytes(self._buffer[:_HEADER], "big")
             if length > self._max:  # by its header, before a byte of it is kept
                 raise FrameError(f"a frame of {length} bytes is longer than the limit of {self._max}")
-            end = start + _HEADER + length
-            if len(self._buffer) < end:
-                break
-            body = self._buffer[start + _HEADER : end]
-            start = end
-            yield decode(body), length
-        del self._buffer[:start]
+            end = _HEADER + length
+            if length > LONGEST_WHOLE:
+                self.long = length
+                del self._buffer[:_HEADER]
+            elif len(self._buffer) < end:
+                return
+            else:
+                body = bytes(self._buffer[_HEADER:end])
+                del self._buffer[:end]  # a bytearray gives its front away without moving the rest
+                yield body
+
+    def take_long(self) -> bytes:
+        """Returns what has come of the long frame, and goes on behind it: the rest is the caller's to read."""
+        part = bytes(self._buffer[: self.long])
+        del self._buffer[: self.long]
+        self.long = 0
+        return part
 
 
 class Channel:

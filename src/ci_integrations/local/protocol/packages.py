@@ -12,10 +12,14 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 TARGET = "/home/user/.packages"
 """This directory is on `sys.path` of every Python kernel; it is kept as long as the sandbox's files are."""
+
+_LONGEST_WORD, _MOST_DIGITS = 32, 2
+"""Characters, and digits among letters, of a part of an address that is certainly no key."""
 
 log = logging.getLogger(__name__)
 
@@ -52,20 +56,47 @@ def host_index() -> str | None:
     url = os.environ.get("PIP_INDEX_URL") or _configured()
     if url is None:
         return None
-    if "@" in urlsplit(url).netloc:
+    parts = urlsplit(url)
+    if "@" in parts.netloc or parts.query or any(_may_be_a_key(part) for part in parts.path.split("/")):
         log.warning("the host's package index needs a password; sandboxes get the default index instead")
         return None
     return url
 
 
-def trusted_index() -> frozenset[tuple[str, int]]:
-    """Returns (host, port) of the host's index: sandboxes may reach it at a private address too."""
+def _may_be_a_key(part: str) -> bool:
+    """Returns whether a part of an address may be a token: some indexes have theirs in the path."""
+    digits = sum(c.isdigit() for c in part)
+    return len(part) > _LONGEST_WORD or (digits > _MOST_DIGITS and digits < len(part))
+
+
+class TrustedIndex(NamedTuple):
+    """Says what of the host's package index a sandbox may read, although it may be at a private address."""
+
+    host: str
+    port: int
+    is_plain: bool
+    """Whether it is read without TLS: then its addresses are seen, and only those of packages are let through."""
+    folders: tuple[str, ...]
+    """Paths below which packages and their lists are."""
+
+    def has(self, path: str) -> bool:
+        """Returns whether a path is a package's, or a list's: written plainly, so that no server reads it otherwise."""
+        plain = "%2e" not in path.lower() and "%2f" not in path.lower() and not set(path) & set("\\;?#")
+        return plain and ".." not in path and "//" not in path and path.startswith(self.folders)
+
+
+def trusted_index() -> TrustedIndex | None:
+    """Returns what sandboxes may reach of the host's index at a private address too; None when there is none."""
     url = host_index()
-    if url is None:
-        return frozenset()
-    parts = urlsplit(url)
+    parts = urlsplit(url or "")
+    if not parts.hostname:
+        return None
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    return frozenset({(parts.hostname, port)}) if parts.hostname else frozenset()
+    lists = parts.path.rstrip("/") + "/"
+    beside = lists.rstrip("/").rpartition("/")[0]
+    # Where servers keep the files beside their lists: pypiserver, devpi, Nexus, Artifactory.
+    folders = [f"{beside}/{name}/" for name in ("packages", "files", "+f", "+simple")]
+    return TrustedIndex(parts.hostname, port, parts.scheme != "https", (lists, *folders))
 
 
 def _configured() -> str | None:

@@ -21,6 +21,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 JSON_BODY_LIMIT = 16 * MiB
 """Of a control-plane or code-interpreter request. A cell with 16 MiB of source is a mistake."""
+_PIECE = 1 << 18
+"""Bytes of an answer that are written at once."""
 _FINISH_SECONDS = 0.5
 """How long the rest of a body is read whose answer is an error."""
 
@@ -207,5 +209,9 @@ class Exchange:
         if self.was_cut:
             return
         self.started = True
+        body = message.get("body", b"")
+        for start in range(0, len(body) - _PIECE, _PIECE):
+            await self.write(body[start : start + _PIECE])
+            message = {**message, "body": body[start + _PIECE :]}
         self.complete = message["type"] == "http.response.body" and not message.get("more_body", False)
         await self._send(message)

@@ -203,6 +203,7 @@ async def _answering(
 
     from ci_integrations.local.server.app import App
     from ci_integrations.local.server.control.routes import ControlPlane
+    from ci_integrations.local.server.heads import BoundedHeads
     from ci_integrations.local.server.ports.websocket import Tunnel
 
     port = listener.getsockname()[1]
@@ -210,7 +211,7 @@ async def _answering(
     app = App(table, ControlPlane(table, f"localhost:{port}"), metrics, token)
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedHeads,
         ws=partial(Tunnel, app.find_port),  # type: ignore[arg-type]  # it is called, with keywords that we ignore
         lifespan="off",
         access_log=False,
@@ -284,9 +285,7 @@ async def _start_engine(options: Options, **interpreter: Any) -> Engine:
 
 def _import_slow_parts() -> None:
     """Imports what the first requests need, while the engine warms up on another core."""
-    import uvicorn.protocols.http.httptools_impl  # noqa: F401
-
-    from ci_integrations.local.server import app, bodies  # noqa: F401 - in this order: the server listens after `app`
+    from ci_integrations.local.server import app, bodies, heads  # noqa: F401 - in this order: the server listens after `app`
     from ci_integrations.local.server.envd import services
     from ci_integrations.local.server.ports import websocket  # noqa: F401
 

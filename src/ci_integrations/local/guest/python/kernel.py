@@ -13,6 +13,7 @@ import random
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,9 @@ class Kernel:
         self._loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
         self._cell: asyncio.Task[None] | None = None
         self._request: object = None
+        self._telling = threading.RLock()
+        """Held while a frame is sent: the host ends a kernel that sends results before a cell's start or after its end,
+        which a thread of the user's would otherwise make it do."""
         self._deferred = False
 
     def start(self, config: ContextConfig) -> None:
@@ -139,13 +143,17 @@ class Kernel:
 
     def _run(self, request: Frame) -> None:
         """Runs one request and sends its frames, from `started` to `done`."""
-        self._request = request.get("id")
         self._shell.interrupted = self._shell.showed_error = self._deferred = False
-        self._send({"type": "started", "execution_count": self._shell.execution_count})
+        with self._telling:
+            self._request = request.get("id")
+            self._send({"type": "started", "execution_count": self._shell.execution_count})
         with _environment(request.get("envs") or {}):
             self._run_cell(str(request.get("code", "")))
-        self._send({"type": "done", "exiting": self._shell.exiting})
-        self._request = None
+        if not self._channel.mine:
+            return  # a fork of the user's: it may have been made while a thread held the lock
+        with self._telling:
+            self._send({"type": "done", "exiting": self._shell.exiting})
+            self._request = None
 
     def _run_cell(self, code: str) -> None:
         """Runs code as a task of the loop, so that `await` works in it and SIGINT can cancel it."""
@@ -218,14 +226,16 @@ class Kernel:
 
     def _send(self, message: Frame) -> None:
         """Sends a frame of the running cell; one larger than its limit becomes an announcement of its size."""
-        if self._request is None:
-            return  # shown by a background task between cells: there is nobody to show it to
+        if self._request is None or not self._channel.mine:
+            return  # shown by a background task between cells, or in a fork: there is nobody to show it to
         if message["type"] == "display":
             message = {**message, "data": formats.wire_bundle(message["data"])}
-        frame = encode({**message, "id": self._request})
+        frame = encode({**message, "id": (number := self._request)})
         if len(frame) > self._max:
-            frame = encode({"type": "truncated", "bytes": len(frame), "id": self._request})
-        self._channel.send_bytes(frame)
+            frame = encode({"type": "truncated", "bytes": len(frame), "id": number})
+        with self._telling:
+            if self._request == number:  # otherwise the cell has ended meanwhile
+                self._channel.send_bytes(frame)
         self._raise_deferred()
 
     def _raise_deferred(self) -> None:

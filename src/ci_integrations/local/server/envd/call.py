@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ci_integrations.local.server.http import Exchange
@@ -26,6 +27,13 @@ class Call:
         """Waits until the client has left, then calls `act`. To be run as a task beside a stream of answers."""
         await self.gone.wait()
         act()
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Is an answer that its method has encoded by itself, for the codec that the request asked for."""
+
+    data: bytes
 
 
 CALL: ContextVar[Call] = ContextVar("call")

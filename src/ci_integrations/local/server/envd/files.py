@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 STATUS = {"not_found": 404, "invalid": 400, "denied": 403, "no_space": 507, "too_many": 429, "unsupported": 501}
 """By the kind of a FileError. The SDK makes its own exception of each status: 507 is NotEnoughSpaceException."""
 
+_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""A signed address is opened in browsers: a page from a sandbox gets an origin of its own, and no scripts."""
+
 
 async def serve(record: SandboxRecord, exchange: Exchange) -> None:
     """Answers GET, HEAD and POST /files. Access was checked before, by token or by `signature_is_valid`.
@@ -67,14 +70,18 @@ async def _download(record: SandboxRecord, exchange: Exchange) -> None:
     async with record.files.channel({"op": "read", "path": path}) as channel:
         info = await channel.answer()
         size, name, modified = int(info["size"]), posixpath.basename(str(info["path"])), int(info["modified"])
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         headers = [
-            ("content-type", mimetypes.guess_type(name)[0] or "application/octet-stream"),
+            ("content-type", kind),
             # RFC 6266: the form with `*` takes any character, percent-encoded.
             ("content-disposition", f"inline; filename*=utf-8''{quote(name)}"),
+            ("x-content-type-options", "nosniff"),
             ("accept-ranges", "bytes"),
             ("vary", "Accept-Encoding"),
             ("last-modified", formatdate(modified / 1e9, usegmt=True)),
         ]
+        if kind != "application/pdf":  # browsers show no document of that kind under such a policy, nor run anything
+            headers.append(("content-security-policy", _POLICY))
         wanted = _range(exchange.headers.get("range"), size)
         if wanted is not None:
             await _send_range(exchange, channel, headers, wanted, size)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from connectrpc.code import Code
+from connectrpc.codec import proto_binary_codec, proto_json_codec
 from connectrpc.errors import ConnectError
 from e2b.envd.filesystem import filesystem_pb as pb
 from protobuf.wkt import Timestamp
 
 from ci_integrations.local.host.files import FileEntry, FileError
-from ci_integrations.local.server.envd.call import CALL
+from ci_integrations.local.server.envd.call import CALL, Encoded
 from ci_integrations.local.server.envd.requests import Context, check_user, keepalive, one_of
 from ci_integrations.local.server.state.watchers import Change, Watcher
 
@@ -34,6 +35,10 @@ CODES = {
 TYPES = {"file": pb.FileType.FILE, "directory": pb.FileType.DIRECTORY, "symlink": pb.FileType.SYMLINK}
 
 
+_AT_ONCE = 500
+"""Entries of a listing that are encoded at one time: some ten milliseconds."""
+
+
 class FilesystemService:
     """Answers the calls of every sandbox: `CALL` says which one is meant."""
 
@@ -45,7 +50,12 @@ class FilesystemService:
         with _errors(ctx):
             # protobuf leaves a depth of 0 out: it means the default, one level.
             entries = await CALL.get().record.files.list(request.path, max(request.depth, 1))
-        return pb.ListDirResponse(entries=[_entry(entry) for entry in entries if entry.type in TYPES])
+        shown = [entry for entry in entries if entry.type in TYPES]
+        if len(shown) <= _AT_ONCE:
+            return pb.ListDirResponse(entries=[_entry(entry) for entry in shown])
+        return cast(
+            "pb.ListDirResponse", await _encoded(shown, json="json" in CALL.get().exchange.headers["content-type"])
+        )
 
     async def make_dir(self, request: pb.MakeDirRequest, ctx: Context) -> pb.MakeDirResponse:
         with _errors(ctx):
@@ -125,6 +135,21 @@ def _entry(entry: FileEntry) -> pb.EntryInfo:
         found.symlink_target = entry.symlink_target
         found.is_symlink = True
     return found
+
+
+async def _encoded(entries: list[FileEntry], *, json: bool) -> Encoded:
+    """Encodes a long listing in parts, so that other sandboxes have their turn between them."""
+    codec = proto_json_codec() if json else proto_binary_codec()
+    parts = []
+    for start in range(0, len(entries), _AT_ONCE):
+        part = pb.ListDirResponse(entries=[_entry(entry) for entry in entries[start : start + _AT_ONCE]])
+        parts.append(bytes(codec.encode(part)))
+        await asyncio.sleep(0)
+    if not json:
+        return Encoded(b"".join(parts))  # protobuf: messages one after the other are one message
+    return Encoded(
+        b'{"entries":[' + b",".join(part[part.index(b"[") + 1 : part.rindex(b"]")] for part in parts) + b"]}"
+    )
 
 
 def _watcher(watcher_id: str) -> Watcher:

@@ -16,6 +16,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any, cast
 
+from ci_integrations.local.server.envd.call import Encoded
 from ci_integrations.local.server.http import HttpError
 
 READ_LIMIT = 16 << 20
@@ -59,8 +60,11 @@ def _codecs() -> list[Any]:
 
     class Strict:
         def __init__(self, codec: Any) -> None:
-            self.name, self.encode = codec.name, codec.encode
+            self.name = codec.name
             self._codec = codec
+
+        def encode(self, message: Any) -> bytes:
+            return message.data if isinstance(message, Encoded) else bytes(self._codec.encode(message))
 
         def decode(self, data: bytes, message_class: type) -> Any:
             if self.name() == "json" and _is_too_deep(data):

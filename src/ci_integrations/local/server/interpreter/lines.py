@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from ci_integrations.local.host.results import Event, result_as_line
+from ci_integrations.local.protocol.lines import END, count_line, error_line, stream_line
 
-from ci_integrations.local.protocol.lines import END, count_line, error_line, result_line, stream_line
+_PIECE = 1 << 18
+"""Bytes of one piece of a line: what is written at once."""
 
 
 def died_line(reason: str, *, removed: bool = False) -> bytes:
@@ -21,17 +22,22 @@ def died_line(reason: str, *, removed: bool = False) -> bytes:
     return error_line("ContextRestarting", "Context was restarted" if plain else f"Context was restarted: {reason}")
 
 
-def line_of(event: Mapping[str, Any]) -> bytes:
-    """Returns the line of a kernel event other than `died`."""
+def pieces_of(event: Event) -> list[bytes]:
+    """Returns the line of a kernel event other than `died`, in pieces when it is large."""
+    if (line := event.get("line")) is not None:
+        return list(line)
+    whole = _line_of(event)
+    return [whole[start : start + _PIECE] for start in range(0, len(whole), _PIECE)]
+
+
+def _line_of(event: Event) -> bytes:
     match event["type"]:
         case "started":
             return count_line(event["execution_count"])
         case "stdout" | "stderr" as stream:
             return stream_line(stream, event["text"], event["timestamp"])
-        case "display":
-            return result_line(event["data"], main=event["is_main_result"])
-        case "error":
-            return error_line(event["name"], event["value"], event["traceback"])
+        case "display" | "error":
+            return result_as_line(event)
         case "done":
             return END
     raise AssertionError(event["type"])

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ci_integrations.local.server.state.records import SandboxRecord
 
 LOG = logging.getLogger(__name__)
+_MUCH = 1 << 14
+"""Bytes of a line after which others get their turn."""
 
 
 async def serve(record: SandboxRecord, exchange: Exchange) -> None:
@@ -124,6 +126,8 @@ class Run:
             self._begun = True
             async for line in self._cell_or_error():
                 await self.lines.put(line)
+                if len(line) > _MUCH:
+                    await asyncio.sleep(0)  # a queue with room makes nobody wait, and so lets nobody else have a turn
         await self.lines.put(None)
 
     async def _cell_or_error(self) -> AsyncIterator[bytes]:
@@ -146,4 +150,5 @@ class Run:
             if event["type"] == "died":
                 yield lines.died_line(str(event.get("reason") or ""), removed=self._context.removed)
             else:
-                yield lines.line_of(event)
+                for piece in lines.pieces_of(event):
+                    yield piece

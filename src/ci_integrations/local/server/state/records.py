@@ -94,7 +94,7 @@ class SandboxRequest:
         return NetworkRules(
             allow=() if EVERYTHING & set(self.allow_out) else self.allow_out,
             deny=tuple(host for host in self.deny_out if host not in EVERYTHING),
-            trusted=packages.trusted_index(),
+            index=packages.trusted_index(),
         )
 
 
