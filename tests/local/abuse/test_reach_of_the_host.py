@@ -207,9 +207,10 @@ def test_the_mode_of_a_file_that_is_only_readable_stays(lab: Lab, context: Conte
 FLOOD = """
 import os, socket, time
 control = socket.socket(fileno=os.dup(3))
+body = b'{"type":"truncated","id":%d}' % get_ipython().send.__self__._request
 end = time.monotonic() + 4
 while time.monotonic() < end:
-    control.sendall(b'\\0\\0\\0\\2{}' * 40_000)
+    control.sendall((len(body).to_bytes(4, 'big') + body) * 10_000)
 """
 
 

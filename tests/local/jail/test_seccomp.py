@@ -151,7 +151,7 @@ def test_where_others_can_be_named_only_the_caller_is_changed(machine):
 
 
 def test_attributes_are_refused_by_path_and_by_descriptor(machine):
-    program = seccomp.filter_program(sockets=False, attributes=False, machine=machine)
+    program = seccomp.filter_program(sockets=False, others=True, attributes=False, machine=machine)
     number = numbers(ALLOWED_TEXT, machine)
     for name in ("fchmod", "fchown", "fchmodat", "fsetxattr", "fremovexattr", "lsetxattr"):
         assert judge(program, number[name], (5,), arch=ARCH[machine]) == refused(errno.EPERM)
@@ -194,3 +194,11 @@ def test_the_numbers_are_those_of_the_kernels_headers():
     known = {name: int(number) for name, number in re.findall(r"#define __NR_(\w+) (\d+)", header.read_text())}
     ours = numbers(ALLOWED_TEXT + JUDGED_TEXT, "x86_64")
     assert {name: number for name, number in ours.items() if known.get(name, number) != number} == {}
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_limits_of_other_processes_are_refused_everywhere(machine, others):
+    program = seccomp.filter_program(sockets=True, others=others, machine=machine)
+    call = numbers(ALLOWED_TEXT, machine)["prlimit64"]
+    assert judge(program, call, (0, 7), arch=ARCH[machine]) == ALLOW
+    assert {judge(program, call, (pid, 7), arch=ARCH[machine]) for pid in (1, 2, 4000)} == {refused(errno.EPERM)}

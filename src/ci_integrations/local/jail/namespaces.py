@@ -65,7 +65,7 @@ class Namespaces:
         self._uids = may_use_spare_uids()
         self._hidden = rootfs.enter()
         self._next = random.randrange(HOST_UIDS)
-        self._confinement = lockdown.Confinement(seccomp=seccomp.filter_program(sockets=True, others=False))
+        self._confinement = lockdown.Confinement(seccomp=seccomp.filter_program(sockets=True, others=True))
         self._mapped = -1
 
     def _unshare_with_one_id(self) -> None:

@@ -54,8 +54,8 @@ _ATTRIBUTES: Final = {
     *("setxattr", "fsetxattr", "lsetxattr", "removexattr", "fremovexattr", "lremovexattr"),
 }
 """These calls change a file's mode, owner, times or attributes, also when it is only open for reading or not at all."""
-_OF_A_PROCESS: Final = ("prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler")
-"""These calls change limits or scheduling of the process in the first argument; 0 is the caller."""
+_OF_A_PROCESS: Final = ("sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler")
+"""These calls change the scheduling of the process in the first argument; 0 is the caller."""
 
 
 def filter_program(*, sockets: bool, others: bool, attributes: bool = True, machine: str | None = None) -> bytes:
@@ -63,8 +63,8 @@ def filter_program(*, sockets: bool, others: bool, attributes: bool = True, mach
 
     `sockets=False` also refuses every socket but a socketpair. `attributes=False` refuses to change those of files, for
     levels where Landlock alone guards the user's own files: it does not see such changes. `others=False` refuses to
-    change limits and priorities of other processes, for levels where code can name processes of the same user that are
-    not its own, and no capability guards these.
+    change priorities and scheduling of other processes, for levels where code can name processes of the same user that
+    are not its own, and no capability guards these.
     """
     machine = machine or platform.machine()
     code = _Assembler()
@@ -78,6 +78,8 @@ def filter_program(*, sockets: bool, others: bool, attributes: bool = True, mach
     allowed = numbers(ALLOWED_TEXT, machine)
     if not attributes:
         _refuse_attributes(code, allowed)
+    # Everywhere: the agent and the file worker run as the code's own user at some levels, and no program needs it.
+    code.rule(allowed.pop("prlimit64"), [_Refuse.other_than(0, (0,), errno.EPERM)])
     if not others:
         _refuse_others(code, allowed)
     for first, last in _ranges(sorted(allowed.values())):
