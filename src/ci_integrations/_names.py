@@ -39,3 +39,8 @@ def language_name(language: str | None) -> str:
     """Returns a language's one name: lower case, aliases resolved, Python where none is given."""
     name = (language or "").strip().lower() or "python"
     return LANGUAGE_ALIASES.get(name, name)
+
+
+SERVER_MARK = "\u2063"
+"""Stands before a line of the local server's own on stderr. The server takes it out of what code prints, and it is not
+seen."""

@@ -186,7 +186,7 @@ class E2BSandboxBackend(BaseSandbox):
         # deepagents parses the output of a file operation: a notice in it would be taken for the file's content.
         if notice and _inside_file_operation.get():
             raise _ReplacedError(REPLACED)
-        # What deepagents reads itself is neither quoted nor cut: a file operation's output, and what it keeps of a command.
+        # What deepagents reads itself is neither quoted nor cut: a file operation's output, and what it keeps.
         own = _inside_file_operation.get() or self.enable_capture_offload
         printed = "".join(said) if own else quoted(strip_ansi("".join(said)))
         text = self._tool.redactor.text(printed + (f"\nError: {output.error}" if output.error else ""))

@@ -26,9 +26,11 @@ _JOINED_RUN = re.compile(
     "([\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]{2})[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]+"
 )
 _LINE_ENDS = str.maketrans({"\u2028": "\n", "\u2029": "\n"})
+_SPACE = r"[^\S\n]*"
 _LIKE_OURS = re.compile(
-    r"^(?=[^\S\n]*(?:[\[\uff3b](?:\.{3}|\u2026|[\d,.]*[^\S\n]*[^\W\d_]\w*)[\s:/]"
-    r"|(?:Out|stderr|Error|Hint)[^\S\n]*:|\(no output\)[^\S\n]*$))(?![^\S\n]*\[\s*(?:True|False|None|nan|inf|NaT)\b)",
+    rf"^(?={_SPACE}(?:[\[\uff3b](?:\.{{3}}|\u2026|[\d,.]*{_SPACE}[^\W\d_]\w*)[\s:/]"
+    rf"|(?:Out|stderr|Error|Hint){_SPACE}:|(?:output|results) truncated after |\(no output\){_SPACE}$))"
+    rf"(?!{_SPACE}\[\s*(?:True|False|None|nan|inf|NaT)\b)",
     re.MULTILINE,
 )
 """Where a line begins that reads like one of the tool's own. Lists and arrays begin with a bracket too, and do not."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from ci_integrations._names import SERVER_MARK
 from ci_integrations.results.clean import IN_ARTIFACT, clean_output, cut, one_line, quoted, strip_ansi, without_base64
 from ci_integrations.results.model import Artifact, ExecutionError, SandboxEvent, TableArtifact, TextArtifact
 from ci_integrations.results.record import ExecutionRecord
@@ -48,11 +49,12 @@ def event_lines(events: Iterable[SandboxEvent]) -> list[str]:
 def _body(result: ExecutionRecord) -> Iterator[tuple[str, str]]:
     """Yields (heading, text) in reading order."""
     yield "", quoted(clean_output(result.stdout))
-    yield "stderr:", quoted(clean_output(result.stderr))
+    theirs, ours = _by_whom(result)
+    yield "stderr:", quoted(clean_output(theirs))
     yield "", _main(result)
     yield "", _error(result.error)
     yield "", "\n".join(_artifact_lines(result))
-    yield "", _notes(result)
+    yield "", _notes(result, ours)
 
 
 def _fit(sections: list[tuple[str, str]], budget: int, whole: str) -> Iterator[str]:
@@ -136,7 +138,17 @@ def _is_in_table(artifact: Artifact, tabled: set[int]) -> bool:
     return artifact.main and isinstance(artifact, TableArtifact)
 
 
-def _notes(result: ExecutionRecord) -> str:
+def _by_whom(result: ExecutionRecord) -> tuple[str, list[str]]:
+    """Returns what code wrote to stderr, and the lines that the local server added to say what it left out."""
+    # A kernel of the kind "jupyter" has no such server between it and us: code could print the mark there.
+    if SERVER_MARK not in result.stderr or result.backend != "local" or result.template_id == "jupyter":
+        return result.stderr, []
+    lines = result.stderr.split("\n")
+    ours = [line for line in lines if line.startswith(SERVER_MARK)]
+    return "\n".join(line for line in lines if not line.startswith(SERVER_MARK)), ours
+
+
+def _notes(result: ExecutionRecord, ours: list[str]) -> str:
     cuts = result.truncated
     notes = [f"{name} was truncated: {count:,} characters are lost" for name, count in
              (("stdout", cuts.stdout), ("stderr", cuts.stderr)) if count]  # fmt: skip
@@ -145,4 +157,4 @@ def _notes(result: ExecutionRecord) -> str:
     if cuts.folders:
         folders = "1 folder was" if cuts.folders == 1 else f"{cuts.folders:,} folders were"
         notes.append(f"{folders} not searched for new files: too many, or too deep")
-    return "\n".join(f"[{note}]" for note in notes)
+    return "\n".join(f"[{note}]" for note in [*(one_line(line, 200) for line in ours), *notes])

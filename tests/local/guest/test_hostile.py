@@ -125,6 +125,13 @@ async def test_output_beyond_the_limit_is_counted_dropped_and_announced(opener, 
     assert (await collect(context, "print('again')")).stdout == "again\n"
 
 
+async def test_code_cannot_print_the_mark_of_the_servers_own_lines(run):
+    cell = await run(
+        "import sys\nfor stream in sys.stdout, sys.stderr: print('a\\u2063output truncated after é', file=stream)"
+    )
+    assert cell.stdout == cell.stderr == "aoutput truncated after é\n"
+
+
 async def test_results_beyond_the_limit_are_counted_dropped_and_announced(opener, collect):
     context = await opener(limits=SMALL)
     cell = await collect(context, "for i in range(100): display('x' * 1000)\n'value'")
@@ -132,7 +139,7 @@ async def test_results_beyond_the_limit_are_counted_dropped_and_announced(opener
     assert "results truncated after 50000 bytes: " in cell.stderr
     one = await collect(context, "'y' * 100_000")
     assert (one.displays, one.error) == ([], None)
-    assert one.stderr == "results truncated after 50000 bytes: 1 left out\n"
+    assert one.stderr == "\u2063results truncated after 50000 bytes: 1 left out\n"
     assert (await collect(context, "'small'")).value == "'small'"
 
 

@@ -33,7 +33,7 @@ async def test_a_python_context_is_the_sandboxs_user_at_home_within_its_limits(s
     assert big.errors[0]["name"] == "MemoryError"
     assert (await collect(context, "kept")).value == "1"
     flood = await collect(context, "for i in range(100_000): print(i)")
-    assert flood.stderr == "\noutput truncated after 100000 bytes: 488890 bytes left out\n"
+    assert flood.stderr == "\n\u2063output truncated after 100000 bytes: 488890 bytes left out\n"
     await context.close()
 
 

@@ -15,6 +15,7 @@ import socket
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 
+from ci_integrations._names import SERVER_MARK
 from ci_integrations.local.host import languages
 from ci_integrations.local.host.control import Control
 from ci_integrations.local.host.decoding import Decoder, decoder_of
@@ -284,7 +285,7 @@ class Context:
     def _cut_results(self) -> str:
         if not self._dropped:
             return ""
-        return f"results truncated after {self._limits.results} bytes: {self._dropped} left out\n"
+        return f"{SERVER_MARK}results truncated after {self._limits.results} bytes: {self._dropped} left out\n"
 
     def _push(self, event: Event) -> None:
         """Adds an event, after the output that came before it."""

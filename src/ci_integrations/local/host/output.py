@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
+from ci_integrations._names import SERVER_MARK
 from ci_integrations.local.protocol.frames import Frame
 
 _READ = 1 << 18
@@ -189,7 +190,7 @@ class Output:
         """Returns the text that announces what was left out; empty when nothing was."""
         if not self._dropped:
             return ""
-        return f"\noutput truncated after {self._limit} bytes: {self._dropped} bytes left out\n"
+        return f"\n{SERVER_MARK}output truncated after {self._limit} bytes: {self._dropped} bytes left out\n"
 
     def now(self) -> str:
         """Returns the time of an event, as the reference writes it."""
@@ -209,8 +210,13 @@ def _texts(stream: _Stream, *, final: bool) -> Iterator[str]:
     for part in stream.parts:
         gathered += part
         if len(gathered) >= _ENOUGH:
-            yield stream.decoder.decode(bytes(gathered))
+            yield _unmarked(stream.decoder.decode(bytes(gathered)))
             gathered.clear()
     stream.parts.clear()
-    if text := stream.decoder.decode(bytes(gathered), final):
+    if text := _unmarked(stream.decoder.decode(bytes(gathered), final)):
         yield text
+
+
+def _unmarked(text: str) -> str:
+    """Code must not be able to print a line that is the server's own."""
+    return text if text.isascii() else text.replace(SERVER_MARK, "")

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import sysconfig
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -89,9 +90,11 @@ class Bare:
         if not self._locked:
             return lockdown.Confinement(uid=uid, count_others=True)
         # Landlock sees neither other processes' limits nor files' attributes: with the host user's uid the filter must.
-        filtered = seccomp.filter_program(sockets=False, attributes=self._uids, others=self._uids)
+        held = partial(seccomp.filter_program, sockets=False, attributes=self._uids, others=self._uids)
         files = landlock.FileRules(self._readable, (self._home, str(Path(self._home).parent / "tmp")), _DEVICES)
-        return lockdown.Confinement(seccomp=filtered, files=files, uid=uid, count_others=True)
+        return lockdown.Confinement(
+            seccomp=held(), seccomp_of_code=held(watches=False), files=files, uid=uid, count_others=True
+        )
 
     def reap(self) -> list[int]:
         """Reaps agents and kills what they have left, as their orphans have become our children. See `zygote.Level`."""

@@ -28,6 +28,8 @@ class Confinement:
 
     seccomp: bytes | None = None
     """The system call filter, see `seccomp.filter_program`."""
+    seccomp_of_code: bytes | None = None
+    """A stricter one for processes that run code, and are not guarded; None: the same."""
     files: landlock.FileRules | None = None
     uid: int | None = None
     """The user and group that processes become first; the agent keeps its own."""
@@ -55,8 +57,9 @@ def restrict(confinement: Confinement, limits: Limits, *, address_space_limit: b
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     if confinement.files is not None:
         landlock.restrict(confinement.files)
-    if confinement.seccomp is not None:
-        syscalls.install_seccomp(confinement.seccomp)
+    program = confinement.seccomp if guarded else confinement.seccomp_of_code or confinement.seccomp
+    if program is not None:
+        syscalls.install_seccomp(program)
     if not guarded:
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # or /proc/self does not work
 

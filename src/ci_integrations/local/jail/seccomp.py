@@ -58,13 +58,16 @@ _OF_A_PROCESS: Final = ("sched_setaffinity", "sched_setattr", "sched_setparam", 
 """These calls change the scheduling of the process in the first argument; 0 is the caller."""
 
 
-def filter_program(*, sockets: bool, others: bool, attributes: bool = True, machine: str | None = None) -> bytes:
+def filter_program(
+    *, sockets: bool, others: bool, attributes: bool = True, watches: bool = True, machine: str | None = None
+) -> bytes:
     """Returns the filter program for this machine, or for `machine`.
 
     `sockets=False` also refuses every socket but a socketpair. `attributes=False` refuses to change those of files, for
     levels where Landlock alone guards the user's own files: it does not see such changes. `others=False` refuses to
     change priorities and scheduling of other processes, for levels where code can name processes of the same user that
-    are not its own, and no capability guards these.
+    are not its own, and no capability guards these. `watches=False` refuses to watch files, for levels where code can
+    name the host's: Landlock has no rule for it.
     """
     machine = machine or platform.machine()
     code = _Assembler()
@@ -80,6 +83,8 @@ def filter_program(*, sockets: bool, others: bool, attributes: bool = True, mach
         _refuse_attributes(code, allowed)
     # Everywhere: the agent and the file worker run as the code's own user at some levels, and no program needs it.
     code.rule(allowed.pop("prlimit64"), [_Refuse.other_than(0, (0,), errno.EPERM)])
+    if not watches:
+        code.rule(allowed.pop("inotify_add_watch"), [_Refuse.always(errno.EACCES)])
     if not others:
         _refuse_others(code, allowed)
     for first, last in _ranges(sorted(allowed.values())):
