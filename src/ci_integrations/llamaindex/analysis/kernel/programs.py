@@ -84,6 +84,8 @@ class Programs:
 
         IPython passes the `result`.
         """
+        if str(getattr(result.info, "raw_cell", "")).startswith(MARK):
+            return
         # At once: the cells that follow, ours among them, need Python as it is.
         self._surroundings.restore()
         if self._conversation is None or not result.success:

@@ -27,6 +27,7 @@ class _Names:
         self.owner = owner
         # Counters, caches and settings change by themselves: only what can be called or looked into is a definition.
         self.kept = {name: value for name, value in vars(owner).items() if _is_definition(value)}
+        self.count = len(vars(owner))
 
     def restore(self) -> None:
         now = vars(self.owner)
@@ -34,9 +35,12 @@ class _Names:
             for name, value in self.kept.items():
                 if now.get(name, _GONE) is not value:
                     self._set(name, value)
+        if len(now) == self.count:
+            return
         for name in [name for name, value in now.items() if name not in self.kept and _is_of_a_program(value)]:
             with contextlib.suppress(AttributeError, TypeError):
                 delattr(self.owner, name)
+        self.count = len(now)
 
     def _set(self, name: str, value: object) -> None:
         with contextlib.suppress(AttributeError, TypeError):
@@ -56,21 +60,26 @@ class Surroundings:
     """Remembers modules and settings at the first sight of them, and restores them."""
 
     def __init__(self) -> None:
-        self._names: dict[str, list[_Names]] = {}
+        self._modules: set[str] = set()
+        self._names: dict[int, _Names] = {}
+        """What a module or class defines, by its identity: many modules show the same class."""
         self._settings = [*_settings()]
         self.note()
 
     def note(self) -> None:
         """Remembers the modules that are not known yet."""
-        for name, module in list(sys.modules.items()):
-            if name not in self._names and _is_public(name) and isinstance(module, ModuleType):
-                self._names[name] = [_Names(module), *map(_Names, _classes(module))]
+        new = sys.modules.keys() - self._modules
+        self._modules |= new
+        for module in [sys.modules[name] for name in new if _is_public(name)]:
+            if isinstance(module, ModuleType):
+                owners: list[ModuleType | type] = [module, *_classes(module)]
+                for owner in owners:
+                    self._names.setdefault(id(owner), _Names(owner))
 
     def restore(self) -> None:
         """Undoes what a program has changed."""
         for names in self._names.values():
-            for one in names:
-                one.restore()
+            names.restore()
         for restore in self._settings:
             restore()
         self.note()
