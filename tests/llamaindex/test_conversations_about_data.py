@@ -116,6 +116,14 @@ async def test_streams_of_chat_engines(interpreter: CodeInterpreter) -> None:
         assert "".join(condensed.stream_chat("?").response_gen) == "Two."
 
 
+async def test_the_tool_of_an_engine_that_streams_is_whole(interpreter: CodeInterpreter) -> None:
+    turns = [BIGGEST, "Three and two.", BIGGEST, "Three, two."]
+    with engine(interpreter, *turns, synthesize_response=True, streaming=True) as one:
+        tool = one.as_tool("cities", "Facts on cities")
+        assert tool.call("?").content == "Three and two."
+        assert (await tool.acall("?")).content == "Three, two."
+
+
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_stream_says_what_went_wrong(interpreter: CodeInterpreter, streaming: bool) -> None:
     def down(_: Any) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.llms.types import TextBlock
-from llama_index.core.base.response.schema import Response
+from llama_index.core.base.response.schema import AsyncStreamingResponse, Response, StreamingResponse
 from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.llms import LLM
 from llama_index.core.prompts import BasePromptTemplate
@@ -301,12 +301,18 @@ class CodeInterpreterQueryTool(QueryEngineTool):
     def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
         """Asks the engine and waits."""
         question = self._get_query_str(*args, **kwargs)
-        return self._output(question, cast("Response", self.query_engine.query(question)))
+        response: object = self.query_engine.query(question)
+        if isinstance(response, StreamingResponse):  # a tool's output is whole
+            response = response.get_response()
+        return self._output(question, cast("Response", response))
 
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
         """Asks the engine, awaited."""
         question = self._get_query_str(*args, **kwargs)
-        return self._output(question, cast("Response", await self.query_engine.aquery(question)))
+        response: object = await self.query_engine.aquery(question)
+        if isinstance(response, AsyncStreamingResponse):
+            response = await response.get_response()
+        return self._output(question, cast("Response", response))
 
     def _output(self, question: str, response: Response) -> ToolOutput:
         metadata = response.metadata or {}
