@@ -181,3 +181,16 @@ def test_no_more_kernels_is_an_answer(monkeypatch: pytest.MonkeyPatch, interpret
     monkeypatch.setattr(interpreter, "create_context", busy)
     response = engine(interpreter, dataframes={"df": pd.DataFrame({"a": [1]})}).query("?")
     assert response.metadata["error"]["name"] == "SandboxBusyError"
+
+
+async def test_callbacks_hear_of_questions(interpreter: CodeInterpreter) -> None:
+    from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
+
+    handler = LlamaDebugHandler(print_trace_on_end=False)
+    options: Any = {"dataframes": {"df": pd.DataFrame({"a": [1]})}, "callback_manager": CallbackManager([handler])}
+    with engine(interpreter, *["print(df.a[0])"] * 2, **options) as one:
+        one.query("How much?")
+        await one.aquery("How much?")
+    (start, end), _ = handler.get_event_pairs(CBEventType.QUERY)
+    assert start.payload == {"query_str": "How much?"}
+    assert str(end.payload["response"]) == "1"

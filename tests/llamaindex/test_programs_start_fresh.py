@@ -32,6 +32,17 @@ def answers(interpreter: CodeInterpreter, *programs: str, **options: object) -> 
         return [str(engine.query("?")) for _ in programs]
 
 
+def test_columns_of_every_kind_are_copied(interpreter: CodeInterpreter) -> None:
+    kinds = pd.DataFrame(
+        {"c": pd.Categorical(["a"]), "o": [{"k": 1}], "i": [1], "p": pd.period_range("2020", periods=1)}
+    )
+    change = "df.o[0]['k'] = 9\ndf.loc[0, 'i'] = 9\nprint('done')"
+    assert answers(interpreter, change, "print(df.o[0], df.i[0], df.c[0])", dataframes={"df": kinds}) == [
+        "done",
+        "{'k': 1} 1 a",
+    ]
+
+
 def test_pandas_and_numpy_are_there_until_a_program_takes_them(interpreter: CodeInterpreter) -> None:
     programs = ["pd = np = None\nprint('gone')", "print(pd.isna(np.nan))"]
     assert answers(interpreter, *programs) == ["gone", "True"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.llms.types import TextBlock
 from llama_index.core.base.response.schema import AsyncStreamingResponse, Response, StreamingResponse
-from llama_index.core.callbacks.base import CallbackManager
+from llama_index.core.callbacks.base import CallbackManager, EventContext
+from llama_index.core.callbacks.schema import CBEventType, EventPayload
 from llama_index.core.llms import LLM
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.prompts.mixin import PromptDictType, PromptMixinType
@@ -224,10 +226,20 @@ class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
     # The base class says Response, and means each of its kinds.
 
     def _query(self, query_bundle: QueryBundle) -> Response:
-        return cast("Response", self.ask(query_bundle.query_str, streaming=self.analysis.streaming))
+        with self._told(query_bundle) as event:
+            response = cast("Response", self.ask(query_bundle.query_str, streaming=self.analysis.streaming))
+            event.on_end({EventPayload.RESPONSE: response})
+        return response
 
     async def _aquery(self, query_bundle: QueryBundle) -> Response:
-        return cast("Response", await self.aask(query_bundle.query_str, streaming=self.analysis.streaming))
+        with self._told(query_bundle) as event:
+            response = cast("Response", await self.aask(query_bundle.query_str, streaming=self.analysis.streaming))
+            event.on_end({EventPayload.RESPONSE: response})
+        return response
+
+    def _told(self, query_bundle: QueryBundle) -> AbstractContextManager[EventContext]:
+        """Tells the callbacks of a question, as LlamaIndex's own engines do."""
+        return self.callback_manager.event(CBEventType.QUERY, {EventPayload.QUERY_STR: query_bundle.query_str})
 
     def _answered(
         self, session: Session[AnyInterpreter], host_of: Callable[..., Host], analysis: Analysis, question: str

@@ -119,8 +119,12 @@ def _printed(code: str) -> str:
 
 def _places_of_containers(frame: pd.DataFrame) -> list[int]:
     """Returns the places of the columns whose cells hold lists, dicts or the like."""
-    places = [place for place in range(frame.shape[1]) if frame.dtypes.iloc[place].kind == "O"]
-    return [place for place in places if frame.iloc[:, place].map(_is_container).any()]
+    from pandas.api.types import infer_dtype
+
+    places = [place for place in range(frame.shape[1]) if str(frame.dtypes.iloc[place]) == "object"]
+    # A column of text alone is told from others at once: it need not be looked at value by value.
+    mixed = [place for place in places if infer_dtype(frame.iloc[:, place]).startswith(("mixed", "unknown"))]
+    return [place for place in mixed if any(map(_is_container, frame.iloc[:, place]))]
 
 
 def _is_container(value: object) -> bool:
