@@ -19,6 +19,10 @@ _log = logging.getLogger(__name__)
 
 _ROUNDS = 4
 """How often the kernel is asked: it says what it lacks, gets it, and a file may change on its way."""
+_MAX_SAID = 250_000
+"""Characters of a description that are taken from a kernel; the names of thousands of tables are within it."""
+_MAX_LOGGED = 500
+_MAX_DOUBTS = 100
 CHANGED = "These files have changed since the last question and were loaded anew: {names}"
 
 
@@ -44,7 +48,7 @@ def _prepared(host: Host, analysis: Analysis, answer: Answer) -> Flow[ExecutionR
             error = result.error or ExecutionError(name="NotPrepared", value=result.stdout[-500:])
             return result.model_copy(update={"error": error, "code": ""})
         if "profile" in said:
-            _told(answer, said)
+            _told(answer, request, said)
             return None
         yield from _supplied(host, analysis, request, said)
     error = ExecutionError(name="NotPrepared", value=f"the sandbox does not keep the uploaded files: {said}"[:1000])
@@ -64,16 +68,20 @@ def _supplied(host: Host, analysis: Analysis, request: Request, said: Prepared) 
         dataset.arrived(request, remote)
 
 
-def _told(answer: Answer, said: Prepared) -> None:
-    """Keeps what the kernel said of the data, and logs which files are no tables."""
-    answer.unread = list(said["unread"])
+def _told(answer: Answer, request: Request, said: Prepared) -> None:
+    """Keeps what the kernel said of the data, and logs which files are no tables.
+
+    The kernel runs the model's programs: what it says is bounded, and of files that were sent.
+    """
+    answer.unread = [item["path"] for item in request["recipe"]["files"] if item["path"] in said["unread"]]
     changed = [CHANGED.format(names=", ".join(answer.changed))] if answer.changed else []
-    answer.profile = "\n\n".join([*changed, said["profile"]])
+    answer.profile = "\n\n".join([*changed, said["profile"][:_MAX_SAID]])
     if not said["loaded"]:
         return
     if answer.changed:
         _log.info("%s changed since the last question and was loaded anew", ", ".join(answer.changed))
-    for path, error in said["unread"].items():
+    for path in answer.unread:
+        error = str(said["unread"][path])[:_MAX_LOGGED]
         _log.warning("%s could not be read as a table; the model has to read it itself: %s", Path(path).name, error)
-    for doubt in said.get("doubts", ()):
-        _log.info("the model is told of %s", doubt)
+    for doubt in said.get("doubts", ())[:_MAX_DOUBTS]:
+        _log.info("the model is told of %s", str(doubt)[:_MAX_LOGGED])
