@@ -10,7 +10,8 @@ import functools
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 SCOPE = "ci_integrations"
 _MOST_CONTENT = 10_000
+
+_call: ContextVar[Mapping[str, str | None]] = ContextVar("ci_integrations_traced_call")
 
 _Attribute = str | bool | int | float | None
 """What a span's attribute can be; None leaves it out."""
@@ -40,6 +43,26 @@ def _api() -> tuple[Tracer, Histogram, Counter] | None:
 
 
 @contextmanager
+def calling(tool: str, call_id: str | None, conversation: str | None) -> Iterator[None]:
+    """Says which tool call the cells inside belong to, for their spans: in the names of OpenTelemetry's GenAI."""
+    named = {"tool.name": tool, "tool.call.id": call_id, "conversation.id": conversation}
+    token = _call.set(named)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # a flow that was given up is closed wherever the garbage collector runs
+            _call.reset(token)
+
+
+def _gen_ai(operation: str) -> dict[str, str | bool | int | float]:
+    """Returns the attributes by which tools for GenAI traces know a cell as the execution of a tool."""
+    if operation != "run":
+        return {}
+    call = {"operation.name": "execute_tool", "tool.name": "code_interpreter", **_call.get({})}
+    return {f"gen_ai.{name}": value for name, value in call.items() if value is not None}
+
+
+@contextmanager
 def span(operation: str, **attributes: _Attribute) -> Iterator[dict[str, _Attribute]]:
     """Records `operation`. What is put into the dict that it yields becomes attributes of the span."""
     api = _api()
@@ -50,7 +73,7 @@ def span(operation: str, **attributes: _Attribute) -> Iterator[dict[str, _Attrib
     tracer, duration, _ = api
     began = time.monotonic()
     # Not made current: the steps of a flow may run in different contexts, and "current" belongs to one.
-    current = tracer.start_span(f"{SCOPE}.{operation}", attributes=_named(attributes))
+    current = tracer.start_span(f"{SCOPE}.{operation}", attributes=_named(attributes) | _gen_ai(operation))
     outcome = "ok"
     try:
         yield said
@@ -60,7 +83,8 @@ def span(operation: str, **attributes: _Attribute) -> Iterator[dict[str, _Attrib
     finally:
         outcome = str(said.pop("outcome", outcome))
         if current.is_recording():
-            current.set_attributes(_named(said) | {f"{SCOPE}.outcome": outcome})
+            failed = {} if outcome == "ok" else {"error.type": outcome}
+            current.set_attributes(_named(said) | failed | {f"{SCOPE}.outcome": outcome})
         current.end()
         duration.record(time.monotonic() - began, {"operation": operation, "outcome": outcome})
 

@@ -83,6 +83,22 @@ def test_code_and_output_are_in_it_when_opentelemetrys_own_variable_says_so(
     assert (said["ci_integrations.stdout"], said["ci_integrations.text"]) == ("out\n", "42")
 
 
+def test_a_cell_is_the_execution_of_a_tool_in_the_names_of_genai(service: FakeE2B, recorder: Recorder) -> None:
+    with CodeInterpreter(**service.options) as it:
+        it.run("1")
+        with _telemetry.calling("python", "call-1", "thread-1"):
+            it.run("1 / 0")
+    bare, named = ({k: v for k, v in s.attributes.items() if not k.startswith("ci_")} for s in recorder.spans[::2])
+    assert bare == {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "code_interpreter"}
+    assert named == {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "python",
+        "gen_ai.tool.call.id": "call-1",
+        "gen_ai.conversation.id": "thread-1",
+        "error.type": "ZeroDivisionError",
+    }
+
+
 def test_the_real_api_is_used_when_it_is_there_and_missed_by_nobody(
     service: FakeE2B, monkeypatch: pytest.MonkeyPatch
 ) -> None:

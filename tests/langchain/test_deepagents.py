@@ -132,3 +132,31 @@ def test_where_nobody_may_write_is_deepagents_permission_denied(backend):
     [answer] = backend.upload_files([("/usr/lib/evil.py", b"x")])
     assert answer.error == "permission_denied"
     assert backend.write("/usr/lib/evil.py", "x").error
+
+
+@pytest.mark.parametrize("door", ["delete", "download", "read", "ls", "edit"])
+def test_every_door_tells_of_a_lost_sandbox_once(backend, door):
+    ask = {
+        "delete": lambda: backend.delete("/home/user/notes.txt").error,
+        "download": lambda: backend.download_files(["/home/user/notes.txt"])[0].error,
+        "read": lambda: backend.read("/home/user/notes.txt").error,
+        "ls": lambda: backend.ls("/home/user").error,
+        "edit": lambda: backend.edit("/home/user/notes.txt", "a", "b").error,
+    }[door]
+    if not hasattr(backend, door if door != "download" else "download_files"):
+        pytest.skip("this deepagents has no such operation")
+    backend.execute("echo notes > /home/user/notes.txt")
+    backend.code_tool().session().sandbox.kill()
+    assert "replaced" in (ask() or "")
+    assert "replaced" not in (ask() or "")
+
+
+async def test_much_output_of_a_command_is_cut_for_the_model_and_kept_in_a_file(backend):
+    most = backend.code_tool().max_output_chars
+    for answer in (backend.execute("seq 1 50000"), await backend.aexecute("seq 1 50000")):
+        assert answer.truncated
+        assert len(answer.output) <= most
+        assert answer.output.startswith("1\n2\n")
+        path = answer.output.partition("the whole text is in ")[2].split()[0]
+        assert len(backend.download_files([path])[0].content) > 280_000
+    assert not backend.execute("seq 1 50").truncated

@@ -31,6 +31,7 @@ from ci_integrations.langchain import CodeInterpreterMiddleware, CodeInterpreter
 from ci_integrations.leftovers import list_leftovers
 from ci_integrations.results import ExecutionResult
 from ci_integrations.sessions import SessionRegistry
+from ci_integrations.store import ArtifactStore
 from ci_integrations.testing import ScriptedChatModel
 
 EVERY_KIND = """
@@ -423,3 +424,43 @@ def test_attachments_are_there_when_a_second_process_finds_the_sandbox_gone(kind
     assert first.content == "Out: a,b\\n"
     assert second.content.endswith("Out: a,b\\n")
     assert "The sandbox was lost" in second.content
+
+
+def test_a_second_conversation_without_a_name_is_warned_of_though_nothing_overlaps(local_tool, caplog):
+    caplog.set_level(logging.WARNING)
+    for config in ({}, {"configurable": {"session_id": uuid.uuid4().hex}}, {}, {}):
+        agent = create_agent(ScriptedChatModel([code("1"), code("2"), "done"]), tools=[local_tool])
+        agent.invoke({"messages": "go"}, config)
+    assert ["thread_id" in record.message for record in caplog.records] == [True]
+
+
+def test_a_session_id_names_a_conversation(local_tool):
+    ann, bob = ({"configurable": {"session_id": f"{name}-{uuid.uuid4().hex}"}} for name in ("ann", "bob"))
+    local_tool.invoke({"code": "mine = 'a secret'"}, ann)
+    assert "secret" in local_tool.invoke({"code": "mine"}, ann)
+    assert "NameError" in local_tool.invoke({"code": "mine"}, bob)
+
+
+def test_a_loss_is_marked_as_what_no_user_and_no_model_said(local_tool, run_agent):
+    (before,) = run_agent([local_tool], code("x = 1"))
+    local_tool.session().sandbox.kill()
+    (after,) = run_agent([local_tool], code("2"))
+    assert before.additional_kwargs == {}
+    assert after.additional_kwargs["lc_source"] == "ci_integrations"
+    assert [event["type"] for event in after.additional_kwargs["lc_data"]["events"]] == ["state_lost"]
+
+
+def test_checkpoints_stay_small_after_much_was_printed(local_backend, tmp_path):
+    store = ArtifactStore(f"file://{tmp_path}/store")
+    # What the model reads is in each checkpoint, so the text is given less room than usual.
+    tool = CodeInterpreterTool(local_backend, artifact_store=store, max_output_chars=4000)
+    place, config = tmp_path / "checkpoints.sqlite", {"configurable": {"thread_id": uuid.uuid4().hex}}
+    sizes = []
+    with SqliteSaver.from_conn_string(str(place)) as saver:
+        for turn in (["print('w' * 5_000_000)"], [], [], []):
+            model = ScriptedChatModel([*map(code, turn), "done"])
+            create_agent(model, tools=[tool], checkpointer=saver).invoke({"messages": "go"}, config)
+            saver.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            sizes.append(place.stat().st_size)
+    assert sizes[-1] < 500_000
+    assert sizes[-1] - sizes[0] < 100_000

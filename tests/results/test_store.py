@@ -59,3 +59,15 @@ def test_saving_writes_files_and_never_outside_the_directory(tmp_path: Path) -> 
 
 def test_options_of_the_store_are_not_shown() -> None:
     assert "hunter2" not in repr(ArtifactStore("memory://bucket/prefix", token="hunter2"))
+
+
+def test_long_texts_go_out_too_and_their_ends_stay(tmp_path: Path) -> None:
+    store = ArtifactStore(f"file://{tmp_path}")
+    result = ExecutionResult(code="c" * 20_000, stdout="ä" * 300_000, stderr="short", text="t" * 50_000)
+    small = store.offload(result)
+    assert sorted(small.refs) == ["code", "stdout", "text"]
+    assert len(small.model_dump_json()) < 10_000
+    assert small.stdout.startswith("ä")
+    assert "the artifact store" in small.stdout
+    assert store.offload(small) == small
+    assert store.inline(ExecutionResult.model_validate(small.model_dump(mode="json"))) == result

@@ -24,6 +24,7 @@ from ci_integrations._adapters.signatures import F, inspected
 from ci_integrations._adapters.spill import spilled
 from ci_integrations._adapters.whole_tables import stored
 from ci_integrations._core.flow import Flow, adrive, drive
+from ci_integrations._telemetry import calling
 from ci_integrations.langchain._call import Call, Injected, call_id, called_as, genuine
 from ci_integrations.langchain._inspection import KnownSchema, known
 from ci_integrations.langchain._live import Live, RunManager
@@ -198,7 +199,8 @@ class SandboxTool(BaseTool):
         def work(session: AnyInterpreter) -> Flow[ExecutionResult]:
             nonlocal whole
             sessions.follow(session, call.seen.sandbox())
-            result = yield from self._work(session, call, **arguments)
+            with calling(self.name, call.tool_call_id, call.thread):
+                result = yield from self._work(session, call, **arguments)
             result = yield from stored(session, result, place.store, place.redactor)
             whole = (yield from spilled(session, result, self.max_output_chars)) if self._spills else None
             return result

@@ -75,6 +75,12 @@ class Call:
         return seen_in(self.config, getattr(self.runtime, "state", None), self.tool_call_id)
 
     @property
+    def thread(self) -> str | None:
+        """How the application names the conversation; None where it does not."""
+        named = (self.config.get("configurable") or {}).get("thread_id")
+        return None if named is None else str(named)
+
+    @property
     def conversation(self) -> object:
         """What tells conversations apart that have no name: the first message's id. None where no graph shows it."""
         return next((messages[0].id for messages in messages_of(getattr(self.runtime, "state", None))), None)

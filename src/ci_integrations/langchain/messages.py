@@ -74,7 +74,12 @@ def tool_message(result: ExecutionResult, tool_call_id: str, name: str, presenta
     """Returns a result as the message that answers the call `tool_call_id` of the tool `name`."""
     content, artifact = presentation.of(result)
     status = "success" if result.ok else "error"
-    return ToolMessage(content, artifact=artifact, tool_call_id=tool_call_id, name=name, status=status)
+    message = ToolMessage(content, artifact=artifact, tool_call_id=tool_call_id, name=name, status=status)
+    if result.events:
+        # LangChain's keys for what the harness added (`add_notification_metadata`, which takes human messages only).
+        told = [{"type": event.type, "message": event.message} for event in result.events]
+        message.additional_kwargs |= {"lc_source": "ci_integrations", "lc_data": {"events": told}}
+    return message
 
 
 def image_block(image: ModelImage) -> Json:

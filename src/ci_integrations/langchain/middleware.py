@@ -38,6 +38,13 @@ try:
 except ImportError as missing:
     raise MissingDependencyError("CodeInterpreterMiddleware", "langchain") from missing
 
+try:  # from langchain 1.3.15 on
+    from langchain.agents.middleware import TracePolicy, omit_payload
+
+    _TRACED = TracePolicy(process_inputs=omit_payload, process_outputs=omit_payload)
+except ImportError:
+    _TRACED = None  # type: ignore[assignment]
+
 PROMPT = """\
 You can run code with the tool `code_interpreter`. Use it to compute, to read files and to draw; do not guess what \
 code can tell. Its variables and files stay between calls. The user sees the charts, tables and files that it gives: \
@@ -85,6 +92,8 @@ class CodeInterpreterMiddleware(AgentMiddleware[CodeInterpreterState, Any, Any])
     """
 
     state_schema = CodeInterpreterState
+    trace_policy = _TRACED
+    """Tracers get the tool's call and its answer; the hooks do not hand the whole state to them once more."""
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from ci_integrations._adapters.outcome import attempted, cache_key
 from ci_integrations._adapters.redaction import LiveRedactor
 from ci_integrations._adapters.sessions import AnyInterpreter
 from ci_integrations._core.flow import Flow, Step, adrive, drive
+from ci_integrations._telemetry import calling
 from ci_integrations.interpreter import AsyncCodeInterpreter, CodeInterpreter, OutputEvent, OutputHandler
 from ci_integrations.llamaindex._sessions import Session
 from ci_integrations.llamaindex.events import (
@@ -92,7 +93,8 @@ def cell(
     def work(interpreter: AnyInterpreter) -> Flow[ExecutionResult]:
         if prepare is not None:
             yield from prepare(interpreter)
-        result: ExecutionResult = yield partial(interpreter.run, code, on_output=live.handler, **options)
+        with calling("code_interpreter", _bare(options.get("tool_call_id")), session.key):
+            result: ExecutionResult = yield partial(interpreter.run, code, on_output=live.handler, **options)
         return result
 
     # Before anything else: who cancels the run at this event must find a call that can be cancelled.
@@ -116,6 +118,12 @@ def settled(step: Step) -> Flow[None]:
     # `adrive` has awaited it, and gives its value back; `drive` has not.
     if inspect.isawaitable(waiting):
         asyncio_run(_all([waiting]))
+
+
+def _bare(kept_as: str | None) -> str | None:
+    """Returns the id that the model gave a call, from the name under which its result is kept: see `cache_key`."""
+    parts = (kept_as or "").split("/")
+    return parts[1] if len(parts) == 3 else kept_as
 
 
 async def call_id(ctx: Context | None, code: str) -> str | None:

@@ -38,8 +38,12 @@ class Endpoint:
     """The level of isolation that its sandboxes have."""
 
     def sdk_options(self) -> dict[str, str]:
-        """Returns the arguments that lead the E2B SDK's calls to this server, without changing the environment."""
-        return {"api_url": self.url, "sandbox_url": self.url, "api_key": self.token}
+        """Returns the arguments that lead the E2B SDK's calls to this server, without changing the environment.
+
+        The server is named as its own proxy: it takes such requests as any other, and a proxy of the environment's, in
+        whatever spelling, is not asked. The SDK has no word for "no proxy".
+        """
+        return {"api_url": self.url, "sandbox_url": self.url, "api_key": self.token, "proxy": self.url}
 
 
 class _Server:

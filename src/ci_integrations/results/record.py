@@ -52,6 +52,8 @@ class ExecutionRecord(Value):
     truncated: Truncation = Truncation()
     incomplete: bool = False
     """True when the run ended before the cell did: timeout, lost sandbox, lost connection, cancellation."""
+    refs: dict[str, str] = Field(default_factory=dict)
+    """Which of `code`, `text`, `stdout` and `stderr` lie in a store (`sha256:<hex>`); here are their ends only."""
 
     @property
     def ok(self) -> bool:

@@ -22,6 +22,7 @@ from typing import Any
 
 from ci_integrations._errors import ArtifactError, MissingDependencyError
 from ci_integrations.charts.chart import Chart
+from ci_integrations.results.clean import cut
 from ci_integrations.results.model import Artifact
 from ci_integrations.results.result import ExecutionResult
 
@@ -61,6 +62,13 @@ _PAYLOADS = {
     **dict.fromkeys(("html", "markdown", "latex", "svg", "javascript"), _TEXT),
 }
 """By kind; a file has no payload: it is in the sandbox."""
+
+_TEXTS = ("code", "text", "stdout", "stderr")
+"""Fields of a result that are stored like payloads when they are long."""
+_ENDS = 2000
+"""Characters of such a text that stay in the result."""
+_MOST_OF_A_CHARACTER = 4
+"""Bytes of one character in UTF-8."""
 
 
 class ArtifactStore:
@@ -108,16 +116,19 @@ class ArtifactStore:
 
     def offload_json(self, result: Json, *, inline_bytes: int = INLINE_BYTES) -> Json:
         """Does what `offload` does to a result as plain JSON, which is returned and not changed itself."""
-        return result | {"artifacts": [self._offloaded(artifact, inline_bytes) for artifact in result["artifacts"]]}
+        artifacts = [self._offloaded(artifact, inline_bytes) for artifact in result["artifacts"]]
+        return result | self._offloaded_texts(result, inline_bytes) | {"artifacts": artifacts}
 
     def inline(self, result: ExecutionResult) -> ExecutionResult:
         """Returns `result` with every reference replaced by its payload.
 
         Raises `ArtifactError` for a payload that is missing or has changed.
         """
-        if all(artifact.ref is None for artifact in result.artifacts):
+        if not result.refs and all(artifact.ref is None for artifact in result.artifacts):
             return result
-        return result.model_copy(update={"artifacts": tuple(self.load(artifact) for artifact in result.artifacts)})
+        texts = {name: self.read(ref, name=name).decode() for name, ref in result.refs.items() if name in _TEXTS}
+        artifacts = tuple(self.load(artifact) for artifact in result.artifacts)
+        return result.model_copy(update={"artifacts": artifacts, "refs": {}, **texts})
 
     def load(self, artifact: Artifact) -> Artifact:
         """Returns one artifact with its payload. Raises `ArtifactError` when the payload is missing or has changed."""
@@ -132,6 +143,20 @@ class ArtifactStore:
     def save_all(self, result: ExecutionResult, directory: str | Path) -> list[Path]:
         """Writes every artifact of `result` into `directory` (made when missing); returns the paths."""
         return self.inline(result).save_all(directory)
+
+    def _offloaded_texts(self, result: Json, inline_bytes: int) -> Json:
+        """Returns the fields that replace the long texts of a result: their ends, and where the whole is."""
+        refs: dict[str, str] = dict(result.get("refs") or {})
+        ends: Json = {}
+        for name in _TEXTS:
+            text = result.get(name) or ""
+            if name in refs or len(text) * _MOST_OF_A_CHARACTER <= inline_bytes:
+                continue
+            data = text.encode("utf-8", "replace")
+            if len(data) > inline_bytes:
+                refs[name] = self.put(data)
+                ends[name] = cut(text, min(_ENDS, inline_bytes), "in the artifact store")
+        return ends | {"refs": refs}
 
     def _offloaded(self, artifact: Json, inline_bytes: int) -> Json:
         payload = _PAYLOADS.get(artifact["kind"])
