@@ -185,6 +185,14 @@ def test_only_the_user_is_there(shared: Sandbox) -> None:
             shared.files.write("mine", "x" * 900_000, user="root")
 
 
+@pytest.mark.parametrize("name", ["page.html", "drawing.svg", "page.xhtml", "data", "notes.txt"])
+def test_a_signed_address_runs_nothing_in_a_browser(shared: Sandbox, name: str) -> None:
+    shared.files.write(name, "<script>alert(1)</script>")
+    headers = httpx.get(shared.download_url(name)).headers
+    assert headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    assert headers["x-content-type-options"] == "nosniff"
+
+
 def test_signed_urls_need_no_headers(endpoint: Endpoint, sandbox: Sandbox) -> None:
     sandbox.files.write("signed.txt", "signed")
     assert httpx.get(sandbox.download_url("signed.txt")).text == "signed"
