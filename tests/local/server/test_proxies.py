@@ -54,9 +54,9 @@ def proxy() -> Iterator[tuple[str, list[bytes]]]:
     ("variables", "options"),
     [
         (["HTTP_PROXY", "HTTPS_PROXY"], {}),
-        (["http_proxy", "https_proxy", "all_proxy"], {}),
-        (["ALL_PROXY"], {}),
-        ([], {"proxy": "http://{}"}),
+        pytest.param(["http_proxy", "https_proxy", "all_proxy"], {}, marks=pytest.mark.slow),
+        pytest.param(["ALL_PROXY"], {}, marks=pytest.mark.slow),
+        pytest.param([], {"proxy": "http://{}"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_live_proxy_sees_nothing(
