@@ -7,7 +7,7 @@ from llama_index.core.prompts import PromptTemplate
 INSTRUCTIONS = (
     "1. Answer with one Python program in a ```python block and nothing else.\n"
     "2. The DataFrames described above are already loaded under their names; do not read them again. "
-    "pandas is there as pd, NumPy as np.\n"
+    "pandas and NumPy are imported, as `pd` and `np`.\n"
     "3. End with an expression, or print(), that shows the answer. Draw charts with matplotlib when they help.\n"
     "4. Every program runs on its own, on fresh tables: define everything it needs."
 )
