@@ -167,16 +167,17 @@ class SessionRegistry(Closing, AsyncClosing):
 
     def _leaving(self, key: str) -> Iterator[CodeInterpreter]:
         """Yields the sessions whose sandbox has to give way, the least recently used first."""
-        now = self._clock()
         open_now = [session for session in self._sessions.values() if session.state.handles]
         resting = [s for s in open_now if s is not self._sessions[key] and not s.state.under_way]
         resting.sort(key=lambda session: session.state.last_used)
         wanted = len(open_now) + (not self._sessions[key].state.handles)
         excess = 0 if self._max is None else wanted - self._max
         for position, session in enumerate(resting):
-            too_long = self._ttl is not None and now - session.state.last_used >= self._ttl
-            if position < excess or too_long:
+            if position < excess or self._is_idle_too_long(session):
                 yield session
+
+    def _is_idle_too_long(self, session: CodeInterpreter) -> bool:
+        return self._ttl is not None and self._clock() - session.state.last_used >= self._ttl
 
     def _park(self, session: CodeInterpreter) -> None:
         """Parks a sandbox in the background: asking for a session must not wait for another's end."""

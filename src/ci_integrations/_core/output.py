@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ci_integrations._json import plain
 from ci_integrations.results.from_e2b import Display, Fields, Given
 from ci_integrations.results.model import Artifact
 from ci_integrations.results.result import ExecutionResult, read_result, shown_artifacts
@@ -142,7 +143,7 @@ class CellOutput:
             origin=origin,
         )
         duration = None if self.began is None else time.monotonic() - self.began
-        ours = {"execution_count": self.execution_count, "duration": duration}
+        ours = {"execution_count": plain(self.execution_count), "duration": duration}
         return read_result(ExecutionResult, given, ours | known)
 
 

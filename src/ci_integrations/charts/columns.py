@@ -63,12 +63,16 @@ def problem(value: Packed) -> str | None:
     if not isinstance(n, int) or isinstance(n, bool) or not 0 <= n <= MAX_VALUES:
         return "bad length"
     if "step" in value:
-        numbers = (value.get("start"), value.get("step"), value.get("last", 0.0))
-        return None if all(is_number(v) for v in numbers) else "bad progression"
+        return _bad_progression(value)
     code, divisor = _CODES.get(str(value.get("dtype"))), value.get("div", 1)
     if code is None or not is_number(divisor) or divisor == 0:
         return "bad type"
     return _bad_place(value, array.array(code).itemsize) or _bad_shape(value.get("shape"), n)
+
+
+def _bad_progression(value: Packed) -> str | None:
+    numbers = (value.get("start"), value.get("step"), value.get("last", 0.0))
+    return None if all(map(is_number, numbers)) else "bad progression"
 
 
 def _bad_place(value: Packed, width: int) -> str | None:

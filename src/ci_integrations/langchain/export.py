@@ -16,6 +16,7 @@ from ci_integrations._adapters.harvest import artifacts_from, results_from, save
 from ci_integrations.langchain._attachments import attachments
 from ci_integrations.results.model import (
     Artifact,
+    ExecutionError,
     ImageArtifact,
     JsonArtifact,
     OtherArtifact,
@@ -130,9 +131,9 @@ def _code(source: str) -> Json:
 
 
 def _outputs(result: ExecutionResult) -> Iterator[Json]:
-    for name in ("stdout", "stderr"):
-        if getattr(result, name):
-            yield {"output_type": "stream", "name": name, "text": getattr(result, name)}
+    for name, said in (("stdout", result.stdout), ("stderr", result.stderr)):
+        if said:
+            yield {"output_type": "stream", "name": name, "text": said}
     # One object may have several artifacts, such as a table as rows and as HTML: they are one output in a notebook.
     displays = {a.display: a.main for a in result.artifacts}
     for display, main in displays.items():
@@ -142,8 +143,12 @@ def _outputs(result: ExecutionResult) -> Iterator[Json]:
     if result.text is not None and not any(displays.values()):
         yield _displayed({"text/plain": result.text}, result.execution_count, main=True)
     if result.error is not None:
-        trace = result.error.traceback.splitlines() or [f"{result.error.name}: {result.error.value}"]
-        yield {"output_type": "error", "ename": result.error.name, "evalue": result.error.value, "traceback": trace}
+        yield _raised(result.error)
+
+
+def _raised(error: ExecutionError) -> Json:
+    trace = error.traceback.splitlines() or [f"{error.name}: {error.value}"]
+    return {"output_type": "error", "ename": error.name, "evalue": error.value, "traceback": trace}
 
 
 def _displayed(data: Json, count: int | None, *, main: bool) -> Json:

@@ -120,7 +120,12 @@ def _check(where: str, key: str, value: object) -> None:
     if key == "limits" and isinstance(value, dict):
         _check_limits(where, value)
         return
-    inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    _check_texts(where, key, list(value.values()) if isinstance(value, dict) else value)
+
+
+def _check_texts(where: str, key: str, value: object) -> None:
+    """Raises DefinitionError for a list that holds something else than texts, or an option of an installer."""
+    inner = value if isinstance(value, list) else []
     if not all(isinstance(item, str) for item in inner):
         raise DefinitionError(f"{where}: {key} holds something else than strings")
     if key == "packages" and any(item.startswith("-") for item in inner):

@@ -198,19 +198,14 @@ class Given:
     def fields(self) -> Fields:
         """Returns the fields of a result: artifacts numbered, each chart linked to the picture of its own display."""
         found = [form for display in self.displays for form in display.forms if self._is_news(form)]
-        kept = [{**form, "id": f"a{number}"} for number, form in enumerate(found[:MAX_ARTIFACTS])]
-        # Reversed, so that the first picture of a display is the one that counts.
-        pictures = {form["display"]: form["id"] for form in reversed(kept) if form["kind"] == "image"}
-        for form in kept:
-            if form["kind"] == "chart":
-                form["image"] = pictures.get(form["display"])
-            if self.address is not None:
-                _add_address(form, self.address)
         left_out = [display.files_left_out for display in self.displays]
-        main = (display.text for display in self.displays if display.main and display.text is not None)
-        shown = next(main, None)
+        kept = _linked(found[:MAX_ARTIFACTS])
+        if self.address is not None:
+            for form in kept:
+                _add_address(form, self.address)
+        main = (text(display.text) for display in self.displays if display.main and display.text is not None)
         return {
-            "text": None if shown is None else text(shown),
+            "text": next(main, None),
             "stdout": text(self.stdout),
             "stderr": text(self.stderr),
             "error": None if self.error is None else _error_fields(self.error),
@@ -231,6 +226,17 @@ class Given:
         note = self.origin(form) if self.origin is not None else BETWEEN.get(str(between))
         form["note"] = note
         return note is not None
+
+
+def _linked(forms: list[Fields]) -> list[Fields]:
+    """Returns artifacts with their ids, and each chart with the picture of its own display."""
+    numbered = [{**form, "id": f"a{number}"} for number, form in enumerate(forms)]
+    # Reversed, so that the first picture of a display is the one that counts.
+    pictures = {form["display"]: form["id"] for form in reversed(numbered) if form["kind"] == "image"}
+    for form in numbered:
+        if form["kind"] == "chart":
+            form["image"] = pictures.get(form["display"])
+    return numbered
 
 
 def _with_markdown(table: dict[str, Any]) -> Fields:

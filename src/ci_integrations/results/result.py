@@ -49,7 +49,8 @@ class ExecutionResult(ExecutionRecord):
             stderr="".join(logs.stderr),
             error=execution.error,
         )
-        return read_result(cls, given, {"execution_count": execution.execution_count, **known})
+        ours = {"execution_count": execution.execution_count, **known}
+        return read_result(cls, given, {name: plain_or_typed(value, RESULT_DEPTH) for name, value in ours.items()})
 
     @classmethod
     def from_message(cls, message: object) -> Self:
@@ -69,11 +70,10 @@ class ExecutionResult(ExecutionRecord):
 def read_result(kind: type[Record], given: Given, known: Mapping[str, object]) -> Record:
     """Builds a result from what the SDK gave: one plain dict, validated once.
 
-    `known` are the fields that the SDK does not have. A display that the model refuses becomes an artifact with a note:
-    it is our fault, never the caller's exception.
+    `known` are the fields that the SDK does not have, plain JSON or typed. A display that the model refuses becomes an
+    artifact with a note: it is our fault, never the caller's exception.
     """
-    plain_known = {name: plain_or_typed(value, RESULT_DEPTH) for name, value in known.items()}
-    fields = given.fields() | plain_known
+    fields = {**given.fields(), **known}
     try:
         return kind.from_plain(fields)
     except ValidationError as wrong:
@@ -83,7 +83,7 @@ def read_result(kind: type[Record], given: Given, known: Mapping[str, object]) -
         log.exception("displays %s could not be read", sorted(broken))
         for number in broken:
             given.displays[number].give_up(wrong)
-    return kind.from_plain(given.fields() | plain_known)
+    return kind.from_plain({**given.fields(), **known})
 
 
 def shown_artifacts(display: Display) -> tuple[Artifact, ...]:

@@ -84,6 +84,11 @@ def _bytes(whole: Whole, source: object, title: str) -> bytes:
         return bytes(source)
     if whole.data is not None:
         return base64.b64decode(whole.data)
+    return _fetched(whole, source, title)
+
+
+def _fetched(whole: Whole, source: object, title: str) -> bytes:
+    """Returns what lies in a store, or in the sandbox."""
     read, download = getattr(source, "read", None), getattr(source, "download", None)
     if whole.ref is not None and callable(read):
         return bytes(read(whole.ref, name=title))
@@ -91,8 +96,11 @@ def _bytes(whole: Whole, source: object, title: str) -> bytes:
         return _downloaded(fetch, whole.path, title)
     if whole.path is not None and whole.url is not None and source is None:
         return fetched(whole.path, whole.url, whole.sha256)
-    where = "in a store: to_pandas(store)" if whole.ref else f"in the sandbox: to_pandas(interpreter), {whole.path}"
-    raise ArtifactError(f"{title} is {where}")
+    raise ArtifactError(f"{title} is {_where(whole)}")
+
+
+def _where(whole: Whole) -> str:
+    return "in a store: to_pandas(store)" if whole.ref else f"in the sandbox: to_pandas(interpreter), {whole.path}"
 
 
 def _downloaded(fetch: Callable[[str], Any], path: str, title: str) -> bytes:

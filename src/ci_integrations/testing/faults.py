@@ -28,7 +28,7 @@ Kind = Literal["kill", "pause", "drop", "delay", "hang", "status"]
 Moment = Literal["before", "during", "after"]
 
 _CHUNK = 65536
-_PREPARES = (b"_ci_extractor", b".ci_extractor/")
+_PREPARES = (b"_ci_extractor", b".ci_source/")
 """Texts in the hidden first cell of a kernel, and in the upload of the files that it imports."""
 # Calls of the control plane; those to a sandbox are named by their path.
 _NAMES = (

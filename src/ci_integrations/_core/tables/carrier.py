@@ -127,19 +127,12 @@ class Carrier:
     def _furnish(self, kernel: KernelState) -> Flow[None]:
         """Puts those of the kernel's tables into it that it has not, and leaves events for its next result."""
         if self.state.options.on_sandbox_lost == "recreate" and self.state.generation:
-            gone = [name for name, arrived in kernel.tables_arrived.items() if arrived]
-            kernel.tables = {name: table for name, table in kernel.tables.items() if name not in gone}
-            kernel.pending_events += [not_put_again(tuple(gone))] if gone else []
+            _let_go(kernel)
         there = yield from self._hello(kernel, tuple(kernel.tables))
         absent = [name for name in _names(there.get("absent")) if name in kernel.tables]
         if not absent:
             return
-        put = yield from self.put(kernel, {name: kernel.tables[name] for name in absent})
-        again = tuple(name for name in absent if kernel.tables_arrived.get(name))
-        first = [one for one in put if not kernel.tables_arrived.get(one.name)]
-        kernel.tables_arrived.update(dict.fromkeys(absent, True))
-        kernel.pending_events += [put_again(again)] if again else []
-        kernel.pending_events += [changed_table(one.name, one.notes) for one in first if one.notes]
+        _arrived(kernel, (yield from self.put(kernel, {name: kernel.tables[name] for name in absent})))
 
     def _hello(self, kernel: KernelState, names: tuple[str, ...]) -> Flow[dict[str, Any]]:
         """Returns what the kernel can read, and which of the names it has not."""
@@ -164,6 +157,21 @@ class Carrier:
         if execution.error is not None:
             raise SandboxError(f"the kernel failed on a table: {execution.error.name}: {execution.error.value}"[:500])
         return _answer("".join(execution.logs.stdout))
+
+
+def _let_go(kernel: KernelState) -> None:
+    """Forgets the tables that were lost with a sandbox, where nothing is to be brought back."""
+    gone = tuple(name for name, arrived in kernel.tables_arrived.items() if arrived)
+    kernel.tables = {name: table for name, table in kernel.tables.items() if name not in gone}
+    kernel.pending_events += [not_put_again(gone)] if gone else []
+
+
+def _arrived(kernel: KernelState, put: list[PutTable]) -> None:
+    """Notes which tables are in the kernel now, and leaves events for those that are back and those that changed."""
+    again = tuple(one.name for one in put if kernel.tables_arrived.get(one.name))
+    kernel.pending_events += [put_again(again)] if again else []
+    kernel.pending_events += [changed_table(one.name, one.notes) for one in put if one.notes and one.name not in again]
+    kernel.tables_arrived.update({one.name: True for one in put})
 
 
 def _cell(call: str, *arguments: object) -> str:

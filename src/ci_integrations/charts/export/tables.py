@@ -30,7 +30,7 @@ def to_markdown(figure: Figure, max_rows: int = 20) -> str:
 
 def _series_table(series: Series, panel: Panel, max_rows: int) -> str:
     """Returns one series as a table, or as one line when it has no columns or they are in files."""
-    raw = {"x": series.x, "y": series.y} | {key: value for key, value in series.extra.items() if _is_column(value)}
+    raw = _columns_of(series)
     if any(map(columns.is_elsewhere, raw.values())):
         return f"**{escape(series.name or series.kind)}**: {series.n} values in a file in the sandbox"
     held = _of_one_length({key: columns.decode(value) for key, value in raw.items()})
@@ -41,6 +41,10 @@ def _series_table(series: Series, panel: Panel, max_rows: int) -> str:
     body = [[column[row] for column in held.values()] for row in thin(held.get("y") or first, max_rows)]
     table = table_markdown([_heading(key, series, panel) for key in held], body, len(first))
     return f"**{escape(series.name)}**\n\n{table}" if series.name else table
+
+
+def _columns_of(series: Series) -> dict[str, object]:
+    return {"x": series.x, "y": series.y} | {key: value for key, value in series.extra.items() if _is_column(value)}
 
 
 def _of_one_length(decoded: dict[str, object]) -> _Columns:
@@ -113,8 +117,13 @@ def _marks(series: Series) -> Iterator[_Row]:
     if isinstance(z, list) and _nested(z[:1]):
         yield from _cells(x or (), y or (), z)
         return
-    lists = {key: value for key, value in {"x": x, "y": y, **extra}.items() if isinstance(value, list)}
-    scalars = {key: value for key, value in extra.items() if key not in lists}
+    yield from _along({"x": x, "y": y, **extra})
+
+
+def _along(values: dict[str, object]) -> Iterator[_Row]:
+    """Yields one dict for each mark, with what all marks share."""
+    lists = {key: value for key, value in values.items() if isinstance(value, list)}
+    scalars = {key: value for key, value in values.items() if key not in lists and key not in ("x", "y")}
     whole = _longest(lists)
     rows = zip(*whole.values(), strict=True) if whole else [()]
     yield from (dict(zip(whole, row, strict=True)) | scalars for row in rows)

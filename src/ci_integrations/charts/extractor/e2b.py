@@ -37,8 +37,7 @@ def _panel(panel: Panel, figure: Figure) -> E2BChart:
     """Returns one panel; a panel of several kinds, or of a kind that E2B does not know, is `unknown`."""
     kind, title = _TYPES.get(panel["kind"], "unknown"), panel.get("title")
     series = [entry | {key: pack.unpack(entry[key], _MOST) for key in ("x", "y")} for entry in panel["series"]]
-    packed = any(isinstance(entry[key], dict) for entry in series for key in ("x", "y"))
-    if packed or kind == "unknown" or {_SERIES.get(entry["kind"]) for entry in series} - {kind, None}:
+    if kind == "unknown" or not _are_all(series, kind):
         return {"type": "unknown", "title": title, "elements": []}
     found = {"type": kind, "title": title, "elements": _ELEMENTS[kind](series)}
     if kind == "pie":
@@ -48,6 +47,12 @@ def _panel(panel: Panel, figure: Figure) -> E2BChart:
     if kind in ("line", "scatter"):
         found |= _ticks("x", x, panel, figure) | _ticks("y", y, panel, figure)
     return found
+
+
+def _are_all(series: list[Series], kind: str) -> bool:
+    """Says whether E2B's shape for a kind of panel can hold all series; it has no packed columns."""
+    packed = any(isinstance(entry[key], dict) for entry in series for key in ("x", "y"))
+    return not packed and {_SERIES.get(entry["kind"]) for entry in series} <= {kind, None}
 
 
 _TYPES = {

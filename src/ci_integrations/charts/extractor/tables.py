@@ -68,32 +68,34 @@ def _table(frame: Frame) -> Bundle:
     most = min(MAX_ROWS, max(20, MAX_CELLS // max(1, min(width, MAX_COLUMNS))))
     head = frame.iloc[:most]
     index = head.index
-    columns = [{"name": _name(n), "dtype": str(d)} for n, d in _levels(index)]
-    values = [_cells(index.get_level_values(n)) for n in range(index.nlevels)]
-    if series:
-        columns.append({"name": "" if frame.name is None else _name(frame.name), "dtype": str(frame.dtype)})
-        values.append(_cells(head))
-    else:
-        # By place: two columns may have one name.
-        for place in range(min(width, MAX_COLUMNS)):
-            columns.append({"name": _name(frame.columns[place]), "dtype": str(frame.dtypes.iloc[place])})
-            values.append(_cells(head.iloc[:, place]))
+    labels = [
+        ({"name": _name(name), "dtype": str(dtype)}, _cells(index.get_level_values(place)))
+        for place, (name, dtype) in enumerate(_levels(index))
+    ]
+    columns, values = zip(*labels, *_named_columns(head), strict=True)
     found: Bundle = {
-        "columns": columns, "rows": [list(row) for row in zip(*values, strict=True)], "shape": [rows, width],
+        "columns": list(columns), "rows": [list(row) for row in zip(*values, strict=True)], "shape": [rows, width],
         "index": index.nlevels, "series": series, "shown": _shown_rows(head.iloc[:SHOWN_ROWS, :SHOWN_COLUMNS]
                                                                        if not series else head.iloc[:SHOWN_ROWS]),
     }  # fmt: skip
     kept = _whole(frame)
-    notes = []
-    if rows > most or width > MAX_COLUMNS:
-        notes.append(f"the first {min(rows, most)} of {rows} rows, {min(width, MAX_COLUMNS)} of {width} columns")
     if isinstance(kept, dict):
         found["whole"] = kept
-    elif notes:
-        notes.append(kept)
-    if notes:
-        found["note"] = "; ".join(notes)
+    if rows > most or width > MAX_COLUMNS:
+        note = f"the first {min(rows, most)} of {rows} rows, {min(width, MAX_COLUMNS)} of {width} columns"
+        found["note"] = note if isinstance(kept, dict) else f"{note}; {kept}"
     return found
+
+
+def _named_columns(head: Frame) -> list[tuple[Bundle, list[Json]]]:
+    """Returns what a frame's or a series' columns are called, and their values."""
+    if head.ndim == 1:
+        return [({"name": "" if head.name is None else _name(head.name), "dtype": str(head.dtype)}, _cells(head))]
+    # By place: two columns may have one name.
+    return [
+        ({"name": _name(head.columns[n]), "dtype": str(head.dtypes.iloc[n])}, _cells(head.iloc[:, n]))
+        for n in range(min(head.shape[1], MAX_COLUMNS))
+    ]
 
 
 def _whole(frame: Frame) -> Bundle | str:

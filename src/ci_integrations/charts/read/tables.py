@@ -42,7 +42,7 @@ def _table(payload: Json) -> Json:
     if not (_is_count(height) and _is_count(width)):
         raise ValueError("a shape is two counts")
     heads = [{"name": text(str(c["name"]))[:2000], "dtype": text(str(c["dtype"]))[:200]} for c in map(as_map, columns)]
-    cells = [[plain(cell) for cell, _ in zip(_listed(row, MAX_COLUMNS), columns, strict=True)] for row in rows]
+    cells = [_cells(row, len(columns)) for row in rows]
     index = payload.get("index")
     found: Json = {
         "columns": heads, "rows": cells, "shape": (height, width),
@@ -50,13 +50,27 @@ def _table(payload: Json) -> Json:
     }  # fmt: skip
     if isinstance(payload.get("note"), str):
         found["note"] = text(str(payload["note"]))[:2000]
-    shown = payload.get("shown")
-    if isinstance(shown, list) and len(shown) <= _MAX_SHOWN_ROWS and all(map(_is_texts, shown)):
-        found["shown"] = [[text(cell) for cell in row] for row in shown]
+    if (shown := _shown(payload.get("shown"))) is not None:
+        found["shown"] = shown
     whole = payload.get("whole")
     if isinstance(whole, dict):
         found["whole"] = _whole(whole)
     return found
+
+
+def _cells(row: object, width: int) -> list[object]:
+    """The cells of a row. Raises `ValueError` when it is no list of `width` cells."""
+    cells = _listed(row, MAX_COLUMNS)
+    if len(cells) != width:
+        raise ValueError("a row is as long as there are columns")
+    return [plain(cell) for cell in cells]
+
+
+def _shown(rows: object) -> list[list[str]] | None:
+    """The first rows as a reader sees them; None when they are not what they should be."""
+    if not isinstance(rows, list) or len(rows) > _MAX_SHOWN_ROWS or not all(map(_is_texts, rows)):
+        return None
+    return [[text(cell) for cell in row] for row in rows]
 
 
 def _whole(given: Json) -> Json | None:
@@ -64,14 +78,14 @@ def _whole(given: Json) -> Json | None:
     size, digest, data, path = (given.get(key) for key in ("size", "sha256", "b64", "file"))
     if not _is_count(size) or not _is_digest(digest):
         return None
-    notes = given.get("notes")
-    sentences = (
-        [text(note)[:_MAX_NOTE] for note in notes[:20] if isinstance(note, str)] if isinstance(notes, list) else []
-    )
-    found: Json = {"size": size, "sha256": digest, "notes": sentences}
+    found: Json = {"size": size, "sha256": digest, "notes": _sentences(given.get("notes"))}
     if isinstance(data, str) and len(data) <= MAX_INLINE and data.isascii():
         return found | {"data": data}
     return found | {"path": path} if isinstance(path, str) and _is_plain(path) else None
+
+
+def _sentences(notes: object) -> list[str]:
+    return [text(note)[:_MAX_NOTE] for note in notes[:20] if isinstance(note, str)] if isinstance(notes, list) else []
 
 
 def _is_texts(row: object) -> bool:

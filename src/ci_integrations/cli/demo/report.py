@@ -155,7 +155,7 @@ def _grid(names: list[str], rows: Sequence[Sequence[object]], headings: int) -> 
     columns = [[row[n] for row in rows] for n in range(len(names))]
     classes = [' class="number"' if all(map(_is_number, values)) else "" for values in columns]
     tags = ["th" if n < headings else "td" for n in range(len(names))]
-    decimals = [_decimals(values) for values in columns]
+    decimals = list(map(_decimals, columns))
     head = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(classes, names, strict=True))
     yield f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>'
     for row in rows:

@@ -26,12 +26,9 @@ def zone_json(zone: dt.tzinfo | None, notes: Notes) -> Json:
     if zone is None:
         return None
     library = type(zone).__module__.partition(".")[0]
-    name = getattr(zone, "key", None) or getattr(zone, "zone", None)
-    if library == "dateutil":
-        # dateutil keeps the path of the zone's file, in which the name is the end.
-        name = str(getattr(zone, "_filename", "") or "").partition("zoneinfo/")[2]
-    if name and _ZONE.fullmatch(str(name)):
-        return {"zone": str(name), "library": library}
+    name = _name_of(zone, library)
+    if _ZONE.fullmatch(name):
+        return {"zone": name, "library": library}
     offset = zone.utcoffset(None)
     if offset is None:
         notes.say(f"time zone {zone!r} arrives as UTC")
@@ -42,19 +39,21 @@ def zone_json(zone: dt.tzinfo | None, notes: Notes) -> Json:
     return {"offset": seconds, "library": library, "name": None if unnamed else named}
 
 
+def _name_of(zone: dt.tzinfo, library: str) -> str:
+    """Returns a time zone's name; "" when it has none."""
+    if library == "dateutil":
+        # dateutil keeps the path of the zone's file, in which the name is the end.
+        return str(getattr(zone, "_filename", "") or "").partition("zoneinfo/")[2]
+    return str(getattr(zone, "key", None) or getattr(zone, "zone", None) or "")
+
+
 def zone_from(given: Json, notes: Notes) -> dt.tzinfo | None:
     """Returns the time zone that `zone_json` wrote; one of a library that is not here is zoneinfo's."""
     if given is None:
         return None
     library = given.get("library")
     if "offset" in given:
-        offset = dt.timedelta(microseconds=int(given["offset"]))
-        if library == "pytz" and (pytz := _module("pytz", notes)) is not None:
-            return pytz.FixedOffset(int(offset.total_seconds() // 60))  # type: ignore[no-any-return]
-        name = given.get("name")
-        if library == "dateutil":
-            return import_module("dateutil.tz").tzoffset(None, offset)  # type: ignore[no-any-return]
-        return dt.timezone(offset, name) if isinstance(name, str) else dt.timezone(offset)
+        return _offset_from(given, library, notes)
     name = given.get("zone")
     if not isinstance(name, str) or not _ZONE.fullmatch(name):
         raise MalformedError("no name of a time zone")
@@ -63,6 +62,17 @@ def zone_from(given: Json, notes: Notes) -> dt.tzinfo | None:
     if library == "dateutil":
         return import_module("dateutil.tz").gettz(name) or ZoneInfo(name)
     return ZoneInfo(name)
+
+
+def _offset_from(given: Json, library: Json, notes: Notes) -> dt.tzinfo:
+    """Returns the time zone of a fixed offset from UTC."""
+    offset = dt.timedelta(microseconds=int(given["offset"]))
+    if library == "pytz" and (pytz := _module("pytz", notes)) is not None:
+        return pytz.FixedOffset(int(offset.total_seconds() // 60))  # type: ignore[no-any-return]
+    if library == "dateutil":
+        return import_module("dateutil.tz").tzoffset(None, offset)  # type: ignore[no-any-return]
+    name = given.get("name")
+    return dt.timezone(offset, name) if isinstance(name, str) else dt.timezone(offset)
 
 
 def _module(name: str, notes: Notes) -> Any:

@@ -111,13 +111,9 @@ class Axis:
         """Returns the axis as the schema has it."""
         label = text_of(getattr(self.axis, "label", None)) if self.axis.get_visible() else None
         low, high = sorted(float(v) for v in self.axis.get_view_interval())
-        match = _UNIT.search(label or "")
         found: Panel = {"label": label, "scale": self.scale}
-        if match:
-            found["unit"] = match.group(1) or match.group(2)
-        formatter = self.axis.get_major_formatter()
-        if not match and self.mode == "time" and type(formatter).__name__.startswith("TimeSeries"):
-            found["unit"] = getattr(formatter, "unit", "ns")  # pandas counts durations in it, and writes 00:30:00
+        if unit := self._unit(label or ""):
+            found["unit"] = unit
         if self.labels:
             found["categories"] = [self.labels[key] for key in sorted(self.labels)][: pack.LONG]
         else:
@@ -125,6 +121,14 @@ class Axis:
         if bool(self.axis.get_inverted()):
             found["inverted"] = True
         return found
+
+    def _unit(self, label: str) -> str | None:
+        """Returns the unit that the label names, or the one in which pandas counts durations; it writes 00:30:00."""
+        if match := _UNIT.search(label):
+            return match.group(1) or match.group(2)
+        formatter = self.axis.get_major_formatter()
+        is_duration = self.mode == "time" and type(formatter).__name__.startswith("TimeSeries")
+        return getattr(formatter, "unit", "ns") if is_duration else None
 
 
 def _classes(thing: object) -> set[str]:

@@ -34,14 +34,19 @@ def _on_lines(found: Found) -> None:
         return
     end = base + length
     body_low, body_high = np.minimum(base, end), np.maximum(base, end)
-    slack = 1e-9 * np.maximum(1.0, np.abs(high))
-    if np.any((body_low < low - slack) | (body_high > high + slack)):
+    if not _within(body_low, body_high, low, high):
         return
     merged = Raw("candlestick", None, at, None, _columns(low, high, body_low, body_high), discrete="x")
     if len(bars) == 1:  # the direction is known only when rising and falling bars come from one call
         merged.name = bars[0].name
         merged.extra |= {"open": ("y", base), "close": ("y", end)}
     _replace(found, [*bars, *wicks, *(raw.flags.get("line") for raw in wicks)], merged)
+
+
+def _within(body_low: Array, body_high: Array, low: Array, high: Array) -> bool:
+    """Says whether each body lies within its wick."""
+    slack = 1e-9 * np.maximum(1.0, np.abs(high))
+    return not np.any((body_low < low - slack) | (body_high > high + slack))
 
 
 def _sorted(parts: Iterable[Iterable[Array]]) -> list[Array]:
@@ -88,8 +93,12 @@ def _wick(line: Raw) -> Raw:
 def _on_thin_bars(found: Found) -> None:
     """Floating bars, and thinner ones at each of their places that touch them, are candles."""
     bars = [raw for raw in found.of("bar") if raw.orientation == "v"]
-    if len(bars) < 2 or any(raw.name for raw in bars):
-        return
+    if len(bars) > 1 and not any(raw.name for raw in bars):
+        _of_thin_bars(found, bars)
+
+
+def _of_thin_bars(found: Found, bars: list[Raw]) -> None:
+    """Puts candles in the place of nameless bars, where they are bodies and wicks."""
     keys = ("at", "base", "length", "thick")
     at, base, length, thick = (np.concatenate([raw.flags[key] for raw in bars]) for key in keys)
     at, low, high = np.round(at, 6), np.minimum(base, base + length), np.maximum(base, base + length)

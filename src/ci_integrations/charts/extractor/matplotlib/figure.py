@@ -194,6 +194,11 @@ def _add(panel: Panel, found: Found, second: str) -> None:
     resolve.categories(plane, found)
     for raw in found.series:
         panel["series"].append(resolve.finish(raw, plane) | ({"axis": second} if second else {}))
+    _add_axes(panel, found, plane, second)
+
+
+def _add_axes(panel: Panel, found: Found, plane: dict[str, Axis], second: str) -> None:
+    """Puts in the axes of one Axes, or the one that a twin has for itself."""
     if found.ax.name == "polar" or all(raw.kind in ("pie", "treemap") for raw in found.series):
         _add_labels(panel, found.ax, plane)
     elif second:

@@ -141,15 +141,7 @@ def _contour(found: Found, collection: Collection, data: Call) -> None:
     arrays = [filled(item) for item in data.get("arrays", ())]
     levels = data.get("levels") or collection.levels
     raw = Raw("contour", extra={"levels": [float(level) for level in levels]}, artists=[collection])
-    grids = [item for item in arrays if np.ndim(item) == 2]
-    if grids:
-        z = grids[-1]
-        raw.extra["z"] = ("n", z)
-        raw.x, raw.y = _along(*arrays[:2]) if len(arrays) >= 3 else (np.arange(n) for n in z.shape[::-1])
-    elif len(arrays) >= 3:
-        raw.x, raw.y = arrays[0], arrays[1]
-        raw.extra["value"] = ("n", arrays[2])
-    else:
+    if not _add_field(raw, arrays):
         found.lack("the field behind the contours is not known")
     found.mappables.append(collection)
     same = next((one for one in found.of("contour") if _same(one.extra.get("z"), raw.extra.get("z"))), None)
@@ -157,6 +149,18 @@ def _contour(found: Found, collection: Collection, data: Call) -> None:
         found.take([collection])
         return
     found.add(raw)
+
+
+def _add_field(raw: Raw, arrays: list[Array]) -> bool:
+    """Adds what the contours are drawn from: a grid, or values at any places. False when neither is known."""
+    grids = [item for item in arrays if np.ndim(item) == 2]
+    if grids:
+        raw.extra["z"] = ("n", grids[-1])
+        raw.x, raw.y = _along(*arrays[:2]) if len(arrays) >= 3 else (np.arange(n) for n in grids[-1].shape[::-1])
+    elif len(arrays) >= 3:
+        raw.x, raw.y = arrays[0], arrays[1]
+        raw.extra["value"] = ("n", arrays[2])
+    return "z" in raw.extra or "value" in raw.extra
 
 
 def _same(one: Array, two: Array) -> bool:

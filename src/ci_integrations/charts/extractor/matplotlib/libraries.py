@@ -209,9 +209,7 @@ def _names(index: Index) -> list[str]:
 def _pandas(self: Plotter, a: Call, result: Drawn) -> None:
     """Keeps the index of a plot: pandas draws text at 0..n-1 and labels some of it, and times as periods."""
     if hasattr(self.data.index, "tz_localize"):
-        for ax in list(self.axes):
-            for one in (ax, getattr(ax, "right_ax", None) or ax):
-                one._ci_times = [*getattr(one, "_ci_times", ()), self.data.index]
+        _keep_times(self)
     if type(self).__name__ == "AreaPlot":
         for ax in list(self.axes):
             ax._ci_area = True
@@ -220,6 +218,12 @@ def _pandas(self: Plotter, a: Call, result: Drawn) -> None:
     labels = {float(n): str(entry) for n, entry in enumerate(self.data.index)}
     for ax in {id(ax): ax for ax in list(self.axes)}.values():
         ax._ci_index = labels
+
+
+def _keep_times(plotter: Plotter) -> None:
+    for ax in list(plotter.axes):
+        for one in (ax, getattr(ax, "right_ax", None) or ax):
+            one._ci_times = [*getattr(one, "_ci_times", ()), plotter.data.index]
 
 
 def _treemap(ax: Axes, sizes: UserData, labels: UserData) -> None:

@@ -61,14 +61,18 @@ def give(found: Found, legend: _Legend) -> None:
         return
     owned = {raw.name for raw in found.series if raw.name}
     found.series = [part for raw in found.series for part in _split(raw, legend)]
+    _give_alone(found, legend, owned)
+    _join(found)
+
+
+def _give_alone(found: Found, legend: _Legend, owned: set[str]) -> None:
+    """Names the series whose colour means them alone. An artist with that label is what the entry means: `owned`."""
     nameless = [raw for raw in found.of(*_NAMED) if not raw.name]
     for raw in nameless:
         name = legend.get(_key(raw))
-        # An artist with that label is what the entry means, not this one.
         if name and name not in owned and _certain(raw, nameless):
             raw.name = name
             raw.flags["legend"] = True
-    _join(found)
 
 
 def _key(raw: Raw) -> str:

@@ -148,13 +148,18 @@ def barmode(raws: list[Raw]) -> str | None:
     """Returns how several series of bars, bins or areas are drawn: beside, upon or before one another."""
     if sum(bool(raw.flags.get("stacked")) for raw in raws) > 1:
         return "stack"
-    kinds = ([raw for raw in raws if raw.kind == kind] for kind in ("bar", "histogram", "area"))
-    several = next((group for group in kinds if len(group) > 1), None)
-    if several is None:
+    several = _several(raws)
+    if not several:
         return None
     if several[0].kind == "bar":
         return _bars_mode(several[0].flags, several[1].flags)
     return "group" if all(raw.flags.get("beside") for raw in several) else "overlay"
+
+
+def _several(raws: list[Raw]) -> list[Raw]:
+    """Returns the bars, the bins or the areas, of whichever there are several."""
+    kinds = ([raw for raw in raws if raw.kind == kind] for kind in ("bar", "histogram", "area"))
+    return next((group for group in kinds if len(group) > 1), [])
 
 
 def _bars_mode(one: Call, two: Call) -> str:

@@ -75,13 +75,21 @@ def _renderer(doc: Document, renderer: Json, legend: object, panel: PanelDraft) 
     if entries is None:
         panel.lack(f"a {name} glyph is not read")
         return
-    names: list[object] = []
-    if isinstance(legend, dict):
-        names, legend = values_of(cols.data.get(str(legend["field"]))), None
     second = doc.get(renderer, "y_range_name") not in (None, "default")
     for entry in entries:
-        entry.name, entry.axis = None if legend is None else str(legend), "y2" if second else None
-        panel.series += [entry] if name in glyphs.WEDGES else _by_name(entry, names)
+        entry.axis = "y2" if second else None
+        panel.series += _named(entry, cols, legend)
+
+
+def _named(entry: Entry, cols: Columns, legend: object) -> list[Entry]:
+    """A series with its name in the legend, or one for each name where a column has them."""
+    if not isinstance(legend, dict):
+        entry.name = None if legend is None else str(legend)
+        return [entry]
+    entry.name = None
+    if cols.glyph.get("name") in glyphs.WEDGES:
+        return [entry]
+    return _by_name(entry, values_of(cols.data.get(str(legend["field"]))))
 
 
 def _by_name(entry: Entry, values: list[object]) -> list[Entry]:

@@ -93,13 +93,18 @@ def _place(trace: Json, layout: Json) -> Place:
     if kind in traces.WITHOUT_AXES:
         x, y, row, column = (str(at(trace, "domain", key)) for key in ("x", "y", "row", "column"))
         return Place("domain", x, y, f"{row} {column}")
+    if (scene := _scene(trace, kind)) is not None:
+        return Place("scene", scene)
+    return Place("geo", "geo") if kind in traces.GEO else Place("xy", *(_home(trace, layout, which) for which in "xy"))
+
+
+def _scene(trace: Json, kind: str) -> str | None:
+    """The name of the space that a trace is drawn in; None for one in the plane of x and y."""
     # Any of these names moves a trace out of the plane of x and y.
     named = [trace[name] for name in ("scene", "geo", "polar", "subplot") if name in trace]
     if named or kind.startswith(("scatterpolar", "barpolar")):
-        return Place("scene", str(next(iter(named), None) or trace.get("subplot") or "polar"))
-    if kind in traces.SPACE:
-        return Place("scene", "scene")
-    return Place("geo", "geo") if kind in traces.GEO else Place("xy", *(_home(trace, layout, which) for which in "xy"))
+        return str(next(iter(named), None) or trace.get("subplot") or "polar")
+    return "scene" if kind in traces.SPACE else None
 
 
 def _home(trace: Json, layout: Json, which: str) -> str:
@@ -198,12 +203,16 @@ def _finish(panel: Draft, layout: Json) -> None:
     panel.series = combine.joined(panel.series)
     mode = str(layout.get("barmode") or "group")
     combine.settle(panel, _MODES.get(mode, mode))
-    place = panel.place
-    if place.kind == "xy":
-        homes = {"x": place.x, "y": place.y, **panel.second}
+    if panel.place.kind == "xy":
+        homes = {"x": panel.place.x, "y": panel.place.y, **panel.second}
         panel.axes = {name: axis_of(home, layout, panel.series, name) for name, home in homes.items()}
-    elif place.kind == "scene":
-        labels = ((which, words(at(layout, place.x, f"{which}axis", "title"))) for which in "xyz")
-        panel.axes = {which: {"label": label} for which, label in labels if label}
+    elif panel.place.kind == "scene":
+        panel.axes = _scene_axes(layout, panel.place.x)
     if panel.kind == "indicator" and len(panel.series) == 1:
         panel.title = panel.title or panel.series[0].name
+
+
+def _scene_axes(layout: Json, scene: str) -> dict[str, Json]:
+    """The labelled axes of a space."""
+    labels = ((which, words(at(layout, scene, f"{which}axis", "title"))) for which in "xyz")
+    return {which: {"label": label} for which, label in labels if label}

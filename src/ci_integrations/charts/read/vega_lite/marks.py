@@ -87,6 +87,11 @@ def _special(unit: Unit, kind: str) -> list[Entry] | None:
         return [_slices(unit)]
     if kind == "heatmap" and len(_ENDS & unit.encoding.keys()) == 2:
         return spans.stripes(records(unit), "x2" if unit.has("x2") else "y2")
+    return _spanning(unit, kind)
+
+
+def _spanning(unit: Unit, kind: str) -> list[Entry] | None:
+    """Series of marks that span the panel, or of which Vega-Lite computes the ends; None for the others."""
     if kind == "rule" and not (unit.has("x") and unit.has("y")):
         return _rules(unit)
     if kind in ("band", "errorbar") and not unit.has("x2", "y2"):
@@ -113,8 +118,11 @@ def records(unit: Unit) -> list[Row]:
     channels = {name: channel for name in names if (channel := unit.channel(name))}
     wide = _shown(unit, channels)
     aggregated = {name: c for name, c in channels.items() if isinstance(c.get("aggregate"), str)}
-    if not aggregated:
-        return wide
+    return _aggregated(unit, wide, channels, aggregated) if aggregated else wide
+
+
+def _aggregated(unit: Unit, wide: list[Row], channels: dict[str, Json], aggregated: dict[str, Json]) -> list[Row]:
+    """Returns one record for each group of rows, with the measures that channels ask for."""
     # What is not aggregated makes the groups, as in SQL.
     keys = [name for name in channels if name not in aggregated]
     parts = grouped((key_of(record, keys), row) for record, row in zip(wide, unit.rows, strict=True))
