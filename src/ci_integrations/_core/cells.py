@@ -155,7 +155,7 @@ class Cells:
             raise
         except BaseException:  # cancelled or interrupted: the kernel is to be usable afterwards
             cell.mute()
-            yield from self.client.shielded(partial(self.stop, cell, kernel))
+            yield from self.client.shielded(partial(self.stop, cell, kernel, received))
             unread = self._result(kernel, request, received, incomplete=True)
             self.state.cache_result(None, unread)
             # The caller is gone and will not read this result: the next one tells its events.
@@ -260,20 +260,27 @@ class Cells:
     ) -> Flow[ExecutionResult]:
         """Stops a cell that has reached its limit, and keeps the kernel if it can be kept."""
         yield from self.client.tell(request.on_output, "interrupted")
-        left = yield from self.stop(cell, kernel)
+        left = yield from self.stop(cell, kernel, received)
         received.error = None  # the KeyboardInterrupt is ours, not the code's
         if left == "kept":
             kernel.pending_events.append(INTERRUPTED)
         return self._cut_short(kernel, request, received, too_slow(request.timeout, left))
 
-    def stop(self, cell: LiveCell, kernel: KernelState) -> Flow[Literal["kept", "restarted", "unknown"]]:
+    def stop(
+        self, cell: LiveCell, kernel: KernelState, received: CellOutput
+    ) -> Flow[Literal["kept", "restarted", "unknown"]]:
         """Ends a running cell, and say what is left: the variables, a fresh kernel, or nobody knows.
 
         From the mildest to the harshest: SIGINT, closing the stream (the server interrupts the kernel then), and the
         end of the kernel's process. The answer does not wait until a fresh kernel runs: the next call does.
         """
         if (yield from self.kernels.signal(kernel)) and (yield partial(cell.wait, GRACE, BACKLOG)):
-            return "kept"
+            # Of a flood, memory may end before the limit is reached.
+            if _is_death(received) and (yield from self._is_believed(kernel, received)):
+                self.kernels.lost(kernel, "the kernel died while this code ran")
+                return "restarted"
+            if cell.succeeded():
+                return "kept"
         yield cell.close
         # Asked also where the stream could not be closed: it may hang on its way, and the kernel be idle. Of a flood an
         # answer would wait behind the output.

@@ -248,10 +248,15 @@ class Kernels:
         return uid == 0 and not self.is_ours()
 
     def answers(self, kernel: KernelState) -> Flow[bool]:
-        """Returns True when the kernel runs an empty cell at once: nothing else occupies it."""
+        """Returns True when the kernel runs an empty cell at once: it is the one of before, and nothing occupies it."""
         for _ in range(2):  # the server may have lost the answer to the first: see PROBES
-            if (yield from self.client.quietly(self.client.call(self._run(kernel, "", SOON), within=SOON))):
-                return True
+            try:
+                execution = yield from self.client.call(self._run(kernel, "", SOON), within=SOON)
+            except Exception as error:  # noqa: BLE001 - no answer, whatever the reason
+                logger.debug("session %s: %s", self.state.id, error)
+            else:
+                fresh = self.is_new_process(kernel, execution.execution_count)
+                return not (fresh or _is_dying(kernel, execution))
         return False
 
     def force(self, kernel: KernelState) -> Flow[bool]:

@@ -110,6 +110,10 @@ class SyncCell:
     def close(self) -> None:
         """Does nothing: the SDK's sync stream cannot be closed from outside; its own timeout does that later."""
 
+    def succeeded(self) -> bool:
+        """Returns True when the SDK's call has come to its end: its stream was not cut."""
+        return self._done is not None and self._done.error is None
+
     def execution(self) -> Execution:
         """Returns what the SDK's call returned, or raises its exception. To be called when the cell has ended."""
         return cast("Execution", self._done.get() if self._done else None)
@@ -158,6 +162,10 @@ class AsyncCell:
         """Closes the stream: the server interrupts the kernel when it sees that."""
         self._task.cancel()
         await asyncio.wait({self._task})
+
+    def succeeded(self) -> bool:
+        """See `SyncCell.succeeded`."""
+        return self._task.done() and not self._task.cancelled() and self._task.exception() is None
 
     def execution(self) -> Execution:
         """See `SyncCell.execution`."""
