@@ -38,13 +38,13 @@ class Session:
         self.it = CodeInterpreter(**options)
 
     def cell(self, code: str, **options: Any) -> Answer:
-        began = time.monotonic()
+        began, said = time.monotonic(), None
         try:
             result = self.it.run(code, **options)
-            text = render_text(result)
         except SandboxError as error:
-            result, text = error.result or ExecutionResult(), str(error)
-        return Answer(text, time.monotonic() - began, result)
+            result, said = error.result or ExecutionResult(), str(error)
+        seconds = time.monotonic() - began
+        return Answer(said or render_text(result), seconds, result)
 
     def cell_that_ends(self, code: str) -> Answer:
         """Runs code without effects until a kernel has run it to its end: the first tries may meet a death."""

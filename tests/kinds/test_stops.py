@@ -14,7 +14,7 @@ from .conftest import Session
 CODES = {
     "busy loop": "while True: pass",
     "swallows once": "try:\n    while True: pass\nexcept KeyboardInterrupt: pass",
-    "swallows always": "while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass",
+    "swallows always": "import time\nwhile 1:\n  try:\n    while 1: time.sleep(0.01)\n  except KeyboardInterrupt: pass",
     "top-level await": "import asyncio\nawait asyncio.sleep(60)",
     "sleep": "import time\ntime.sleep(60)",
     "sleep in C": "import ctypes\nctypes.CDLL(None).sleep(60)",
@@ -22,7 +22,7 @@ CODES = {
     "flood": "while True: print('x' * 1000)",
     "subprocess": "import subprocess\nsubprocess.run(['sleep', '60'])",
     "shell": "!sleep 60",
-    "input": "import sys\nsys.stdin.readline()\ninput('name? ')\nwhile True: pass",
+    "input": "input('name? ')\nwhile True: pass",
     "thread": "import threading\nthread = threading.Thread(target=threading.Event().wait, daemon=True)\n"
     "thread.start()\nthread.join()",
 }
@@ -37,7 +37,8 @@ def check_a_stop(session: Session, name: str, wait: float) -> None:
     kept = after.result.text
     session.note(name, f"then {wait:g} s", f"{stopped.seconds:.1f} s", f"next {after.seconds:.1f} s", f"kept {kept}")
 
-    assert LIMIT <= stopped.seconds < LIMIT + 6  # 1.5 on a calm machine
+    assert stopped.seconds < LIMIT + 6  # 1.5 on a calm machine
+    assert (stopped.seconds >= LIMIT) == (name != "input")  # nobody can be asked: that is an error at once
     assert after.seconds < 40
     assert after.result.error is None
     if name == "swallows once":
@@ -45,7 +46,7 @@ def check_a_stop(session: Session, name: str, wait: float) -> None:
     if "not known what is left" in stopped.text:
         assert after.result.events  # it is told now
     else:
-        assert kept == str("are kept" in stopped.text)
+        assert kept == str("variables from before are kept" in stopped.text or name == "input")
         assert ("the variable kept" in stopped.text) == (kept == "False")
 
 
@@ -64,7 +65,7 @@ def test_every_kind_of_code_at_its_limit(session: Session, name: str, wait: floa
 
 def test_a_top_level_await_is_interrupted_and_keeps_the_variables(session: Session) -> None:
     check_a_stop(session, "top-level await", 0)
-    assert "are kept" in session.cell(CODES["top-level await"], timeout=LIMIT).text
+    assert "variables from before are kept" in session.cell(CODES["top-level await"], timeout=LIMIT).text
 
 
 @pytest.mark.parametrize("name", ["busy loop", "top-level await", "swallows always"])
