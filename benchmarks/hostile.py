@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -181,12 +182,14 @@ def measured(server: Endpoint, attack: Attack, seconds: float) -> Row:
 def server_memory() -> float:
     """Returns the MiB of resident memory of this process's local server and of the decoders that it has started."""
     kinds = ("ci_integrations.local.server", "ci_integrations.local.host.decoder")
-    total = 0
+    found = {}
     for place in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
             if place.name.isdigit() and any(kind in (place / "cmdline").read_text() for kind in kinds):
-                total += int((place / "statm").read_text().split()[1]) * 4096
-    return total / (1 << 20)
+                parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+                found[int(place.name)] = parent, int((place / "statm").read_text().split()[1]) * 4096
+    ours = {pid for pid, (parent, _) in found.items() if parent == os.getpid()}
+    return sum(size for pid, (parent, size) in found.items() if pid in ours or parent in ours) / (1 << 20)
 
 
 def table(rows: list[Row]) -> str:
