@@ -162,7 +162,7 @@ def test_a_miss_of_a_cell_names_a_cell_and_not_the_extractor(
 ) -> None:
     with use_cassette(tmp_path / "c.yaml", record_mode="once"):
         sandbox = Sandbox.create(**server.options())
-        sandbox.run_code("x = {\"folder\": '/tmp/.ci_source/1'}")
+        sandbox.run_code("main(get_ipython(), '/tmp/.ci_source/1')")
         sandbox.run_code("a")
     with pytest.raises(CassetteMissError) as missed, use_cassette(tmp_path / "c.yaml"):
         Sandbox.create(**elsewhere).run_code("b")
