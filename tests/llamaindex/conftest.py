@@ -10,7 +10,9 @@ import io
 import time
 import traceback
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -118,10 +120,15 @@ class FakeKernel:
 
 
 class FakeInterpreter:
-    state = SimpleNamespace(backend="local")
+    """`name`: goes on in the sandbox that a Context names, as a session does. True when that is another one."""
 
-    def __init__(self, kernel: FakeKernel) -> None:
-        self.kernel = kernel
+    def __init__(self, kernel: FakeKernel, name: Callable[[Mapping[str, Any]], bool] = lambda _: False) -> None:
+        self.kernel, self.name = kernel, name
+
+    @property
+    def state(self) -> SimpleNamespace:
+        memory = SimpleNamespace(name=lambda identity, current: self.name(identity), conversation=None)
+        return SimpleNamespace(backend="local", memory=memory)
 
     def run(self, code: str, *, on_output: Any = None, tool_call_id: str | None = None, **_: Any) -> ExecutionResult:
         self.kernel.call_ids.append(tool_call_id)
@@ -182,15 +189,23 @@ class FakeRegistry:
 
     def _kernel(self, key: str) -> FakeKernel:
         if key not in self.kernels:
-            self.kernels[key] = self.cloud[f"sb-{key}"] = FakeKernel()
+            self.kernels[key] = FakeKernel()
+            self.cloud.setdefault(f"sb-{key}", self.kernels[key])
             self.kernels[key].refuses = self.refuses
         return self.kernels[key]
 
     def session(self, key: str) -> FakeInterpreter:
-        return FakeInterpreter(self._kernel(key))
+        return FakeInterpreter(self._kernel(key), partial(self._named, key))
 
     def asession(self, key: str) -> FakeAsyncInterpreter:
-        return FakeAsyncInterpreter(self._kernel(key))
+        return FakeAsyncInterpreter(self._kernel(key), partial(self._named, key))
+
+    def _named(self, key: str, identity: Mapping[str, Any]) -> bool:
+        known = self.cloud.get(identity["sandbox_id"])
+        if known is None or known is self.kernels[key]:
+            return False
+        self.adopt(key, dict(identity))
+        return True
 
     def identity(self, key: str) -> dict[str, Any] | None:
         return {"sandbox_id": f"sb-{key}"} if key in self.kernels else None
