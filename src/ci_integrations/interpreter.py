@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ci_integrations._closing import AsyncClosing, Closing
+from ci_integrations._core.conversation.seen import Seen
 from ci_integrations._core.faces import AsyncFace, SyncFace
 from ci_integrations._core.flow import adrive, drive
 from ci_integrations._core.handle import DEFAULT, InterpreterBase
@@ -91,6 +92,7 @@ class CodeInterpreter(Closing, _Session):
         on_output: OutputHandler | None = None,
         tool_call_id: str | None = None,
         replayable: bool = False,
+        seen: Seen | None = None,
     ) -> ExecutionResult:
         """Runs `code` once and waits for its end, at most `timeout` seconds (default: `execution_timeout`).
 
@@ -98,11 +100,12 @@ class CodeInterpreter(Closing, _Session):
         that was lost is replaced where it can be, and `result.events` says what is gone; where it cannot, a
         `SandboxError` is raised that carries everything received as `.result`. `on_output` gets an `OutputEvent` for
         all output as it comes. A `tool_call_id` that was answered before gets its old answer, and nothing runs.
-        Ctrl-C, and cancelling the task, interrupt the kernel and leave it usable.
+        Ctrl-C, and cancelling the task, interrupt the kernel and leave it usable. `seen` is for the adapters: what a
+        tool call sees of its conversation decides about the kernel.
         """
         request = self._request(
             code, timeout, language=language, context=context, envs=envs, on_output=on_output,
-            tool_call_id=tool_call_id, replayable=replayable,
+            tool_call_id=tool_call_id, replayable=replayable, seen=seen,
         )  # fmt: skip
         return drive(self._engine.cells.run(request))
 
@@ -224,6 +227,7 @@ class AsyncCodeInterpreter(AsyncClosing, _Session):
         on_output: OutputHandler | None = None,
         tool_call_id: str | None = None,
         replayable: bool = False,
+        seen: Seen | None = None,
     ) -> ExecutionResult:
         """Runs `code` once and waits for its end, at most `timeout` seconds (default: `execution_timeout`).
 
@@ -231,11 +235,12 @@ class AsyncCodeInterpreter(AsyncClosing, _Session):
         that was lost is replaced where it can be, and `result.events` says what is gone; where it cannot, a
         `SandboxError` is raised that carries everything received as `.result`. `on_output` gets an `OutputEvent` for
         all output as it comes. A `tool_call_id` that was answered before gets its old answer, and nothing runs.
-        Ctrl-C, and cancelling the task, interrupt the kernel and leave it usable.
+        Ctrl-C, and cancelling the task, interrupt the kernel and leave it usable. `seen` is for the adapters: what a
+        tool call sees of its conversation decides about the kernel.
         """
         request = self._request(
             code, timeout, language=language, context=context, envs=envs, on_output=on_output,
-            tool_call_id=tool_call_id, replayable=replayable,
+            tool_call_id=tool_call_id, replayable=replayable, seen=seen,
         )  # fmt: skip
         return await adrive(self._engine.cells.run(request))
 

@@ -10,22 +10,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from ci_integrations._core.client import SandboxClient
+from ci_integrations._core.conversation.branches import with_news
+from ci_integrations._core.conversation.placing import Placing
+from ci_integrations._core.conversation.seen import Seen
 from ci_integrations._core.failures import KERNEL_DEATH, StreamEndedError
 from ci_integrations._core.flow import AnyCall, Flow
 from ci_integrations._core.hidden.languages import check_plain
 from ci_integrations._core.kernels import GRACE, PATIENCE, SOON, Glimpse
-from ci_integrations._core.lifecycle import Lifecycle
 from ci_integrations._core.live_cell import BACKLOG, LiveCell
-from ci_integrations._core.notices import DEATHS, INTERRUPTED, too_slow
+from ci_integrations._core.notices import CANCELLED, DEATHS, INTERRUPTED, too_slow
 from ci_integrations._core.options import check_envs
 from ci_integrations._core.output import CellOutput, OutputHandler, signed_address
-from ci_integrations._core.repair import CellCall, Repair
-from ci_integrations._core.state import Doubt, KernelState, SessionState
-from ci_integrations._core.tables.carrier import Carrier
+from ci_integrations._core.repair import CellCall
+from ci_integrations._core.state import Doubt, KernelState, Ran
 from ci_integrations._core.uploads import came_from
 from ci_integrations._core.variables import is_blank
+from ci_integrations._core.workspace import Workspace
 from ci_integrations._errors import ConfigurationError
+from ci_integrations._names import language_name
 from ci_integrations._telemetry import content, span
 from ci_integrations.errors import QueueTimeoutError
 from ci_integrations.results.model import ExecutionError
@@ -58,6 +60,8 @@ class Request:
     on_output: OutputHandler | None = None
     tool_call_id: str | None = None
     replayable: bool = False
+    seen: Seen | None = None
+    """What a tool call sees of its conversation, which then decides about the kernel."""
 
     def __post_init__(self) -> None:
         if self.language is not None and not isinstance(self.language, str):
@@ -72,32 +76,47 @@ class Request:
 class Cells:
     """Runs the cells of one session."""
 
-    def __init__(
-        self, state: SessionState, client: SandboxClient, lifecycle: Lifecycle, carrier: Carrier, repair: Repair
-    ) -> None:
-        self.state, self.client, self.lifecycle, self.repair = state, client, lifecycle, repair
-        self.carrier, self.kernels = carrier, carrier.kernels
+    def __init__(self, workspace: Workspace, placing: Placing) -> None:
+        self.state, self.client, self.placing = workspace.state, workspace.client, placing
+        self.lifecycle, self.repair = workspace.lifecycle, workspace.repair
+        self.carrier, self.kernels = workspace.carrier, workspace.kernels
 
     def run(self, request: Request) -> Flow[ExecutionResult]:
         """Runs one cell when its kernel's turn has come. See `CodeInterpreter.run`."""
         state = self.state
         state.check_usable()
-        kernel = state.kernel(request.language, request.context)
-        if not (yield partial(self.client.face.acquire, kernel.lock, state.options.queue_timeout)):
-            raise QueueTimeoutError(f"other cells held this session for {state.options.queue_timeout} s; nothing ran")
+        kernel = yield from self._kernel(request)
         try:
-            with state.in_use():
-                return (yield from self._once(kernel, request))
+            if not (yield partial(self.client.face.acquire, kernel.lock, state.options.queue_timeout)):
+                raise QueueTimeoutError(
+                    f"other cells held this session for {state.options.queue_timeout} s; nothing ran"
+                )
+            try:
+                with state.in_use():
+                    return (yield from self._once(kernel, request))
+            finally:
+                kernel.lock.release()
         finally:
-            kernel.lock.release()
+            kernel.users -= 1
+
+    def _kernel(self, request: Request) -> Flow[KernelState]:
+        """Returns the kernel that the cell runs in, as one more user of it."""
+        chooses = request.seen is not None and request.context is None and language_name(request.language) == "python"
+        if request.seen is not None and chooses:
+            return (yield from self.placing.kernel_for(request.seen))
+        kernel = self.state.kernel(request.language, request.context)
+        kernel.users += 1
+        return kernel
 
     def _once(self, kernel: KernelState, request: Request) -> Flow[ExecutionResult]:
         """Runs the cell, unless its tool call was answered before: then it gets the same answer."""
         known = self.state.cached_result(request.tool_call_id, request.code)
         if known is not None:
-            return known
+            return known.model_copy(update={"remembered": True})
         with span("run", session=self.state.id, language=kernel.language) as said:
             result = yield from self._run(kernel, request)
+            if request.seen is not None:
+                result = with_news(self.placing, request.seen, kernel, result)
             said["outcome"] = result.error.name if result.error else "ok"
             said.update(content(code=request.code, stdout=result.stdout, stderr=result.stderr, text=result.text or ""))
             said["recovered"] = any(event.type == "state_lost" for event in result.events)
@@ -157,7 +176,9 @@ class Cells:
             cell.mute()
             yield from self.client.shielded(partial(self.stop, cell, kernel, received))
             unread = self._result(kernel, request, received, incomplete=True)
-            self.state.cache_result(None, unread)
+            cut = ExecutionError(name="Cancelled", value=CANCELLED)
+            told = unread.model_copy(update={"error": cut}) if request.tool_call_id else unread
+            self.state.cache_result(request.tool_call_id, told)
             # The caller is gone and will not read this result: the next one tells its events.
             kernel.pending_events = list(unread.events)
             raise
@@ -313,6 +334,7 @@ class Cells:
             backend=state.backend,
             sandbox_id=state.sandbox_id,
             context_id=getattr(kernel.context, "id", None),
+            kernel=self.placing.stamp(kernel, self._number(kernel, request, received)),
             template_id=state.template_id,
             **known,
         )
@@ -322,6 +344,17 @@ class Cells:
         address = signed_address(self.client.sandbox, path)
         self.state.lent = self.state.lent or address is not None
         return address
+
+    def _number(self, kernel: KernelState, request: Request, received: CellOutput) -> int:
+        """Returns the cell's number in its kernel, which is not said for one that was stopped, and notes the cell."""
+        if received.execution_count is None:
+            kernel.uncounted += 1
+            number = (kernel.count or 0) + kernel.uncounted
+        else:
+            kernel.uncounted, number = 0, received.execution_count
+        asked_by = request.seen.asked_by if request.seen is not None else None
+        kernel.ran.append(Ran(number, asked_by, request.code))
+        return number
 
 
 def _is_death(received: CellOutput) -> bool:

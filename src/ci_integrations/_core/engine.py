@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ci_integrations._core.cells import Cells
 from ci_integrations._core.client import SandboxClient
+from ci_integrations._core.conversation.placing import Placing
 from ci_integrations._core.faces import Face
 from ci_integrations._core.furnish import Furnisher
 from ci_integrations._core.kernels import Kernels
@@ -17,7 +18,8 @@ from ci_integrations._core.workspace import Workspace
 class Engine:
     """Is one session through one face. A session's state may have several engines, at least one for each face in use.
 
-    The parts know each other from left to right only: client, kernels, carrier, lifecycle, repair, cells and workspace.
+    The parts know each other from left to right only: client, kernels, carrier, lifecycle, repair, workspace,
+    placing, cells.
     Each can be made alone, with a stand-in for the parts below it.
     """
 
@@ -27,5 +29,5 @@ class Engine:
         carrier = Carrier(state, client, kernels)
         self.lifecycle = Lifecycle(state, client, kernels, Furnisher(state, client, kernels))
         repair = Repair(state, client, self.lifecycle, kernels)
-        self.cells = Cells(state, client, self.lifecycle, carrier, repair)
         self.workspace = Workspace(state, client, self.lifecycle, carrier, repair)
+        self.cells = Cells(self.workspace, Placing(state, client, kernels, self.workspace))

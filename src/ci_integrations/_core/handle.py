@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, Self
 
 from ci_integrations._core import service
 from ci_integrations._core.cells import Request
+from ci_integrations._core.conversation.seen import Seen
 from ci_integrations._core.engine import Engine
 from ci_integrations._core.exit import handle_signals
 from ci_integrations._core.faces import Face
@@ -68,6 +69,7 @@ class AnyInterpreter(Protocol):
         on_output: OutputHandler | None = None,
         tool_call_id: str | None = None,
         replayable: bool = False,
+        seen: Seen | None = None,
     ) -> MaybeAwaitable[ExecutionResult]: ...
     def run_command(
         self,

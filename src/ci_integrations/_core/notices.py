@@ -17,6 +17,9 @@ LEFT = {
 }
 """What became of a cell that ran too long, by what `Cells.stop` says is left of its kernel."""
 
+CANCELLED = "the call was cancelled while this code ran: it may have run in part, and was not run again"
+"""What a call that was cancelled is answered when it is made again."""
+
 _LOST = "The sandbox was lost and a new one was started."
 
 INTERRUPTED = SandboxEvent(
@@ -115,3 +118,22 @@ def some(words: Sequence[str], unnamed: int = 0) -> str:
     """Returns the first words with commas between them, and how many more there are."""
     more = max(0, len(words) - MOST_NAMES) + unnamed
     return ", ".join(words[:MOST_NAMES]) + (f" and {more:,} more" if more else "")
+
+
+def kernel_ahead(cells: int, names: tuple[str, ...]) -> SandboxEvent:
+    """Returns the event that says what ran in a kernel since the point that the conversation has gone back to."""
+    bound = f" They set {listed(names)}." if names else ""
+    ran = "one cell has run that is" if cells == 1 else f"{cells} cells have run that are"
+    message = f"The kernel has moved on: {ran} not in these messages.{bound} What they changed is still changed."
+    return SandboxEvent(type="kernel_ahead", message=message)
+
+
+def kernel_is_another(*, is_shared: bool) -> SandboxEvent:
+    """Returns the event that says that the earlier cells ran in another kernel; `is_shared`: which another run has."""
+    why = (
+        "another run goes on in that of the earlier messages"
+        if is_shared
+        else "the one of the earlier messages is gone"
+    )
+    message = f"This code ran in a fresh kernel: {why}. Variables from before are not there."
+    return SandboxEvent(type="kernel_is_another", message=message)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ci_integrations._core.conversation.memory import Memory
 from ci_integrations._core.conversation.naming import note_made
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from e2b_code_interpreter import Context
 
 
+MOST_RAN = 500
+"""Cells of each kernel of which is known which message asked for them."""
 UNNAMED = ""
 """The name of a result that no tool call has."""
 
@@ -44,6 +47,14 @@ class Doubt(Enum):
     NONE = "it answered last"
     UNANSWERED = "a cell of it got no answer"
     STARTING = "it died or was restarted"
+
+
+class Ran(NamedTuple):
+    """Is a cell that was sent to a kernel: its number there, the message that asked for it (None: the application)."""
+
+    count: int
+    asked_by: str | None
+    code: str
 
 
 @dataclass(eq=False)
@@ -85,6 +96,16 @@ class KernelState:
     doubt: Doubt = Doubt.NONE
     end_untold: bool = False
     """True when the model was told that it is not known what a stop has left of the variables."""
+    holder: tuple[str, str, str] | None = None
+    """Path, point and run of the agent that was given it last: see `conversation/placing.py`."""
+    users: int = 0
+    """Calls that were given it and have not ended."""
+    ran: deque[Ran] = field(default_factory=lambda: deque(maxlen=MOST_RAN))
+    """All cells that this process sent to it, also those that failed."""
+    uncounted: int = 0
+    """Cells sent since the last one whose number is known."""
+    told_by: dict[str, None] = field(default_factory=dict)
+    """Ids of the messages whose answers told of a loss, or of cells that the conversation did not know."""
     stands_in: bool = False
     """True when `context` was made in the place of the language's default one, which did not come back."""
 
@@ -103,6 +124,8 @@ class KernelState:
         self.prepared, self.process, self.count, self.last_code = -1, None, None, ""
         self.doubt, self.end_untold, self.equipped = Doubt.NONE, False, False
         self.journal.clear()
+        self.ran.clear()
+        self.uncounted = 0
         self.inherited, self.unnamed = (), 0
 
 
@@ -160,7 +183,7 @@ class SessionState:
         """The sandbox of which a kernel has said that it runs as root."""
         self.lost_sandbox: str | None = None
         """The sandbox whose loss is still to be told."""
-        self.memory = Memory()
+        self.memory: Memory[KernelState] = Memory()
         """What is known of the conversation that this session serves."""
         self.pending_events: list[SandboxEvent] = []
         """Losses that no cell has told yet: see `InterpreterBase.pending_events`."""

@@ -1,7 +1,7 @@
 """Which interpreter serves which conversation: how LangChain names one. For the tools, the middleware, the backend.
 
-The key is the thread's id and, inside a sub-agent, the part of `checkpoint_ns` that names the sub-agent's own run. Its
-last part names a single call and is dropped. So a sub-agent's sandbox lives as long as its own memory does.
+The key is the thread's id: all agents of a thread work in one sandbox. Which of its kernels a call gets is decided in
+`_core/conversation/placing.py`, by what the call sees.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
 
 from ci_integrations._adapters.sessions import AdapterSessions, Given
+from ci_integrations._core.conversation.seen import Seen
 from ci_integrations._errors import ConfigurationError
 
 Scope = Literal["thread", "call", "tool"] | Callable[[RunnableConfig], str]
@@ -28,12 +30,20 @@ _log = logging.getLogger(__name__)
 class Sessions(AdapterSessions):
     """Hands out interpreters by the `config` of a call."""
 
-    def __init__(self, options: Mapping[str, Any] | None = None, scope: Scope = "thread", given: Given = None) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, Any] | None = None,
+        scope: Scope = "thread",
+        given: Given = None,
+        conversation: Callable[[RunnableConfig], str] | None = None,
+    ) -> None:
         if not callable(scope) and scope not in ("thread", "call", "tool"):
             raise ConfigurationError(
                 f'session_scope is "thread", "call", "tool" or a function of the config, not {scope!r}'
             )
-        self._scope = scope
+        if conversation is not None and not callable(conversation):
+            raise ConfigurationError("conversation= is a function of the config that names the conversation")
+        self._scope, self._conversation = scope, conversation
         super().__init__(given, options)
 
     def _start(self) -> None:
@@ -52,7 +62,19 @@ class Sessions(AdapterSessions):
             return self._scope(config or {}) or self.own_key
         if self._scope == "call":
             return f"call-{uuid.uuid4().hex[:12]}"
-        return (thread_key(config) if self._scope == "thread" else None) or self.own_key
+        if self._scope == "tool":
+            return self.own_key
+        named = self._conversation(config or {}) if self._conversation is not None else None
+        return named or thread_key(config) or self.own_key
+
+    def seen(self, seen: Seen) -> Seen | None:
+        """Returns what decides about a call's kernel; None where nothing has to be decided.
+
+        Where the application names the session itself, or shares one for all, its calls share the default kernel.
+        """
+        if self.shares_interpreter or self._scope == "call":
+            return None
+        return seen if self._scope == "thread" else replace(seen, one_kernel=True)
 
     @contextmanager
     def turn(self, key: str, run: object, conversation: object = None) -> Iterator[None]:
@@ -96,7 +118,7 @@ class Sessions(AdapterSessions):
 
     def _copied(self) -> dict[str, Any]:
         # A scope that is a function must be importable to be pickled, as for any pickled object.
-        return {**super()._copied(), "_scope": self._scope}
+        return {**super()._copied(), "_scope": self._scope, "_conversation": self._conversation}
 
 
 def thread_key(config: RunnableConfig | None) -> str | None:
@@ -104,8 +126,4 @@ def thread_key(config: RunnableConfig | None) -> str | None:
     configurable = (config or {}).get("configurable") or {}
     # RunnableWithMessageHistory names its conversations by `session_id`.
     thread = configurable.get("thread_id", configurable.get("session_id"))
-    if thread is None:
-        return None
-    # langgraph joins the runs of nested graphs by "|": "agent:<run>|tools:<call>".
-    above, _, _ = str(configurable.get("checkpoint_ns") or "").rpartition("|")
-    return f"{thread}/{above}" if above else str(thread)
+    return None if thread is None else str(thread)

@@ -125,7 +125,6 @@ class E2BSandboxBackend(BaseSandbox):
     """
 
     def __init__(self, interpreter: Given = None, *, command_timeout: int = 1800, **options: Any) -> None:
-        options.setdefault("session_scope", conversation)
         self._tool = CodeInterpreterTool(interpreter, **options)
         self._command_timeout = command_timeout
         self._generations: dict[str, int] = {}

@@ -8,7 +8,7 @@ The tool never raises for what happens at run time: errors in the code, timeouts
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -62,7 +62,9 @@ class CodeInterpreterTool(Closing, AsyncClosing, SandboxTool):
     may be `SecretStr`; such values of `envs` are taken out of everything the code prints.
     `redact`: what else is taken out: literals, compiled patterns, functions of a text, LangChain's `RedactionRule`.
     `session_scope`: one sandbox for each `"thread"`, `"call"` or `"tool"` object; or a function of the config that
-    gives the key.
+    gives the key, in which all calls share a kernel.
+    `conversation`: a function of the config that names the conversation, where that is not the `thread_id`: a forked
+    thread that is to go on in the first one's sandbox.
     `artifact_store`: an `ArtifactStore` for large payloads; None keeps them in the message's artifact.
 
     Raises `ConfigurationError` for wrong options, here and now; never for what happens at run time.
@@ -86,6 +88,7 @@ class CodeInterpreterTool(Closing, AsyncClosing, SandboxTool):
         interpreter: Given = None,
         *,
         session_scope: Scope = "thread",
+        conversation: Callable[[RunnableConfig], str] | None = None,
         artifact_store: ArtifactStore | None = None,
         redact: Sequence[Rule] = (),
         **options: Any,
@@ -102,7 +105,7 @@ class CodeInterpreterTool(Closing, AsyncClosing, SandboxTool):
         # E2B_API_KEY may be set while an interpreter is handed in, which has a key of its own.
         if self.api_key is not None and interpreter is None:
             options["api_key"] = self.api_key
-        sessions = Sessions(options, session_scope, interpreter)
+        sessions = Sessions(options, session_scope, interpreter, conversation)
         sessions.redactor = Redactor(secrets_in(options)).also(redact)
         self._place = Place(sessions, artifact_store, sessions.redactor)
         self.description = told(self.description, options.get("dataframes"))
@@ -144,6 +147,8 @@ class CodeInterpreterTool(Closing, AsyncClosing, SandboxTool):
         if restart:
             yield from _restarted(session, language)
         run = partial(session.run, language=language, on_output=call.on_output, tool_call_id=call.cache_key(code))
+        if (seen := self._sessions.seen(call.seen)) is not None:
+            run = partial(run, seen=seen)
         result: ExecutionResult = yield partial(run, code)
         return result
 

@@ -109,7 +109,7 @@ class Sessions(AdapterSessions):
             # Looked up again: a parallel call of the same Context may have been here since.
             held = getattr(state, self._slot, None)
             if not _is_held(held):
-                held = Held(key=f"context-{uuid.uuid4().hex[:12]}", identity=None)
+                held = Held(key=f"context-{uuid.uuid4().hex}", identity=None)
                 self._write(state, held)
         return held
 

@@ -92,7 +92,8 @@ class SandboxEvent(Value):
     """Tells what happened to the sandbox around this run and what the model must know of it.
 
     `type`: `"sandbox_created"`, `"sandbox_resumed"`, `"state_lost"`, `"context_restarted"`, `"interrupted"`,
-    `"restored"`, `"not_restored"`, `"table_changed"`, `"connection_lost"` (`_core/notices.py` makes them).
+    `"restored"`, `"not_restored"`, `"table_changed"`, `"kernel_ahead"`, `"kernel_is_another"`,
+    `"connection_lost"` (`_core/notices.py` makes them).
     """
 
     type: str
@@ -107,6 +108,20 @@ class SandboxEvent(Value):
     """What is back: `"package pandas"`, `"file /home/user/a.csv"`, `"setup code"`."""
     not_restored: tuple[str, ...] = ()
     """What is not back, in the same words."""
+
+
+class KernelStamp(Value):
+    """Says in which kernel a cell ran, for a later call of the same conversation to go on there.
+
+    It is signed together with the conversation's name: what a message says is no proof.
+    """
+
+    schema_: Literal["ci_integrations/kernel@1"] = Field("ci_integrations/kernel@1", alias="schema")
+    id: str
+    """Names the kernel's process: a restarted kernel has another one."""
+    count: int
+    """The cell's number in it."""
+    signature: str = ""
 
 
 class Truncation(Value):

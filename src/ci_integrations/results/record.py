@@ -14,6 +14,7 @@ from ci_integrations.results.model import (
     ExecutionError,
     FileArtifact,
     ImageArtifact,
+    KernelStamp,
     OtherArtifact,
     SandboxEvent,
     TableArtifact,
@@ -48,12 +49,16 @@ class ExecutionRecord(Value):
     """`"e2b"` or `"local"`."""
     sandbox_id: str | None = None
     context_id: str | None = None
+    kernel: KernelStamp | None = None
+    """Which process of the kernel it was; None where no cell ran or an older version wrote this."""
     template_id: str | None = None
     truncated: Truncation = Truncation()
     incomplete: bool = False
     """True when the run ended before the cell did: timeout, lost sandbox, lost connection, cancellation."""
     refs: dict[str, str] = Field(default_factory=dict)
     """Which of `code`, `text`, `stdout` and `stderr` lie in a store (`sha256:<hex>`); here are their ends only."""
+    remembered: bool = False
+    """True for the answer to a call that was answered before: its code did not run again."""
 
     @property
     def ok(self) -> bool:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import Lock
+from typing import Generic, TypeVar
 
 from ci_integrations._core.conversation.naming import Conversation
+from ci_integrations._core.conversation.seen import Seen
+from ci_integrations._core.locks import FairLock
 
+K = TypeVar("K")
+"""A kernel, by whatever it is known: this room holds it and asks nothing of it."""
+
+MET = 2000
+"""Ids of messages that are remembered for each path."""
+RUNS = 500
+"""Runs, paths and names whose kernel is remembered."""
 FORMER = 100
 """Sandboxes that a session remembers to have left."""
 
 
 @dataclass
-class Memory:
+class Memory(Generic[K]):
     """Holds whose session this is, and which sandboxes its messages spoke of."""
 
     conversation: Conversation | None = None
@@ -24,6 +35,42 @@ class Memory:
     """The sandbox that the history names and that is another conversation's; told with the first own one."""
     former: dict[str, None] = field(default_factory=dict)
     """Sandboxes that this session had and lost, or was told of and did not take; the newest is last."""
+
+    kernels: dict[str, K] = field(default_factory=dict)
+    """The kernels by every name that they had: a restarted one has a new name."""
+    runs: dict[str, K] = field(default_factory=dict)
+    """The kernel of each run of an agent."""
+    paths: dict[str, K] = field(default_factory=dict)
+    """The kernel that an agent on this path had last."""
+    met: dict[str, dict[str, None]] = field(default_factory=dict)
+    """Ids of the messages that agents on this path saw."""
+    recent: dict[K, None] = field(default_factory=dict)
+    """All kernels that were given out, the most recently used last."""
+    owner: str | None = None
+    """The path of the agent that has the sandbox's own kernel."""
+    choosing: Lock = field(default_factory=Lock)
+    """Held while a kernel is chosen, which takes no step."""
+    making: FairLock = field(default_factory=FairLock)
+    """Held while a kernel is made."""
+
+    def note(self, seen: Seen, kernel: K) -> None:
+        """Notes that a call that saw this much was given `kernel`."""
+        self.runs[seen.run] = self.paths[seen.path] = kernel
+        self.recent.pop(kernel, None)
+        self.recent[kernel] = None
+        met = self.met.setdefault(seen.path, {})
+        if not seen.is_root:
+            met.update(dict.fromkeys(seen.messages))
+        for kept, most in ((met, MET), (self.runs, RUNS), (self.paths, RUNS), (self.kernels, RUNS)):
+            while len(kept) > most:
+                kept.pop(next(iter(kept)))  # type: ignore[attr-defined]
+
+    def drop(self, kernel: K) -> None:
+        """Forgets a kernel that was removed."""
+        self.recent.pop(kernel, None)
+        for known in (self.kernels, self.runs, self.paths):
+            for name in [name for name, one in known.items() if one is kernel]:
+                del known[name]
 
     def name(self, identity: Mapping[str, object], current: str | None) -> bool:
         """Notes which sandbox the conversation names. False where it is `current`, or one that was left: no news."""
