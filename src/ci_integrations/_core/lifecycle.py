@@ -102,6 +102,7 @@ class Lifecycle:
             kernel.forget()
             kernel.stale = kernel.context is not None and kernel.sandbox_id != sandbox_id
         state.sandbox_id, state.has_state, state.born = sandbox_id, True, time.monotonic()
+        state.memory.joined = True
         take_kernels(state, named)
 
     def watch(self) -> None:
@@ -143,7 +144,7 @@ class Lifecycle:
         yield from self.rejoin()
         if lost:
             yield from self._announce(self._note_loss(Restored()))
-        state.has_state = True
+        state.has_state = state.memory.joined = True
         return True
 
     def _give_way(self) -> Flow[bool]:

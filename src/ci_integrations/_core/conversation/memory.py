@@ -48,6 +48,8 @@ class Memory(Generic[K]):
     """All kernels that were given out, the most recently used last."""
     owner: str | None = None
     """The path of the agent that has the sandbox's own kernel."""
+    joined: bool = False
+    """True in a sandbox that another process of the conversation has made."""
     choosing: Lock = field(default_factory=Lock)
     """Held while a kernel is chosen, which takes no step."""
     making: FairLock = field(default_factory=FairLock)

@@ -95,9 +95,18 @@ class Placing:
             return memory.runs[seen.run]
         if kernel is None and (found := next(self._by_path(seen), None)) is not None:
             return found
-        if memory.owner in (None, seen.path):  # the sandbox's own kernel, which has the setup and the tables
-            return self.state.kernel(None, None)
-        return None
+        return self.state.kernel(None, None) if self._may_have_own(seen) else None
+
+    def _may_have_own(self, seen: Seen) -> bool:
+        """Returns True for an agent that gets the sandbox's own kernel, which has the setup and the tables.
+
+        That is the first one that comes. In a sandbox that another process has made it is the root agent, or one that
+        sees no state: whoever has messages of its own might meet another's variables there.
+        """
+        memory = self.state.memory
+        if memory.owner is not None:
+            return seen.is_root and memory.owner == seen.path
+        return seen.is_root or not seen.shows_state or not memory.joined
 
     def _of(self, trace: Trace) -> KernelState | None:
         """Returns the kernel that an answer came from; None when its sandbox is not ours any more."""
