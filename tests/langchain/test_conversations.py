@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite import SqliteSaver
 
 from ci_integrations import CodeInterpreter
 from ci_integrations.langchain import CodeInterpreterMiddleware, CodeInterpreterTool
-from ci_integrations.sessions import SessionRegistry
+from ci_integrations.local.launcher import local_endpoint
+from ci_integrations.sessions import SessionRegistry, list_leftovers
 from ci_integrations.testing import ScriptedChatModel
 
 Close = Callable[[Any], Any]
@@ -128,3 +131,26 @@ def test_after_a_loss_there_is_one_sandbox_for_all_workers(closing):
     turn(b, saver, thread("t"), "x = 200")
     assert turn(a, saver, thread("t"), "x").text == "Out: 200"
     assert len({tool.tools[0].session(thread("t")).sandbox_id for tool in (a, b)}) == 1
+
+
+@pytest.mark.parametrize("turns", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_two_workers_take_turns_and_now_and_then_the_sandbox_is_lost(closing, tmp_path, turns):
+    """Every turn's state is right, or the loss is told; in the end one sandbox is alive."""
+    chance = random.Random(turns)
+    tools = [worker(closing), worker(closing)]
+    losses = set(chance.sample(range(1, turns), turns // 10))
+    right = 0
+    with SqliteSaver.from_conn_string(str(tmp_path / "threads.sqlite")) as saver:
+        for number in range(turns):
+            tool = chance.choice(tools)
+            if number in losses:
+                tool.session(thread("t")).open().kill()
+            message = turn(tool, saver, thread("t"), "n = globals().get('n', 0) + 1\nn")
+            if message.text == f"Out: {right + 1}":
+                right += 1
+            else:
+                assert message.artifact["events"], f"turn {number}: {message.text!r} after {right}"
+                right = int(message.text.rpartition("Out: ")[2])
+    of_both = {tool.session(thread("t")).sandbox_id for tool in tools}
+    alive = [one.sandbox_id for one in list_leftovers(**local_endpoint().sdk_options()) if one.sandbox_id in of_both]
+    assert len(alive) == 1

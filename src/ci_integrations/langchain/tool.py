@@ -147,7 +147,7 @@ class CodeInterpreterTool(Closing, AsyncClosing, SandboxTool):
         if restart:
             yield from _restarted(session, language)
         run = partial(session.run, language=language, on_output=call.on_output, tool_call_id=call.cache_key(code))
-        if (seen := self._sessions.seen(call.seen)) is not None:
+        if (seen := self.sessions.seen(call.seen)) is not None:
             run = partial(run, seen=seen)
         result: ExecutionResult = yield partial(run, code)
         return result
