@@ -52,7 +52,7 @@ class Doubt(Enum):
 class Ran(NamedTuple):
     """Is a cell that was sent to a kernel: its number there, the message that asked for it (None: the application)."""
 
-    count: int
+    number: int
     asked_by: str | None
     code: str
 

@@ -43,7 +43,7 @@ class Sessions(AdapterSessions):
             )
         if conversation is not None and not callable(conversation):
             raise ConfigurationError("conversation= is a function of the config that names the conversation")
-        self._scope, self._conversation = scope, conversation
+        self._scope, self._named_by = scope, conversation
         super().__init__(given, options)
 
     def _start(self) -> None:
@@ -64,7 +64,7 @@ class Sessions(AdapterSessions):
             return f"call-{uuid.uuid4().hex[:12]}"
         if self._scope == "tool":
             return self.own_key
-        named = self._conversation(config or {}) if self._conversation is not None else None
+        named = self._named_by(config or {}) if self._named_by is not None else None
         return named or thread_key(config) or self.own_key
 
     def seen(self, seen: Seen) -> Seen | None:
@@ -118,7 +118,7 @@ class Sessions(AdapterSessions):
 
     def _copied(self) -> dict[str, Any]:
         # A scope that is a function must be importable to be pickled, as for any pickled object.
-        return {**super()._copied(), "_scope": self._scope, "_conversation": self._conversation}
+        return {**super()._copied(), "_scope": self._scope, "_named_by": self._named_by}
 
 
 def thread_key(config: RunnableConfig | None) -> str | None:

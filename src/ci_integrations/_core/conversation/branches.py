@@ -47,11 +47,11 @@ def _cells_between(placing: Placing, seen: Seen, kernel: KernelState, name: str,
     last = placing.last_count(seen, name)
     if not last and seen.is_summary:
         return None
-    between = [ran for ran in kernel.ran if last < ran.count < count]
+    between = [ran for ran in kernel.ran if last < ran.number < count]
     unseen = [ran for ran in between if ran.asked_by not in (None, seen.asked_by, *seen.messages)]
     codes = [ran.code for ran in unseen]
     # What this process did not run itself: another worker has. Nothing but the number is known of it.
-    elsewhere = max(0, count - last - 1 - len({ran.count for ran in between})) if last else 0
+    elsewhere = max(0, count - last - 1 - len({ran.number for ran in between})) if last else 0
     if not codes and not elsewhere:
         return None
     return kernel_ahead(len(codes) + elsewhere, names_made(codes))

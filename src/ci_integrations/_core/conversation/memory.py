@@ -65,7 +65,7 @@ class Memory(Generic[K]):
             met.update(dict.fromkeys(seen.messages))
         for kept, most in ((met, MET), (self.runs, RUNS), (self.paths, RUNS), (self.kernels, RUNS)):
             while len(kept) > most:
-                kept.pop(next(iter(kept)))  # type: ignore[attr-defined]
+                kept.pop(next(iter(kept)))
 
     def drop(self, kernel: K) -> None:
         """Forgets a kernel that was removed."""

@@ -155,7 +155,7 @@ class Placing:
         """Makes a further kernel in the sandbox, furnished as its own is."""
         state = self.state
         for old in self._superfluous():
-            yield from self.client.quietly(self.workspace.remove_context(old.context))  # type: ignore[arg-type]
+            yield from self.client.quietly(self.workspace.remove_context(old.context))
             state.memory.drop(old)
         context = yield from self.workspace.create_context(None, None)
         kernel = state.kernel(None, context)
