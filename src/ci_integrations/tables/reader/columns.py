@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 from .evidence import MISSING, MISSING_AMONG_NUMBERS, NUMBERS, Evidence
 from .model import Notes, quoted
@@ -12,6 +12,8 @@ from .model import Notes, quoted
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from .cells import Cells
 
 EXACT = 1 << 53
 """Above it, a float does not hold every integer."""
@@ -45,11 +47,13 @@ class Decision:
     missing: frozenset[str] = MISSING
     said: str = ""
     how: str = ""
+    long: bool = False
+    """True for integers of more than 15 digits, which a float may not hold."""
 
 
 def marks_of(columns: Iterable[Evidence], separator: str, decimal: str = "", thousands: str = "") -> Marks:
     """Returns how a file writes numbers, by all of its columns. `decimal`, `thousands`: what is known already."""
-    numeric = [column for column in columns if column.only(*NUMBERS) and column.distinct]
+    numeric = [column for column in columns if column.only(*NUMBERS)]
     comma = any(column.has("comma", "dots") and column.only(*_WITH_COMMA) for column in numeric)
     dots = any(column.has("dots") and column.only(*_WITH_COMMA) for column in numeric)
     return Marks(separator, decimal or ("," if comma else ""), dots or thousands == ".", thousands)
@@ -57,20 +61,24 @@ def marks_of(columns: Iterable[Evidence], separator: str, decimal: str = "", tho
 
 def decide(seen: Evidence, marks: Marks) -> Decision:
     """Returns what a column of this evidence is."""
-    if not seen.distinct:
+    if not seen.notations:
         return Decision("empty")
-    words = frozenset(seen.texts & MISSING_AMONG_NUMBERS)
-    others = seen.distinct - sum(seen.notations[name] for name in NUMBERS)
-    if others and others == len(words) and others < seen.distinct:
-        found = _numbers(seen.numbers(), marks)
-        told = f"{quoted(sorted(words))} read as missing"
-        said = f"{found.said}; {told}" if found.said else told
-        return found if found.kind == "text" else replace(found, missing=MISSING | words, said=said)
-    if not others:
+    if not seen.odd:
         return _numbers(seen, marks)
     if seen.only("boolean"):
         return Decision("boolean")
+    words = sorted(seen.odd)
+    if seen.odd <= MISSING_AMONG_NUMBERS and seen.has(*NUMBERS):
+        return _numbers_and_words(_numbers(seen.without_odd(), marks), words)
     return _text(seen)
+
+
+def _numbers_and_words(found: Decision, words: list[str]) -> Decision:
+    """Returns what a column of numbers becomes that has words for missing values among them."""
+    if found.kind == "text":
+        return found
+    said = "; ".join(filter(None, (found.said, f"{quoted(words)} read as missing")))
+    return replace(found, missing=MISSING.union(words), said=said)
 
 
 def _numbers(seen: Evidence, marks: Marks) -> Decision:
@@ -88,7 +96,7 @@ def _numbers(seen: Evidence, marks: Marks) -> Decision:
         return _dot_of_three(seen, marks)
     if not seen.only(*_WITH_POINT):
         return Decision("text", said="numbers in several notations, kept as text")
-    return Decision(whole)
+    return Decision(whole, long=seen.digits > 15)
 
 
 def _code(seen: Evidence, whole: str) -> str:
@@ -156,21 +164,15 @@ def _dot_of_three(seen: Evidence, marks: Marks) -> Decision:
 
 def _text(seen: Evidence) -> Decision:
     """Returns a text column, with what a reader of numbers or of missing values should know of it."""
-    numbers = sum(seen.notations[name] for name in NUMBERS)
-    decorated = seen.notations["decorated"]
-    rest = seen.distinct - numbers - decorated
-    kept, said = MISSING, ""
-    if decorated and not rest and decorated >= 1:
+    if seen.has("decorated") and not seen.has("text", "boolean"):
         return Decision("text", said=f"numbers with marks such as {seen.shown['decorated']!r}, kept as text")
-    odd = rest + decorated
-    if numbers >= 3 * odd:
-        said = f"mostly numbers, kept as text because of {quoted(sorted(seen.texts))}"
+    said = f"mostly numbers, kept as text because of {quoted(sorted(seen.odd))}" if seen.mostly_numbers else ""
     words = sorted(word for word in seen.missing if word)
-    if words == ["NA"] and seen.codes and not numbers:
-        kept, told = MISSING - {"NA"}, "'NA' kept as text among codes; it may mean missing"
-    else:
-        told = f"{quoted(words)} read as missing" if words else ""
-    return Decision("text", missing=kept, said="; ".join(filter(None, (said, told))))
+    if words == ["NA"] and seen.codes and not seen.numbers:
+        told = "'NA' kept as text among codes; it may mean missing"
+        return Decision("text", missing=MISSING - {"NA"}, said=told)
+    told = f"{quoted(words)} read as missing" if words else ""
+    return Decision("text", said="; ".join(filter(None, (said, told))))
 
 
 def told(notes: Notes, names: Sequence[str], decisions: Sequence[Decision]) -> None:
@@ -186,54 +188,86 @@ def told(notes: Notes, names: Sequence[str], decisions: Sequence[Decision]) -> N
         notes.doubt(f"{quoted(columns, 8)}: {reason}")
 
 
-@dataclass
 class Column:
-    """Gathers a column's values in pieces, each converted as `decision` says."""
+    """Gathers a column's values in pieces, each converted as its decision says."""
 
-    decision: Decision
-    numbers: list[int | None] = field(default_factory=list)
-    truths: list[bool | None] = field(default_factory=list)
-    pieces: list[np.ndarray] = field(default_factory=list)
-    texts: list[str | None] = field(default_factory=list)
-    shared: dict[str, str] = field(default_factory=dict)
+    def __init__(self, decision: Decision, *, gaps: bool = True) -> None:
+        """`gaps`: whether values may be missing."""
+        self.decision, self._gaps = decision, gaps
+        self._is_list = decision.kind in ("text", "boolean") or decision.long
+        self._values: list[object] = []
+        self._pieces: list[np.ndarray] = []
 
     def add(self, values: Sequence[str]) -> None:
         """Converts a piece of the column. Numbers and missing values may have blanks around them; text keeps them."""
-        missing = self.decision.missing
-        if self.decision.kind == "text":
-            share = self.shared.setdefault
-            self.texts += [None if value.strip() in missing else share(value, value) for value in values]
-            return
-        kept: list[str | None] = list(map(str.strip, values))
-        if not missing.isdisjoint(kept):
-            kept = [None if text in missing else text for text in kept]
-        if self.decision.kind == "boolean":
-            self.truths += [None if text is None else text.lower() == "true" for text in kept]
-        elif self.decision.kind == "integer":
-            self.numbers += [None if text is None else int(text.replace("\u2212", "-")) for text in kept]
-        elif self.decision.group or self.decision.decimal != ".":
-            self.pieces.append(floats([None if text is None else float(self._plain(text)) for text in kept]))
+        if self._is_list:
+            self._values += self._converted(values)
         else:
-            self.pieces.append(floats([None if text is None else float(text.replace("\u2212", "-")) for text in kept]))
+            self._pieces.append(floats(cast("Sequence[float | None]", self._converted(values))))
 
-    def _plain(self, text: str) -> str:
+    def add_cells(self, cells: Cells) -> None:
+        """Converts a piece whose values are bytes: plain numbers all at once."""
+        if self._is_list:
+            self._values += self._converted(cells.texts())
+            return
+        if not self._has_point:
+            self._pieces.append(floats(cast("Sequence[float | None]", self._converted(cells.texts()))))
+            return
+        plain = cells.numbers
+        array = plain.values.copy() if len(plain.values) else floats([None]).repeat(len(cells))
+        rest = ~(plain.mask | cells.empty)
+        array[rest] = floats(cast("Sequence[float | None]", self._converted(cells.part(rest).texts())))
+        self._pieces.append(array)
+
+    @property
+    def _has_point(self) -> bool:
+        """Whether plain numbers mean what Python reads in them."""
+        return self.decision.decimal == "." and "." not in self.decision.group
+
+    def _converted(self, values: Sequence[str]) -> Sequence[object]:
+        distinct = set(values)
+        if 2 * len(distinct) > len(values):
+            return list(map(self._value, values)) if self.decision.kind != "text" else self._texts(values)
+        known = {text: self._value(text) for text in distinct}
+        return [known[text] for text in values]
+
+    def _texts(self, values: Sequence[str]) -> Sequence[object]:
+        missing = self.decision.missing
+        if not self._gaps:
+            return values
+        return [None if text.strip() in missing else text for text in values]
+
+    def _value(self, text: str) -> object:
+        stripped = text.strip()
+        if stripped in self.decision.missing:
+            return None
+        if self.decision.kind == "text":
+            return text
+        if self.decision.kind == "boolean":
+            return stripped.lower() == "true"
+        return int(stripped.replace("\u2212", "-")) if self.decision.long else float(self._number(stripped))
+
+    def _number(self, text: str) -> str:
         """Returns a number as Python writes it."""
         for mark in self.decision.group:
             text = text.replace(mark, "")
-        return text.replace("\u2212", "-").replace(",", ".")
+        text = text.replace("\u2212", "-")
+        return text.replace(",", ".") if self.decision.decimal == "," or self.decision.group else text
 
     def array(self) -> object:
         """Returns the column for pandas."""
-        if self.decision.kind == "integer":
-            return integers(self.numbers)
+        if self.decision.kind == "text":
+            return strings(cast("list[str | None]", self._values))
         if self.decision.kind == "boolean":
-            return booleans(self.truths)
-        return strings(self.texts) if self.decision.kind == "text" else self._floats()
+            return booleans(cast("list[bool | None]", self._values))
+        return integers(cast("list[int | None]", self._values)) if self.decision.long else self._numbers()
 
-    def _floats(self) -> np.ndarray:
+    def _numbers(self) -> np.ndarray:
         import numpy as np
 
-        array = np.concatenate(self.pieces) if self.pieces else floats([])
+        array = np.concatenate(self._pieces) if self._pieces else floats([])
+        if self.decision.kind == "integer":  # of at most 15 digits: a float holds them
+            return array + 0.0 if np.isnan(array).any() else array.astype("int64")
         whole = self.decision.group and len(array) and bool((np.abs(array) < EXACT).all() and (array % 1 == 0).all())
         return array.astype("int64") if whole else array
 

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .cells import Cells
 
 MISSING = frozenset(
     {"", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "-NaN", "NULL", "null", "None", "<NA>", "#N/A", "#N/A N/A", "#NA",
@@ -55,17 +59,20 @@ _VALUE = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _NOTA
 _CODE = re.compile(r"[A-Z]{2,3}")
 
 NUMBERS = frozenset(_NOTATIONS) - {"boolean", "decorated"}
-_MOST_TEXTS = 5000
+_MOST_ODD = 5000
 
 
 @dataclass
 class Evidence:
-    """Counts what a column's values are. `notations`: distinct values of each notation; "text" is what has none."""
+    """Gathers what a column's values are, whatever pieces it comes in."""
 
-    notations: Counter[str] = field(default_factory=Counter)
+    notations: set[str] = field(default_factory=set)
+    """Notations that some value has; "text" is what has none."""
     missing: Counter[str] = field(default_factory=Counter)
     """How often each word for a missing value stands there."""
-    texts: set[str] = field(default_factory=set)
+    numbers: int = 0
+    """How many values are numbers."""
+    odd: set[str] = field(default_factory=set)
     """Distinct values that are no numbers: all of them while they are few."""
     shown: dict[str, str] = field(default_factory=dict)
     """One value of each notation."""
@@ -77,42 +84,65 @@ class Evidence:
     codes: bool = True
     """True while every text is two or three capital letters."""
 
-    def add(self, values: Collection[str], missing: frozenset[str] = MISSING) -> None:
-        """Counts a piece of the column. `values` come stripped of blanks around them."""
-        distinct = set(values)
-        absent = distinct & missing
-        if absent:
-            self.missing.update({word: sum(value == word for value in values) for word in absent})
-            distinct -= absent
+    def add(self, counts: Mapping[str, int], missing: frozenset[str] = MISSING) -> None:
+        """Adds a piece of the column: how often each value stands there. They are stripped of blanks around them."""
+        absent = counts.keys() & missing
+        self.missing.update({word: counts[word] for word in absent})
+        distinct = counts.keys() - absent if absent else counts.keys()
         if not distinct:
             return
-        joined = "\n".join(distinct) + "\n"
-        if _PLAIN.fullmatch(joined):
-            self._plain(joined, len(distinct))
+        if self._all_plain("\n".join(distinct) + "\n"):
+            self.numbers += sum(counts.values()) - sum(counts[word] for word in absent)
+        else:
+            self.numbers += sum(counts[value] for value in distinct if self._is_number(value))
+
+    def add_cells(self, cells: Cells, missing: frozenset[str] = MISSING) -> None:
+        """Adds a piece whose values are bytes: plain numbers and what is surely text are not looked at one by one."""
+        plain, empty = cells.numbers, cells.empty
+        self.missing.update({"": count} if (count := int(empty.sum())) else {})
+        self.numbers += int(plain.mask.sum())
+        self.notations |= plain.notations
+        rest = ~(empty | plain.mask)
+        if missing == MISSING and rest.any():
+            sure = rest & cells.surely_text()
+            self._add_texts(cells.part(sure))
+            rest &= ~sure
+        if rest.any():
+            self.add(stripped(cells.part(rest).texts()), missing)
+
+    def _add_texts(self, cells: Cells) -> None:
+        """Adds values that are neither numbers nor missing. While all are codes, every one is looked at."""
+        if not len(cells):
             return
-        for value in distinct:
-            self._one(value)
+        self.notations.add("text")
+        enough = len(cells) if self.codes else _MOST_ODD if len(self.odd) < _MOST_ODD else 0
+        for value in set(cells.part(slice(enough)).texts()) - self.odd:
+            self._odd(value.strip())
 
-    def _plain(self, joined: str, count: int) -> None:
-        """Counts values of plain notation, whose integers have at most 15 digits: which notations, not how many."""
-        found = {"integer"} if _INTEGER.search(joined) else set()
-        if "." in joined:
-            found |= {name for name, pattern in (("dot3", _DOT3), ("dot", _DOT)) if pattern.search(joined)}
-        for name in found:
-            self.notations[name] += 1
-        self.notations[max(found)] += count - len(found)
+    def _all_plain(self, joined: str) -> bool:
+        """Returns whether values are of plain notation, whose integers have at most 15 digits, and adds which."""
+        if not _PLAIN.fullmatch(joined):
+            return False
+        found = (("integer", _INTEGER), ("dot3", _DOT3), ("dot", _DOT))
+        self.notations |= {name for name, pattern in found if pattern.search(joined)}
+        return True
 
-    def _one(self, value: str) -> None:
+    def _is_number(self, value: str) -> bool:
+        """Adds one value, and returns whether it is a number."""
         match = _VALUE.fullmatch(value)
         notation = (match.lastgroup or "text") if match else "text"
-        self.notations[notation] += 1
-        self.shown.setdefault(notation, value)
+        self.notations.add(notation)
+        self.shown[notation] = min(value, self.shown.get(notation, value))
         if notation == "integer":
             self._integer(value)
         if notation not in NUMBERS:
-            self.codes = self.codes and _CODE.fullmatch(value) is not None
-            if len(self.texts) < _MOST_TEXTS:
-                self.texts.add(value)
+            self._odd(value)
+        return notation in NUMBERS
+
+    def _odd(self, value: str) -> None:
+        self.codes = self.codes and _CODE.fullmatch(value) is not None
+        if len(self.odd) < _MOST_ODD:
+            self.odd.add(value)
 
     def _integer(self, value: str) -> None:
         digits = len(value.lstrip("+-\u2212"))
@@ -126,22 +156,30 @@ class Evidence:
         """Whether the integers fit into 64 bits."""
         return (self.low >= -(1 << 63) and self.high < 1 << 63) or (self.low >= 0 and self.high < 1 << 64)
 
-    def numbers(self) -> Evidence:
-        """Returns the evidence without what is no number."""
-        return replace(self, notations=Counter({name: self.notations[name] for name in NUMBERS}))
-
     @property
-    def distinct(self) -> int:
-        """How many distinct values there are beside the missing ones; too many where pieces share values."""
-        return self.notations.total()
+    def mostly_numbers(self) -> bool:
+        """Whether a few values that are no numbers stand among many that are."""
+        return 3 * len(self.odd) <= self.numbers and len(self.odd) < _MOST_ODD
+
+    def without_odd(self) -> Evidence:
+        """Returns the evidence without what is no number."""
+        return replace(self, notations=self.notations & NUMBERS, odd=set())
 
     def has(self, *notations: str) -> bool:
         """Returns whether any value is of one of these notations."""
-        return any(self.notations[name] for name in notations)
+        return not self.notations.isdisjoint(notations)
 
     def only(self, *notations: str) -> bool:
         """Returns whether there are values, and all of them are of these notations."""
-        return self.distinct > 0 and all(name in notations for name, count in self.notations.items() if count)
+        return bool(self.notations) and self.notations <= {*notations}
+
+
+def stripped(values: Iterable[str]) -> Counter[str]:
+    """Returns how often each value stands there, without blanks around it."""
+    found: Counter[str] = Counter()
+    for value, count in Counter(values).items():
+        found[value.strip()] += count
+    return found
 
 
 def notation_of(value: str) -> str:

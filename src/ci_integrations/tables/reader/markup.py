@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from .encoding import encoding_of
 from .model import MAX_TABLES, NotATableError, Notes, ReadOptions, Table
-from .text import read_rows
+from .rows import ListedRows, read_rows
 
 _MAX_SPAN = 1000
 _MAX_CELLS = 5_000_000
@@ -30,7 +30,7 @@ def read_html(path: Path, options: ReadOptions) -> list[Table]:
             continue
         rows = [row + [""] * (width - len(row)) for row in grid]
         notes = Notes()
-        table = read_rows(rows, notes, options)
+        table = read_rows(ListedRows(rows), notes, options)
         tables.append(Table(table.frame, notes, title, "table"))
     if not tables:
         raise NotATableError("the page has no tables")
@@ -170,7 +170,7 @@ def read_xml(path: Path, options: ReadOptions) -> list[Table]:
         raise NotATableError("it has no repeated elements with fields")
     notes = Notes(how=[f"one row for each <{_local(name)}>"])
     rows = [names, *([record.get(field, "") for field in names] for record in records)]
-    return [Table(read_rows(rows, notes, {**options, "header": 0}).frame, notes)]
+    return [Table(read_rows(ListedRows(rows), notes, {**options, "header": 0}).frame, notes)]
 
 
 def _repeated(root: ET.Element) -> tuple[ET.Element, str]:

@@ -1,36 +1,25 @@
 """Reads CSV-like text: encoding, dialect, layout and the kind of every column, each decided on all of the file.
 
-The file is read three times by the standard library's csv module: for the layout, for the kinds, for the values. So it
-may be larger than the memory that its texts would need; a small one is kept instead.
+Plain lines are split by NumPy, once. All others are read three times by the standard library's csv module: for the
+layout, for the kinds, for the values; so they may be larger than the memory that their texts would need.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from itertools import islice, zip_longest
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
-from . import columns, layout
-from .columns import Decision
-from .detect import DATE, LOOK_CHARS, detect
+from .detect import LOOK_CHARS, detect
 from .dialect import BLANKS, POSITIONS, WIDE_BLANKS, Dialect, Source, split
 from .encoding import Encoding, encoding_of
-from .evidence import MISSING, Evidence, notation_of
-from .grid import NOTHING, TEXT, VALUE, Look
-from .layout import Layout
-from .model import NotATableError, Notes, ReadOptions, Table, counted
+from .grid import TEXT
+from .model import Notes, ReadOptions, Table
+from .rows import HEAD, TAIL, ListedRows, kind_of, read_rows
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-SMALL = 8 << 20
-"""Bytes of a file whose rows are kept in memory between the passes."""
-_PIECE = 20_000
-_HEAD, _TAIL = 300, 60
-_TEXT = ("str", "string", "object")
+SMALL = 1 << 20
+"""Bytes of a file that is kept in memory as Python lists: NumPy would not be faster."""
+LARGE = 2 << 30
+"""Bytes of a file that is not kept in memory as bytes."""
 _SEPARATOR_NAMES = {"\t": "tab", BLANKS: "blanks", WIDE_BLANKS: "two or more blanks", " ": "blank"}
 
 
@@ -39,126 +28,42 @@ def read_text(path: Path, usual: str, options: ReadOptions) -> Table:
 
     Raises `NotATableError`.
     """
-    notes = Notes()
     given = options.get("encoding")
     encoding = Encoding(given) if given else encoding_of(path)
     source = Source(path, encoding.name)
     source = Source(path, encoding.name, detect(source, usual, options))
-    rows = _Rows(source, small=path.stat().st_size <= SMALL)
-    table = read_rows(rows, notes, options, source.dialect.separator)
-    _say_how(notes, source.dialect, encoding, usual)
+    table = _quickly(source, options) or _carefully(source, options)
+    _say_how(table.notes, source.dialect, encoding, usual)
     _name_by_comment(table, source)
     return table
 
 
-class _Rows:
-    """Gives the rows of a source again and again; those of a small file from memory."""
+def _quickly(source: Source, options: ReadOptions) -> Table | None:
+    """Reads a file of plain lines; nothing when it has others."""
+    from . import plain
 
-    def __init__(self, source: Source, *, small: bool) -> None:
+    if not SMALL < source.path.stat().st_size < LARGE or not plain.is_plain(source):
+        return None
+    try:
+        return read_rows(plain.PlainRows(source, HEAD, TAIL), Notes(), options, source.dialect.separator)
+    except plain.NotPlainError:
+        return None
+
+
+def _carefully(source: Source, options: ReadOptions) -> Table:
+    small = source.path.stat().st_size <= SMALL
+    rows = list(source.rows()) if small else _Again(source)
+    return read_rows(ListedRows(rows), Notes(), options, source.dialect.separator)
+
+
+class _Again:
+    """Reads the rows of a file anew each time that they are gone through."""
+
+    def __init__(self, source: Source) -> None:
         self._source = source
-        self._kept = list(source.rows()) if small else None
 
     def __iter__(self) -> Iterator[list[str]]:
-        return iter(self._kept) if self._kept is not None else self._source.rows()
-
-
-def kind_of(cell: object) -> int:
-    """Returns what a field is for the layout."""
-    notation = notation_of(str(cell).strip())
-    if notation == "missing":
-        return NOTHING
-    return TEXT if notation == "text" and not DATE.fullmatch(str(cell).strip()) else VALUE
-
-
-def read_rows(rows: Iterable[list[str]], notes: Notes, options: ReadOptions, separator: str = "") -> Table:
-    """Makes a table of rows of texts. `rows` can be gone through again. `separator`: empty for what is no CSV."""
-    look = _look(rows)
-    if not look.count:
-        raise NotATableError("it is empty")
-    found = layout.find(look, kind_of, notes, cast("int", options.get("header", "")), separator)
-    if "names" in options:
-        found.names = [*options["names"], *found.names[len(options["names"]) :]]
-    found.last = min(found.last, look.count - int(options.get("skipfooter") or 0))
-    missing = (MISSING if options.get("keep_default_na", True) else frozenset({""})) | frozenset(
-        options.get("na_values", ())
-    )
-    seen = [Evidence() for _ in range(found.width + found.extra)]
-    for piece in _pieces(rows, found):
-        for evidence, values in zip(seen, piece, strict=True):
-            evidence.add([value.strip() for value in values], missing)
-    names = [*found.names, *(["further_fields"] if found.extra else [])]
-    decisions = _decided(names, seen, options, separator, missing)
-    columns.told(notes, names, decisions)
-    frame = _frame(rows, found, names, decisions)
-    forced = {name: dtype for name, dtype in options.get("dtype", {}).items() if dtype not in _TEXT}
-    frame = frame.astype(forced) if forced else frame
-    _say_short_rows(look, found, notes, separator)
-    return Table(frame, notes)
-
-
-def _look(rows: Iterable[list[str]]) -> Look:
-    head: list[list[object]] = []
-    tail: deque[list[object]] = deque(maxlen=_TAIL)
-    widths: Counter[tuple[int, bool]] = Counter()
-    count = 0
-    for row in rows:
-        if count < _HEAD:
-            head.append(cast("list[object]", row))
-        tail.append(cast("list[object]", row))
-        widths[len(row), not row[-1].strip()] += 1
-        count += 1
-    return Look(head, list(tail), count, widths)
-
-
-def _pieces(rows: Iterable[list[str]], found: Layout) -> Iterator[list[tuple[str, ...]]]:
-    """Yields the columns of so many rows at a time, filled up where rows are short."""
-    width = found.width
-    body = islice(rows, found.first, found.last)
-    while piece := list(islice(body, _PIECE)):
-        if found.extra:
-            piece = [[*row[:width], *[""] * (width - len(row)), ",".join(row[width:])] for row in piece]
-        columns = list(zip_longest(*piece, fillvalue=""))[: width + found.extra]
-        columns += [("",) * len(piece)] * (width + found.extra - len(columns))
-        yield columns
-
-
-def _decided(
-    names: list[str], seen: list[Evidence], options: ReadOptions, separator: str, missing: frozenset[str]
-) -> list[Decision]:
-    """Returns what each column is. A column that the developer calls text is text, whatever its values are."""
-    forced = options.get("dtype", {})
-    marks = columns.marks_of(seen, separator, options.get("decimal", ""), options.get("thousands", ""))
-    found = [
-        Decision("text") if forced.get(name) in _TEXT else columns.decide(evidence, marks)
-        for name, evidence in zip(names, seen, strict=True)
-    ]
-    if missing == MISSING:
-        return found
-    return [replace(decision, missing=(decision.missing - MISSING) | missing) for decision in found]
-
-
-def _frame(rows: Iterable[list[str]], found: Layout, names: list[str], decisions: list[Decision]) -> pd.DataFrame:
-    gathered = [columns.Column(decision) for decision in decisions]
-    for piece in _pieces(rows, found):
-        for column, values in zip(gathered, piece, strict=True):
-            column.add(values)
-    # A separator that ends every line makes a column without a name and without a value.
-    kept = [n for n, name in enumerate(names) if not (name == f"Unnamed: {n}" and decisions[n].kind == "empty" and n)]
-    frame = columns.frame_of([names[n] for n in kept], [gathered[n].array() for n in kept])
-    if found.row_names:
-        frame = frame.set_index("")
-        frame.index.name = None
-    return frame
-
-
-def _say_short_rows(look: Look, found: Layout, notes: Notes, separator: str) -> None:
-    short = sum(count for (number, _), count in look.widths.items() if number < found.width)
-    beyond = [*look.head[: found.first], *look.tail[len(look.tail) - (look.count - found.last) :]]
-    outside = sum(len(row) < found.width for row in beyond)
-    if separator and short > outside and separator != POSITIONS:
-        notes.doubt(
-            f"{counted(short - outside, 'row')} with fewer fields than the header: the last ones are missing there"
-        )
+        return self._source.rows()
 
 
 def _say_how(notes: Notes, dialect: Dialect, encoding: Encoding, usual: str) -> None:
