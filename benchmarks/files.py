@@ -177,6 +177,7 @@ def judged(path: Path) -> tuple[str, str]:
     except Exception as error:
         return "refused", f"{type(error).__name__}: {error}"
     doubts = [doubt for table in tables for doubt in table.notes.doubts]
+    doubts += [how for table in tables for how in table.notes.how if how.startswith("the records under")]
     theirs = agreed(path)
     ours = grid(tables[0].frame)
     said = "; ".join(doubts)

@@ -71,6 +71,7 @@ class CodeInterpreter(Closing, _Session):
     cell waits for its turn (`QueueTimeoutError`).
     `packages`, `files` (`{path in the sandbox: local path or bytes}`, or local paths), `setup_code`, `envs`: what a new
     sandbox gets, and the one that replaces it gets again. `dataframes` (`{name: DataFrame}`): see `put`.
+    `mounts` (`{"/data": "./data"}`): folders of this machine that the local sandbox can read and not write.
     `on_sandbox_lost`: `"restore"` (a new sandbox with all of that), `"recreate"` (a bare one), `"error"`. What is gone
     is said in `result.events` and to `on_replaced`. `rerun_on_loss`: run code again that may have run already.
     `restore="replay"`: also run again the cells that were marked `replayable`. `recovery`: how long to wait and when to

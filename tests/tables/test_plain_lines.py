@@ -28,8 +28,8 @@ NUMBERS = st.one_of(
 )
 WORDS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\x85\u2028\u2029"), max_size=12),
-    st.sampled_from([*sorted(MISSING), *sorted(MISSING_AMONG_NUMBERS), "true", "FALSE", "inf", "AB", "CDE",
-                     "2024-01-02", "2024-01-02 10:00:00", " 5", "x ", "(12) a: b", 'say "so"', "a,b", "line\nbreak", "nan "]),
+    st.sampled_from([*sorted(MISSING), *sorted(MISSING_AMONG_NUMBERS), "true", "FALSE", "inf", "AB",
+                     "2024-01-02", "2024-01-02 10:00:00", " 5", "x ", "(1) a: b", 'say "so"', "a,b", "x\ny", "nan "]),
 )  # fmt: skip
 COLUMNS = st.lists(st.sampled_from([NUMBERS, WORDS, st.one_of(NUMBERS, WORDS)]), min_size=1, max_size=4)
 

@@ -179,6 +179,23 @@ def test_headers_of_several_rows(table: Read, name: str) -> None:
     assert "the header has" in said(found)
 
 
+HASHES = {
+    "tabs": "##number##\tjuuni\n##number##\tmai\nr\tsaar\n##number##\tmay\n##number##\tjuli\ns\tvoll\n",
+    "commas": "#1,a\n#2,b\n#3,c\n4,d\n",
+    "colours": "#ff0000,red\n#00ff00,green\n#0000ff,blue\nblack,black\n",
+    "semicolons": "#x;1;2\n#y;3;4\ny;3;4\nz;3;4\n",
+    "percent": "%a,1\n%b,2\nc,3\nd,4\n",
+}
+
+
+@pytest.mark.parametrize("name", HASHES)
+def test_rows_that_begin_as_comments_do_are_rows(table: Read, name: str) -> None:
+    found = table(HASHES[name])
+    rows = HASHES[name].count("\n")
+    assert len(found.frame) in (rows, rows - 1)
+    assert "left out" not in " ".join(found.notes.how)
+
+
 UNITS = {
     "letters": "depth,temp\nm,C\n1.5,9\n2.5,11\n3.5,10\n",
     "brackets": "depth,temp\n[m],[°C]\n1.5,9\n2.5,11\n3.5,10\n",

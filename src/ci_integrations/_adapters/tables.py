@@ -13,8 +13,11 @@ _MAX_CHARS = 6000
 """Characters of all tables together."""
 
 
-def told(description: str, tables: object) -> str:
-    """Returns a tool's description with the tables of `dataframes=` at its end; without tables it stays as it is."""
+def told(description: str, tables: object, mounts: object = None) -> str:
+    """Returns a tool's description with the tables of `dataframes=` and the folders of `mounts=` at its end."""
+    if isinstance(mounts, Mapping) and mounts:
+        places = ", ".join(f"`{one_line(str(place), 200)}`" for place in mounts)
+        description = f"{description}\nThese folders hold files that can be read, not written: {places}."
     if not isinstance(tables, Mapping) or not tables:
         return description
     lines = [f"- `{name}`: {_line(table)}" for name, table in tables.items()]

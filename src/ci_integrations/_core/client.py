@@ -16,8 +16,10 @@ from ci_integrations._core.conversation.naming import key_of, tags_of
 from ci_integrations._core.faces import Face, SdkSandbox
 from ci_integrations._core.failures import Failure, classify, explained
 from ci_integrations._core.flow import AnyCall, Flow, MaybeAwaitable, Step, T
+from ci_integrations._core.options import NO_MOUNTS
 from ci_integrations._core.output import OutputHandler, status
 from ci_integrations._core.state import SessionState
+from ci_integrations._errors import ConfigurationError
 from ci_integrations._telemetry import span
 
 logger = logging.getLogger("ci_integrations")
@@ -127,19 +129,26 @@ class SandboxClient:
         state, options = self.state, self.state.options
         if state.connection is None:
             backend = service.choose(options.backend, options.api_key, options.create_options)
+            if options.mounts and backend == "e2b":
+                raise ConfigurationError(NO_MOUNTS)
             if backend == "local":
-                state.connection = yield partial(self.face.blocking, service.local_connection)
+                state.connection = yield from self._local_connection()
             else:
                 state.connection = {"api_key": options.api_key} if options.api_key else {}
             state.backend = backend
             logger.info("session %s: code runs %s", state.id, _WHERE[backend])
         return state.connection
 
+    def _local_connection(self) -> Flow[service.Connection]:
+        connect = partial(service.local_connection, self.state.options.mounts)
+        connection: service.Connection = yield partial(self.face.blocking, connect)
+        return connection
+
     def local_server_is_another(self) -> Flow[bool]:
         """Returns True when the local server had died, and its sandboxes with it. A new one is then running."""
         if self.state.backend != "local":
             return False
-        connection = yield partial(self.face.blocking, service.local_connection)
+        connection = yield from self._local_connection()
         before, self.state.connection = self.state.connection, connection
         return before is not None and before != connection
 

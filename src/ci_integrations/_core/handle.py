@@ -123,6 +123,7 @@ class InterpreterBase:
         packages: Sequence[str] = (),
         files: Mapping[str, str | Path | bytes] | Sequence[str | Path] | None = None,
         dataframes: Mapping[str, Any] | None = None,
+        mounts: Mapping[str, str] | None = None,
         setup_code: str | None = None,
         on_sandbox_lost: Literal["restore", "recreate", "error"] = "restore",
         rerun_on_loss: bool = False,
@@ -139,11 +140,13 @@ class InterpreterBase:
         options = InterpreterOptions(
             backend=backend, api_key=api_key, template=template, sandbox_timeout=sandbox_timeout,
             execution_timeout=execution_timeout, queue_timeout=queue_timeout, envs=envs, metadata=metadata,
-            packages=tuple(packages), files=files, dataframes=dataframes, setup_code=setup_code,
+            packages=tuple(packages), files=files, dataframes=dataframes, mounts=mounts, setup_code=setup_code,
             on_sandbox_lost=on_sandbox_lost, rerun_on_loss=rerun_on_loss,
             recovery=recovery or RecoveryPolicy(), inject_extractor=inject_extractor,
             on_replaced=on_replaced, restore=restore, create_options=create_options,
         )  # fmt: skip
+        if mounts and sandbox is not None:
+            raise ConfigurationError("mounts= are of the server that makes a sandbox; a given one has its own")
         self._adopt(SessionState(options))
         if sandbox is not None:
             _take_in(self._state, sandbox, owns=bool(owns))

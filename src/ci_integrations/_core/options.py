@@ -39,6 +39,8 @@ RENAMED = {
 """Options of older SDK versions, and keys in the wrong place, with what says it today."""
 
 
+NO_MOUNTS = "mounts= shows folders of this machine in local sandboxes; at E2B, upload the files"
+
 OLD_NAMES = {
     "create": "CodeInterpreter(...) makes the sandbox when the first cell runs",
     "beta_create": 'CodeInterpreter(lifecycle={"on_timeout": "pause"}) says that today',
@@ -165,6 +167,9 @@ class InterpreterOptions:
     dataframes: Mapping[str, object] | None = field(default=None, repr=False)
     """Tables by the name of their variable: DataFrames, or what `put` takes. A new kernel has them before its first
     cell."""
+    mounts: Mapping[str, str] | None = None
+    """Folders and files of this machine that the local sandbox can read and not write, by their paths in it:
+    `{"/data": "./data"}`. Refused at E2B."""
     setup_code: str | None = None
     """Python that is run first in each new sandbox; its variables are there for every cell."""
     on_sandbox_lost: Literal["restore", "recreate", "error"] = "restore"
@@ -199,6 +204,8 @@ class InterpreterOptions:
             raise ConfigurationError("execution_timeout is a cell's limit in seconds: positive, or None for no limit")
         check_envs(self.envs)
         check_tables("dataframes", self.dataframes)
+        if self.mounts and self.backend == "e2b":
+            raise ConfigurationError(NO_MOUNTS)
 
     def arguments(self) -> dict[str, Any]:
         """Returns the keyword arguments that make an interpreter with these options."""

@@ -80,16 +80,23 @@ def check_local_extra() -> None:
         raise MissingDependencyError("The local sandbox", "local")
 
 
-def local_connection() -> Connection:
+def local_connection(mounts: Mapping[str, str] | None = None) -> Connection:
     """Starts the local server if it is not running, and returns how the SDK reaches it. Blocks; thread-safe.
+
+    `mounts`: folders that its sandboxes can read; each set of them has a server of its own. Raises ConfigurationError
+    for one that cannot be.
 
     Raises MissingDependencyError without its extra, and LocalSandboxUnavailable when no isolation works here.
     """
     check_local_extra()
     from ci_integrations.local.launcher import LocalServerError, local_endpoint
+    from ci_integrations.local.protocol.mounts import MountError, checked
 
     try:
-        return dict(local_endpoint().sdk_options())
+        options = {"mounts": checked(mounts)} if mounts else {}
+        return dict(local_endpoint(**options).sdk_options())
+    except MountError as error:
+        raise ConfigurationError(str(error)) from error
     except LocalServerError as error:
         raise LocalSandboxUnavailable(str(error)) from error
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,10 @@ def serve(
     templates: Annotated[
         Path | None,
         typer.Option(help="TOML file with template definitions. Default: pyproject.toml here, if it has some."),
+    ] = None,
+    mount: Annotated[
+        list[str] | None,
+        typer.Option(help="/data=./data: a folder of this machine that every sandbox can read. May be given again."),
     ] = None,
     memory: Annotated[int | None, typer.Option(help="MiB for each sandbox. Default: 1024.", min=1)] = None,
     disk: Annotated[int | None, typer.Option(help="MiB for its home and /tmp. Default: 1024.", min=1)] = None,
@@ -83,6 +88,7 @@ def serve(
         isolation=isolation,
         templates=str(templates) if templates else None,
         limits=check_limits(limits_in_mib(limits)),
+        mounts=_mounts(mount or ()),
     )
     _in_foreground(options, as_json=as_json)
 
@@ -98,6 +104,19 @@ def _in_foreground(options: Options, *, as_json: bool) -> None:
         stop(str(error))
     except OSError as error:
         stop(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}")
+
+
+def _mounts(given: Sequence[str]) -> dict[str, str]:
+    """Returns the mounts of `--mount PLACE=PATH`. Ends with one line for one that cannot be."""
+    from ci_integrations.local.protocol.mounts import MountError, checked
+
+    pairs = [word.partition("=") for word in given]
+    if bad := [word for word, (_, equals, _) in zip(given, pairs, strict=True) if not equals]:
+        stop(f"--mount {bad[0]} names no folder of this machine: --mount /data=./data")
+    try:
+        return checked({place: path for place, _, path in pairs})
+    except MountError as error:
+        stop(str(error))
 
 
 def _token(token_file: Path | None) -> str | None:
@@ -130,10 +149,16 @@ def _call_of(context: typer.Context) -> list[str]:
     words: list[str] = []
     for option in context.command.params:
         value = values.get(option.name or "")
-        if value is not None and value is not False:  # a flag has no value, and 0 is one
-            word = str(value.absolute() if isinstance(value, Path) else value)
-            words += option.opts[:1] if value is True else [option.opts[0], word]
+        several = value if isinstance(value, (list, tuple)) else [value]
+        words += [word for one in several for word in _words(option.opts[0], one)]
     return [sys.executable, "-m", "ci_integrations.cli", "serve", *words]
+
+
+def _words(option: str, value: object) -> list[str]:
+    """Returns an option as it is written in a call. A flag has no value, and 0 is one."""
+    if value is None or value is False:
+        return []
+    return [option] if value is True else [option, str(value.absolute() if isinstance(value, Path) else value)]
 
 
 def _in_background(call: list[str]) -> None:

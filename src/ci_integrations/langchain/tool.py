@@ -108,7 +108,7 @@ class CodeInterpreterTool(Closing, AsyncClosing, SandboxTool):
         sessions = Sessions(options, session_scope, interpreter, conversation)
         sessions.redactor = Redactor(secrets_in(options)).also(redact)
         self._place = Place(sessions, artifact_store, sessions.redactor)
-        self.description = told(self.description, options.get("dataframes"))
+        self.description = told(self.description, options.get("dataframes"), options.get("mounts"))
         if "args_schema" not in fields:
             self.args_schema = _schema(self.languages, allow_restart=self.allow_restart)
 

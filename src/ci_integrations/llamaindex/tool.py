@@ -97,7 +97,7 @@ class CodeInterpreterTool(OwnsSessions, FunctionTool):
     ) -> None:
         if images == "path" and artifact_dir is None:
             raise ConfigurationError("images='path' needs artifact_dir=, the folder for the pictures")
-        description = told(description, options.get("dataframes"))
+        description = told(description, options.get("dataframes"), options.get("mounts"))
         metadata = ToolMetadata(description, name, fn_schema=_Arguments, return_direct=return_direct)
         super().__init__(fn=self.run, async_fn=self.arun, metadata=metadata)
         # Agents pass their Context under this name. Said here, not by annotation: that breaks under future annotations.

@@ -62,6 +62,8 @@ def prepare(options: Mapping[str, object]) -> Start:
         raise NoContainerError(
             "templates are not read into the container: give what they hold as files= and setup_code="
         )
+    if options.get("mounts"):
+        raise NoContainerError("mounts= are not shown in the container: upload the files, or start the server on Linux")
     program = find_engine(shutil.which)
     if not _succeeds([program, "image", "inspect", IMAGE]):
         _build(program)

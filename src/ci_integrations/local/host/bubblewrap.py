@@ -33,19 +33,20 @@ class Bubblewrap:
 
     alive = True
 
-    def __init__(self, program: str, interpreter: Interpreter) -> None:
+    def __init__(self, program: str, interpreter: Interpreter, mounts: Mapping[str, str]) -> None:
+        self._mounts = mounts
         self._program = program
         self._interpreter = interpreter
         self._sandboxes: set[LocalSandbox] = set()
 
     @classmethod
-    def find(cls, interpreter: Interpreter) -> Bubblewrap:
+    def find(cls, interpreter: Interpreter, mounts: Mapping[str, str]) -> Bubblewrap:
         """Returns a source that uses the installed bwrap. Raises EngineError when there is none."""
         # Not by the caller's PATH: a program of the caller's own there would run without a profile, or be another.
         program = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
         if program is None:
             raise EngineError("bwrap is not installed")
-        return cls(program, interpreter)
+        return cls(program, interpreter, mounts)
 
     async def create(self, limits: Limits) -> LocalSandbox:
         """Starts a sandbox. Raises EngineError with bwrap's own words."""
@@ -74,7 +75,12 @@ class Bubblewrap:
         """Starts bwrap, as a host user of its own where we may choose one."""
         uid = FIRST_HOST_UID + random.randrange(HOST_UIDS) if may_use_spare_uids() else None
         texts = {name: _in_memory(text) for name, text in rootfs.TEXTS.items()}
-        around = [self._program, "--info-fd", str(info), *arguments(limits, texts, self._interpreter.shown), "--"]
+        around = [
+            self._program,
+            "--info-fd",
+            str(info),
+            *arguments(limits, texts, self._interpreter.shown, self._mounts),
+        ]
         try:
             return self._interpreter.start(_AGENT, channel, around, pass_fds=[info, *texts.values()], uid=uid)
         finally:
@@ -102,10 +108,11 @@ def _last_words(process: subprocess.Popen[bytes]) -> str | None:
     return said.splitlines()[-1] if said else None
 
 
-def arguments(limits: Limits, texts: Mapping[str, int], shown: Sequence[str]) -> list[str]:
+def arguments(limits: Limits, texts: Mapping[str, int], shown: Sequence[str], mounts: Mapping[str, str]) -> list[str]:
     """Returns the arguments of bwrap. The protection is in these: bwrap without any shows the host as it is.
 
     `texts`: paths and descriptors of files with our own content. `shown`: what the interpreter needs to see.
+    `mounts`: paths inside, and what of the host is shown there.
     """
     # --disable-userns (bwrap 0.8): code inside cannot make namespaces, and with them kernel calls that need root.
     # --as-pid-1: bwrap would otherwise stay inside as PID 1, dumpable and of the code's user.
@@ -121,9 +128,11 @@ def arguments(limits: Limits, texts: Mapping[str, int], shown: Sequence[str]) ->
         words += ["--size", str(limits.disk), "--tmpfs", place]
     for path in _outermost(filter(rootfs.is_hidden, shown)):
         words += ["--ro-bind", path, path]
+    for place, source in mounts.items():
+        words += ["--ro-bind", source, place]
     for name, fd in texts.items():
         words += ["--ro-bind-data", str(fd), f"/{name}"]
-    return [*words, "--remount-ro", "/dev", "--remount-ro", "/"]
+    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--"]
 
 
 def _in_memory(text: str) -> int:

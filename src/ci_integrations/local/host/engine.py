@@ -11,18 +11,22 @@ import contextlib
 import logging
 import resource
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Literal
 
 from ci_integrations.local.host import cgroups, interpreters, levels
 from ci_integrations.local.host.sandboxes import LocalSandbox
 from ci_integrations.local.host.sources import Source
+from ci_integrations.local.jail.ids import may_use_spare_uids
 from ci_integrations.local.protocol.contract import EngineError, Level, Limits, PreloadError, SandboxSpec
+from ci_integrations.local.protocol.mounts import check_readable
 
 DEFAULT_PRELOAD: Final = ("numpy", "pandas", "matplotlib.pyplot")
 """Half a second of imports that sandboxes do not have to make, in memory that they share."""
 
+_NO_MOUNTS: Final[Mapping[str, str]] = MappingProxyType({})
 _log = logging.getLogger(__name__)
 
 
@@ -33,24 +37,28 @@ async def start_engine(
     pool: int = 0,
     python: str | Path | None = None,
     packages: Sequence[str] = (),
+    mounts: Mapping[str, str] = _NO_MOUNTS,
 ) -> LocalEngine:
     """Returns an engine at the named level, or at the strongest that passes its trial run; "none" only by name.
 
     `preload`: modules that every sandbox has loaded already; those that are not installed, or that start threads, are
     left out. `pool`: sandboxes kept ready, each about 6 MiB. `python`: an interpreter or the folder of a virtual
     environment, with IPython; None: the one that runs this. `packages`: folders of packages that come before its own,
-    named `site-packages`. Raises EngineError, naming what failed and what mends it.
+    named `site-packages`. `mounts`: what `mounts.checked` returned. Raises EngineError, naming what failed and
+    what mends it.
     """
     known = ("auto", *levels.STRONGEST_FIRST, "none")
     if isolation not in known:
         raise EngineError(f"there is no isolation {isolation!r}; there are {', '.join(known)}")
     if isolation == "none":
         _log.warning('isolation="none": the code can do everything that you can do on this machine')
+    if may_use_spare_uids():
+        check_readable(mounts)
     _raise_descriptors()
     interpreter = await interpreters.find(python, packages)
     while True:  # each round without one more module; only the zygote can find out that it starts a thread
         try:
-            level, source, why_not_stronger = await levels.choose(isolation, preload, interpreter)
+            level, source, why_not_stronger = await levels.choose(isolation, preload, interpreter, mounts)
             break
         except PreloadError as error:
             if error.module not in preload:
@@ -58,7 +66,9 @@ async def start_engine(
             _log.warning("%s; not preloaded: sandboxes import it themselves, which takes longer", error)
             preload = [name for name in preload if name != error.module]
     _log.info("local sandboxes at level %s%s", level, f" ({why_not_stronger})" if why_not_stronger else "")
-    engine = LocalEngine(level, source, why_not_stronger, pool, lambda: levels.start(level, preload, interpreter))
+    engine = LocalEngine(
+        level, source, why_not_stronger, pool, lambda: levels.start(level, preload, interpreter, mounts)
+    )
     engine.refill()
     return engine
 

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -56,7 +56,10 @@ result = [1 + 1, reached]
 
 
 async def choose(
-    isolation: Level | Literal["auto"], preload: Sequence[str], interpreter: Interpreter
+    isolation: Level | Literal["auto"],
+    preload: Sequence[str],
+    interpreter: Interpreter,
+    mounts: Mapping[str, str],
 ) -> tuple[Level, Source, str | None]:
     """Returns the level, its running source, and why there is no stronger one. Raises EngineError when no level passes.
 
@@ -66,7 +69,7 @@ async def choose(
     failures: dict[Level, str] = {}
     for level in wanted:
         try:
-            source = await _tried(level, preload, interpreter)
+            source = await _tried(level, preload, interpreter, mounts)
         except InterpreterError:
             raise  # not a matter of isolation: no other level and no security option would help
         except EngineError as error:
@@ -76,16 +79,16 @@ async def choose(
     raise EngineError(_refusal(failures))
 
 
-async def start(level: Level, preload: Sequence[str], interpreter: Interpreter) -> Source:
+async def start(level: Level, preload: Sequence[str], interpreter: Interpreter, mounts: Mapping[str, str]) -> Source:
     """Starts a source of sandboxes at this level, without a trial. Raises EngineError."""
     if level == "bubblewrap":
-        return Bubblewrap.find(interpreter)
-    return await Zygote.start(level, preload, interpreter)
+        return Bubblewrap.find(interpreter, mounts)
+    return await Zygote.start(level, preload, interpreter, mounts)
 
 
-async def _tried(level: Level, preload: Sequence[str], interpreter: Interpreter) -> Source:
+async def _tried(level: Level, preload: Sequence[str], interpreter: Interpreter, mounts: Mapping[str, str]) -> Source:
     """A source of sandboxes at this level that has passed its trial. Raises EngineError with what failed."""
-    source = await start(level, preload, interpreter)
+    source = await start(level, preload, interpreter, mounts)
     async with contextlib.AsyncExitStack() as undo:
         undo.push_async_callback(source.close)
         try:

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import subprocess
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
@@ -69,7 +69,9 @@ class Zygote:
         self.alive = True
 
     @classmethod
-    async def start(cls, level: Level, preload: Sequence[str], interpreter: Interpreter) -> Zygote:
+    async def start(
+        cls, level: Level, preload: Sequence[str], interpreter: Interpreter, mounts: Mapping[str, str]
+    ) -> Zygote:
         """Starts a fork server. Raises EngineError with its own words when the level does not work here."""
         folder = make_folder() if level in _WITHOUT_PID_NAMESPACE else None
         ours, theirs = packets.pair()
@@ -77,7 +79,7 @@ class Zygote:
             process = interpreter.start(_ZYGOTE, theirs)
         zygote = cls(process, ours, level, folder, interpreter)
         try:
-            await zygote._end.send({"level": level, "preload": list(preload), "folder": folder})
+            await zygote._end.send({"level": level, "preload": list(preload), "folder": folder, "mounts": dict(mounts)})
             await asyncio.wait_for(zygote._ready, _START_SECONDS)
         except BaseException as error:
             await zygote.close()

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import sysconfig
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
@@ -39,11 +40,22 @@ class Bare:
         self._uids = may_use_spare_uids() and (self._locked or _readable_by(FIRST_HOST_UID))
         if self._locked:
             self._check_landlock()
-        self._readable = (*rootfs.SYSTEM, *rootfs.interpreter_paths(), *_ETC, *_PROC)
+        self._readable = (*rootfs.SYSTEM, *rootfs.interpreter_paths(), *_ETC, *_PROC, *self._granted(config["mounts"]))
         self._number = random.randrange(HOST_UIDS)
         self._agents: set[int] = set()
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+
+    def _granted(self, mounts: Mapping[str, str]) -> Iterable[str]:
+        """Returns the mounts as paths to read: here, each is where it is on the host. Raises EngineError otherwise."""
+        if mounts and not self._locked:
+            raise EngineError("mounts cannot be kept read-only without isolation")
+        for place, source in mounts.items():
+            if place != source:
+                raise EngineError(
+                    f"landlock shows folders at their own places only: mounts={{{source!r}: {source!r}}} would work"
+                )
+        return mounts.values()
 
     def _check_landlock(self) -> None:
         """Raises EngineError, with the reason for people, when this kernel's Landlock does not suffice."""

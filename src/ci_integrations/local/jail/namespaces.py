@@ -63,7 +63,7 @@ class Namespaces:
         else:
             self._unshare_with_one_id()
         self._uids = may_use_spare_uids()
-        self._hidden = rootfs.enter()
+        self._hidden = rootfs.enter(mounts=config["mounts"])
         self._next = random.randrange(HOST_UIDS)
         self._confinement = lockdown.Confinement(seccomp=seccomp.filter_program(sockets=True, others=True))
         self._mapped = -1

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from ci_integrations.local.jail import syscalls
@@ -47,6 +48,7 @@ TEXTS: Final = {
 KERNELS_OWN: Final = ("sys", "sysrq-trigger", "irq", "bus", "fs")
 """Parts of /proc that uid 0 can write even without capabilities. They are read-only: `unshare -r` makes us uid 0."""
 _READ_ONLY: Final = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID
+_NO_MOUNTS: Final[Mapping[str, str]] = MappingProxyType({})
 # Where the root is put together; covered only in the zygote's own mount namespace.
 _WORKPLACES: Final = ("/sys", "/mnt", "/media", "/srv")
 
@@ -58,15 +60,17 @@ def interpreter_paths() -> list[str]:
     return sorted(path for path in paths if path and Path(path).exists())
 
 
-def enter(extra: Sequence[str] = ()) -> list[str]:
+def enter(extra: Sequence[str] = (), mounts: Mapping[str, str] = _NO_MOUNTS) -> list[str]:
     """Builds the root and moves into it. Returns the paths that a tmpfs on /tmp or /home/user would hide.
+
+    `mounts`: paths in the root, and what of the host is shown there besides.
 
     It needs CAP_SYS_ADMIN over the mount namespace, which must be ours alone. Raises OSError.
     """
     # systemd makes / shared: without this, all our mounts would appear on the host as well.
     syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     wanted = [*interpreter_paths(), *extra]
-    root = _Root(_workplace(wanted))
+    root = _Root(_workplace([*wanted, *mounts.values()]))
     for path in SYSTEM:
         root.show(path)
     for name in ETC:
@@ -74,6 +78,8 @@ def enter(extra: Sequence[str] = ()) -> list[str]:
     for path in wanted:
         root.show(path)
     root.furnish()
+    for place, source in mounts.items():
+        root.grant(place, source)
     syscalls.pivot_root(root.top)
     syscalls.restrict_mount("/", _READ_ONLY, recursive=False)
     return [path for path in root.shown if is_hidden(path)]
@@ -139,12 +145,24 @@ class _Root:
         """Binds `path` read-only, without devices and set-user-ID programs."""
         if self._covered(path):
             return
-        place = Path(self.top + path)
+        self._show_at(Path(self.top + path), path)
+        self.shown.append(path)
+
+    def grant(self, place: str, source: str) -> None:
+        """Binds a folder or file of the host read-only at `place`. Raises OSError where something else is there."""
+        # A link in the root would lead out of it, as long as the root is not ours.
+        steps = [Path(self.top, *Path(place).parts[1 : end + 2]) for end in range(len(Path(place).parts) - 1)]
+        around = any(seen.startswith(f"{place}/") for seen in self.shown)
+        if around or self._covered(place) or any(step.is_symlink() for step in steps):
+            raise OSError(f"{place} is taken in sandboxes: mount {source} at another place, such as /data")
+        self._show_at(steps[-1], source)
+        self.shown.append(place)
+
+    def _show_at(self, place: Path, path: str) -> None:
         make_mount_point(place, Path(path))
         syscalls.bind(path, str(place))
         # A bind has the flags of what it binds, whatever mount(2) is told: they are set in a second step.
         syscalls.restrict_mount(str(place), _READ_ONLY | syscalls.MOUNT_ATTR_NODEV)
-        self.shown.append(path)
 
     def furnish(self) -> None:
         """Adds empty directories, our own texts, devices and links, and the zygote's /proc."""

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ci_integrations.local.protocol.contract import Engine, Level, Limits, check_limits
+from ci_integrations.local.protocol.mounts import checked
 
 if TYPE_CHECKING:
     from ci_integrations.local.definition import TemplateDefinition
@@ -72,6 +73,9 @@ class Options:
     templates: str | Mapping[str, Any] | None = None
     """A TOML file with template definitions, or the definitions by name, as dicts. `pyproject.toml` in the working
     directory when None, if it has some."""
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    """Folders and files of this machine that every sandbox can read and none can write, by their paths in it:
+    `{"/data": "./data"}`. Only whoever starts the server grants them; no request can."""
 
 
 @dataclass(frozen=True)
@@ -280,7 +284,8 @@ async def _start_engine(options: Options, **interpreter: Any) -> Engine:
     if options.preload is not None:
         interpreter["preload"] = tuple(options.preload)
     level = cast("Level", options.isolation)  # or "auto"; start_engine refuses other names
-    return await start_engine(isolation=level, pool=options.pool, **interpreter)
+    mounts = checked(options.mounts)
+    return await start_engine(isolation=level, pool=options.pool, mounts=mounts, **interpreter)
 
 
 def _import_slow_parts() -> None:

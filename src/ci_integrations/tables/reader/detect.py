@@ -71,21 +71,24 @@ def _comment(lines: Sequence[str]) -> str:
     """Returns what comment lines begin with, when the file begins with some and has other lines too."""
     for mark in _COMMENTS:
         if lines[0].startswith(mark):
-            marked = sum(line.startswith(mark) for line in lines)
-            return mark if marked < len(lines) - 1 or marked > 1 else ""
+            marked = [line for line in lines if line.startswith(mark)]
+            few = len(marked) > 1 or len(marked) < len(lines) - 1
+            return mark if few and _alike(marked, lines) < max(2, len(marked) / 2) else ""
     # Further down, only the usual mark counts, and only where lines do not look like the others.
     inner = [line for line in lines if line.startswith("#")]
     few = len(inner) < len(lines) / 3 and not lines[-1].startswith("#")
-    return "#" if inner and few and _unlike(inner, lines) else ""
+    return "#" if inner and few and not _alike(inner, lines) else ""
 
 
-def _unlike(marked: Sequence[str], lines: Sequence[str]) -> bool:
-    others = [line for line in lines if not line.startswith("#") and line.strip()]
+def _alike(marked: Sequence[str], lines: Sequence[str]) -> int:
+    """Returns how many of the lines have as many separators as most others: the names may be one of them, rows are."""
+    apart = {*marked}
+    others = [line for line in lines if line not in apart and line.strip()]
     for separator in _SEPARATORS:
         usual = Counter(line.count(separator) for line in others).most_common(1)
         if usual and usual[0][0] and usual[0][1] > len(others) * 0.8:
-            return all(line.count(separator) != usual[0][0] for line in marked)
-    return True
+            return sum(line.count(separator) == usual[0][0] for line in marked)
+    return 0
 
 
 def _found(lines: Sequence[str], start: Dialect, usual: str) -> Dialect:
