@@ -118,3 +118,12 @@ async def test_tracing_hears_start_and_end_without_code_or_output(registry: Any)
     assert second.n_artifacts == 1
     assert "private" not in "".join(event.model_dump_json() for event in listener.heard)
     assert start.span_id == end.span_id is not None
+
+
+async def test_what_the_developer_says_of_a_file(flow: Any, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("title\na;b\n1,5;007\n2,5;008\n")
+    said = {"t.csv": {"skiprows": 1, "sep": ";", "decimal": ","}}
+    worker = flow("t.a.sum()", "4.0", read_options=said, descriptions={"t.csv.a": "weight in tons"})
+    response = await worker.run(query="Sum?", files=[tmp_path / "t.csv"])
+    assert "4.0" in str(response)
+    assert "weight in tons" in str(worker._llm.seen)

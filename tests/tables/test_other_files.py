@@ -118,24 +118,73 @@ def test_headers_of_several_rows_and_merged_names(
     assert "header" in said(found)
 
 
-def test_merged_labels_of_rows_stand_in_each_row(workbook: Sheet) -> None:
-    (found,) = workbook([["team", "n"], ["red", 1], [None, 2], ["blue", 3], [None, 4]], "A2:A3", "A4:A5")
-    assert found.frame.groupby("team").n.sum().to_dict() == {"blue": 7, "red": 3}
+MERGED_LABELS: dict[str, tuple[Rows, tuple[str, ...], dict[str, int]]] = {
+    "two of two": ([["team", "n"], ["red", 1], [None, 2], ["blue", 3], [None, 4]], ("A2:A3", "A4:A5"),
+                   {"blue": 7, "red": 3}),
+    "three and one": ([["team", "n"], ["red", 1], [None, 2], [None, 4], ["blue", 3]], ("A2:A4",),
+                      {"blue": 3, "red": 7}),
+    "below a title": ([["Scores 2024"], [], ["team", "n"], ["red", 1], [None, 2], ["blue", 3]], ("A4:A5",),
+                      {"blue": 3, "red": 3}),
+    "not the first column": ([["n", "team"], [1, "red"], [2, None], [3, "blue"]], ("B2:B3",), {"blue": 3, "red": 3}),
+    "two levels": ([["team", "part", "n"], ["red", "x", 1], [None, None, 2], [None, "y", 4], ["blue", "z", 3]],
+                   ("A2:A4", "B2:B3"), {"blue": 3, "red": 7}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MERGED_LABELS)
+def test_merged_labels_of_rows_stand_in_each_row(workbook: Sheet, name: str) -> None:
+    rows, merged, sums = MERGED_LABELS[name]
+    (found,) = workbook(rows, *merged)
+    assert found.frame.groupby("team").n.sum().to_dict() == sums
     assert "merged" in said(found)
 
 
-def test_hidden_sheets_and_formulas_without_values_are_said(workbook: Sheet) -> None:
-    def more(book: Any) -> None:
-        hidden = book.create_sheet("salaries")
-        hidden.append(["pay", "who"])
-        hidden.append([9, "x"])
-        hidden.sheet_state = "hidden"
-        book.create_sheet("empty")
+def _hide(state: str, *, first: bool = False) -> Callable[[Any], None]:
+    def hide(book: Any) -> None:
+        sheet = book.create_sheet("salaries", 0 if first else None)
+        sheet.append(["pay", "who"])
+        sheet.append([9, "x"])
+        sheet.sheet_state = state
+        book.active = book.sheetnames.index("Sheet")
 
-    tables = workbook([["a", "b"], [1, "=A2*2"], [2, "=A3*2"]], then=more)
-    assert [table.part for table in tables] == ["Sheet", "salaries"]
-    assert "2 formulas without a stored value" in said(tables[0])
-    assert said(tables[1]) == "the sheet is hidden"
+    return hide
+
+
+def _hide_two(book: Any) -> None:
+    _hide("hidden")(book)
+    _hide("veryHidden")(book)
+
+
+HIDDEN: dict[str, tuple[Callable[[Any], None], list[bool]]] = {
+    "hidden": (_hide("hidden"), [False, True]),
+    "very hidden": (_hide("veryHidden"), [False, True]),
+    "first in the book": (_hide("hidden", first=True), [True, False]),
+    "two": (_hide_two, [False, True, True]),
+    "none": (_hide("visible"), [False, False]),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_hidden_sheets_are_said(workbook: Sheet, name: str) -> None:
+    then, hidden = HIDDEN[name]
+    tables = workbook([["a", "b"], [1, 2], [3, 4]], then=then)
+    assert ["the sheet is hidden" in said(table) for table in tables] == hidden
+
+
+FORMULAS: dict[str, tuple[Rows, int]] = {
+    "a column": ([["a", "b"], [1, "=A2*2"], [2, "=A3*2"]], 2),
+    "one total": ([["a", "b"], [1, 5], [2, 6], [3, "=SUM(B2:B3)"]], 1),
+    "text": ([["a", "b"], [1, '=A2&"x"'], [2, '=A3&"y"']], 2),
+    "both columns": ([["n", "a", "b"], [1, "=A2", "=A2+1"], [2, "=A3", "=A3+1"]], 4),
+    "below a title": ([["Report"], [], ["a", "b"], [1, "=A4*2"], [2, 7]], 1),
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_formulas_without_values_are_said(workbook: Sheet, name: str) -> None:
+    rows, count = FORMULAS[name]
+    (found,) = workbook(rows)
+    assert f"{count} formula{'s' if count > 1 else ''} without a stored value" in said(found)
 
 
 def test_a_workbook_says_that_it_needs_its_password(tmp_path: Path) -> None:
@@ -212,17 +261,35 @@ def test_columnar_files_arrive_as_they_are(tmp_path: Path, name: str) -> None:
     assert not found.notes.doubts
 
 
+STATISTICS = {
+    "plain": (FRAME, {}),
+    "labels": (pd.DataFrame({"a": [1, 2, 3], "x": [0.5, None, 2.25]}), {"column_labels": {"a": "the a", "x": "the x"}}),
+    "one row": (FRAME.head(1), {}),
+    "negative": (pd.DataFrame({"a": [-1, 0, 5], "x": [-0.5, 1e10, -2.25]}), {}),
+    "long text": (pd.DataFrame({"a": [1, 2], "code": ["x" * 100, "0042"], "x": [1.5, 2.5]}), {}),
+}
+
+
 @pytest.mark.filterwarnings("ignore::Warning")
-def test_statistics_programs_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["dta", "sav", "xpt"])
+@pytest.mark.parametrize("name", STATISTICS)
+def test_statistics_programs_files(tmp_path: Path, name: str, suffix: str) -> None:
     import pyreadstat
 
-    FRAME.to_stata(tmp_path / "t.dta", write_index=False)
-    pyreadstat.write_sav(FRAME, str(tmp_path / "t.sav"))
-    pyreadstat.write_xport(FRAME[["a", "x"]], str(tmp_path / "t.xpt"), file_format_version=5)
-    for name in ("t.dta", "t.sav", "t.xpt"):
-        (found,) = read(tmp_path / name, {})
-        assert found.frame.iloc[:, 0].tolist() == [1, 2, 3], name
-        assert found.frame.iloc[:, -1].tolist()[::2] == [0.5, 2.25], name
+    frame, options = STATISTICS[name]
+    path = tmp_path / f"t.{suffix}"
+    if suffix == "dta":
+        frame.to_stata(path, write_index=False)
+    elif suffix == "sav":
+        pyreadstat.write_sav(frame, str(path), **options)
+    else:
+        pyreadstat.write_xport(frame, str(path), file_format_version=5)
+    (found,) = read(path, {})
+    wanted = frame.reset_index(drop=True)
+    assert found.frame.iloc[:, 0].tolist() == wanted.a.tolist()
+    pd.testing.assert_series_equal(found.frame.iloc[:, -1], wanted.x, check_names=False, check_dtype=False)
+    if "code" in frame:
+        assert [str(code) for code in found.frame.iloc[:, 1]] == wanted.code.tolist()
 
 
 def test_every_table_of_a_database(tmp_path: Path) -> None:

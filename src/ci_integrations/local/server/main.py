@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ci_integrations.local.protocol.contract import Engine, Level, Limits, check_limits
-from ci_integrations.local.protocol.mounts import checked
+from ci_integrations.local.protocol.mounts import MountError, checked
 
 if TYPE_CHECKING:
     from ci_integrations.local.definition import TemplateDefinition
@@ -284,8 +284,10 @@ async def _start_engine(options: Options, **interpreter: Any) -> Engine:
     if options.preload is not None:
         interpreter["preload"] = tuple(options.preload)
     level = cast("Level", options.isolation)  # or "auto"; start_engine refuses other names
-    mounts = checked(options.mounts)
-    return await start_engine(isolation=level, pool=options.pool, mounts=mounts, **interpreter)
+    try:
+        return await start_engine(isolation=level, pool=options.pool, mounts=checked(options.mounts), **interpreter)
+    except MountError as error:
+        raise CannotServe(str(error)) from None
 
 
 def _import_slow_parts() -> None:
