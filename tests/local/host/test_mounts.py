@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +31,11 @@ class Granted:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder() -> Iterator[Path]:
     """A folder with a file, a folder in it, and links that lead out of it; a secret beside it."""
-    top = tmp_path_factory.mktemp("granted")
-    for path in (top, *top.parents[:3]):
-        path.chmod(path.stat().st_mode | 0o055)
+    # At level landlock a folder is seen at its own place, which may not be below /tmp or /var: only root makes another.
+    top = Path(tempfile.mkdtemp(prefix="granted-", dir="/" if os.geteuid() == 0 else None))
+    top.chmod(0o755)
     inside = top / "data"
     (inside / "sub").mkdir(parents=True)
     (inside / "a.csv").write_text("a,b\n1,2\n")
@@ -42,11 +45,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (inside / "relative").symlink_to("../secret.txt")
     (inside / "up").symlink_to("..")
     (inside / "root").symlink_to("/")
-    return inside
+    yield inside
+    shutil.rmtree(top)
 
 
 @pytest_asyncio.fixture(params=["namespaces", "bubblewrap", "landlock"], scope="module", loop_scope="module")
 async def engine(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[tuple[LocalEngine, str]]:
+    if request.param == "landlock" and os.geteuid() != 0:
+        pytest.skip("no folder of an ordinary user's is at a place that may be granted here")
     place = str(folder) if request.param == "landlock" else "/data"
     found = await engine_at(request.param, mounts=checked({place: folder}))
     yield found, place
@@ -135,6 +141,10 @@ result = [libc.mount(None, p, None, MS_REMOUNT | MS_BIND, None), libc.umount2(p,
 async def test_levels_that_cannot_say_so(folder: Path) -> None:
     with pytest.raises(EngineError, match="without isolation"):
         await start_engine(isolation="none", preload=(), mounts=checked({"/data": folder}))
+
+
+async def test_a_level_that_cannot_rename(folder: Path) -> None:
+    await (await engine_at("landlock")).close()
     with pytest.raises(EngineError, match="their own places only"):
         await start_engine(isolation="landlock", preload=(), mounts=checked({"/data": folder}))
 
