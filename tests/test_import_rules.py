@@ -66,7 +66,7 @@ they stand here with a row of their own.
 """
 
 MORE: dict[str, set[str]] = {
-    "_core.service": {"local"},  # the one place above `local/` that starts it
+    "_core.service": {"local", "local.protocol"},  # the one place above `local/` that starts it
 }
 """Modules that may import more than the rest of their package."""
 

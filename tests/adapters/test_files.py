@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
 
 import pytest
+from PIL import Image
 from stand_ins import Blocking, output
 
 from ci_integrations import ExecutionResult
@@ -62,7 +64,10 @@ def test_looking_for_a_sandbox_of_another_process_raises_nothing_that_the_upload
 
 
 def drew(*names: str) -> ExecutionResult:
-    pictures = [ImageArtifact(id=n, mime="image/png", data=base64.b64encode(n.encode()).decode()) for n in names]
+    drawn = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(drawn, "PNG")
+    data = base64.b64encode(drawn.getvalue()).decode()
+    pictures = [ImageArtifact(id=n, mime="image/png", data=data) for n in names]
     return ExecutionResult(artifacts=tuple(pictures))
 
 

@@ -68,6 +68,7 @@ def program(code: str, service: FakeE2B, *, prefix: tuple[str, ...] = ()) -> sub
     """A program of its own, with `options` that lead to the service."""
     head = f"""
     import os, signal, sys, threading, time
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` has it ignored
     from ci_integrations import CodeInterpreter
     from ci_integrations.sessions import SessionRegistry
     options = {service.options!r}

@@ -142,7 +142,9 @@ def test_a_cell_that_will_not_stop_costs_its_variables_and_says_so(interpreter: 
 def test_a_tool_call_that_is_replayed_gets_its_old_answer(interpreter: Make, service: FakeE2B) -> None:
     it = interpreter()
     first = it.run("print('once')", tool_call_id="call_1")
-    assert it.run("print('once')", tool_call_id="call_1") == first
+    again = it.run("print('once')", tool_call_id="call_1")
+    assert again.remembered
+    assert again == first.model_copy(update={"remembered": True})
     assert service.runs["print('once')"] == 1
     it.run("print('once')", tool_call_id="call_2")
     assert service.runs["print('once')"] == 2

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from ci_integrations._core.conversation.branches import with_news
-from ci_integrations._core.conversation.placing import Placing
 from ci_integrations._core.conversation.seen import Seen
 from ci_integrations._core.failures import KERNEL_DEATH, StreamEndedError
 from ci_integrations._core.flow import AnyCall, Flow
@@ -21,6 +19,8 @@ from ci_integrations._core.live_cell import BACKLOG, LiveCell
 from ci_integrations._core.notices import CANCELLED, DEATHS, INTERRUPTED, too_slow
 from ci_integrations._core.options import check_envs
 from ci_integrations._core.output import CellOutput, OutputHandler, signed_address
+from ci_integrations._core.placing.branches import with_news
+from ci_integrations._core.placing.choosing import Placing
 from ci_integrations._core.repair import CellCall
 from ci_integrations._core.state import Doubt, KernelState, Ran
 from ci_integrations._core.uploads import came_from
@@ -103,7 +103,7 @@ class Cells:
         """Returns the kernel that the cell runs in, as one more user of it."""
         chooses = request.seen is not None and request.context is None and language_name(request.language) == "python"
         if request.seen is not None and chooses:
-            return (yield from self.placing.kernel_for(request.seen))
+            return (yield from self.placing.kernel_for(request.seen, request.on_output))
         kernel = self.state.kernel(request.language, request.context)
         kernel.users += 1
         return kernel

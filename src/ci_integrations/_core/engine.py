@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ci_integrations._core.cells import Cells
 from ci_integrations._core.client import SandboxClient
-from ci_integrations._core.conversation.placing import Placing
 from ci_integrations._core.faces import Face
 from ci_integrations._core.furnish import Furnisher
 from ci_integrations._core.kernels import Kernels
 from ci_integrations._core.lifecycle import Lifecycle
+from ci_integrations._core.placing.choosing import Placing
 from ci_integrations._core.repair import Repair
 from ci_integrations._core.state import SessionState
 from ci_integrations._core.tables.carrier import Carrier

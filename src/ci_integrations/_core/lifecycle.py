@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from ci_integrations._core.client import SandboxClient
-from ci_integrations._core.conversation.finding import find, whose
 from ci_integrations._core.exit import watch
 from ci_integrations._core.faces import AsyncFace, SdkSandbox
 from ci_integrations._core.failures import Failure, classify
 from ci_integrations._core.flow import Flow, T, adrive
 from ci_integrations._core.furnish import Furnisher, Restored
-from ci_integrations._core.identity import take_kernels
+from ci_integrations._core.identity import find, take_kernels, whose
 from ci_integrations._core.kernels import Kernels
 from ci_integrations._core.notices import FOREIGN, sentence
 from ci_integrations._core.output import OutputHandler

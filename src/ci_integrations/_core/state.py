@@ -97,7 +97,7 @@ class KernelState:
     end_untold: bool = False
     """True when the model was told that it is not known what a stop has left of the variables."""
     holder: tuple[str, str, str] | None = None
-    """Path, point and run of the agent that was given it last: see `conversation/placing.py`."""
+    """Path, point and run of the agent that was given it last: see `placing/choosing.py`."""
     users: int = 0
     """Calls that were given it and have not ended."""
     ran: deque[Ran] = field(default_factory=lambda: deque(maxlen=MOST_RAN))

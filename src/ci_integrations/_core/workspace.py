@@ -66,16 +66,18 @@ class Workspace:
         *,
         received: CellOutput | None = None,
         repeatable: bool = False,
+        on_output: OutputHandler | None = None,
     ) -> Flow[T]:
         """Does `step` with an open sandbox that lives for `needed` seconds. One that was lost before is repaired first.
 
-        A `repeatable` step does no harm when it is done twice: it is done again also when it had begun.
+        A `repeatable` step does no harm when it is done twice: it is done again also when it had begun. `on_output`
+        hears of a sandbox that starts.
         """
         received = received or CellOutput()
         with self.state.in_use():
             for attempt in self.repair.attempts(lambda: received):
                 try:
-                    yield from self.lifecycle.open()
+                    yield from self.lifecycle.open(on_output)
                     yield from self.lifecycle.renew_lease(needed)
                     attempt.sent = not repeatable
                     return (yield from step())

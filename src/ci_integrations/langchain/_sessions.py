@@ -1,7 +1,7 @@
 """Which interpreter serves which conversation: how LangChain names one. For the tools, the middleware, the backend.
 
 The key is the thread's id: all agents of a thread work in one sandbox. Which of its kernels a call gets is decided in
-`_core/conversation/placing.py`, by what the call sees.
+`_core/placing/choosing.py`, by what the call sees.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         TableArtifact,
         TextArtifact,
         Truncation,
-        Value,
-    )
+        )
+from ci_integrations.results.value import Value
     from ci_integrations.results.result import ExecutionResult
 
 __all__ = [

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import Field
 
 from ci_integrations._errors import ArtifactError
 from ci_integrations._fetching import fetched
-from ci_integrations._json import MAX_DEPTH, plain
+from ci_integrations._json import MAX_DEPTH
 from ci_integrations._names import PDF
 from ci_integrations.charts.chart import Chart
 from ci_integrations.results import tables
 from ci_integrations.results.clean import as_name, bytes_in_words, one_line
 from ci_integrations.results.payload import save_artifact
+from ci_integrations.results.value import Value
 from ci_integrations.results.whole import whole_table
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ SCHEMA: Literal["ci_integrations/execution@1"] = "ci_integrations/execution@1"
 
 Bundle = dict[str, object]
 """The forms of one object for a notebook, by MIME type."""
-_ALREADY_PLAIN = object()
-"""The validation context that says: no field needs `plain` any more."""
 
 
 class Store(Protocol):
@@ -41,42 +39,6 @@ class Store(Protocol):
 
     def load(self, artifact: Artifact) -> Artifact:
         """Returns `artifact` with its payload. Raises `ArtifactError` when the payload is missing or has changed."""
-
-
-class Value(BaseModel):
-    """Is the base of all result types: frozen, keyword-only, every field made plain JSON before it is validated."""
-
-    # JSON has no NaN; what pydantic writes otherwise is refused by other parsers.
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", populate_by_name=True, serialize_by_alias=True, ser_json_inf_nan="null"
-    )
-
-    _depth: ClassVar[int] = MAX_DEPTH
-    """Levels. Containers get a larger limit than their values, so that an accepted value is never truncated later."""
-
-    @classmethod
-    def from_plain(cls, fields: Mapping[str, object]) -> Self:
-        """Validates fields that are plain JSON (or result types) already, so that nothing is copied once more.
-
-        Raises pydantic's `ValidationError`.
-        """
-        return cls.model_validate(fields, context=_ALREADY_PLAIN)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _json_safe(cls, data: object, info: ValidationInfo) -> object:
-        if info.context is _ALREADY_PLAIN or not isinstance(data, dict):
-            return data
-        return {key: plain_or_typed(value, cls._depth) for key, value in data.items()}
-
-
-def plain_or_typed(value: object, depth: int = MAX_DEPTH) -> object:
-    """Returns `value` as plain JSON; typed models and sequences of them pass as they are."""
-    if isinstance(value, (list, tuple)) and any(isinstance(item, BaseModel) for item in value):
-        return tuple(value)
-    # The validation of a typed model has made it plain. Text and None are asked first, because pydantic is slow to say.
-    is_typed = value is not None and not isinstance(value, str) and isinstance(value, BaseModel)
-    return value if is_typed else plain(value, depth)
 
 
 class ExecutionError(Value):

@@ -19,8 +19,8 @@ from ci_integrations.results.model import (
     SandboxEvent,
     TableArtifact,
     Truncation,
-    Value,
 )
+from ci_integrations.results.value import Value
 
 RESULT_DEPTH = MAX_DEPTH + 16
 """Levels of nesting that a whole result may have."""

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from ci_integrations._json import plain
 from ci_integrations.results.from_e2b import Display, Given
-from ci_integrations.results.model import SCHEMA, Artifact, Store, plain_or_typed
+from ci_integrations.results.model import SCHEMA, Artifact, Store
 from ci_integrations.results.notebook import show
 from ci_integrations.results.payload import save_artifacts
 from ci_integrations.results.record import RESULT_DEPTH, ExecutionRecord
+from ci_integrations.results.value import plain_or_typed
 
 if TYPE_CHECKING:
     from e2b_code_interpreter import Execution

@@ -201,4 +201,4 @@ def test_in_a_container_the_remedy_is_a_flag_of_docker(monkeypatch):
 def test_without_bwrap_the_level_says_so(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with pytest.raises(EngineError, match="bwrap is not installed"):
-        Bubblewrap.find(interpreters.ours())
+        Bubblewrap.find(interpreters.ours(), {})

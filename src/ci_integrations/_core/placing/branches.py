@@ -6,9 +6,9 @@ between and is in none of the messages is told, once for each message that asks.
 
 from __future__ import annotations
 
-from ci_integrations._core.conversation.placing import Placing
 from ci_integrations._core.conversation.seen import Seen
 from ci_integrations._core.notices import kernel_ahead, kernel_is_another
+from ci_integrations._core.placing.choosing import Placing
 from ci_integrations._core.state import KernelState
 from ci_integrations._core.variables import names_made
 from ci_integrations.results.model import SandboxEvent

@@ -16,6 +16,7 @@ from ci_integrations._core.conversation.naming import keyed
 from ci_integrations._core.conversation.seen import Seen, Trace
 from ci_integrations._core.flow import Flow
 from ci_integrations._core.kernels import Kernels
+from ci_integrations._core.output import OutputHandler
 from ci_integrations._core.state import KernelState, SessionState
 from ci_integrations._core.workspace import Workspace
 
@@ -29,14 +30,14 @@ class Placing:
     def __init__(self, state: SessionState, client: SandboxClient, kernels: Kernels, workspace: Workspace) -> None:
         self.state, self.client, self.kernels, self.workspace = state, client, kernels, workspace
 
-    def kernel_for(self, seen: Seen) -> Flow[KernelState]:
-        """Returns the kernel of a Python cell that sees this much of its conversation."""
+    def kernel_for(self, seen: Seen, on_output: OutputHandler | None) -> Flow[KernelState]:
+        """Returns the kernel of a Python cell that sees this much of its conversation. `on_output` hears of a start."""
         state, memory = self.state, self.state.memory
         sandbox_id = seen.sandbox()
         if sandbox_id is not None:
             memory.name({"sandbox_id": sandbox_id}, state.sandbox_id)
         if not self.client.is_open or memory.named is not None:
-            yield from self.workspace.using(_nothing, repeatable=True)
+            yield from self.workspace.using(_nothing, repeatable=True, on_output=on_output)
         if seen.one_kernel:
             return state.kernel(None, None)
         with memory.choosing:
