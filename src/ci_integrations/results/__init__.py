@@ -26,9 +26,9 @@ if TYPE_CHECKING:
         TableArtifact,
         TextArtifact,
         Truncation,
-        )
-from ci_integrations.results.value import Value
+    )
     from ci_integrations.results.result import ExecutionResult
+    from ci_integrations.results.value import Value
 
 __all__ = [
     "Artifact",
@@ -49,7 +49,7 @@ __all__ = [
     "Value",
 ]
 
-__getattr__ = loader(__name__, dict.fromkeys(__all__, "model") | {"ExecutionResult": "result"})
+__getattr__ = loader(__name__, dict.fromkeys(__all__, "model") | {"ExecutionResult": "result", "Value": "value"})
 
 
 def __dir__() -> list[str]:
