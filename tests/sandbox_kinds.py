@@ -48,7 +48,9 @@ class Kind:
         """The environment in which `backend="e2b"` leads to it; empty for our own kernel."""
         if self.name == "e2b":
             return {name: os.environ[name] for name in (*VARIABLES.values(), "E2B_DOMAIN") if name in os.environ}
-        return {VARIABLES[name]: str(value) for name, value in self.address.items()} if self.name == "jupyter" else {}
+        # No variable says that there is no proxy: the server's address is enough here.
+        named = {VARIABLES[name]: str(value) for name, value in self.address.items() if name in VARIABLES}
+        return named if self.name == "jupyter" else {}
 
 
 OPTIONS: dict[str, dict[str, Any]] = {

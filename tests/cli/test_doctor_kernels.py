@@ -17,9 +17,8 @@ WORDS = {"own": "ours, of the local sandbox", "jupyter": "E2B's kind: ipykernel"
 @pytest.fixture
 def sandbox(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> Any:
     for name, value in kind.address.items():
-        if name == "proxy":  # the command finds it itself
-            continue
-        monkeypatch.setenv(VARIABLES[name], str(value))
+        if name in VARIABLES:
+            monkeypatch.setenv(VARIABLES[name], str(value))
     with Sandbox.create(timeout=300, **kind.template, **kind.address) as made:
         yield made
 
