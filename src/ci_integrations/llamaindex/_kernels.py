@@ -6,8 +6,9 @@ import contextlib
 from typing import Any
 
 from ci_integrations._adapters.sessions import AnyInterpreter
-from ci_integrations._core.flow import Flow
+from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations.llamaindex._run import RunOptions
+from ci_integrations.llamaindex._sessions import OwnsSessions
 
 
 class OwnKernels:
@@ -44,3 +45,27 @@ class OwnKernels:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._contexts = {}
+
+
+class OwnsKernels(OwnsSessions):
+    """Has `_kernels` beside `_sessions`, and ends them first."""
+
+    _kernels: OwnKernels
+
+    def _in_own_kernel(self, options: RunOptions, interpreter: AnyInterpreter, key: str = "") -> Flow[RunOptions]:
+        """Returns the options of a cell, with a kernel of our own where the interpreter is somebody else's."""
+        if not self._sessions.shares_interpreter:
+            return options
+        return {**options, **(yield from self._kernels.of(interpreter, key))}
+
+    def close(self) -> None:
+        """Ends the kernels, and the sessions that were made here. What was handed in stays open."""
+        if self._kernels:
+            drive(self._kernels.end_all(self._sessions.blocking().interpreter))
+        super().close()
+
+    async def aclose(self) -> None:
+        """Ends them, awaited. See `close`."""
+        if self._kernels:
+            await adrive(self._kernels.end_all((await self._sessions.of()).interpreter))
+        await super().aclose()

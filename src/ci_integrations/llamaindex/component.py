@@ -15,9 +15,9 @@ from pydantic import PrivateAttr
 
 from ci_integrations._adapters.sessions import AnyInterpreter, Given
 from ci_integrations._core.flow import Flow, adrive, drive
-from ci_integrations.llamaindex._kernels import OwnKernels
+from ci_integrations.llamaindex._kernels import OwnKernels, OwnsKernels
 from ci_integrations.llamaindex._run import RunOptions, limits
-from ci_integrations.llamaindex._sessions import OwnsSessions, Session, Sessions
+from ci_integrations.llamaindex._sessions import Session, Sessions
 from ci_integrations.llamaindex.analysis import rules
 from ci_integrations.llamaindex.analysis.dataset import Dataset, listed, named
 from ci_integrations.llamaindex.analysis.extract import extract_code, said_by
@@ -56,7 +56,7 @@ class CellOutput(str):
         return output
 
 
-class CodeInterpreterComponent(OwnsSessions, CustomQueryComponent):
+class CodeInterpreterComponent(OwnsKernels, CustomQueryComponent):
     """Runs the code that it is given. Input `code` (text, or a model's answer with code in it), output `output`.
 
     Variables stay from run to run. With `files` or `dataframes` every program starts on fresh tables instead, as in
@@ -108,18 +108,6 @@ class CodeInterpreterComponent(OwnsSessions, CustomQueryComponent):
         """Returns it awaited. See `describe`."""
         return await adrive(self._described(await self._sessions.of(), awaiting_host, question))
 
-    def close(self) -> None:
-        """Ends the component's kernel, and the sessions that were made here."""
-        if self._kernels:
-            drive(self._kernels.end_all(self._sessions.blocking().interpreter))
-        super().close()
-
-    async def aclose(self) -> None:
-        """Ends them, awaited. See `close`."""
-        if self._kernels:
-            await adrive(self._kernels.end_all((await self._sessions.of()).interpreter))
-        await super().aclose()
-
     @property
     def _input_keys(self) -> set[str]:
         return {"code"}
@@ -156,8 +144,8 @@ class CodeInterpreterComponent(OwnsSessions, CustomQueryComponent):
     def _host(self, session: Session[AnyInterpreter], host_of: Callable[..., Host]) -> Flow[Host]:
         options = self._limits
         # The kernel of an interpreter that was handed in is its owner's, and fresh tables would be in its way.
-        if self._analysis is not None and self._sessions.shares_interpreter:
-            options = {**options, **(yield from self._kernels.of(session.interpreter))}
+        if self._analysis is not None:
+            options = yield from self._in_own_kernel(options, session.interpreter)
         return host_of(MockLLM(), session, options)  # no model is asked here: another component does that
 
 

@@ -29,10 +29,10 @@ from llama_index.core.tools import QueryEngineTool, ToolMetadata, ToolOutput
 from ci_integrations._adapters.sessions import AnyInterpreter, Given
 from ci_integrations._core.flow import Flow, adrive, drive
 from ci_integrations._errors import QueryFailedError
-from ci_integrations.llamaindex._kernels import OwnKernels
+from ci_integrations.llamaindex._kernels import OwnKernels, OwnsKernels
 from ci_integrations.llamaindex._pickling import is_free_of_keys
 from ci_integrations.llamaindex._run import limits
-from ci_integrations.llamaindex._sessions import OwnsSessions, Session, Sessions
+from ci_integrations.llamaindex._sessions import Session, Sessions
 from ci_integrations.llamaindex.analysis import prompts, rules
 from ci_integrations.llamaindex.analysis.conversation import Conversation
 from ci_integrations.llamaindex.analysis.dataset import Dataset, listed, named
@@ -61,7 +61,7 @@ class Outcome(NamedTuple):
     tokens: Tokens | None
 
 
-class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
+class CodeInterpreterQueryEngine(OwnsKernels, BaseQueryEngine):
     """Answers questions over `files` and `dataframes` (`{name: DataFrame}`) with code that runs in a sandbox.
 
     Every table is described to the model: each sheet of a workbook is one, columns that join two tables are named.
@@ -194,18 +194,6 @@ class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
         """Returns a chat engine over the same data, with a conversation and a kernel of its own, which it closes."""
         return CodeInterpreterChatEngine(copy.copy(self))
 
-    def close(self) -> None:
-        """Ends the engine's kernels, and the sessions that were made here. What was handed in stays open."""
-        if self._kernels:
-            drive(self._kernels.end_all(self._sessions.blocking().interpreter))
-        super().close()
-
-    async def aclose(self) -> None:
-        """Ends them, awaited. See `close`."""
-        if self._kernels:
-            await adrive(self._kernels.end_all((await self._sessions.of()).interpreter))
-        await super().aclose()
-
     @property
     def conversation(self) -> Conversation:
         """What was asked before. Asking for it makes the engine's questions follow each other, as `chat=True` does."""
@@ -244,10 +232,8 @@ class CodeInterpreterQueryEngine(OwnsSessions, BaseQueryEngine):
     def _answered(
         self, session: Session[AnyInterpreter], host_of: Callable[..., Host], analysis: Analysis, question: str
     ) -> Flow[Outcome]:
-        options = self._run_options
         try:
-            if self._sessions.shares_interpreter:
-                options = {**options, **(yield from self._kernels.of(session.interpreter))}
+            options = yield from self._in_own_kernel(self._run_options, session.interpreter)
         except Exception as error:  # noqa: BLE001 - what is the programmer's is raised again
             return Outcome(analysis, rules.unanswered(question, error), None)
         answer, tokens = yield from rules.analyse(host_of(self.llm, session, options), analysis, question)

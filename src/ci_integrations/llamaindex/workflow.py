@@ -19,11 +19,11 @@ from llama_index.core.workflow import Context, Event, StartEvent, StopEvent, Wor
 from workflows.resource import Resource
 
 from ci_integrations._adapters.sessions import Given
-from ci_integrations._core.flow import Flow, adrive, drive
+from ci_integrations._core.flow import Flow, adrive
 from ci_integrations.interpreter import AsyncCodeInterpreter
-from ci_integrations.llamaindex._kernels import OwnKernels
-from ci_integrations.llamaindex._run import RunOptions, limits
-from ci_integrations.llamaindex._sessions import OwnsSessions, Session, Sessions
+from ci_integrations.llamaindex._kernels import OwnKernels, OwnsKernels
+from ci_integrations.llamaindex._run import limits
+from ci_integrations.llamaindex._sessions import Sessions
 from ci_integrations.llamaindex.analysis import prompts, rules, wording
 from ci_integrations.llamaindex.analysis.conversation import Conversation
 from ci_integrations.llamaindex.analysis.dataset import Dataset, Placed, listed, named
@@ -66,7 +66,7 @@ class ProgramSucceeded(Event):
     code: str
 
 
-class CodeInterpreterWorkflow(OwnsSessions, Workflow):
+class CodeInterpreterWorkflow(OwnsKernels, Workflow):
     """Answers `run(query=..., files=[...])` with a `Response`, as `CodeInterpreterQueryEngine` does.
 
     Streams `ProgramWritten`, `ProgramFailed`, `ProgramSucceeded` and the events of each execution. One session per
@@ -194,7 +194,7 @@ class CodeInterpreterWorkflow(OwnsSessions, Workflow):
         session = await self._sessions.of(ctx)
         # Remembered after a failure too: the sandbox is there, and a restored Context goes on in it.
         try:
-            options = await adrive(self._options(session, analysis.dataset.placed))
+            options = await adrive(self._in_own_kernel(self._limits, session.interpreter, analysis.dataset.placed.id))
             host = awaiting_host(self._llm or Settings.llm, session, options, ctx)
             outcome = await adrive(rule(host, analysis, answer))
         finally:
@@ -202,23 +202,6 @@ class CodeInterpreterWorkflow(OwnsSessions, Workflow):
         await ctx.store.set(_PLACED, asdict(analysis.dataset.placed))
         await ctx.store.set(_ANSWER, answer.model_dump(mode="json"))
         return outcome
-
-    def _options(self, session: Session[AsyncCodeInterpreter], placed: Placed) -> Flow[RunOptions]:
-        if not self._sessions.shares_interpreter:
-            return self._limits
-        return {**self._limits, **(yield from self._kernels.of(session.interpreter, placed.id))}
-
-    def close(self) -> None:
-        """Ends the kernels, and the sessions that were made here. What was handed in stays open."""
-        if self._kernels:
-            drive(self._kernels.end_all(self._sessions.blocking().interpreter))
-        super().close()
-
-    async def aclose(self) -> None:
-        """Ends them, awaited. See `close`."""
-        if self._kernels:
-            await adrive(self._kernels.end_all((await self._sessions.of()).interpreter))
-        await super().aclose()
 
 
 async def _held(ctx: Context) -> Answer:

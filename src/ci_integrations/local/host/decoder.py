@@ -13,7 +13,7 @@ import socket
 import struct
 
 from ci_integrations.local.host.results import result_as_line, result_event
-from ci_integrations.local.protocol.frames import Frame, FrameError, decode
+from ci_integrations.local.protocol.frames import Frame, FrameError, decode, exactly
 
 SIZES = struct.Struct("!II")
 """Before an answer: the bytes of what is said about the frame, as JSON, and of its line."""
@@ -29,8 +29,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     os.nice(_NICE)
     with socket.socket(fileno=os.dup(0)) as end:
-        while (header := _exactly(end, LENGTH.size)) is not None:
-            body = _exactly(end, LENGTH.unpack(header)[0])
+        while (header := exactly(end, LENGTH.size)) is not None:
+            body = exactly(end, LENGTH.unpack(header)[0])
             if body is None:
                 return
             said, line = answer(body)
@@ -58,16 +58,6 @@ def answer(body: bytes) -> tuple[Frame, bytes]:
         return {"refused": str(error)}, b""
     except (MemoryError, RecursionError):
         return {"refused": "a frame needs too much memory"}, b""
-
-
-def _exactly(end: socket.socket, count: int) -> bytes | None:
-    data = bytearray()
-    while len(data) < count:
-        chunk = end.recv(min(count - len(data), 1 << 20))
-        if not chunk:
-            return None
-        data += chunk
-    return bytes(data)
 
 
 if __name__ == "__main__":

@@ -189,12 +189,13 @@ class Channel:
 
 def receive(end: socket.socket) -> Frame | None:
     """Returns the next frame from a blocking socket whose other end is trusted; None when the other end has gone."""
-    header = _exactly(end, _HEADER)
-    body = None if header is None else _exactly(end, int.from_bytes(header, "big"))
+    header = exactly(end, _HEADER)
+    body = None if header is None else exactly(end, int.from_bytes(header, "big"))
     return None if body is None else decode(body)
 
 
-def _exactly(end: socket.socket, count: int) -> bytes | None:
+def exactly(end: socket.socket, count: int) -> bytes | None:
+    """Returns the next `count` bytes from a blocking socket; None when the other end has gone before."""
     data = bytearray()
     while len(data) < count:
         chunk = end.recv(min(count - len(data), 1 << 20))
